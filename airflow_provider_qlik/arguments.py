@@ -1,0 +1,90 @@
+"""Checks of what a user hands in. Standard library only: Dag files import this each time they are parsed."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any
+
+_FORBIDDEN_IN_ID = re.compile(r"[/?#\\\x00-\x1f\x7f]")
+
+
+class InvalidArgument(ValueError):
+    """An argument that cannot be used: which one, what was given, what is allowed.
+
+    Nothing has been sent when this is raised. A secret is never repeated: give ``None`` for *given* then.
+    """
+
+    def __init__(self, argument: str, given: object, allowed: str) -> None:
+        self.argument = argument
+        self.given = given
+        self.allowed = allowed
+        shown = "" if given is None else f", not {_short(given)}"
+        super().__init__(f"{argument}: {allowed}{shown}")
+
+    def __reduce__(self) -> tuple[type[InvalidArgument], tuple[str, object, str]]:
+        return type(self), (self.argument, self.given, self.allowed)
+
+
+def _short(given: object) -> str:
+    text = repr(given)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def checked_id(argument: str, given: object) -> str:
+    """The id as Qlik will get it, without surrounding blanks.
+
+    Raises InvalidArgument for what is no text, empty, or would change the path it is put into.
+    """
+    if not isinstance(given, str):
+        raise InvalidArgument(argument, given if given is not None else "None", "an id is a text")
+    stripped = given.strip()
+    if not stripped:
+        raise InvalidArgument(argument, given, "an id must not be empty")
+    if stripped in {".", ".."} or _FORBIDDEN_IN_ID.search(stripped):
+        raise InvalidArgument(argument, given, "an id has no '/', '?', '#', '\\' or control characters")
+    return stripped
+
+
+def checked_seconds(argument: str, given: object, *, least: float = 0.0, none_allowed: bool = False) -> float | None:
+    """A number of seconds, at least *least*, or None where that means "no limit"."""
+    if given is None and none_allowed:
+        return None
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not math.isfinite(given) or given < least:
+        or_none = " or None" if none_allowed else ""
+        raise InvalidArgument(
+            argument, "None" if given is None else given, f"a number of seconds, at least {least:g}{or_none}"
+        )
+    return float(given)
+
+
+def checked_word(argument: str, given: object, allowed: Collection[str]) -> str:
+    """One of the allowed words."""
+    if not isinstance(given, str) or given not in allowed:
+        raise InvalidArgument(argument, "None" if given is None else given, "one of " + ", ".join(map(repr, allowed)))
+    return given
+
+
+def checked_json(argument: str, given: Any) -> Any:
+    """A value that can be written as JSON and comes back the same."""
+    try:
+        json.dumps(given, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgument(argument, given, f"must be writable as JSON ({error})") from None
+    return given
+
+
+def checked_moment(argument: str, given: object) -> datetime:
+    """A moment as an aware UTC datetime, from a datetime or ISO 8601 text; without a zone it is taken as UTC."""
+    moment = given
+    if isinstance(given, str):
+        try:
+            moment = datetime.fromisoformat(given.strip())
+        except ValueError:
+            moment = None
+    if not isinstance(moment, datetime):
+        raise InvalidArgument(argument, "None" if given is None else given, "a datetime or an ISO 8601 text")
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)

@@ -1,0 +1,44 @@
+"""Qlik Cloud without Airflow: what can be asked (`api`), what comes back (`models`), how it is sent (`client`)."""
+
+from airflow_provider_qlik.cloud.auth import (
+    ApiKey,
+    ClientCredentials,
+    Credentials,
+    Impersonation,
+    PrivateKey,
+)
+from airflow_provider_qlik.cloud.call import Call, Flow, Pause, ask, pause
+from airflow_provider_qlik.cloud.client import AsyncClient, Client
+from airflow_provider_qlik.cloud.errors import (
+    CouldNotConnect,
+    InvalidArgument,
+    NoAnswer,
+    QlikCloudError,
+    Refused,
+    UnreadableAnswer,
+)
+from airflow_provider_qlik.cloud.retry import Patience
+from airflow_provider_qlik.cloud.tenant import Tenant
+
+__all__ = [
+    "ApiKey",
+    "AsyncClient",
+    "Call",
+    "Client",
+    "ClientCredentials",
+    "CouldNotConnect",
+    "Credentials",
+    "Flow",
+    "Impersonation",
+    "InvalidArgument",
+    "NoAnswer",
+    "Patience",
+    "Pause",
+    "PrivateKey",
+    "QlikCloudError",
+    "Refused",
+    "Tenant",
+    "UnreadableAnswer",
+    "ask",
+    "pause",
+]

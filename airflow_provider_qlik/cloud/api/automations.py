@@ -1,0 +1,220 @@
+"""The Automations family: 21 operations, in the order of the reference, and the start with inputs.
+
+https://qlik.dev/apis/rest/automations/. Errors of each: QlikCloudError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any, TypeVar
+
+from airflow_provider_qlik.arguments import InvalidArgument, checked_json, checked_word
+from airflow_provider_qlik.cloud.call import Call, Family, Tier
+from airflow_provider_qlik.cloud.models.automations import (
+    Automation,
+    AutomationCopied,
+    AutomationCopy,
+    AutomationCreate,
+    AutomationList,
+    AutomationOwnerChange,
+    AutomationRun,
+    AutomationRunCreate,
+    AutomationRunExport,
+    AutomationRunList,
+    AutomationSettings,
+    AutomationSpaceChange,
+    AutomationUpdate,
+    AutomationUsageList,
+)
+from airflow_provider_qlik.cloud.models.shape import body_of
+
+T = TypeVar("T")
+
+_FAMILY = Family("/api/workflows/automations", reading=Tier.ONE, writing=Tier.TWO)
+_EXECUTE = Family("/api/v1/automations", reading=Tier.ONE, writing=Tier.TWO)
+_SORTABLE = (
+    *("id", "name", "runMode", "state", "createdAt", "updatedAt", "lastRunAt", "lastRunStatus", "maxConcurrentRuns"),
+)
+_RUNS_SORTABLE = ("id", "status", "startTime")
+
+
+def _both_ways(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sign + name for sign in ("", "+", "-") for name in names)
+
+
+AUTOMATION_SORTS = _both_ways(_SORTABLE)
+RUN_SORTS = _both_ways(_RUNS_SORTABLE)
+
+
+def list(
+    *,
+    filter: str | None = None,
+    sort: str | None = None,
+    limit: int | None = None,
+    list_all: bool | None = None,
+    cursor: str | None = None,
+) -> Call[AutomationList]:
+    """The automations that one may see; *limit* is the size of a page, 100 unless given, at most 200.
+
+    *filter* is a SCIM expression such as ``name eq "Morning"``; *list_all* shows an admin the whole tenant.
+    """
+    sort = None if sort is None else checked_word("sort", sort, AUTOMATION_SORTS)
+    parameters = {"filter": filter, "limit": limit, "listAll": list_all, "sort": sort, "cursor": cursor}
+    return _FAMILY.call("list_automations", "GET", "", AutomationList, parameters=parameters)
+
+
+def create(automation: AutomationCreate | Mapping[str, Any]) -> Call[Automation]:
+    """The new automation."""
+    body = body_of(AutomationCreate, "automation", automation)
+    return _FAMILY.call("create_automation", "POST", "", Automation, body=body)
+
+
+def get(automation_id: str) -> Call[Automation]:
+    """One automation in full; its execution token is a secret."""
+    return _FAMILY.call("get_automation", "GET", "/{automation_id}", Automation, ids={"automation_id": automation_id})
+
+
+def update(automation_id: str, automation: AutomationUpdate | Mapping[str, Any]) -> Call[Automation]:
+    """The automation as it now stands; only its owner may replace it."""
+    ids, body = {"automation_id": automation_id}, body_of(AutomationUpdate, "automation", automation)
+    return _FAMILY.call("update_automation", "PUT", "/{automation_id}", Automation, ids=ids, body=body)
+
+
+def delete(automation_id: str) -> Call[None]:
+    """Nothing: the automation is gone."""
+    return _FAMILY.call(
+        "delete_automation", "DELETE", "/{automation_id}", NoneType, ids={"automation_id": automation_id}
+    )
+
+
+def _action(operation: str, action: str, automation_id: str, answer: type[T], body: Any = None) -> Call[T]:
+    template = "/{automation_id}/actions/" + action
+    return _FAMILY.call(operation, "POST", template, answer, ids={"automation_id": automation_id}, body=body)
+
+
+def change_owner(automation_id: str, user_id: str) -> Call[None]:
+    """Nothing: the automation belongs to another user; its history is lost and its connections are detached."""
+    body = body_of(AutomationOwnerChange, "user_id", {"userId": user_id})
+    return _action("change_automation_owner", "change-owner", automation_id, NoneType, body)
+
+
+def change_space(automation_id: str, space_id: str) -> Call[None]:
+    """Nothing: the automation is in another space."""
+    body = body_of(AutomationSpaceChange, "space_id", {"spaceId": space_id})
+    return _action("change_automation_space", "change-space", automation_id, NoneType, body)
+
+
+def copy(automation_id: str, name: str) -> Call[AutomationCopied]:
+    """The id of a copy with that name."""
+    body = body_of(AutomationCopy, "name", {"name": name})
+    return _action("copy_automation", "copy", automation_id, AutomationCopied, body)
+
+
+def disable(automation_id: str) -> Call[None]:
+    """Nothing: the automation can no longer be run."""
+    return _action("disable_automation", "disable", automation_id, NoneType)
+
+
+def enable(automation_id: str) -> Call[None]:
+    """Nothing: the automation can be run again."""
+    return _action("enable_automation", "enable", automation_id, NoneType)
+
+
+def move(automation_id: str, user_id: str) -> Call[None]:
+    """Nothing: as `change_owner`; Qlik does not say how the two differ."""
+    body = body_of(AutomationOwnerChange, "user_id", {"userId": user_id})
+    return _action("move_automation", "move", automation_id, NoneType, body)
+
+
+def runs(
+    automation_id: str,
+    *,
+    filter: str | None = None,
+    sort: str | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Call[AutomationRunList]:
+    """The runs of an automation, by id unless *sort* says otherwise; *limit* is the size of a page, 10 to 200."""
+    sort = None if sort is None else checked_word("sort", sort, RUN_SORTS)
+    parameters = {"filter": filter, "limit": limit, "sort": sort, "cursor": cursor}
+    ids = {"automation_id": automation_id}
+    return _FAMILY.call(
+        "list_automation_runs", "GET", "/{automation_id}/runs", AutomationRunList, ids=ids, parameters=parameters
+    )
+
+
+def create_run(automation_id: str) -> Call[AutomationRun]:
+    """The new run, with its id."""
+    ids, body = {"automation_id": automation_id}, body_of(AutomationRunCreate, "run", AutomationRunCreate())
+    return _FAMILY.call("create_automation_run", "POST", "/{automation_id}/runs", AutomationRun, ids=ids, body=body)
+
+
+def get_run(automation_id: str, run_id: str) -> Call[AutomationRun]:
+    """One run."""
+    ids = {"automation_id": automation_id, "run_id": run_id}
+    return _FAMILY.call("get_automation_run", "GET", "/{automation_id}/runs/{run_id}", AutomationRun, ids=ids)
+
+
+def _run_action(operation: str, action: str, automation_id: str, run_id: str, answer: type[T]) -> Call[T]:
+    ids = {"automation_id": automation_id, "run_id": run_id}
+    return _FAMILY.call(operation, "POST", "/{automation_id}/runs/{run_id}/actions/" + action, answer, ids=ids)
+
+
+def export_run(automation_id: str, run_id: str) -> Call[AutomationRunExport]:
+    """The address under which a run's debug log can be fetched."""
+    return _run_action("export_automation_run", "export", automation_id, run_id, AutomationRunExport)
+
+
+def retry_run(automation_id: str, run_id: str) -> Call[None]:
+    """Nothing: a fresh run has the inputs of an earlier one. Qlik does not say which run it is."""
+    return _run_action("retry_automation_run", "retry", automation_id, run_id, NoneType)
+
+
+def stop_run(automation_id: str, run_id: str) -> Call[None]:
+    """Nothing: the run is broken off."""
+    return _run_action("stop_automation_run", "stop", automation_id, run_id, NoneType)
+
+
+def run_debug(automation_id: str, run_id: str) -> Call[str]:
+    """The debug log of a run, as text."""
+    ids = {"automation_id": automation_id, "run_id": run_id}
+    template = "/{automation_id}/runs/{run_id}/debug"
+    return _FAMILY.call("get_automation_run_debug", "GET", template, str, ids=ids, accept="text/plain")
+
+
+def settings() -> Call[AutomationSettings]:
+    """What the tenant has set for all automations."""
+    return _FAMILY.call("get_automation_settings", "GET", "/settings", AutomationSettings)
+
+
+def update_settings(settings: AutomationSettings | Mapping[str, Any]) -> Call[AutomationSettings]:
+    """The settings as they now stand."""
+    body = body_of(AutomationSettings, "settings", settings)
+    return _FAMILY.call("update_automation_settings", "PUT", "/settings", AutomationSettings, body=body)
+
+
+def usage(filter: str, *, breakdown_by: str | None = None) -> Call[AutomationUsageList]:
+    """Usage numbers; *filter* is needed, over name and date, such as ``name eq "runs" and date eq "2026-11-01"``."""
+    if not isinstance(filter, str) or not filter.strip():
+        raise InvalidArgument("filter", filter, "must say which metrics and dates")
+    parameters = {"filter": filter, "breakdownBy": breakdown_by}
+    return _FAMILY.call("list_automation_usage", "GET", "/usage", AutomationUsageList, parameters=parameters)
+
+
+def execute(automation_id: str, execution_token: str, inputs: Mapping[str, Any] | None = None) -> Call[None]:
+    """Nothing: a triggered automation was started with inputs. No run id is documented; find the run in `runs`.
+
+    The token is the automation's own `execution_token`, a secret.
+    """
+    if not isinstance(execution_token, str) or not execution_token:
+        raise InvalidArgument("execution_token", None, "must be the automation's execution token")
+    return _EXECUTE.call(
+        "execute_automation",
+        "POST",
+        "/{automation_id}/actions/execute",
+        NoneType,
+        ids={"automation_id": automation_id},
+        body=checked_json("inputs", dict(inputs or {})),
+        headers={"x-execution-token": execution_token},
+    )

@@ -1,0 +1,377 @@
+"""Signing in, as `httpx.Auth` flows: one token per process, one request for all who wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+import time
+import uuid
+from collections.abc import AsyncGenerator, Callable, Generator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, ClassVar, TypeAlias
+from urllib.parse import urlsplit
+
+import httpx
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from pydantic import SecretStr
+
+from airflow_provider_qlik.arguments import InvalidArgument, checked_word
+from airflow_provider_qlik.cloud.answer import refusal
+from airflow_provider_qlik.cloud.errors import CouldNotConnect, QlikCloudError, UnreadableAnswer
+from airflow_provider_qlik.cloud.models.shape import Moment, Reply, Shape
+from airflow_provider_qlik.cloud.tenant import Tenant
+
+TOKEN_PATH = "/oauth/token"
+RENEW_BEFORE_END = 60.0
+LONGEST_WAIT_FOR_ANOTHER = 90.0
+LIFETIME_WHERE_UNSAID = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """Signs in with an API key of a user."""
+
+    key: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _sendable("key", self.key, "the API key")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCredentials:
+    """Signs in as an OAuth client, machine to machine. `scope` is a list of scopes with blanks between, if any."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    scope: str | None = None
+
+    def __post_init__(self) -> None:
+        _given("client_id", self.client_id, "the OAuth client id")
+        _given("client_secret", self.client_secret, "the OAuth client secret")
+
+    def token_request(self, tenant: Tenant) -> dict[str, Any]:
+        """The body to ask a token with."""
+        body = {"grant_type": "client_credentials", "client_id": self.client_id, "client_secret": self.client_secret}
+        return {**body, "scope": self.scope} if self.scope else body
+
+
+@dataclass(frozen=True, slots=True)
+class Impersonation:
+    """Signs in as an OAuth client that acts for a user, looked up by `user_field`: "subject" or "userId"."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    user: str
+    user_field: str = "subject"
+
+    def __post_init__(self) -> None:
+        _given("client_id", self.client_id, "the OAuth client id")
+        _given("client_secret", self.client_secret, "the OAuth client secret")
+        _given("user", self.user, "the user to act for")
+        checked_word("user_field", self.user_field, ("subject", "userId"))
+
+    def token_request(self, tenant: Tenant) -> dict[str, Any]:
+        """The body to ask a token with."""
+        return {
+            "grant_type": "urn:qlik:oauth:user-impersonation",
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "user_lookup": {"field": self.user_field, "value": self.user},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateKey:
+    """Signs in as an OAuth client by a private key (PEM), whose public half Qlik knows as `key_id`."""
+
+    client_id: str
+    private_key: str = field(repr=False)
+    key_id: str
+    scope: str | None = None
+
+    def __post_init__(self) -> None:
+        _given("client_id", self.client_id, "the OAuth client id")
+        _given("private_key", self.private_key, "the private key in PEM form")
+        _given("key_id", self.key_id, "the id (kid) under which Qlik knows the public key")
+        _algorithm(self.private_key)
+
+    def token_request(self, tenant: Tenant) -> dict[str, Any]:
+        """The body to ask a token with; each has an assertion of its own, good for two minutes."""
+        now = int(time.time())
+        claims = {
+            "iss": self.client_id,
+            "sub": self.client_id,
+            "aud": tenant.url + TOKEN_PATH,
+            "jti": str(uuid.uuid4()),
+            "iat": now,
+            "exp": now + 120,
+        }
+        key = self.private_key
+        body = {
+            "grant_type": "client_credentials",
+            "client_id": self.client_id,
+            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            "client_assertion": jwt.encode(claims, key, _algorithm(key), headers={"kid": self.key_id}),
+        }
+        return {**body, "scope": self.scope} if self.scope else body
+
+
+OAuth: TypeAlias = ClientCredentials | Impersonation | PrivateKey
+Credentials: TypeAlias = ApiKey | OAuth
+
+
+def _given(argument: str, value: object, what: str) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidArgument(argument, None, f"give {what}")
+
+
+def _sendable(argument: str, value: object, what: str) -> None:
+    _given(argument, value, what)
+    if not (str(value).isascii() and str(value).isprintable()):
+        raise InvalidArgument(argument, None, f"{what} has characters that no header can hold")
+
+
+def _algorithm(pem: str) -> str:
+    """The JWT algorithm that fits a private key."""
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError):
+        raise InvalidArgument("private_key", None, "must be an unencrypted private key in PEM form") from None
+    if isinstance(key, rsa.RSAPrivateKey):
+        return "RS256"
+    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP384R1):
+        return "ES384"
+    raise InvalidArgument("private_key", None, "must be an RSA key or an EC key on curve P-384")
+
+
+def sign_in(tenant: Tenant, credentials: Credentials, on_secret: Callable[[str], None] | None = None) -> httpx.Auth:
+    """What puts a token on each request. *on_secret* is told of each token, so that it can be masked in logs."""
+    if isinstance(credentials, ApiKey):
+        return _Bearer(tenant, credentials.key)
+    return _OAuth(tenant, credentials, on_secret)
+
+
+class TokenAnswer(Shape):
+    """What the token endpoint gives."""
+
+    access_token: SecretStr
+    expires_in: float | None = None
+    expires_at: Moment = None
+
+    model_config = Shape.model_config | {"alias_generator": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token and when to renew it, by this process's monotonic clock in seconds."""
+
+    value: str = field(repr=False)
+    renew_at: float
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it can be used without asking for another."""
+        return time.monotonic() < self.renew_at
+
+
+_Arrived: TypeAlias = Token | QlikCloudError | None
+"""What those who wait for a token get: it, why there is none, or nothing where whoever asked was broken off."""
+
+
+class _TokenHolder:
+    """The token of one tenant and one set of credentials, shared by all clients of the process."""
+
+    _all: ClassVar[dict[tuple[object, ...], _TokenHolder]] = {}
+    _lock = threading.Lock()
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.token: Token | None = None
+        self.coming: Future[_Arrived] | None = None
+
+    @classmethod
+    def of(cls, tenant: Tenant, credentials: OAuth) -> _TokenHolder:
+        # A digest: the table must not be a place where secrets lie about.
+        secret = getattr(credentials, "client_secret", "") or getattr(credentials, "private_key", "")
+        key = (tenant.url, repr(credentials), hashlib.sha256(secret.encode()).digest())
+        with cls._lock:
+            return cls._all.setdefault(key, cls())
+
+
+def forget_tokens() -> None:
+    """All tokens of this process are asked for anew when they are next needed."""
+    with _TokenHolder._lock:
+        _TokenHolder._all.clear()
+
+
+_Step: TypeAlias = httpx.Request | Future[_Arrived]
+
+
+class _SignIn(httpx.Auth):
+    requires_response_body = True
+
+    def __init__(self, tenant: Tenant) -> None:
+        own = urlsplit(tenant.url)
+        self._origin = (own.scheme, own.hostname, own.port)
+
+    def _authorize(self, request: httpx.Request, token: str) -> None:
+        if (request.url.scheme, request.url.host, request.url.port) != self._origin:
+            raise QlikCloudError(f"a token for {self._origin[1]} must not be sent to {request.url.host}")
+        request.headers["authorization"] = f"Bearer {token}"
+
+
+class _Bearer(_SignIn):
+    def __init__(self, tenant: Tenant, key: str) -> None:
+        super().__init__(tenant)
+        self._key = key.strip()
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        self._authorize(request, self._key)
+        yield request
+
+
+class _OAuth(_SignIn):
+    """Gets a token where there is none, renews it a minute early, and once more after a 401.
+
+    The rules are in `_steps`, which yields requests to send and, where somebody else is asking already, that one's
+    promise to wait for. The two flows below are the drivers that httpx wants.
+    """
+
+    def __init__(self, tenant: Tenant, credentials: OAuth, on_secret: Callable[[str], None] | None) -> None:
+        super().__init__(tenant)
+        self._tenant = tenant
+        self._credentials = credentials
+        self._on_secret = on_secret
+        self._holder = _TokenHolder.of(tenant, credentials)
+
+    def _steps(self, request: httpx.Request) -> Generator[_Step, Any, None]:
+        token = yield from self._token(None)
+        self._authorize(request, token.value)
+        response = yield request
+        if response.status_code == 401:
+            renewed = yield from self._token(token)
+            self._authorize(request, renewed.value)
+            yield request
+
+    def _token(self, refused: Token | None) -> Generator[_Step, Any, Token]:
+        """A token that is fresh and not the refused one."""
+        holder = self._holder
+        while True:
+            with holder.lock:
+                token = holder.token
+                if token is not None and token.fresh and token != refused:
+                    return token
+                coming, mine = holder.coming, holder.coming is None
+                if coming is None:
+                    coming = holder.coming = Future()
+                    # Nobody who waits may cancel it for the others.
+                    coming.set_running_or_notify_cancel()
+            if mine:
+                return (yield from self._fetch(coming))
+            arrived = yield coming
+            if isinstance(arrived, QlikCloudError):
+                raise arrived
+            if arrived is None:
+                # Not "then I ask": all who wait would do so one after the other. The retry of the call spreads them.
+                with holder.lock:
+                    if holder.coming is coming:
+                        holder.coming = None
+                raise CouldNotConnect("the sign-in that this call waited for got no answer")
+
+    def _fetch(self, coming: Future[_Arrived]) -> Generator[_Step, Any, Token]:
+        holder = self._holder
+        arrived: _Arrived = None
+        try:
+            asked_at = time.monotonic()
+            response = yield httpx.Request(
+                "POST",
+                self._tenant.url + TOKEN_PATH,
+                json=self._credentials.token_request(self._tenant),
+                headers={"accept": "application/json"},
+                extensions={
+                    "timeout": httpx.Timeout(self._tenant.read_timeout, connect=self._tenant.connect_timeout).as_dict()
+                },
+            )
+            arrived = token = self._read(response, asked_at)
+            return token
+        except QlikCloudError as error:
+            arrived = error
+            raise
+        finally:
+            with holder.lock:
+                if isinstance(arrived, Token):
+                    holder.token = arrived
+                if holder.coming is coming:
+                    holder.coming = None
+            coming.set_result(arrived)
+
+    def _read(self, response: httpx.Response, asked_at: float) -> Token:
+        reply = Reply(
+            response.status_code, {name.lower(): given for name, given in response.headers.items()}, response.content
+        )
+        if reply.status != 200:
+            raise refusal("POST", TOKEN_PATH, reply)
+        try:
+            answer = TokenAnswer.from_reply(reply)
+        except UnreadableAnswer:
+            # Without an excerpt: there may be a token in it.
+            raise UnreadableAnswer(f"POST {TOKEN_PATH} was answered with something that holds no token") from None
+        value = answer.access_token.get_secret_value()
+        if self._on_secret:
+            self._on_secret(value)
+        lifetime = answer.expires_in
+        if lifetime is None and answer.expires_at is not None:
+            lifetime = (answer.expires_at - (reply.server_time or datetime.now(UTC))).total_seconds()
+        lifetime = LIFETIME_WHERE_UNSAID if lifetime is None else lifetime
+        return Token(value, asked_at + lifetime - min(RENEW_BEFORE_END, lifetime / 2))
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        steps = self._steps(request)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Future):
+                    step = steps.send(_result(step))
+                else:
+                    response = yield step
+                    response.read()
+                    step = steps.send(response)
+        except StopIteration:
+            return
+        finally:
+            steps.close()
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        steps = self._steps(request)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Future):
+                    step = steps.send(await _result_async(step))
+                else:
+                    response = yield step
+                    await response.aread()
+                    step = steps.send(response)
+        except StopIteration:
+            return
+        finally:
+            steps.close()
+
+
+def _result(coming: Future[_Arrived]) -> _Arrived:
+    try:
+        return coming.result(timeout=LONGEST_WAIT_FOR_ANOTHER)
+    except FutureTimeoutError:
+        return None
+
+
+async def _result_async(coming: Future[_Arrived]) -> _Arrived:
+    waiting = asyncio.wrap_future(coming)
+    await asyncio.wait({waiting}, timeout=LONGEST_WAIT_FOR_ANOTHER)
+    return waiting.result() if waiting.done() else None

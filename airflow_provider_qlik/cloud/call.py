@@ -1,0 +1,137 @@
+"""A call is a value, a procedure is a flow: nothing here sends anything."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from urllib.parse import quote, urlencode
+
+from airflow_provider_qlik.arguments import checked_id
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+TASKS_ROOT = "{tasks}"
+"""Stands at the start of the path of a Tasks operation; the tenant says where that family lives."""
+
+
+class Tier(StrEnum):
+    """Which of Qlik's rate limits a call counts against; the numbers a minute are `limits` of the tenant."""
+
+    ONE = "tier 1"
+    TWO = "tier 2"
+    TASKS = "tasks"
+    RELOADS = "reloads"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[T_co]):
+    """One request to Qlik Cloud, described and not sent, and the type of its answer.
+
+    `operation` is the contract's operationId, `path` is ready (ids percent-encoded) but for the tasks root, `query`
+    holds decoded pairs, `body` is plain JSON. `follows_redirect` allows the one documented redirect, to the same host.
+    """
+
+    operation: str
+    method: str
+    path: str
+    answer: type[T_co]
+    tier: Tier
+    query: tuple[tuple[str, str], ...] = ()
+    body: Any = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    accept: str = "application/json"
+    follows_redirect: bool = False
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether sending it twice does no more than sending it once."""
+        return self.method in {"GET", "PUT", "DELETE"}
+
+    @property
+    def query_text(self) -> str:
+        """The query as it goes into the address; a plus sign is encoded, since servers read it as a blank."""
+        return urlencode(self.query, quote_via=quote)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A wait of so many seconds between two calls of a flow."""
+
+    seconds: float
+
+
+Flow: TypeAlias = Generator[Call[Any] | Pause, Any, T]
+"""A procedure: yields calls and pauses, is sent the answers, has errors thrown into it, returns its result."""
+
+
+def ask(call: Call[T]) -> Flow[T]:
+    """The answer of one call, inside a flow: ``answer = yield from ask(call)``."""
+    answer: T = yield call
+    return answer
+
+
+def pause(seconds: float) -> Flow[None]:
+    """Nothing, after so many seconds, inside a flow."""
+    yield Pause(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What the operations of one family share: the root of their paths and the tiers of reading and of all else."""
+
+    root: str
+    reading: Tier
+    writing: Tier
+
+    def call(
+        self,
+        operation: str,
+        method: Literal["GET", "POST", "PUT", "DELETE"],
+        template: str,
+        answer: type[T],
+        *,
+        ids: Mapping[str, str] | None = None,
+        parameters: Mapping[str, str | int | bool | None] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        accept: str = "application/json",
+        follows_redirect: bool = False,
+    ) -> Call[T]:
+        """The call of one operation: *template* follows the root and holds the names of *ids* in braces."""
+        return Call(
+            operation=operation,
+            method=method,
+            path=self.root + path(template, ids or {}),
+            answer=answer,
+            tier=self.reading if method == "GET" else self.writing,
+            query=query(parameters or {}),
+            body=body,
+            headers=tuple((headers or {}).items()),
+            accept=accept,
+            follows_redirect=follows_redirect,
+        )
+
+
+def path(template: str, ids: Mapping[str, str]) -> str:
+    """The template with each ``{name}`` replaced by its id, percent-encoded.
+
+    Raises InvalidArgument for an id that is empty or would lead elsewhere.
+    """
+    for name, given in ids.items():
+        template = template.replace("{" + name + "}", quote(checked_id(name, given), safe=""))
+    return template
+
+
+def query(parameters: Mapping[str, str | int | bool | None]) -> tuple[tuple[str, str], ...]:
+    """The parameters that were given, as text; booleans in lower case, as JSON writes them."""
+    return tuple(
+        (name, str(given).lower() if isinstance(given, bool) else str(given))
+        for name, given in parameters.items()
+        if given is not None
+    )

@@ -1,0 +1,218 @@
+"""How calls and flows are sent: two short drivers of the same rules, one for threads and one for an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+
+from airflow_provider_qlik import __version__
+from airflow_provider_qlik.cloud.answer import read
+from airflow_provider_qlik.cloud.auth import Credentials, sign_in
+from airflow_provider_qlik.cloud.call import Call, Flow, Pause
+from airflow_provider_qlik.cloud.errors import CouldNotConnect, NoAnswer, QlikCloudError, UnreadableAnswer
+from airflow_provider_qlik.cloud.models.paging import ItemT, Page
+from airflow_provider_qlik.cloud.models.shape import Reply
+from airflow_provider_qlik.cloud.pages import Pages
+from airflow_provider_qlik.cloud.retry import Patience, attempts
+from airflow_provider_qlik.cloud.tenant import Tenant
+
+T = TypeVar("T")
+
+_SURELY_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+
+
+class _Wire:
+    """What both drivers know: how a call becomes a request, and what came of it an answer or an error."""
+
+    def __init__(
+        self,
+        tenant: Tenant,
+        credentials: Credentials,
+        *,
+        patience: Patience = Patience(),  # noqa: B008 (frozen)
+        on_secret: Callable[[str], None] | None = None,
+    ) -> None:
+        self.tenant = tenant
+        self.patience = patience
+        self._auth = sign_in(tenant, credentials, on_secret)
+        self._open()
+
+    def _open(self) -> None:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.tenant.url!r})"
+
+    def _request(self, call: Call[Any]) -> httpx.Request:
+        # Made by hand and not by the client: nothing of httpx's joining of addresses may move a call to another path.
+        headers = {"accept": call.accept, "user-agent": f"airflow-provider-qlik/{__version__}", **dict(call.headers)}
+        return httpx.Request(
+            call.method,
+            self.tenant.address_of(call),
+            headers=headers,
+            **({} if call.body is None else {"json": call.body}),
+            extensions={
+                "timeout": httpx.Timeout(self.tenant.read_timeout, connect=self.tenant.connect_timeout).as_dict()
+            },
+        )
+
+    def _read(self, call: Call[T], response: httpx.Response) -> T:
+        headers = {name.lower(): given for name, given in response.headers.items()}
+        return read(call, self.tenant.path_of(call), Reply(response.status_code, headers, response.content))
+
+    def _redirected(self, call: Call[T], response: httpx.Response) -> Call[T] | None:
+        """Where the one documented redirect leads, if the call allows it and it stays on the tenant's host."""
+        if not call.follows_redirect or not response.is_redirect:
+            return None
+        own = urlsplit(self.tenant.url)
+        target = urlsplit(str(response.request.url.join(response.headers["location"])))
+        if (target.scheme, target.netloc) != (own.scheme, own.netloc):
+            raise UnreadableAnswer(
+                f"{call} was answered with a redirect to another host, {target.hostname}: not followed"
+            )
+        return replace(call, path=target.path, follows_redirect=False)
+
+
+@contextmanager
+def _as_our_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]:
+    try:
+        yield
+    except httpx.HTTPError as error:
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        # Every other failing request is the one that signs in, before this call was sent.
+        signing_in = getattr(error, "_request", None) not in (None, request)
+        if signing_in:
+            raise CouldNotConnect(f"could not sign in for {call} at {request.url.host} ({what})") from error
+        if isinstance(error, _SURELY_NOT_SENT):
+            raise CouldNotConnect(f"could not connect to {request.url.host} for {call} ({what})") from error
+        if isinstance(error, httpx.DecodingError):
+            raise UnreadableAnswer(f"{call} was answered with a body that cannot be decoded ({what})") from error
+        raise NoAnswer(
+            f"{call} was sent to {request.url.host}, but no answer came ({what}): it may have happened"
+        ) from error
+
+
+def _sleep(step: Pause) -> Any:
+    time.sleep(step.seconds)
+
+
+class Client(_Wire):
+    """A client for threads: sends calls, runs flows, goes through lists. Use it in a ``with``."""
+
+    def _open(self) -> None:
+        self._http = httpx.Client(**self.tenant.http_options())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing is left open."""
+        self._http.close()
+
+    def call(self, call: Call[T], patience: Patience | None = None) -> T:
+        """The answer of a call, retried where that is safe. Raises QlikCloudError."""
+        return self._drive(attempts(call, patience or self.patience), self._send)
+
+    def run_flow(self, flow: Flow[T]) -> T:
+        """The result of a flow. Raises QlikCloudError, or what the flow raises."""
+        return self._drive(flow, self.call)
+
+    def iterate(self, call: Call[Page[ItemT]]) -> Iterator[ItemT]:
+        """All items of a paged list, fetched page by page as they are asked for."""
+        pages = Pages[ItemT](call)
+        while pages.next_call is not None:
+            yield from pages.take(self.call(pages.next_call))
+
+    def _send(self, call: Call[T]) -> T:
+        request = self._request(call)
+        with _as_our_errors(call, request):
+            response = self._http.send(request, auth=self._auth)
+        redirected = self._redirected(call, response)
+        return self._send(redirected) if redirected else self._read(call, response)
+
+    def _drive(self, flow: Flow[T], perform: Callable[[Call[Any]], Any]) -> T:
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    answer = perform(step) if isinstance(step, Call) else _sleep(step)
+                except QlikCloudError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            flow.close()
+
+
+class AsyncClient(_Wire):
+    """The same for an event loop. Use it in an ``async with``."""
+
+    def _open(self) -> None:
+        self._http = httpx.AsyncClient(**self.tenant.http_options())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Nothing is left open."""
+        await self._http.aclose()
+
+    async def call(self, call: Call[T], patience: Patience | None = None) -> T:
+        """The answer of a call, retried where that is safe. Raises QlikCloudError."""
+        return await self._drive(attempts(call, patience or self.patience), self._send)
+
+    async def run_flow(self, flow: Flow[T]) -> T:
+        """The result of a flow. Raises QlikCloudError, or what the flow raises."""
+        return await self._drive(flow, self.call)
+
+    async def iterate(self, call: Call[Page[ItemT]]) -> AsyncIterator[ItemT]:
+        """All items of a paged list, fetched page by page as they are asked for."""
+        pages = Pages[ItemT](call)
+        while pages.next_call is not None:
+            for item in pages.take(await self.call(pages.next_call)):
+                yield item
+
+    async def _send(self, call: Call[T]) -> T:
+        request = self._request(call)
+        with _as_our_errors(call, request):
+            response = await self._http.send(request, auth=self._auth)
+        redirected = self._redirected(call, response)
+        return await self._send(redirected) if redirected else self._read(call, response)
+
+    async def _drive(self, flow: Flow[T], perform: Callable[[Call[Any]], Awaitable[Any]]) -> T:
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    answer = await (asyncio.sleep(step.seconds) if isinstance(step, Pause) else perform(step))
+                except QlikCloudError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            flow.close()

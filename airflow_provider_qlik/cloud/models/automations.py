@@ -1,0 +1,201 @@
+"""The shapes of the Automations family. https://qlik.dev/apis/rest/automations/"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from pydantic import SecretStr
+
+from airflow_provider_qlik.cloud.models.paging import Page
+from airflow_provider_qlik.cloud.models.shape import Moment, Needed, ReadOnly, Shape, one_of
+
+
+class AutomationRunBlockMetrics(Shape):
+    """What one block of an automation moved, in bytes and calls."""
+
+    type: str | None = None
+    rx_bytes: int | None = None
+    tx_bytes: int | None = None
+    api_calls: int | None = None
+    snippet_id: str | None = None
+    endpoint_id: str | None = None
+    connector_id: str | None = None
+
+
+class AutomationRunNetwork(Shape):
+    """What a run moved in all, in bytes."""
+
+    rx_bytes: int | None = None
+    tx_bytes: int | None = None
+
+
+class AutomationRunMetrics(Shape):
+    """What a run moved."""
+
+    blocks: list[AutomationRunBlockMetrics] | None = None
+    network: AutomationRunNetwork | None = None
+    total_api_calls: int | None = None
+
+
+class AutomationRun(Shape):
+    """One run of an automation. In lists it has a `duration` (seconds), alone it has `metrics`."""
+
+    id: str
+    status: str
+    error: Any = None
+    title: str | None = None
+    context: str | None = None
+    owner_id: str | None = None
+    space_id: str | None = None
+    test_run: bool | None = None
+    archived: bool | None = None
+    stop_time: Moment = None
+    created_at: Moment = None
+    is_test_run: bool | None = None
+    start_time: Moment = None
+    updated_at: Moment = None
+    is_archived: bool | None = None
+    executed_by_id: str | None = None
+    scheduled_start_time: Moment = None
+    metrics: AutomationRunMetrics | None = None
+    duration: float | None = None
+
+    @property
+    def error_text(self) -> str | None:
+        """What went wrong, as one line: Qlik gives objects, strings or one object."""
+        errors = self.error if isinstance(self.error, list) else [self.error]
+        return "; ".join(filter(None, map(_said, errors))) or None
+
+
+def _said(error: Any) -> str | None:
+    if isinstance(error, dict):
+        for name in ("message", "detail", "title", "error"):
+            if isinstance(error.get(name), str) and error[name].strip():
+                return str(error[name]).strip()
+        return json.dumps(error) if error else None
+    return str(error).strip() if error else None
+
+
+class AutomationSchedule(Shape):
+    """When an automation runs by itself: `interval` in seconds, `start_at` and `stop_at` local to `timezone`."""
+
+    id: Annotated[str | None, ReadOnly()] = None
+    stop_at: str | None = None
+    start_at: str | None = None
+    interval: int | None = None
+    timezone: str | None = None
+    last_started_at: Annotated[Moment, ReadOnly()] = None
+
+
+class Automation(Shape):
+    """An automation. In lists it has a `duration` (seconds), alone `schedules`. The execution token is a secret."""
+
+    id: str
+    name: str | None = None
+    state: str | None = None
+    last_run: AutomationRun | None = None
+    owner_id: str | None = None
+    run_mode: str | None = None
+    space_id: str | None = None
+    created_at: Moment = None
+    last_run_at: Moment = None
+    updated_at: Moment = None
+    workspace: dict[str, Any] | None = None
+    snippet_ids: list[str] | None = None
+    description: str | None = None
+    endpoint_ids: list[str] | None = None
+    connector_ids: list[str] | None = None
+    last_run_status: str | None = None
+    execution_token: SecretStr | None = None
+    max_concurrent_runs: int | None = None
+    schedules: list[AutomationSchedule] | None = None
+    duration: float | None = None
+
+
+class AutomationUpdate(Shape):
+    """What an automation is replaced with."""
+
+    name: str | None = None
+    schedules: list[AutomationSchedule] | None = None
+    workspace: dict[str, Any] | None = None
+    description: str | None = None
+    max_concurrent_runs: int | None = None
+
+
+class AutomationCreate(AutomationUpdate):
+    """A new automation."""
+
+    name: Annotated[str | None, Needed()] = None
+    space_id: str | None = None
+
+
+class AutomationRunCreate(Shape):
+    """What a new run is told about who set it off."""
+
+    context: Annotated[str, one_of("api")] = "api"
+
+
+class AutomationOwnerChange(Shape):
+    """The new owner (user id)."""
+
+    user_id: Annotated[str | None, Needed()] = None
+
+
+class AutomationSpaceChange(Shape):
+    """The new space."""
+
+    space_id: Annotated[str | None, Needed()] = None
+
+
+class AutomationCopy(Shape):
+    """The name of a copy."""
+
+    name: Annotated[str | None, Needed()] = None
+
+
+class AutomationCopied(Shape):
+    """The id of the copy."""
+
+    id: str | None = None
+
+
+class AutomationRunExport(Shape):
+    """Where the debug log of a run can be fetched."""
+
+    url: str | None = None
+
+
+class AutomationSettings(Shape):
+    """What the tenant has set for all automations."""
+
+    max_concurrent_runs_per_automation: int | None = None
+
+
+class AutomationUsageAutomation(Shape):
+    """The automation that a number belongs to."""
+
+    guid: str | None = None
+    name: str | None = None
+    owner_id: str | None = None
+
+
+class AutomationUsageMetric(Shape):
+    """One number of one metric on one date."""
+
+    date: str
+    name: str
+    value: float
+    automation: AutomationUsageAutomation | None = None
+
+
+class AutomationList(Page[Automation]):
+    """A page of automations."""
+
+
+class AutomationRunList(Page[AutomationRun]):
+    """A page of automation runs."""
+
+
+class AutomationUsageList(Page[AutomationUsageMetric]):
+    """Usage numbers; documented without further pages, which is believed until a link says otherwise."""

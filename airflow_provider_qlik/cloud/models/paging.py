@@ -1,0 +1,69 @@
+"""Lists that come in pages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, Self, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import Field, field_validator
+
+from airflow_provider_qlik.cloud.models.shape import Reply, Shape
+
+ItemT = TypeVar("ItemT", bound=Shape)
+
+
+class Link(Shape):
+    """A link to another page, or to the thing itself."""
+
+    href: str | None = None
+
+
+class PageLinks(Shape):
+    """Where a list goes on."""
+
+    next: Link | None = None
+    prev: Link | None = None
+    self_: Link | None = Field(None, alias="self")
+
+    @field_validator("next", "prev", "self_", mode="before")
+    @classmethod
+    def _a_bare_address_is_a_link(cls, given: Any) -> Any:
+        return {"href": given} if isinstance(given, str) else given
+
+
+class Page(Shape, Generic[ItemT]):
+    """One page of a list. `server_time` is the server's clock when it answered, to the second."""
+
+    data: list[ItemT]
+    links: PageLinks | None = None
+    server_time: datetime | None = Field(None, exclude=True)
+
+    @classmethod
+    def from_reply(cls, reply: Reply) -> Self:
+        return super().from_reply(reply).model_copy(update={"server_time": reply.server_time})
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _no_list_is_an_empty_one(cls, given: Any) -> Any:
+        return [] if given is None else given
+
+    @property
+    def items(self) -> list[ItemT]:
+        """What is on this page; it may be empty with more pages to come."""
+        return self.data
+
+    @property
+    def next_query(self) -> tuple[tuple[str, str], ...]:
+        """The query that asks for the next page, empty at the end.
+
+        Only the query: host and path of a link are never trusted with our token. A plus sign that came unencoded in
+        `sort` is still a plus sign.
+        """
+        href = self.links and self.links.next and self.links.next.href
+        if not href:
+            return ()
+        return tuple(
+            (name, "+" + given[1:] if name == "sort" and given.startswith(" ") else given)
+            for name, given in parse_qsl(urlsplit(href).query, keep_blank_values=True)
+        )

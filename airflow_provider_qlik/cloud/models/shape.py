@@ -1,0 +1,177 @@
+"""What all shapes share: read leniently, write strictly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import NoneType
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Strict,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from airflow_provider_qlik.arguments import InvalidArgument, checked_json
+from airflow_provider_qlik.cloud.errors import UnreadableAnswer
+
+_READING = {"reading": True}
+
+
+def _reading(info: ValidationInfo) -> bool:
+    return bool(info.context and info.context.get("reading"))
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back over the wire, without the wire: status, headers in lower case, body."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes = b""
+
+    @property
+    def server_time(self) -> datetime | None:
+        """The server's clock, to the second, if the reply says."""
+        try:
+            moment = parsedate_to_datetime(self.headers.get("date", ""))
+        except ValueError:
+            return None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    @property
+    def text(self) -> str:
+        """The body as text; bytes that are none are shown as such."""
+        return self.content.decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """Marks a member that Qlik requires in what it is sent. An answer may leave it out all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOnly:
+    """Marks a member that Qlik sets; it is never sent."""
+
+
+class Shape(BaseModel):
+    """A JSON object of Qlik's, in snake_case, with Qlik's names as aliases.
+
+    Made in Python it is strict: no wrong types, no word outside a documented list. Read from an answer (`from_reply`)
+    it keeps members it does not know, takes any word, and a number written as a string for a number.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="allow",
+        frozen=True,
+        strict=True,
+        coerce_numbers_to_str=True,
+    )
+
+    @model_validator(mode="after")
+    def _has_what_is_needed(self, info: ValidationInfo) -> Self:
+        if not _reading(info):
+            missing = [
+                member.alias or name
+                for name, member in type(self).model_fields.items()
+                if getattr(self, name) is None and any(isinstance(mark, Needed) for mark in member.metadata)
+            ]
+            if missing:
+                raise ValueError(f"{' and '.join(missing)} must be given")
+        return self
+
+    @classmethod
+    def from_reply(cls, reply: Reply) -> Self:
+        """The shape in a reply's body. Raises UnreadableAnswer when it holds none."""
+        try:
+            return cls.model_validate_json(reply.content, strict=False, context=_READING)
+        except ValidationError as error:
+            raise UnreadableAnswer(f"expected {cls.__name__}, but {_first(error)}", reply.text) from None
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """The shape in plain JSON that Qlik gave. Raises UnreadableAnswer when it is none."""
+        return cls.from_reply(Reply(200, content=json.dumps(value).encode()))
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(map(str, problem["loc"]))
+    said = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {said}" if where else said
+
+
+ShapeT = TypeVar("ShapeT", bound=Shape)
+
+
+def body_of(shape: type[ShapeT], argument: str, given: ShapeT | Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON to send for a shape or a mapping with Qlik's names, checked strictly; read-only members are left out.
+
+    Raises InvalidArgument that names the argument and the member.
+    """
+    if isinstance(given, BaseModel):
+        plain: Any = given.model_dump(by_alias=True, exclude_none=True, mode="json")
+    else:
+        plain = checked_json(argument, given)
+    try:
+        checked = shape.model_validate_json(json.dumps(plain), strict=True)
+    except ValidationError as error:
+        raise InvalidArgument(argument, None, _first(error)) from None
+    return _without_read_only(checked, checked.model_dump(by_alias=True, exclude_none=True, mode="json"))
+
+
+def _without_read_only(shape: BaseModel, dumped: dict[str, Any]) -> dict[str, Any]:
+    for name, member in type(shape).model_fields.items():
+        key = member.alias or name
+        value = getattr(shape, name)
+        if any(isinstance(mark, ReadOnly) for mark in member.metadata):
+            dumped.pop(key, None)
+        elif isinstance(value, BaseModel) and key in dumped:
+            dumped[key] = _without_read_only(value, dumped[key])
+        elif isinstance(value, list) and key in dumped:
+            dumped[key] = [
+                _without_read_only(item, plain) if isinstance(item, BaseModel) else plain
+                for item, plain in zip(value, dumped[key], strict=True)
+            ]
+    return dumped
+
+
+def one_of(*known: str | int) -> AfterValidator:
+    """A check for documented words: any word may be read, only these are written."""
+
+    def check(given: Any, info: ValidationInfo) -> Any:
+        if not _reading(info) and given not in known:
+            raise ValueError(f"must be one of {', '.join(map(repr, known))}, not {given!r}")
+        return given
+
+    return AfterValidator(check)
+
+
+def _no_time(given: Any, info: ValidationInfo) -> Any:
+    """Services in Go write year 1 for "never"; an empty text says the same."""
+    if not _reading(info) and not isinstance(given, (str, datetime, NoneType)):
+        raise ValueError("must be a datetime or an ISO 8601 text")
+    return None if isinstance(given, str) and (not given.strip() or given.startswith("0001-01-01")) else given
+
+
+def _in_utc(given: datetime | None) -> datetime | None:
+    if given is None:
+        return None
+    return (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+Moment = Annotated[Annotated[datetime, Strict(False)] | None, BeforeValidator(_no_time), AfterValidator(_in_utc)]
+"""A moment as an aware UTC datetime, or None."""

@@ -1,0 +1,77 @@
+"""What may be asked again, how often, and how long that may take."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
+from airflow_provider_qlik.cloud.errors import CouldNotConnect, NotFound, QlikCloudError, Refused
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long one call may be tried: so many tries, within a budget in seconds.
+
+    Pauses begin at `first_pause` seconds and double up to `longest_pause`, less a random part; where Qlik says
+    Retry-After, that counts, capped at `longest_retry_after`.
+    """
+
+    tries: int = 5
+    budget: float = 120.0
+    first_pause: float = 0.5
+    longest_pause: float = 20.0
+    longest_retry_after: float = 60.0
+
+    def pause_after(self, tries: int, error: QlikCloudError, chance: float) -> float:
+        """The seconds to wait after so many tries; *chance* is a random number from 0 to 1."""
+        if error.retry_after is not None:
+            return min(error.retry_after, self.longest_retry_after) + chance * self.first_pause
+        if isinstance(error, Refused) and error.rate_limited:
+            # Qlik says: one second if the header is absent.
+            return 1.0 + chance * self.first_pause
+        return float(min(self.first_pause * 2 ** (tries - 1), self.longest_pause) * (1 - chance / 2))
+
+
+ONE_TRY = Patience(tries=1)
+
+
+def attempts(
+    call: Call[T],
+    patience: Patience,
+    clock: Callable[[], float] = time.monotonic,
+    chance: Callable[[], float] = random.random,
+) -> Flow[T]:
+    """The call's answer, asked for again as often as is safe and the patience lasts; else the last error."""
+    began = clock()
+    tries = 0
+    perhaps_done = False
+    while True:
+        tries += 1
+        try:
+            return (yield from ask(call))
+        except QlikCloudError as error:
+            if perhaps_done and call.method == "DELETE" and isinstance(error, NotFound):
+                # The try before this one did it, and only its answer was lost.
+                return cast(T, None)
+            perhaps_done = perhaps_done or error.may_have_happened
+            seconds = patience.pause_after(tries, error, chance())
+            spent = clock() - began
+            if not may_repeat(call, error) or tries >= patience.tries or spent + seconds > patience.budget:
+                if tries > 1:
+                    error.add_note(f"Tried {tries} times in {spent:.1f} s.")
+                raise
+        yield from pause(seconds)
+
+
+def may_repeat(call: Call[object], error: QlikCloudError) -> bool:
+    """Whether the call may be sent again: it surely did not arrive, or doing it twice does no more than once."""
+    surely_not_done = isinstance(error, CouldNotConnect) or (
+        isinstance(error, Refused) and (error.rate_limited or (error.status == 503 and error.retry_after is not None))
+    )
+    return surely_not_done or (call.repeatable and error.transient)
