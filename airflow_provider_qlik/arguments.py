@@ -6,10 +6,10 @@ import json
 import math
 import re
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-_FORBIDDEN_IN_ID = re.compile(r"[/?#\\\x00-\x1f\x7f]")
+_FORBIDDEN_IN_ID = re.compile(r"[/?#\\\x00-\x1f\x7f\ud800-\udfff]")
 
 
 class InvalidArgument(ValueError):
@@ -49,16 +49,25 @@ def checked_id(argument: str, given: object) -> str:
     return stripped
 
 
-def checked_seconds(argument: str, given: object, *, least: float = 0.0, none_allowed: bool = False) -> float | None:
-    """A number of seconds, at least *least*, or None where that means "no limit"."""
-    if given is None and none_allowed:
-        return None
-    if isinstance(given, bool) or not isinstance(given, (int, float)) or not math.isfinite(given) or given < least:
-        or_none = " or None" if none_allowed else ""
-        raise InvalidArgument(
-            argument, "None" if given is None else given, f"a number of seconds, at least {least:g}{or_none}"
-        )
-    return float(given)
+def checked_seconds(argument: str, given: object, *, least: float = 0.0) -> float:
+    """A number of seconds, also from a timedelta, at least *least*."""
+    seconds = given.total_seconds() if isinstance(given, timedelta) else given
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not least <= seconds < math.inf:
+        shown = "None" if given is None else given
+        raise InvalidArgument(argument, shown, f"a number of seconds or a timedelta, at least {least:g}")
+    return float(seconds)
+
+
+def checked_limit(argument: str, given: object) -> float | None:
+    """A number of seconds, or None for "no limit"."""
+    return None if given is None else checked_seconds(argument, given)
+
+
+def checked_count(argument: str, given: object) -> int:
+    """A whole number from 1."""
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise InvalidArgument(argument, "None" if given is None else given, "a whole number from 1")
+    return given
 
 
 def checked_word(argument: str, given: object, allowed: Collection[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -23,6 +24,9 @@ def read(call: Call[T], path: str, reply: Reply) -> T:
         raise UnreadableAnswer(
             f"{call.method} {path} was answered with status {reply.status}, which sends us elsewhere: not followed"
         )
+    if reply.headers.get("content-type", "").startswith("text/html"):
+        # No operation gives a web page: it is from something in between, whatever status that puts on it.
+        raise UnreadableAnswer(f"{call.method} {path} was answered with {reply.status}: a web page", reply.text)
     answer: Any = call.answer
     if answer is type(None):
         return cast(T, None)
@@ -57,7 +61,7 @@ def refusal(method: str, path: str, reply: Reply) -> Refused:
 def _first_error(content: bytes) -> Mapping[str, Any]:
     try:
         body = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(body, dict):
         return {}
@@ -83,12 +87,15 @@ def retry_after(reply: Reply) -> float | None:
     if not given:
         return None
     try:
-        return max(0.0, float(given))
+        seconds = float(given)
     except ValueError:
         pass
+    else:
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     try:
         moment = parsedate_to_datetime(given)
     except ValueError:
         return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     # Both dates by the server's clock: ours may be off.
-    return max(0.0, (moment.astimezone(UTC) - (reply.server_time or datetime.now(UTC))).total_seconds())
+    return max(0.0, (moment - (reply.server_time or datetime.now(UTC))).total_seconds())

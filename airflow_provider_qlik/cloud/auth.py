@@ -23,11 +23,10 @@ from pydantic import SecretStr
 
 from airflow_provider_qlik.arguments import InvalidArgument, checked_word
 from airflow_provider_qlik.cloud.answer import refusal
-from airflow_provider_qlik.cloud.errors import CouldNotConnect, QlikCloudError, UnreadableAnswer
+from airflow_provider_qlik.cloud.errors import TOKEN_PATH, CouldNotConnect, QlikCloudError, UnreadableAnswer
 from airflow_provider_qlik.cloud.models.shape import Moment, Reply, Shape
 from airflow_provider_qlik.cloud.tenant import Tenant
 
-TOKEN_PATH = "/oauth/token"
 RENEW_BEFORE_END = 60.0
 LONGEST_WAIT_FOR_ANOTHER = 90.0
 LIFETIME_WHERE_UNSAID = 300.0
@@ -150,7 +149,7 @@ def _algorithm(pem: str) -> str:
     raise InvalidArgument("private_key", None, "must be an RSA key or an EC key on curve P-384")
 
 
-def sign_in(tenant: Tenant, credentials: Credentials, on_secret: Callable[[str], None] | None = None) -> httpx.Auth:
+def sign_in(tenant: Tenant, credentials: Credentials, on_secret: Callable[[str], object] | None = None) -> httpx.Auth:
     """What puts a token on each request. *on_secret* is told of each token, so that it can be masked in logs."""
     if isinstance(credentials, ApiKey):
         return _Bearer(tenant, credentials.key)
@@ -243,7 +242,7 @@ class _OAuth(_SignIn):
     promise to wait for. The two flows below are the drivers that httpx wants.
     """
 
-    def __init__(self, tenant: Tenant, credentials: OAuth, on_secret: Callable[[str], None] | None) -> None:
+    def __init__(self, tenant: Tenant, credentials: OAuth, on_secret: Callable[[str], object] | None) -> None:
         super().__init__(tenant)
         self._tenant = tenant
         self._credentials = credentials
@@ -321,7 +320,7 @@ class _OAuth(_SignIn):
             answer = TokenAnswer.from_reply(reply)
         except UnreadableAnswer:
             # Without an excerpt: there may be a token in it.
-            raise UnreadableAnswer(f"POST {TOKEN_PATH} was answered with something that holds no token") from None
+            raise CouldNotConnect(f"could not sign in: POST {TOKEN_PATH} was answered without a token") from None
         value = answer.access_token.get_secret_value()
         if self._on_secret:
             self._on_secret(value)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 
-from airflow_provider_qlik.arguments import checked_id
+from airflow_provider_qlik.arguments import InvalidArgument, checked_id
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -129,9 +129,19 @@ def path(template: str, ids: Mapping[str, str]) -> str:
 
 
 def query(parameters: Mapping[str, str | int | bool | None]) -> tuple[tuple[str, str], ...]:
-    """The parameters that were given, as text; booleans in lower case, as JSON writes them."""
-    return tuple(
-        (name, str(given).lower() if isinstance(given, bool) else str(given))
-        for name, given in parameters.items()
-        if given is not None
-    )
+    """The parameters that were given, as text; booleans in lower case, as JSON writes them.
+
+    Raises InvalidArgument for what is neither text nor number, and for text that cannot be encoded.
+    """
+    return tuple((name, _text(name, given)) for name, given in parameters.items() if given is not None)
+
+
+def _text(name: str, given: object) -> str:
+    if not isinstance(given, (str, int)):
+        raise InvalidArgument(name, given, "must be a text or a whole number")
+    text = str(given).lower() if isinstance(given, bool) else str(given)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(name, given, "has characters that cannot be sent") from None
+    return text

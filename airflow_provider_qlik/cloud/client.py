@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -34,6 +37,19 @@ _SURELY_NOT_SENT = (
 )
 
 
+_sending: ContextVar[bool] = ContextVar("qlik_cloud_sending", default=False)
+
+
+class _NotOurs(logging.Filter):
+    """Keeps httpx from logging a line for each of our requests: a wait has thousands. What others send is logged."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno > logging.INFO or not _sending.get()
+
+
+_not_ours = _NotOurs()
+
+
 class _Wire:
     """What both drivers know: how a call becomes a request, and what came of it an answer or an error."""
 
@@ -43,7 +59,7 @@ class _Wire:
         credentials: Credentials,
         *,
         patience: Patience = Patience(),  # noqa: B008 (frozen)
-        on_secret: Callable[[str], None] | None = None,
+        on_secret: Callable[[str], object] | None = None,
     ) -> None:
         self.tenant = tenant
         self.patience = patience
@@ -75,7 +91,7 @@ class _Wire:
 
     def _redirected(self, call: Call[T], response: httpx.Response) -> Call[T] | None:
         """Where the one documented redirect leads, if the call allows it and it stays on the tenant's host."""
-        if not call.follows_redirect or not response.is_redirect:
+        if not call.follows_redirect or not response.has_redirect_location:
             return None
         own = urlsplit(self.tenant.url)
         target = urlsplit(str(response.request.url.join(response.headers["location"])))
@@ -88,6 +104,9 @@ class _Wire:
 
 @contextmanager
 def _as_our_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]:
+    logging.getLogger("httpx").addFilter(_not_ours)  # does nothing the second time
+    token = _sending.set(True)
+    asked = f"{call.method} {request.url.raw_path.decode().partition('?')[0]}"
     try:
         yield
     except httpx.HTTPError as error:
@@ -95,14 +114,16 @@ def _as_our_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]:
         # Every other failing request is the one that signs in, before this call was sent.
         signing_in = getattr(error, "_request", None) not in (None, request)
         if signing_in:
-            raise CouldNotConnect(f"could not sign in for {call} at {request.url.host} ({what})") from error
+            raise CouldNotConnect(f"could not sign in for {asked} at {request.url.host} ({what})") from error
         if isinstance(error, _SURELY_NOT_SENT):
-            raise CouldNotConnect(f"could not connect to {request.url.host} for {call} ({what})") from error
+            raise CouldNotConnect(f"could not connect to {request.url.host} for {asked} ({what})") from error
         if isinstance(error, httpx.DecodingError):
-            raise UnreadableAnswer(f"{call} was answered with a body that cannot be decoded ({what})") from error
+            raise UnreadableAnswer(f"{asked} was answered with a body that cannot be decoded ({what})") from error
         raise NoAnswer(
-            f"{call} was sent to {request.url.host}, but no answer came ({what}): it may have happened"
+            f"{asked} was sent to {request.url.host}, but no answer came ({what}): it may have happened"
         ) from error
+    finally:
+        _sending.reset(token)
 
 
 def _sleep(step: Pause) -> Any:
@@ -129,9 +150,9 @@ class Client(_Wire):
         """The answer of a call, retried where that is safe. Raises QlikCloudError."""
         return self._drive(attempts(call, patience or self.patience), self._send)
 
-    def run_flow(self, flow: Flow[T]) -> T:
+    def run_flow(self, flow: Flow[T], patience: Patience | None = None) -> T:
         """The result of a flow. Raises QlikCloudError, or what the flow raises."""
-        return self._drive(flow, self.call)
+        return self._drive(flow, partial(self.call, patience=patience))
 
     def iterate(self, call: Call[Page[ItemT]]) -> Iterator[ItemT]:
         """All items of a paged list, fetched page by page as they are asked for."""
@@ -183,9 +204,9 @@ class AsyncClient(_Wire):
         """The answer of a call, retried where that is safe. Raises QlikCloudError."""
         return await self._drive(attempts(call, patience or self.patience), self._send)
 
-    async def run_flow(self, flow: Flow[T]) -> T:
+    async def run_flow(self, flow: Flow[T], patience: Patience | None = None) -> T:
         """The result of a flow. Raises QlikCloudError, or what the flow raises."""
-        return await self._drive(flow, self.call)
+        return await self._drive(flow, partial(self.call, patience=patience))
 
     async def iterate(self, call: Call[Page[ItemT]]) -> AsyncIterator[ItemT]:
         """All items of a paged list, fetched page by page as they are asked for."""

@@ -23,6 +23,9 @@ __all__ = [
 ]
 
 
+TOKEN_PATH = "/oauth/token"
+
+
 class QlikCloudError(Exception):
     """Anything that Qlik Cloud, or the way there, did to us. The subclasses tell what."""
 
@@ -43,7 +46,7 @@ class QlikCloudError(Exception):
 
 
 class CouldNotConnect(QlikCloudError):
-    """No connection, or no sign-in because of that: the request surely did not arrive."""
+    """No connection, or nothing that signs in: the request surely did not arrive."""
 
     @property
     def transient(self) -> bool:
@@ -70,8 +73,8 @@ class UnreadableAnswer(QlikCloudError):
         self.excerpt = excerpt[:200]
         super().__init__(f"{what}; the answer begins {self.excerpt!r}" if excerpt else what)
 
-    def __reduce__(self) -> tuple[type[UnreadableAnswer], tuple[str, str]]:
-        return type(self), (self.what, self.excerpt)
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.what, self.excerpt), self.__dict__
 
     @property
     def may_have_happened(self) -> bool:
@@ -123,7 +126,7 @@ class Refused(QlikCloudError):
         )
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), {**self.__dict__})
+        return _rebuild, (type(self), {**self.__dict__}), self.__dict__
 
     @property
     def retry_after(self) -> float | None:
@@ -135,8 +138,14 @@ class Refused(QlikCloudError):
         return self.status == 429 and self.code in {None, "", "429", "HTTP-429"}
 
     @property
+    def signing_in(self) -> bool:
+        """Whether it was not the request that was refused, but the sign-in before it was sent."""
+        return self.path == TOKEN_PATH
+
+    @property
     def may_have_happened(self) -> bool:
-        return self.status >= 500 and not (self.status == 503 and self.retry_after is not None)
+        turned_away = self.signing_in or (self.status == 503 and self.retry_after is not None)
+        return (self.status >= 500 or self.status in {408, 425}) and not turned_away
 
     @property
     def transient(self) -> bool:

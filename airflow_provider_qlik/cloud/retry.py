@@ -71,7 +71,4 @@ def attempts(
 
 def may_repeat(call: Call[object], error: QlikCloudError) -> bool:
     """Whether the call may be sent again: it surely did not arrive, or doing it twice does no more than once."""
-    surely_not_done = isinstance(error, CouldNotConnect) or (
-        isinstance(error, Refused) and (error.rate_limited or (error.status == 503 and error.retry_after is not None))
-    )
-    return surely_not_done or (call.repeatable and error.transient)
+    return error.transient and (call.repeatable or not error.may_have_happened)

@@ -29,6 +29,11 @@ class Tenant:
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
 
+    def __post_init__(self) -> None:
+        # Whichever way it was made: a token goes to the address that stands here.
+        if origin(self.url) != self.url:
+            raise InvalidArgument("host", None, "is not in its usual form: make the tenant with Tenant.at()")
+
     @classmethod
     def at(
         cls,
@@ -98,15 +103,20 @@ def origin(host: str | None, port: int | None = None) -> str:
         raise InvalidArgument(
             "host", host if host else "nothing", "give the tenant's address, such as https://acme.eu.qlikcloud.com"
         )
-    parts = urlsplit(given if "://" in given else f"https://{given}")
+    try:
+        parts = urlsplit(given if "://" in given else f"https://{given}")
+    except ValueError:
+        raise InvalidArgument(
+            "host", given.rpartition("@")[2], "give the tenant's address, such as https://acme.eu.qlikcloud.com"
+        ) from None
+    if parts.username or parts.password:
+        raise InvalidArgument("host", None, "must not hold a user or password: they have fields of their own")
     try:
         name, own_port = parts.hostname or "", parts.port
     except ValueError:
         raise InvalidArgument("host", _shown(parts), "has no valid port") from None
-    if not name or any(character.isspace() for character in name):
+    if not _is_host_name(name):
         raise InvalidArgument("host", _shown(parts), "give the tenant's address, such as https://acme.eu.qlikcloud.com")
-    if parts.username or parts.password:
-        raise InvalidArgument("host", None, "must not hold a user or password: they have fields of their own")
     if parts.path not in _SAME_AS_NO_PATH or parts.query or parts.fragment:
         raise InvalidArgument(
             "host", given, "must be a tenant's address without a path, such as https://acme.eu.qlikcloud.com"
@@ -118,6 +128,21 @@ def origin(host: str | None, port: int | None = None) -> str:
     port = own_port or port
     usual = {"https": 443, "http": 80}[parts.scheme]
     return f"{parts.scheme}://{shown}" + (f":{port}" if port and port != usual else "")
+
+
+def _is_host_name(name: str) -> bool:
+    if ":" in name:
+        return _is_address(name)
+    labels = name.removesuffix(".").split(".")
+    return all(label and label.replace("-", "").replace("_", "").isalnum() for label in labels)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _shown(parts: Any) -> str:

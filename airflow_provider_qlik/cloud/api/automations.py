@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import NoneType
 from typing import Any, TypeVar
 
-from airflow_provider_qlik.arguments import InvalidArgument, checked_json, checked_word
+from airflow_provider_qlik.arguments import InvalidArgument, checked_count, checked_json, checked_word
 from airflow_provider_qlik.cloud.call import Call, Family, Tier
 from airflow_provider_qlik.cloud.models.automations import (
     Automation,
@@ -47,6 +47,10 @@ AUTOMATION_SORTS = _both_ways(_SORTABLE)
 RUN_SORTS = _both_ways(_RUNS_SORTABLE)
 
 
+def _limit(given: int | None) -> int | None:
+    return None if given is None else checked_count("limit", given)
+
+
 def list(
     *,
     filter: str | None = None,
@@ -60,7 +64,7 @@ def list(
     *filter* is a SCIM expression such as ``name eq "Morning"``; *list_all* shows an admin the whole tenant.
     """
     sort = None if sort is None else checked_word("sort", sort, AUTOMATION_SORTS)
-    parameters = {"filter": filter, "limit": limit, "listAll": list_all, "sort": sort, "cursor": cursor}
+    parameters = {"filter": filter, "limit": _limit(limit), "listAll": list_all, "sort": sort, "cursor": cursor}
     return _FAMILY.call("list_automations", "GET", "", AutomationList, parameters=parameters)
 
 
@@ -137,7 +141,7 @@ def runs(
 ) -> Call[AutomationRunList]:
     """The runs of an automation, by id unless *sort* says otherwise; *limit* is the size of a page, 10 to 200."""
     sort = None if sort is None else checked_word("sort", sort, RUN_SORTS)
-    parameters = {"filter": filter, "limit": limit, "sort": sort, "cursor": cursor}
+    parameters = {"filter": filter, "limit": _limit(limit), "sort": sort, "cursor": cursor}
     ids = {"automation_id": automation_id}
     return _FAMILY.call(
         "list_automation_runs", "GET", "/{automation_id}/runs", AutomationRunList, ids=ids, parameters=parameters
@@ -207,7 +211,8 @@ def execute(automation_id: str, execution_token: str, inputs: Mapping[str, Any] 
 
     The token is the automation's own `execution_token`, a secret.
     """
-    if not isinstance(execution_token, str) or not execution_token:
+    sendable = isinstance(execution_token, str) and execution_token.isascii() and execution_token.isprintable()
+    if not sendable or not execution_token.strip():
         raise InvalidArgument("execution_token", None, "must be the automation's execution token")
     return _EXECUTE.call(
         "execute_automation",

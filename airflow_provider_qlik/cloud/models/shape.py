@@ -108,8 +108,11 @@ class Shape(BaseModel):
 
 
 def _first(error: ValidationError) -> str:
-    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(map(str, problem["loc"]))
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    # Where several forms are allowed, the one that was meant got furthest; our own rules say most.
+    problem = max(problems, key=lambda problem: (len(problem["loc"]), problem["type"] == "value_error"))
+    # Between the members stand the names of those forms, which tell a user nothing.
+    where = ".".join(str(part) for part in problem["loc"] if part != "str" and "[" not in str(part))
     said = problem["msg"].removeprefix("Value error, ")
     return f"{where}: {said}" if where else said
 
@@ -127,7 +130,7 @@ def body_of(shape: type[ShapeT], argument: str, given: ShapeT | Mapping[str, Any
     else:
         plain = checked_json(argument, given)
     try:
-        checked = shape.model_validate_json(json.dumps(plain), strict=True)
+        checked = shape.model_validate_json(json.dumps(plain))
     except ValidationError as error:
         raise InvalidArgument(argument, None, _first(error)) from None
     return _without_read_only(checked, checked.model_dump(by_alias=True, exclude_none=True, mode="json"))

@@ -196,7 +196,7 @@ class TaskRunLog(Shape):
     def from_reply(cls, reply: Reply) -> Self:
         try:
             content = json.loads(reply.content)
-        except ValueError:
+        except (ValueError, RecursionError):
             return cls(log_content=reply.text)
         if isinstance(content, dict):
             return super().from_reply(reply)

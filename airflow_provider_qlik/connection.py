@@ -1,0 +1,187 @@
+"""The fields of a Qlik Cloud connection, in one table: both forms and the parser come from it.
+
+Standard library only on import: Airflow reads the form in every process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_qlik.arguments import InvalidArgument, checked_word
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik.cloud import Credentials, Tenant
+
+CONNECTION_TYPE = "qlik_cloud"
+CONNECTION_NAME = "Qlik Cloud"
+DEFAULT_CONNECTION_ID = "qlik_cloud_default"
+
+SIGN_IN = {
+    "api_key": "API key",
+    "client_credentials": "OAuth, machine to machine",
+    "impersonation": "OAuth, acting for a user",
+    "private_key": "OAuth with a private key",
+}
+TASKS_API = {"/api/v1/tasks": "Tasks v1", "/api/scheduling/tasks": "Scheduling (its successor)"}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of the form. `kind` is its JSON type; `choices` makes a menu; `look` is password or multiline."""
+
+    name: str
+    label: str
+    help: str
+    kind: str = "string"
+    choices: Mapping[str, str] = field(default_factory=dict)
+    look: str | None = None
+    least: float | None = None
+    default: Any = None
+
+    def conn_field(self) -> dict[str, Any]:
+        """The field as Airflow 3.2 and later read it from the provider info."""
+        schema: dict[str, Any] = {"type": [self.kind, "null"]}
+        if self.choices:
+            schema |= {"enum": list(self.choices), "values_display": dict(self.choices)}
+        if self.look:
+            schema["format"] = self.look
+        if self.least is not None:
+            schema["minimum"] = self.least
+        if self.default is not None:
+            schema["default"] = self.default
+        return {"label": self.label, "description": self.help, "schema": schema}
+
+
+STANDARD_FIELDS = {
+    "host": ("Tenant address", "https://acme.eu.qlikcloud.com"),
+    "port": ("Port", "443"),
+    "login": ("OAuth client id", "not needed with an API key"),
+    "password": ("API key or OAuth client secret", "not needed with a private key"),
+}
+"""Airflow's own fields: label and placeholder. What everyone needs is here, since these are open first."""
+
+EXTRA_FIELDS = (
+    Field(
+        "sign_in",
+        "Way of signing in",
+        "API key: password alone. OAuth: login and password. Acting for a user: also whom. Private key: login and key.",
+        choices=SIGN_IN,
+        default="api_key",
+    ),
+    Field("impersonated_user", "Act for this user", "Only for OAuth acting for a user: the user's subject or id."),
+    Field(
+        "impersonated_user_field",
+        "Find that user by",
+        "Which of the two is given above.",
+        choices={"subject": "Subject", "userId": "User id"},
+        default="subject",
+    ),
+    Field(
+        "private_key",
+        "Private key",
+        "Only for OAuth with a private key: RSA or EC P-384, PEM, unencrypted.",
+        look="multiline",
+    ),
+    Field("key_id", "Key id (kid)", "Only for OAuth with a private key: the name of its public half in Qlik Cloud."),
+    Field("scope", "OAuth scopes", "With blanks between; empty for all that the client has."),
+    Field("ca_bundle", "CA bundle", "Path of a PEM file with the authorities to trust, on each worker and triggerer."),
+    Field("connect_timeout", "Time-out for connecting", "Seconds.", kind="number", least=0.001, default=10),
+    Field("read_timeout", "Time-out for an answer", "Seconds.", kind="number", least=0.001, default=60),
+    Field("tasks_api", "Tasks API", "Where the tenant's Tasks API lives.", choices=TASKS_API, default="/api/v1/tasks"),
+)
+
+
+def conn_fields() -> dict[str, dict[str, Any]]:
+    """The form's own fields, for the provider info (Airflow 3.2 and later)."""
+    return {each.name: each.conn_field() for each in EXTRA_FIELDS}
+
+
+def field_behaviour() -> dict[str, Any]:
+    """How Airflow's standard fields are named here, with their placeholders."""
+    return {
+        "hidden-fields": ["schema"],
+        "relabeling": {name: label for name, (label, _) in STANDARD_FIELDS.items()},
+        "placeholders": {name: placeholder for name, (_, placeholder) in STANDARD_FIELDS.items()},
+    }
+
+
+def form_widgets() -> dict[str, Any]:
+    """The same fields for the form of Airflow before 3.2, which is made of WTForms widgets."""
+    from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextAreaFieldWidget, BS3TextFieldWidget
+    from wtforms import PasswordField, SelectField, StringField, TextAreaField
+    from wtforms.validators import Optional
+
+    def widget(each: Field) -> Any:
+        common = {"description": each.help, "default": each.default, "validators": [Optional()]}
+        if each.choices:
+            return SelectField(each.label, choices=list(each.choices.items()), **common)
+        if each.look == "multiline":
+            return TextAreaField(each.label, widget=BS3TextAreaFieldWidget(), **common)
+        if each.look == "password":
+            return PasswordField(each.label, widget=BS3PasswordFieldWidget(), **common)
+        return StringField(each.label, widget=BS3TextFieldWidget(), **common)
+
+    return {each.name: widget(each) for each in EXTRA_FIELDS}
+
+
+def parse(
+    *,
+    host: str | None,
+    port: int | None = None,
+    login: str | None = None,
+    password: str | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> tuple[Tenant, Credentials]:
+    """The tenant and the credentials of a connection.
+
+    Raises InvalidArgument that names the field, for what is missing, unknown or impossible. Nothing is sent.
+    """
+    from airflow_provider_qlik.cloud import Tenant
+
+    given = {each.name: _value(each, (extra or {}).get(each.name)) for each in EXTRA_FIELDS}
+    tenant = Tenant.at(
+        host,
+        port=port or None,
+        tasks_path=given["tasks_api"],
+        ca_bundle=given["ca_bundle"],
+        connect_timeout=given["connect_timeout"],
+        read_timeout=given["read_timeout"],
+    )
+    return tenant, _credentials(given["sign_in"], {**given, "login": login, "password": password})
+
+
+def _value(each: Field, given: Any) -> Any:
+    """A field's value: an address gives texts, a form gives nulls and empty texts for what was left out."""
+    if given is None or (isinstance(given, str) and not given.strip()):
+        return each.default
+    if each.choices:
+        return checked_word(each.name, given, each.choices)
+    if each.kind == "number":
+        try:
+            return float(given)
+        except (TypeError, ValueError):
+            raise InvalidArgument(each.name, given, "must be a number of seconds") from None
+    if not isinstance(given, str):
+        raise InvalidArgument(each.name, None, "must be a text")
+    return given.strip()
+
+
+def _credentials(sign_in: str, given: Mapping[str, Any]) -> Credentials:
+    from airflow_provider_qlik.cloud import ApiKey, ClientCredentials, Impersonation, PrivateKey
+
+    def needed(name: str) -> str:
+        value = (given[name] or "").strip()
+        if not value:
+            raise InvalidArgument(name, None, f"must be given to sign in by {sign_in!r} ({SIGN_IN[sign_in]})")
+        return str(value)
+
+    if sign_in == "client_credentials":
+        return ClientCredentials(needed("login"), needed("password"), given["scope"])
+    if sign_in == "impersonation":
+        login, password, user = needed("login"), needed("password"), needed("impersonated_user")
+        return Impersonation(login, password, user, given["impersonated_user_field"])
+    if sign_in == "private_key":
+        return PrivateKey(needed("login"), needed("private_key"), needed("key_id"), given["scope"])
+    return ApiKey(needed("password"))

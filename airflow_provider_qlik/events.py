@@ -1,0 +1,69 @@
+"""What the trigger tells the task: one small JSON object, checked when the task resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from airflow_provider_qlik.cloud.errors import InvalidArgument, QlikCloudError
+from airflow_provider_qlik.runs import Run, RunError, errors
+
+VERSION = 1
+
+
+class UnusableEvent(Exception):
+    """An event that this version cannot read: none, of another version, or damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """How a wait ended: with an ended run, or with an error and the run as it was seen last, if it was."""
+
+    run: Run | None
+    error: str | None = None
+    error_type: str | None = None
+
+    @classmethod
+    def ended(cls, run: Run) -> Self:
+        """The event for a run that has ended."""
+        return cls(run)
+
+    @classmethod
+    def broken_off(cls, error: QlikCloudError | InvalidArgument, run: Run | None) -> Self:
+        """The event for a wait that ended before the run did."""
+        return cls(run, str(error), type(error).__name__)
+
+    def exception(self) -> RunError:
+        """The error that ended the wait, as far as an event can carry it."""
+        kind = getattr(errors, self.error_type or "", RunError)
+        return kind(self.error) if isinstance(kind, type) and issubclass(kind, RunError) else RunError(self.error)
+
+    def to_json(self) -> dict[str, Any]:
+        """The event as plain JSON."""
+        return {
+            "version": VERSION,
+            "run": self.run.to_json() if self.run else None,
+            "error": self.error,
+            "error_type": self.error_type,
+        }
+
+    @classmethod
+    def from_json(cls, given: object) -> Self:
+        """The event that `to_json` wrote. Raises UnusableEvent for anything else."""
+        if not isinstance(given, Mapping):
+            raise UnusableEvent(f"the trigger gave {given!r} in place of an event: how the run ended is not known")
+        if given.get("version") != VERSION:
+            raise UnusableEvent(
+                f"the trigger gave an event of version {given.get('version')!r}, this package reads {VERSION}: worker"
+                " and triggerer have different versions of airflow-provider-qlik. How the run ended is not known"
+            )
+        try:
+            event = cls(
+                Run.from_json(given["run"]) if given["run"] is not None else None, given["error"], given["error_type"]
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UnusableEvent(f"the trigger gave a damaged event ({error!r}): {dict(given)!r}") from error
+        if event.error is None and (event.run is None or not event.run.ended):
+            raise UnusableEvent(f"the trigger gave an event without an ended run: {dict(given)!r}")
+        return event

@@ -1,0 +1,161 @@
+"""An Airflow connection becomes a client of Qlik Cloud."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+
+from airflow_provider_qlik.cloud import AsyncClient, Call, Client, Flow, InvalidArgument, Patience, QlikCloudError
+from airflow_provider_qlik.cloud.api import users
+from airflow_provider_qlik.cloud.retry import ONE_TRY
+from airflow_provider_qlik.cloud.tenant import trust
+from airflow_provider_qlik.connection import (
+    CONNECTION_NAME,
+    CONNECTION_TYPE,
+    DEFAULT_CONNECTION_ID,
+    field_behaviour,
+    form_widgets,
+    parse,
+)
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_qlik.cloud.models.paging import ItemT, Page
+
+T = TypeVar("T")
+
+
+class QlikCloudHook(BaseHook):
+    """Qlik Cloud by an Airflow connection.
+
+    `call`, `iterate` and `run_flow` use one client that is opened when first needed, and closed by `close` or at the
+    end of a ``with``; `acall`, `aiterate` and `arun_flow` are the same for an event loop, with `aclose` or
+    ``async with``.
+
+    :param qlik_conn_id: the Airflow connection, of type ``qlik_cloud``.
+    """
+
+    conn_name_attr = "qlik_conn_id"
+    default_conn_name = DEFAULT_CONNECTION_ID
+    conn_type = CONNECTION_TYPE
+    hook_name = CONNECTION_NAME
+
+    def __init__(self, qlik_conn_id: str = DEFAULT_CONNECTION_ID) -> None:
+        super().__init__()
+        self.qlik_conn_id = qlik_conn_id
+        self._client: Client | None = None
+        self._async_client: AsyncClient | None = None
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """The connection form of Airflow before 3.2; later ones read the provider info."""
+        return form_widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """How the standard fields of the form are named."""
+        return field_behaviour()
+
+    def get_conn(self) -> Client:
+        """The client of this hook, open. Raises InvalidArgument that names the field of the connection at fault."""
+        if self._client is None:
+            connection = self.get_connection(self.qlik_conn_id)
+            parts = _parts(connection, connection.extra_dejson)
+            tenant, credentials = self._parsed(parts)
+            self._client = Client(tenant, credentials, on_secret=mask_secret)
+        return self._client
+
+    async def get_async_conn(self) -> AsyncClient:
+        """The same for an event loop. Nothing in it blocks."""
+        if self._async_client is None:
+            connection = await get_async_connection(self.qlik_conn_id)
+            parts = _parts(connection, await get_async_extra_dejson(connection))
+            tenant, credentials = self._parsed(parts)
+            # Reading the authorities' certificates takes tens of milliseconds; it is kept for the clients after this.
+            await asyncio.to_thread(trust, tenant.ca_bundle)
+            loop = asyncio.get_running_loop()
+            self._async_client = AsyncClient(
+                tenant, credentials, on_secret=lambda token: loop.run_in_executor(None, mask_secret, token)
+            )
+        return self._async_client
+
+    def _parsed(self, parts: dict[str, Any]) -> Any:
+        try:
+            return parse(**parts)
+        except InvalidArgument as error:
+            error.add_note(f"In the Airflow connection {self.qlik_conn_id!r}.")
+            raise
+
+    def call(self, call: Call[T], patience: Patience | None = None) -> T:
+        """The answer of a call, such as ``hook.call(tasks.get(task_id))``. Raises QlikCloudError."""
+        return self.get_conn().call(call, patience)
+
+    def iterate(self, call: Call[Page[ItemT]]) -> Iterator[ItemT]:
+        """All items of a paged list, page by page."""
+        return self.get_conn().iterate(call)
+
+    def run_flow(self, flow: Flow[T], patience: Patience | None = None) -> T:
+        """The result of a flow."""
+        return self.get_conn().run_flow(flow, patience)
+
+    async def acall(self, call: Call[T], patience: Patience | None = None) -> T:
+        """As `call`, for an event loop."""
+        return await (await self.get_async_conn()).call(call, patience)
+
+    async def aiterate(self, call: Call[Page[ItemT]]) -> AsyncIterator[ItemT]:
+        """As `iterate`, for an event loop."""
+        async for item in (await self.get_async_conn()).iterate(call):
+            yield item
+
+    async def arun_flow(self, flow: Flow[T], patience: Patience | None = None) -> T:
+        """As `run_flow`, for an event loop."""
+        return await (await self.get_async_conn()).run_flow(flow, patience)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Whether the connection works, and as whom it signs in or what is wrong. Quick: nothing is tried twice."""
+        try:
+            with self:
+                user = self.call(users.me(), ONE_TRY)
+                url = self.get_conn().tenant.url
+        except (QlikCloudError, InvalidArgument) as error:
+            return False, str(error)
+        return True, f"Signed in to {url} as {user.name or user.id} ({user.id})"
+
+    def close(self) -> None:
+        """Nothing is left open."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    async def aclose(self) -> None:
+        """Nothing is left open in the event loop."""
+        client, self._async_client = self._async_client, None
+        if client is not None:
+            await client.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def _parts(connection: Connection, extra: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "host": connection.host,
+        "port": connection.port,
+        "login": connection.login,
+        "password": connection.password,
+        "extra": extra,
+    }

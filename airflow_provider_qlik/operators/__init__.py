@@ -1,0 +1,1 @@
+"""Operators that start runs of Qlik Cloud and wait for them."""

@@ -1,0 +1,45 @@
+"""What Airflow reads about this provider, in every process: standard library only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_qlik import __version__
+from airflow_provider_qlik.connection import CONNECTION_NAME, CONNECTION_TYPE, conn_fields, field_behaviour
+
+_PACKAGE = "airflow_provider_qlik"
+_INTEGRATION = "Qlik Cloud"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider info, valid against Airflow's `provider_info.schema.json`."""
+
+    def modules(*names: str) -> list[dict[str, Any]]:
+        return [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.{name}" for name in names]}]
+
+    return {
+        "package-name": "airflow-provider-qlik",
+        "name": "Qlik Cloud",
+        "description": "Start what Qlik Cloud runs (tasks, automations), wait for it, know how it ended.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://qlik.dev/apis/rest/",
+                "tags": ["service"],
+            }
+        ],
+        "operators": modules("operators.tasks", "operators.automations"),
+        "sensors": modules("sensors.tasks", "sensors.automations"),
+        "hooks": modules("hooks.qlik_cloud"),
+        "triggers": modules("triggers.runs"),
+        "connection-types": [
+            {
+                "connection-type": CONNECTION_TYPE,
+                "hook-class-name": f"{_PACKAGE}.hooks.qlik_cloud.QlikCloudHook",
+                "hook-name": CONNECTION_NAME,
+                "ui-field-behaviour": field_behaviour(),
+                "conn-fields": conn_fields(),
+            }
+        ],
+    }

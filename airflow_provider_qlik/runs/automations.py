@@ -1,0 +1,85 @@
+"""Runs of automations: Qlik says which run a start made."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from airflow_provider_qlik.cloud.api import automations
+from airflow_provider_qlik.cloud.call import Call, Flow, ask
+from airflow_provider_qlik.cloud.errors import Conflict, NotFound
+from airflow_provider_qlik.cloud.models.automations import AutomationRun, AutomationRunList
+from airflow_provider_qlik.runs.find import Intent, Say
+from airflow_provider_qlik.runs.kind import Resource, RunKind
+from airflow_provider_qlik.runs.run import Run, Words
+
+
+class AutomationRuns(RunKind):
+    """How runs of automations are handled."""
+
+    name: ClassVar[str] = "automation"
+    enable_hint: ClassVar[str] = "enable it in Qlik Cloud, or change its owner if that one is gone"
+    words: ClassVar[Words] = Words(
+        active=frozenset({"not started", "queued", "starting", "running", "paused"}),
+        succeeded=frozenset({"finished", "finished with warnings"}),
+        failed=frozenset({"failed", "exceeded limit"}),
+        cancelled=frozenset({"stopped"}),
+        stopping=frozenset({"must stop"}),
+    )
+
+    def resource(self, resource_id: str) -> Flow[Resource]:
+        """The automation."""
+        automation = yield from ask(automations.get(resource_id))
+        off = automation.state if automation.state in {"disabled", "unavailable"} else None
+        return Resource(resource_id, automation.name, f"its state is {off!r}" if off else None)
+
+    def newest(self, resource_id: str, limit: int) -> Call[AutomationRunList]:
+        """The call for the runs of an automation."""
+        return automations.runs(resource_id, sort="-startTime", limit=limit)
+
+    def run_of(self, resource_id: str, item: AutomationRun) -> Run:
+        """The run in an item of the list, or alone."""
+        return Run(
+            kind=self.name,
+            resource_id=resource_id,
+            id=item.id,
+            state=self.words.state(item.status, item.stop_time is not None),
+            status=item.status,
+            known_word=self.words.knows(item.status),
+            name=item.title,
+            created_at=item.created_at,
+            started_at=item.start_time,
+            ended_at=item.stop_time,
+            reason=item.error_text,
+            triggered_by=item.executed_by_id,
+        )
+
+    def send_start(self, intent: Intent, say: Say) -> Flow[Run | None]:
+        """The run, from the answer."""
+        run = yield from ask(automations.create_run(intent.resource_id))
+        return self.run_of(intent.resource_id, run)
+
+    def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
+        """One run. Raises NotFound."""
+        run = yield from ask(automations.get_run(resource_id, run_id))
+        return self.run_of(resource_id, run)
+
+    def cancel(self, run: Run) -> Flow[str]:
+        """The run is asked to stop."""
+        try:
+            yield from ask(automations.stop_run(run.resource_id, run.id))
+        except (Conflict, NotFound):
+            return f"nothing: {run} has ended already"
+        return f"automation run {run.id}"
+
+    def log(self, run: Run) -> Flow[str]:
+        """The debug log of a run."""
+        return (yield from ask(automations.run_debug(run.resource_id, run.id)))
+
+    def reason(self, run: Run) -> Flow[str | None]:
+        """What the run itself says."""
+        yield from ()
+        return run.reason
+
+    def page(self, run: Run) -> str:
+        """The page of the automation, where its runs are."""
+        return f"/automations/{run.resource_id}"

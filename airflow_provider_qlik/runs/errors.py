@@ -1,0 +1,29 @@
+"""What can go wrong with a run, other than that it fails."""
+
+from __future__ import annotations
+
+from airflow_provider_qlik.cloud.errors import QlikCloudError
+
+
+class RunError(QlikCloudError):
+    """Something about a run that asking again does not mend."""
+
+
+class CannotStart(RunError):
+    """Qlik refused to start it, and why as far as it says: disabled, not there, not allowed. Nothing was started."""
+
+
+class RunNotFound(RunError):
+    """A start was accepted, or may have been, and no run of it showed up in time."""
+
+
+class AmbiguousRun(RunError):
+    """Several runs could be the one that was started, and nothing tells them apart. Lists them; never guessed."""
+
+
+class RunGone(RunError):
+    """Qlik no longer knows the run, or what it belongs to."""
+
+
+class WaitTimedOut(RunError):
+    """The deadline passed while the run was still going, or before there was one."""

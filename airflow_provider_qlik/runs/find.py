@@ -1,0 +1,146 @@
+"""Finding the run that a start made, where Qlik does not say which it is."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+from airflow_provider_qlik.cloud.call import Flow, pause
+from airflow_provider_qlik.cloud.errors import QlikCloudError
+from airflow_provider_qlik.runs.errors import AmbiguousRun
+from airflow_provider_qlik.runs.run import Run
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik.runs.kind import RunKind
+
+Say: TypeAlias = Callable[[int, str], object]
+"""Where a flow says what a user should read: a level of `logging` and a sentence. A logger's `log` fits."""
+
+MARKER_PREFIX = "airflow-"
+RIVAL_WINDOW = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """What is known before a start: the marker it will carry, the runs that exist, the server's clock (UTC)."""
+
+    kind: str
+    resource_id: str
+    marker: str
+    known: tuple[str, ...]
+    server_time: datetime | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The intent as plain JSON."""
+        return {
+            "kind": self.kind,
+            "resource_id": self.resource_id,
+            "marker": self.marker,
+            "known": list(self.known),
+            "server_time": self.server_time.isoformat() if self.server_time else None,
+        }
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Self:
+        """The intent that `to_json` wrote."""
+        moment = given["server_time"]
+        return cls(
+            kind=given["kind"],
+            resource_id=given["resource_id"],
+            marker=given["marker"],
+            known=tuple(given["known"]),
+            server_time=datetime.fromisoformat(moment).astimezone(UTC) if moment else None,
+        )
+
+    def could_be(self, run: Run) -> bool:
+        """Whether a run can have come from this start: it did not exist before, and did not begin before."""
+        if run.id in self.known:
+            return False
+        return self.server_time is None or run.moment is None or run.moment >= self.server_time
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How long a run is looked for, in seconds; not so long where it is unsure that there is one.
+
+    With its marker a run is known at once. Without, it is taken for ours only after it was the only one for `settle`.
+    """
+
+    give_up: float = 300.0
+    give_up_unanswered: float = 60.0
+    settle: float = 20.0
+    first_pause: float = 1.0
+    longest_pause: float = 10.0
+
+
+def find(
+    kind: RunKind,
+    intent: Intent,
+    search: Search,
+    say: Say,
+    clock: Callable[[], float] = time.monotonic,
+) -> Flow[Run | None]:
+    """The run that came of a start, or None when none showed up in time.
+
+    The marker decides. Where Qlik does not show markers, a run that alone can be ours counts as ours, with
+    `alone_since` set so that whoever watches it notices a rival later. Raises AmbiguousRun when several could be it.
+    """
+    began = clock()
+    seen_since: float | None = None
+    markers_shown = False
+    seconds = search.first_pause
+    while True:
+        try:
+            recent = yield from kind.recent(intent.resource_id, intent.server_time)
+        except QlikCloudError as error:
+            if not error.transient:
+                raise
+            say(logging.WARNING, f"Could not look for the {kind.name} run: {error}. Looking again.")
+            recent = []
+        # A marker of this package on any run proves that Qlik shows them: then ours will have one, too.
+        markers_shown = markers_shown or any(MARKER_PREFIX in (run.triggered_by or "") for run in recent)
+        candidates = [run for run in recent if intent.could_be(run)]
+        marked = [run for run in candidates if intent.marker in (run.triggered_by or "")]
+        if len(marked) == 1:
+            return marked[0]
+        if len(marked) > 1:
+            raise ambiguous(kind, intent.resource_id, marked)
+        unmarked = [] if markers_shown else candidates
+        now = clock()
+        seen_since = (seen_since if seen_since is not None else now) if unmarked else None
+        if seen_since is not None and now - seen_since >= search.settle:
+            if len(unmarked) > 1:
+                raise ambiguous(kind, intent.resource_id, unmarked)
+            say(logging.INFO, f"{unmarked[0]} carries no marker, but no other can be ours: it is followed.")
+            return replace(unmarked[0], alone_since=intent.server_time)
+        if now - began >= search.give_up:
+            if candidates:
+                raise ambiguous(kind, intent.resource_id, candidates)
+            return None
+        yield from pause(seconds)
+        seconds = min(seconds * 1.5, search.longest_pause)
+
+
+def rivals(ours: Run, recent: Sequence[Run]) -> list[Run]:
+    """The other runs that could as well be ours, for a run that only the time tells."""
+    if ours.alone_since is None:
+        return []
+    until = (ours.moment or ours.alone_since) + RIVAL_WINDOW
+    return [
+        run
+        for run in recent
+        if run.id != ours.id and run.moment is not None and ours.alone_since <= run.moment <= until
+    ]
+
+
+def ambiguous(kind: RunKind, resource_id: str, candidates: Sequence[Run]) -> AmbiguousRun:
+    """The error that lists the runs which could be ours."""
+    listed = "; ".join(map(str, candidates))
+    return AmbiguousRun(
+        f"{len(candidates)} runs of {kind.name} {resource_id} began since ours was started, and nothing tells which is"
+        f" ours: {listed}. None was cancelled. Look at them in Qlik Cloud, then clear this task."
+    )

@@ -1,0 +1,187 @@
+"""What every kind of run can do. A new kind is one subclass."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, ClassVar
+
+from airflow_provider_qlik.cloud.call import Call, Flow, ask
+from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError, Refused
+from airflow_provider_qlik.cloud.models.paging import Page
+from airflow_provider_qlik.cloud.pages import Pages
+from airflow_provider_qlik.runs.errors import CannotStart, RunNotFound
+from airflow_provider_qlik.runs.find import Intent, Say, Search, ambiguous, find, rivals
+from airflow_provider_qlik.runs.run import Run, Wanted, Words
+
+MOST_PAGES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What runs belong to, a task or an automation: its name, and why it cannot run, if it cannot."""
+
+    id: str
+    name: str | None
+    disabled_because: str | None
+
+
+class RunKind(ABC):
+    """How one kind of run starts, is found, polled, cancelled, explained and linked to. All methods are flows."""
+
+    name: ClassVar[str]
+    words: ClassVar[Words]
+    enable_hint: ClassVar[str]
+
+    # What a kind must say.
+
+    @abstractmethod
+    def resource(self, resource_id: str) -> Flow[Resource]:
+        """What the runs belong to. Raises NotFound."""
+
+    @abstractmethod
+    def newest(self, resource_id: str, limit: int) -> Call[Page[Any]]:
+        """The call for the runs, the latest start first, so many a page."""
+
+    @abstractmethod
+    def run_of(self, resource_id: str, item: Any) -> Run:
+        """The run in an item of that list."""
+
+    @abstractmethod
+    def send_start(self, intent: Intent, say: Say) -> Flow[Run | None]:
+        """The run if Qlik says which one was started, else None. Raises what Qlik answered."""
+
+    @abstractmethod
+    def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
+        """One run as it is now; None if it is not there."""
+
+    @abstractmethod
+    def cancel(self, run: Run) -> Flow[str]:
+        """What was asked to stop, in words. A run that has ended already is no error."""
+
+    @abstractmethod
+    def log(self, run: Run) -> Flow[str]:
+        """The log of a run, as Qlik keeps it."""
+
+    @abstractmethod
+    def reason(self, run: Run) -> Flow[str | None]:
+        """What Qlik itself gives as the reason why a run failed."""
+
+    @abstractmethod
+    def page(self, run: Run) -> str:
+        """The path of Qlik's own page about a run or what it belongs to."""
+
+    # What all kinds share.
+
+    def intend(self, resource_id: str, marker: str) -> Flow[Intent]:
+        """What is known before a start. Raises what Qlik answers when the resource cannot be read."""
+        page = yield from ask(self.newest(resource_id, 100))
+        known = tuple(self.run_of(resource_id, item).id for item in page.items)
+        return Intent(kind=self.name, resource_id=resource_id, marker=marker, known=known, server_time=page.server_time)
+
+    def start(self, intent: Intent, search: Search, say: Say) -> Flow[Run]:
+        """The run that was started: once, whatever answer comes back.
+
+        Raises CannotStart when it surely was not started, RunNotFound when it was or may have been and no run showed
+        up, AmbiguousRun when several could be it.
+        """
+        unanswered: QlikCloudError | None = None
+        try:
+            run = yield from self.send_start(intent, say)
+        except QlikCloudError as error:
+            if not error.may_have_happened:
+                raise (yield from self._why_not(intent.resource_id, error)) from error
+            say(logging.WARNING, f"{error}. Looking for the run instead of starting again.")
+            unanswered, run = error, None
+        if run is not None:
+            return run
+        patience = search.give_up_unanswered if unanswered else search.give_up
+        run = yield from find(self, intent, replace(search, give_up=patience), say)
+        if run is not None:
+            return run
+        what = "may have been started" if unanswered else "was started"
+        because = yield from self._why_disabled(intent.resource_id)
+        raise RunNotFound(
+            f"{self.name} {intent.resource_id} {what}, but no run of it showed up within {patience:g} s"
+            + (f": it is {because}" if because else "")
+            + (f". The answer to the start: {unanswered}" if unanswered else ". It was not started again.")
+        ) from unanswered
+
+    def recent(self, resource_id: str, since: datetime | None) -> Flow[list[Run]]:
+        """The runs, the latest first, back to those that began before *since* (the first page alone without it)."""
+        return (yield from self._collect(resource_id, lambda run: since is None or _before(run, since), 100))
+
+    def look(self, wanted: Wanted) -> Flow[Run | None]:
+        """The wanted run as it is now; None if there is none (yet).
+
+        Raises AmbiguousRun, and NotFound if what it belongs to is not there.
+        """
+        if wanted.run_id:
+            if wanted.alone_since is not None:
+                return (yield from self._look_among_rivals(wanted, wanted.run_id, wanted.alone_since))
+            try:
+                return (yield from self.get(wanted.resource_id, wanted.run_id))
+            except NotFound:
+                yield from self.resource(wanted.resource_id)
+                return None
+        try:
+            if wanted.started_after is None:
+                page = yield from ask(self.newest(wanted.resource_id, 1))
+                return self.run_of(wanted.resource_id, page.items[0]) if page.items else None
+            moment = wanted.started_after
+            runs = yield from self._collect(wanted.resource_id, lambda run: _before(run, moment), 100)
+        except NotFound:
+            # Of a resource that never ran, or of none: only the latter is an error.
+            yield from self.resource(wanted.resource_id)
+            return None
+        begun = [run for run in runs if run.moment is not None and run.moment >= moment]
+        return min(begun, key=lambda run: run.moment or moment, default=None)
+
+    def _look_among_rivals(self, wanted: Wanted, run_id: str, since: datetime) -> Flow[Run | None]:
+        runs = yield from self.recent(wanted.resource_id, since)
+        ours = next((replace(run, alone_since=since) for run in runs if run.id == run_id), None)
+        if ours is None:
+            return None
+        others = rivals(ours, runs)
+        if others:
+            raise ambiguous(self, wanted.resource_id, [ours, *others])
+        return ours
+
+    def _collect(self, resource_id: str, enough: Any, limit: int) -> Flow[list[Run]]:
+        """The runs page by page, until a whole page is *enough* (older than what is asked for)."""
+        pages: Pages[Any] = Pages(self.newest(resource_id, limit))
+        found: list[Run] = []
+        for _ in range(MOST_PAGES):
+            if pages.next_call is None:
+                break
+            items: Sequence[Any] = pages.take((yield from ask(pages.next_call)))
+            runs = [self.run_of(resource_id, item) for item in items]
+            found += runs
+            if runs and all(map(enough, runs)):
+                break
+        return found
+
+    def _why_not(self, resource_id: str, refused: QlikCloudError) -> Flow[QlikCloudError]:
+        """The error to raise where a start was refused."""
+        if not isinstance(refused, Refused) or refused.transient:
+            return refused
+        because = yield from self._why_disabled(resource_id)
+        if because:
+            return CannotStart(f"{self.name} {resource_id} is {because}. Qlik's answer: {refused}")
+        return refused
+
+    def _why_disabled(self, resource_id: str) -> Flow[str | None]:
+        try:
+            resource = yield from self.resource(resource_id)
+        except QlikCloudError:
+            return None
+        if resource.disabled_because is None:
+            return None
+        return f"disabled ({resource.disabled_because}): {self.enable_hint}"
+
+
+def _before(run: Run, moment: datetime) -> bool:
+    return run.moment is not None and run.moment < moment

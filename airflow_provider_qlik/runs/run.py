@@ -1,0 +1,188 @@
+"""A run as all kinds share it: plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self
+
+
+class State(StrEnum):
+    """What a run's status comes to."""
+
+    ACTIVE = "active"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Qlik's status words of one kind of run, by meaning. `stopping` words are active until an end time is set."""
+
+    active: frozenset[str]
+    succeeded: frozenset[str]
+    failed: frozenset[str]
+    cancelled: frozenset[str]
+    stopping: frozenset[str] = frozenset()
+
+    def state(self, status: str, ended: bool) -> State:
+        """The state that a status comes to.
+
+        A word nobody knows is active until an end time is set; then it is never a success: cancelled if it sounds like
+        that, else failed. A known active word stays active even with an end time: the one who watches looks again.
+        """
+        word = status.strip().casefold()
+        if word in self.succeeded:
+            return State.SUCCEEDED
+        if word in self.failed:
+            return State.FAILED
+        if word in self.cancelled or (word in self.stopping and ended):
+            return State.CANCELLED
+        if word in self.active or word in self.stopping or not ended:
+            return State.ACTIVE
+        return State.CANCELLED if any(hint in word for hint in ("cancel", "abort", "stop")) else State.FAILED
+
+    def knows(self, status: str) -> bool:
+        """Whether the word is one of ours."""
+        word = status.strip().casefold()
+        return any(word in words for words in (self.active, self.succeeded, self.failed, self.cancelled, self.stopping))
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Who does the work of a task run: a reload of an app, or a run of an automation."""
+
+    type: str
+    id: str
+    resource_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run: ids, state, Qlik's own word for it, times in UTC.
+
+    `known_word` is False for a status that this version has never heard of. `reason` is what Qlik itself gave as error.
+    `alone_since` is set when nothing but the time tells that the run is ours: from then on no other may turn up.
+    """
+
+    kind: str
+    resource_id: str
+    id: str
+    state: State
+    status: str
+    known_word: bool = True
+    name: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    reason: str | None = None
+    triggered_by: str | None = None
+    worker: Worker | None = None
+    log: str | None = field(default=None, repr=False)
+    alone_since: datetime | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over."""
+        return self.state is not State.ACTIVE
+
+    @property
+    def moment(self) -> datetime | None:
+        """When it began, or else when it came to be."""
+        return self.started_at or self.created_at
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran, in seconds, if both ends are known."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()
+
+    def __str__(self) -> str:
+        began = f", began {self.moment.isoformat(timespec='seconds')}" if self.moment else ""
+        by = f", triggered by {self.triggered_by!r}" if self.triggered_by else ""
+        return f"{self.kind} run {self.id} ({self.status}{began}{by})"
+
+    def to_json(self) -> dict[str, Any]:
+        """The run as plain JSON: what a task returns and an event carries. Without its log."""
+        return {
+            "kind": self.kind,
+            "resource_id": self.resource_id,
+            "run_id": self.id,
+            "name": self.name,
+            "state": str(self.state),
+            "status": self.status,
+            "created_at": _text(self.created_at),
+            "started_at": _text(self.started_at),
+            "ended_at": _text(self.ended_at),
+            "seconds": self.seconds,
+            "reason": self.reason,
+            "triggered_by": self.triggered_by,
+            "worker": {"type": self.worker.type, "id": self.worker.id, "resource_id": self.worker.resource_id}
+            if self.worker
+            else None,
+            "alone_since": _text(self.alone_since),
+        }
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Self:
+        """The run that `to_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+        worker = given["worker"]
+        return cls(
+            kind=_word(given["kind"]),
+            resource_id=_word(given["resource_id"]),
+            id=_word(given["run_id"]),
+            name=given["name"],
+            state=State(given["state"]),
+            status=_word(given["status"]),
+            created_at=_moment(given["created_at"]),
+            started_at=_moment(given["started_at"]),
+            ended_at=_moment(given["ended_at"]),
+            reason=given["reason"],
+            triggered_by=given["triggered_by"],
+            worker=Worker(**worker) if worker else None,
+            alone_since=_moment(given["alone_since"]),
+        )
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None
+
+
+def _word(given: object) -> str:
+    if not isinstance(given, str) or not given:
+        raise ValueError(f"expected a text, not {given!r}")
+    return given
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which run of a task or automation is meant: a given one, the first begun at or after a moment, or the last."""
+
+    resource_id: str
+    run_id: str | None = None
+    started_after: datetime | None = None
+    alone_since: datetime | None = None
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """The wish for exactly that run."""
+        return cls(resource_id=run.resource_id, run_id=run.id, alone_since=run.alone_since)
+
+    def pinned_to(self, run: Run) -> Wanted:
+        """The same wish, from now on for the run that was seen."""
+        return replace(self, run_id=run.id, started_after=None)
+
+    def __str__(self) -> str:
+        if self.run_id:
+            return f"run {self.run_id}"
+        if self.started_after:
+            return f"the first run begun at or after {self.started_after.isoformat(timespec='seconds')}"
+        return "the last run"

@@ -1,0 +1,126 @@
+"""Runs of tasks: started without an id in the answer, worked off by a reload or an automation run."""
+
+from __future__ import annotations
+
+import logging
+from typing import ClassVar
+
+from airflow_provider_qlik.cloud.api import automations, reloads, tasks
+from airflow_provider_qlik.cloud.call import Call, Flow, ask
+from airflow_provider_qlik.cloud.errors import BadRequest, Conflict, NotFound, QlikCloudError
+from airflow_provider_qlik.cloud.models.tasks import TaskRun, TaskRunList
+from airflow_provider_qlik.cloud.pages import Pages
+from airflow_provider_qlik.runs.errors import RunError
+from airflow_provider_qlik.runs.find import Intent, Say
+from airflow_provider_qlik.runs.kind import MOST_PAGES, Resource, RunKind
+from airflow_provider_qlik.runs.run import Run, Words, Worker
+
+
+class TaskRuns(RunKind):
+    """How runs of tasks are handled."""
+
+    name: ClassVar[str] = "task"
+    enable_hint: ClassVar[str] = "enable it in Qlik Cloud, or change its owner if that one is gone"
+    words: ClassVar[Words] = Words(
+        active=frozenset({"running", "queued", "starting", "started", "pending", "not started"}),
+        succeeded=frozenset({"succeeded"}),
+        failed=frozenset({"failed", "exceeded_limit", "exceeded limit"}),
+        cancelled=frozenset({"cancelled", "canceled", "aborted", "stopped"}),
+        stopping=frozenset({"canceling", "cancelling", "aborting", "stopping"}),
+    )
+
+    def resource(self, resource_id: str) -> Flow[Resource]:
+        """The task."""
+        task = yield from ask(tasks.get(resource_id))
+        because = (task.metadata and task.metadata.disabled_code) or "Qlik does not say why"
+        return Resource(resource_id, task.name, because if task.enabled is False else None)
+
+    def newest(self, resource_id: str, limit: int) -> Call[TaskRunList]:
+        """The call for the runs of a task."""
+        return tasks.runs(resource_id, sort="-startedAt", limit=limit)
+
+    def run_of(self, resource_id: str, item: TaskRun) -> Run:
+        """The run in an item of the list."""
+        worker = Worker(item.worker_type or "", item.worker_id, item.resource_id) if item.worker_id else None
+        return Run(
+            kind=self.name,
+            resource_id=resource_id,
+            id=item.id,
+            state=self.words.state(item.status, item.ended_at is not None),
+            status=item.status,
+            known_word=self.words.knows(item.status),
+            name=item.task_name,
+            started_at=item.started_at,
+            ended_at=item.ended_at,
+            triggered_by=item.triggered_by,
+            worker=worker,
+            log=item.log,
+        )
+
+    def send_start(self, intent: Intent, say: Say) -> Flow[Run | None]:
+        """None: Qlik does not say which run it is."""
+        try:
+            yield from ask(tasks.start(intent.resource_id, source=intent.marker))
+        except BadRequest as error:
+            # Nobody says what a source may look like. A 400 started nothing; without a source it is asked plainly.
+            say(logging.INFO, f"{error}. Starting without a marker.")
+            yield from ask(tasks.start(intent.resource_id))
+        return None
+
+    def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
+        """One run, from the list: Qlik has no way to ask for a single one."""
+        pages: Pages[TaskRun] = Pages(self.newest(resource_id, 100))
+        for _ in range(MOST_PAGES):
+            if pages.next_call is None:
+                break
+            for item in pages.take((yield from ask(pages.next_call))):
+                if item.id == run_id:
+                    return self.run_of(resource_id, item)
+        return None
+
+    def cancel(self, run: Run) -> Flow[str]:
+        """The worker is asked to stop, since a task run itself cannot be."""
+        if run.worker is None:
+            fresh = yield from self.get(run.resource_id, run.id)
+            run = fresh or run
+        worker = run.worker
+        if worker is None:
+            raise RunError(f"{run} names no worker, so there is nothing that could be cancelled")
+        kind = worker.type.casefold()
+        try:
+            if "automation" in kind and worker.resource_id:
+                yield from ask(automations.stop_run(worker.resource_id, worker.id))
+            elif "reload" in kind or not kind:
+                yield from ask(reloads.cancel(worker.id))
+            else:
+                raise RunError(f"{run} is worked off by {worker.type!r}, which this package cannot cancel")
+        except (Conflict, NotFound):
+            return f"nothing: {worker.type} {worker.id} has ended already"
+        return f"{worker.type} {worker.id}"
+
+    def log(self, run: Run) -> Flow[str]:
+        """The log of a run."""
+        answer = yield from ask(tasks.run_log(run.resource_id, run.id))
+        return answer.log_content or run.log or ""
+
+    def reason(self, run: Run) -> Flow[str | None]:
+        """What the worker says went wrong; a task run itself says nothing."""
+        worker = run.worker
+        if worker is None:
+            return run.reason
+        try:
+            if "automation" in worker.type.casefold() and worker.resource_id:
+                automation_run = yield from ask(automations.get_run(worker.resource_id, worker.id))
+                return automation_run.error_text or run.reason
+            reload = yield from ask(reloads.get(worker.id))
+        except QlikCloudError:
+            return run.reason
+        said = ": ".join(part for part in (reload.error_code, reload.error_message) if part)
+        return said or run.reason
+
+    def page(self, run: Run) -> str:
+        """The page of what the task works on."""
+        if run.worker is None or not run.worker.resource_id:
+            return "/"
+        automation = "automation" in run.worker.type.casefold()
+        return ("/automations/" if automation else "/sense/app/") + run.worker.resource_id

@@ -1,0 +1,155 @@
+"""Waiting for a run: one rule for workers, sensors and the triggerer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from airflow_provider_qlik.cloud.call import Flow, pause
+from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError
+from airflow_provider_qlik.runs.errors import RunGone, WaitTimedOut
+from airflow_provider_qlik.runs.find import Say
+from airflow_provider_qlik.runs.kind import RunKind
+from airflow_provider_qlik.runs.run import Run, State, Wanted
+
+SIGN_OF_LIFE = timedelta(minutes=5)
+MISSING_FOR_GOOD = timedelta(minutes=2)
+UNCLEAR_LOOKS = 3
+UNCLEAR_PAUSE = 2.0
+
+
+def utc_now() -> datetime:
+    """Now, aware."""
+    return datetime.now(UTC)
+
+
+class Watch:
+    """One wait for one run: what was seen last, what was said when, how long something has been wrong.
+
+    Polls that fail for a passing reason are counted, said and outlasted; the deadline (UTC, None: no end) decides.
+    """
+
+    def __init__(
+        self,
+        kind: RunKind,
+        wanted: Wanted,
+        say: Say,
+        *,
+        deadline: datetime | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.kind = kind
+        self.wanted = wanted
+        self.run: Run | None = None
+        self._say = say
+        self._deadline = deadline
+        self._clock = clock
+        self._began = self._spoke = clock()
+        self._missing_since: datetime | None = None
+        self._failures = 0
+        self._asked_to_wait = 0.0
+
+    def until_end(self, poll_interval: float) -> Flow[Run]:
+        """The run, ended. Looks every so many seconds, or when Qlik says that it may be asked again.
+
+        Raises WaitTimedOut after the deadline, RunGone, AmbiguousRun, and what Qlik refuses for good (401, 403, …).
+        """
+        while True:
+            ended = yield from self.look()
+            if ended is not None:
+                return ended
+            seconds = max(poll_interval, self._asked_to_wait)
+            left = None if self._deadline is None else (self._deadline - self._clock()).total_seconds()
+            if left is not None and left <= 0:
+                raise WaitTimedOut(self._out_of_time())
+            yield from pause(seconds if left is None else min(seconds, left))
+
+    def look(self) -> Flow[Run | None]:
+        """The run if it has ended; None while it goes on, there is none yet, or no answer came.
+
+        Raises as `until_end` does, but for the deadline.
+        """
+        try:
+            run = yield from self._look()
+            for _ in range(UNCLEAR_LOOKS - 1):
+                if run is None or run.ended or run.ended_at is None:
+                    break
+                # An end time beside a word for "still going": a moment later it should be clear.
+                yield from pause(UNCLEAR_PAUSE)
+                run = yield from self._look()
+        except QlikCloudError as error:
+            if not error.transient:
+                raise
+            self._asked_to_wait = error.retry_after or 0.0
+            self._failed(error)
+            return None
+        self._asked_to_wait = 0.0
+        if run is not None and not run.ended and run.ended_at is not None:
+            why = run.reason or f"it has ended, yet Qlik calls it {run.status!r}"
+            run = replace(run, state=State.FAILED, reason=why)
+        self._note(run)
+        return run if run is not None and run.ended else None
+
+    def _look(self) -> Flow[Run | None]:
+        gone: NotFound | None = None
+        try:
+            run = yield from self.kind.look(self.wanted)
+        except NotFound as error:
+            run, gone = None, error
+        if run is not None:
+            self.wanted = self.wanted.pinned_to(run)
+            self._missing_since = None
+        elif gone or self.wanted.run_id:
+            # Directly after a start a 404 may pass; for something nobody has seen yet it will not.
+            self._missing_since = self._missing_since or self._clock()
+            lasting = self._clock() - self._missing_since >= MISSING_FOR_GOOD
+            if lasting or (gone and not self.wanted.run_id):
+                what = f"{self.kind.name} {self.wanted.resource_id}"
+                what = what if gone else f"{self.wanted} of {what}"
+                raise RunGone(f"Qlik Cloud does not know {what}, or does not show it to this user") from gone
+        return run
+
+    def _note(self, run: Run | None) -> None:
+        """Says each change of status, and a sign of life now and then."""
+        if self._failures:
+            self._tell(logging.INFO, f"Qlik Cloud answers again, after {self._failures} polls without an answer.")
+            self._failures = 0
+        before, self.run = self.run, run or self.run
+        if run is not None and (before is None or (before.status, before.id) != (run.status, run.id)):
+            if not run.known_word:
+                self._tell(
+                    logging.WARNING,
+                    f"{run.status!r} is a status that this version does not know: taken for "
+                    + ("still active." if not run.ended else f"{run.state}."),
+                )
+            self._tell(logging.INFO, f"{run.kind} run {run.id}: {run.status}")
+        elif self._silent_for_long():
+            what = f"{run.kind} run {run.id} is still {run.status}" if run else f"Still waiting for {self.wanted}"
+            self._tell(logging.INFO, f"{what}, {self._waited()}.")
+
+    def _failed(self, error: QlikCloudError) -> None:
+        self._failures += 1
+        if self._failures == 1 or self._silent_for_long():
+            self._tell(
+                logging.WARNING,
+                f"Poll without an answer ({self._failures} in a row, {self._waited()}): {error}. The wait goes on"
+                + (f" until {self._deadline.isoformat(timespec='seconds')}." if self._deadline else "."),
+            )
+
+    def _silent_for_long(self) -> bool:
+        return self._clock() - self._spoke >= SIGN_OF_LIFE
+
+    def _tell(self, level: int, text: str) -> None:
+        self._spoke = self._clock()
+        self._say(level, text)
+
+    def _waited(self) -> str:
+        return f"waited {timedelta(seconds=round((self._clock() - self._began).total_seconds()))}"
+
+    def _out_of_time(self) -> str:
+        seen = f"it is {self.run.status}" if self.run else "there was none"
+        failing = f"; the last {self._failures} polls got no answer" if self._failures else ""
+        what = f"{self.wanted} of {self.kind.name} {self.wanted.resource_id}"
+        return f"Gave up waiting for {what}: {seen}, {self._waited()}{failing}"

@@ -1,0 +1,40 @@
+"""A Qlik Cloud tenant in a process: for the demo, the tests, and users' own Dag tests.
+
+    from airflow_provider_qlik import sandbox
+
+    with sandbox.serve() as tenant:
+        task_id = tenant.add_task(name="Reload sales")
+        tenant.script(task_id, sandbox.Script(run=30, end="FAILED", error="no such table"))
+        ...
+
+Importing this is cheap: the server and the handle are loaded when they are first named.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik.sandbox.journal import Entry
+    from airflow_provider_qlik.sandbox.script import Script
+    from airflow_provider_qlik.sandbox.server import serve
+    from airflow_provider_qlik.sandbox.switches import Switches
+    from airflow_provider_qlik.sandbox.tenant import SandboxError, Tenant
+
+__all__ = ["Entry", "SandboxError", "Script", "Switches", "Tenant", "serve"]
+
+_MODULES = {
+    "Entry": "journal",
+    "SandboxError": "tenant",
+    "Script": "script",
+    "Switches": "switches",
+    "Tenant": "tenant",
+    "serve": "server",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

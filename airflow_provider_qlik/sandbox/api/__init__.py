@@ -1,0 +1,16 @@
+"""The operations the tenant answers, one module for each family."""
+
+from __future__ import annotations
+
+from airflow_provider_qlik.sandbox.api import automation_runs, automations, oauth, reloads, tasks, users
+from airflow_provider_qlik.sandbox.operations import Operation
+
+OPERATIONS: tuple[Operation, ...] = (
+    *oauth.OPERATIONS,
+    *users.OPERATIONS,
+    *tasks.OPERATIONS,
+    *reloads.OPERATIONS,
+    *automations.OPERATIONS,
+    *automation_runs.OPERATIONS,
+)
+"""Every operation; where two could answer a path, the first one does."""

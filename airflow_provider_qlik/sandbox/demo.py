@@ -1,0 +1,29 @@
+"""Content to play with."""
+
+from __future__ import annotations
+
+from airflow_provider_qlik.sandbox.script import Script
+from airflow_provider_qlik.sandbox.tenant import Tenant
+
+
+def fill(tenant: Tenant) -> list[str]:
+    """What was put into the tenant, a line each: name, id, and what its runs do."""
+    sales = tenant.add_task("Reload sales", "demo-sales", "app-sales")
+    tenant.script(sales, Script(wait=2, run=20, log=("Connected", "Fields found: 12", "Reload finished")))
+    finance = tenant.add_task("Reload finance", "demo-finance", "app-finance")
+    tenant.script(finance, Script(run=10, end="FAILED", error="Table 'ledger' not found", log=("Connected",)))
+    endless = tenant.add_task("Reload that never ends", "demo-endless", "app-endless")
+    tenant.script(endless, Script(end=None))
+    mail = tenant.add_automation("Send mail", "demo-mail", "triggered")
+    tenant.script(mail, Script(wait=1, run=5, log=("Mail sent",)))
+    export = tenant.add_automation("Export data", "demo-export")
+    tenant.script(export, Script(run=15, end="finished with warnings", log=("3 rows were skipped",)))
+    for resource_id in (sales, finance, export):
+        tenant.add_run(resource_id, started_ago=86_400, script=Script(run=60))
+    return [
+        f"task           Reload sales ({sales}): succeeds after 22 s",
+        f"task           Reload finance ({finance}): fails after 10 s",
+        f"task           Reload that never ends ({endless}): until it is cancelled",
+        f"automation     Send mail ({mail}): in run mode triggered, takes inputs, finishes after 6 s",
+        f"automation     Export data ({export}): finishes with warnings after 15 s",
+    ]

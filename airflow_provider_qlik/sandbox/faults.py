@@ -1,0 +1,92 @@
+"""Faults on demand: what goes wrong between the tenant and who asks it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Literal, get_args
+
+Reset = Literal["before", "after"]
+FaultyAnswer = Literal["html", "truncated", "cut", "nonsense", "empty"]
+
+HTML = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body><h1>Gateway</h1></body></html>"
+
+
+@dataclass(slots=True)
+class Fault:
+    """What happens to the next requests that match; see `Tenant.fault`."""
+
+    number: int
+    method: str | None = None
+    path: str = "*"
+    operation: str | None = None
+    times: int | None = 1
+    status: int | None = None
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    retry_after: int | str | None = None
+    code: str | None = None
+    delay: float = 0.0
+    reset: Reset | None = None
+    answer: FaultyAnswer | None = None
+    carried_out: bool | None = None
+
+    def __post_init__(self) -> None:
+        self.method = self.method.upper() if self.method else None
+        self.headers = dict(self.headers or {})
+        if self.reset not in (None, *get_args(Reset)):
+            raise ValueError(f"fault reset: {self.reset!r} is not one of {get_args(Reset)}")
+        if self.answer not in (None, *get_args(FaultyAnswer)):
+            raise ValueError(f"fault answer: {self.answer!r} is not one of {get_args(FaultyAnswer)}")
+        if self.times is not None and self.times < 1:
+            raise ValueError(f"fault times: {self.times!r} is not a number from 1 or None")
+
+    @property
+    def is_carried_out(self) -> bool:
+        """Whether the operation happens all the same."""
+        if self.carried_out is not None:
+            return self.carried_out
+        # A status and an HTML page come from something in between, which has not asked the tenant.
+        return self.reset != "before" and self.status is None and self.answer != "html"
+
+    @property
+    def extra_headers(self) -> dict[str, str]:
+        """The headers it puts on the answer."""
+        return self.headers | ({} if self.retry_after is None else {"retry-after": str(self.retry_after)})
+
+    def hits(self, method: str, path: str, operation: str | None) -> bool:
+        """Whether such a request gets it."""
+        return (
+            (self.method is None or self.method == method)
+            and fnmatchcase(path, self.path)
+            and (self.operation is None or self.operation == operation)
+        )
+
+
+class Faults:
+    """The faults that are still to happen, oldest first."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Fault] = []
+        self._count = 0
+
+    def add(self, **members: Any) -> int:
+        """The number of the new fault."""
+        self._count += 1
+        self._waiting.append(Fault(number=self._count, **members))
+        return self._count
+
+    def clear(self) -> None:
+        """Let nothing more go wrong."""
+        self._waiting.clear()
+
+    def take(self, method: str, path: str, operation: str | None) -> Fault | None:
+        """The fault that hits this request, used up once more."""
+        for fault in self._waiting:
+            if fault.hits(method, path, operation):
+                if fault.times is not None:
+                    fault.times -= 1
+                    if not fault.times:
+                        self._waiting.remove(fault)
+                return fault
+        return None

@@ -1,0 +1,283 @@
+"""The handle on a sandbox tenant."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from http.client import HTTPConnection
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from airflow_provider_qlik.sandbox.faults import FaultyAnswer, Reset
+from airflow_provider_qlik.sandbox.journal import Entry
+from airflow_provider_qlik.sandbox.script import Script
+
+_TIMEOUT_SECONDS = 30
+
+
+class SandboxError(ValueError):
+    """The sandbox did not understand what it was asked to do; the message says which argument and why."""
+
+
+class Tenant:
+    """Steers a sandbox tenant over HTTP, from the process it runs in or from another one.
+
+    url: what `serve()` or `python -m airflow_provider_qlik.sandbox` told.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def __repr__(self) -> str:
+        return f"Tenant({self.url!r})"
+
+    # Credentials
+
+    @property
+    def api_key(self) -> str:
+        """The user's API key, as it holds now."""
+        return str(self._ask("credentials")["api_key"])
+
+    @property
+    def client_id(self) -> str:
+        """The id of the OAuth client."""
+        return str(self._ask("credentials")["client_id"])
+
+    @property
+    def client_secret(self) -> str:
+        """The secret of the OAuth client, as it holds now."""
+        return str(self._ask("credentials")["client_secret"])
+
+    @property
+    def user_id(self) -> str:
+        """The id of the user whom the API key stands for and whom the client may impersonate."""
+        return str(self._ask("credentials")["user_id"])
+
+    @property
+    def user_subject(self) -> str:
+        """The subject of the same user."""
+        return str(self._ask("credentials")["user_subject"])
+
+    @property
+    def private_key(self) -> str:
+        """The OAuth client's RSA key (2048 bits, for RS256 and RS512) as PEM; made when first asked for."""
+        return str(self._ask("key_pair", kind="rsa")["private_key"])
+
+    @property
+    def key_id(self) -> str:
+        """The `kid` of `private_key`."""
+        return str(self._ask("key_pair", kind="rsa")["key_id"])
+
+    @property
+    def ec_private_key(self) -> str:
+        """The OAuth client's P-384 key (for ES384) as PEM; made when first asked for."""
+        return str(self._ask("key_pair", kind="ec")["private_key"])
+
+    @property
+    def ec_key_id(self) -> str:
+        """The `kid` of `ec_private_key`."""
+        return str(self._ask("key_pair", kind="ec")["key_id"])
+
+    def rotate(self, what: Literal["api_key", "client_secret"]) -> str:
+        """The new API key or client secret; the old one no longer holds."""
+        return str(self._ask("rotate", what=what))
+
+    def revoke_tokens(self) -> None:
+        """Let no OAuth token hold that was given out so far."""
+        self._ask("revoke_tokens")
+
+    def set_token_lifetime(self, seconds: float) -> None:
+        """Let tokens given out from now on expire after so many sandbox seconds."""
+        self._ask("set_token_lifetime", seconds=seconds)
+
+    # Content
+
+    def add_task(
+        self,
+        name: str = "Task",
+        id: str | None = None,
+        resource_id: str | None = None,
+        worker: str = "reloads",
+        **members: Any,
+    ) -> str:
+        """The id of a new, enabled task.
+
+        resource_id: the app or automation it works on; a made-up app (or a new automation) if not given.
+        worker: the `workerType` of its runs: "reloads", "automations" (`resource_id` is an automation), or
+            another word, behind which there is nothing to be found.
+        members: members of the task as the API has them, such as `enabled=False` or `metadata={…}`.
+        """
+        return str(
+            self._ask("add_task", name=name, id=id, resource_id=resource_id, worker=worker, members=members)
+        )
+
+    def add_automation(
+        self,
+        name: str = "Automation",
+        id: str | None = None,
+        run_mode: Literal["manual", "scheduled", "triggered", "webhook"] = "manual",
+        **members: Any,
+    ) -> str:
+        """The id of a new automation.
+
+        members: members of the automation as the API has them, such as `maxConcurrentRuns=1`.
+        """
+        return str(self._ask("add_automation", name=name, id=id, run_mode=run_mode, members=members))
+
+    def add_run(
+        self,
+        resource_id: str,
+        *,
+        started_ago: float = 3600.0,
+        script: Script | None = None,
+        triggered_by: str = "schedule",
+        context: str = "detail",
+        id: str | None = None,
+        inputs: Any = None,
+    ) -> str:
+        """The id of a new run of a task or automation that somebody else started so many seconds ago.
+
+        It has ended or is active as its script, counted from its start, has it.
+        triggered_by: for a run of a task. context, inputs: for a run of an automation.
+        """
+        members = script.to_json() if script else None
+        return str(
+            self._ask(
+                "add_run",
+                resource_id=resource_id,
+                started_ago=started_ago,
+                script=members,
+                triggered_by=triggered_by,
+                context=context,
+                id=id,
+                inputs=inputs,
+            )
+        )
+
+    def script(self, resource_id: str, *scripts: Script) -> None:
+        """Queue scripts for the next runs of a task or automation; the last one stays for all after it."""
+        self._ask("script", resource_id=resource_id, scripts=[script.to_json() for script in scripts])
+
+    # Behaviour
+
+    def switch(self, **switches: Any) -> None:
+        """Turn switches; see `Switches` for what there is."""
+        self._ask("switch", switches=switches)
+
+    def set_limits(self, **limits: float) -> None:
+        """Set rate limits: requests a minute for `tier_1`, `tier_2`, `tasks`, `reload_cancel`.
+
+        They are counted over a `window` of 300 sandbox seconds: with `tier_1=3` fifteen requests pass in five
+        minutes, with `tier_1=3, window=60` three in one.
+        """
+        self._ask("set_limits", limits=limits)
+
+    def fault(
+        self,
+        method: str | None = None,
+        path: str = "*",
+        *,
+        operation: str | None = None,
+        times: int | None = 1,
+        status: int | None = None,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        retry_after: int | str | None = None,
+        code: str | None = None,
+        delay: float = 0.0,
+        reset: Reset | None = None,
+        answer: FaultyAnswer | None = None,
+        carried_out: bool | None = None,
+    ) -> int:
+        """The number of a new fault, which the next requests that match will meet.
+
+        method, path, operation: which requests; the path is a pattern with `*`, operations are named as in
+            `Entry`.
+        times: how many of them; None: all until `clear_faults()`.
+        status, body, headers: the answer in place of the true one; a status alone brings an error body.
+        retry_after: the header's value, in seconds or as an HTTP date. code: the error code in that body.
+        delay: REAL seconds before anything happens.
+        reset: drop the connection "before" the operation is carried out, or "after" it was.
+        answer: "html" (a gateway's page), "truncated" (half the JSON, as long as announced), "cut" (half
+            of what was announced, then the connection ends), "nonsense" (JSON of another shape), "empty".
+        carried_out: whether the operation happens all the same; unless given, it does not with a status,
+            "html" and reset "before", and does otherwise.
+        """
+        members = {
+            "method": method,
+            "path": path,
+            "operation": operation,
+            "times": times,
+            "status": status,
+            "body": body,
+            "headers": headers or {},
+            "retry_after": retry_after,
+            "code": code,
+            "delay": delay,
+            "reset": reset,
+            "answer": answer,
+            "carried_out": carried_out,
+        }
+        return int(self._ask("fault", members=members))
+
+    def clear_faults(self) -> None:
+        """Let nothing more go wrong."""
+        self._ask("clear_faults")
+
+    # Truth
+
+    def runs(self, resource_id: str) -> list[dict[str, Any]]:
+        """Every run of a task or automation as it really stands, oldest first, hidden ones too."""
+        return list(self._ask("runs", resource_id=resource_id))
+
+    def reloads(self) -> list[dict[str, Any]]:
+        """Every reload as it really stands."""
+        return list(self._ask("reloads"))
+
+    def active(self) -> list[dict[str, Any]]:
+        """Every task run, automation run and reload that has not ended."""
+        return list(self._ask("active"))
+
+    def journal(
+        self, operation: str | None = None, method: str | None = None, path: str | None = None
+    ) -> list[Entry]:
+        """The requests so far that fit, oldest first; `path` is a pattern with `*`."""
+        entries = self._ask("journal", operation=operation, method=method, path=path)
+        return [Entry.from_json(members) for members in entries]
+
+    def clear_journal(self) -> None:
+        """Forget the requests so far."""
+        self._ask("clear_journal")
+
+    # Time
+
+    def now(self) -> datetime:
+        """The tenant's time, aware and in UTC."""
+        return datetime.fromisoformat(self._ask("now"))
+
+    def advance(self, seconds: float) -> datetime:
+        """The tenant's time after a jump forward by so many seconds."""
+        return datetime.fromisoformat(self._ask("advance", seconds=seconds))
+
+    def set_speed(self, speed: float) -> None:
+        """Let so many sandbox seconds pass in one real second; 0 holds the time still."""
+        self._ask("set_speed", speed=speed)
+
+    def reset(self) -> None:
+        """Make everything as at the start: content, switches, faults, limits, journal, time, secrets."""
+        self._ask("reset")
+
+    def _ask(self, command: str, **arguments: Any) -> Any:
+        # A connection for each command, so that a handle is safe in threads and after a fork.
+        connection = HTTPConnection(urlsplit(self.url).netloc, timeout=_TIMEOUT_SECONDS)
+        try:
+            connection.request("POST", f"/sandbox/{command}", json.dumps(arguments))
+            response = connection.getresponse()
+            text = response.read()
+        finally:
+            connection.close()
+        if response.status == 400:
+            raise SandboxError(json.loads(text)["error"])
+        if response.status != 200:
+            raise SandboxError(f"{self.url}/sandbox/{command} answered {response.status}: {text[:200]!r}")
+        return json.loads(text)

@@ -1,0 +1,1 @@
+"""Sensors that wait for runs of Qlik Cloud that somebody else started."""

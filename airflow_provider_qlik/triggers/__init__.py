@@ -1,0 +1,1 @@
+"""The trigger that waits for a run without holding a worker."""

@@ -1,0 +1,92 @@
+"""The trigger that waits for a run of any kind."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_qlik.arguments import checked_id, checked_moment, checked_seconds
+from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
+
+
+class QlikRunTrigger(BaseTrigger):
+    """Fires once, when a run has ended or the wait for it cannot go on.
+
+    It starts and cancels nothing, so a triggerer may lose it and another take it up. Its arguments are ids, texts and
+    numbers, nothing secret. The event is that of `airflow_provider_qlik.events`.
+
+    :param kind: the kind of run, ``task`` or ``automation``.
+    :param resource_id: the id of the task or automation.
+    :param run_id: the run to wait for.
+    :param started_after: without run_id: wait for the first run begun at or after this moment (ISO 8601).
+    :param alone_since: set for a run that only the time tells (ISO 8601), see `Run.alone_since`.
+    :param poll_interval: seconds between two looks.
+    :param deadline: the moment (ISO 8601) to give up at, by the wall clock.
+    :param qlik_conn_id: the Airflow connection.
+
+    With neither run_id nor started_after it waits for the last run there is.
+    """
+
+    def __init__(
+        self,
+        *,
+        kind: str,
+        resource_id: str,
+        run_id: str | None = None,
+        started_after: str | None = None,
+        alone_since: str | None = None,
+        poll_interval: float = 15.0,
+        deadline: str | None = None,
+        qlik_conn_id: str = DEFAULT_CONNECTION_ID,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.kind = kind
+        self.resource_id = checked_id("resource_id", resource_id)
+        self.run_id = None if run_id is None else checked_id("run_id", run_id)
+        self.started_after = started_after
+        self.alone_since = alone_since
+        self.poll_interval = checked_seconds("poll_interval", poll_interval, least=0.1)
+        self.deadline = deadline
+        self.qlik_conn_id = qlik_conn_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The path of this class and the arguments to make it again."""
+        names = ("kind", "resource_id", "run_id", "started_after", "alone_since", "poll_interval", "deadline")
+        arguments = {name: getattr(self, name) for name in (*names, "qlik_conn_id")}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Waits, then yields the one event."""
+        # Loaded here and in a thread: Dag files import this module, and the triggerer's loop must not stand still.
+        await asyncio.to_thread(importlib.import_module, "airflow_provider_qlik.hooks.qlik_cloud")
+        await asyncio.to_thread(importlib.import_module, "airflow_provider_qlik.events")
+        from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
+        from airflow_provider_qlik.cloud.retry import ONE_TRY
+        from airflow_provider_qlik.events import Event
+        from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+        from airflow_provider_qlik.runs import KINDS, Wanted, Watch
+
+        wanted = Wanted(
+            resource_id=self.resource_id,
+            run_id=self.run_id,
+            started_after=_moment("started_after", self.started_after),
+            alone_since=_moment("alone_since", self.alone_since),
+        )
+        watch = Watch(KINDS[self.kind], wanted, self.log.log, deadline=_moment("deadline", self.deadline))
+        async with QlikCloudHook(self.qlik_conn_id) as hook:
+            try:
+                # One try a poll: the watch itself outlasts what passes.
+                run = await hook.arun_flow(watch.until_end(self.poll_interval), ONE_TRY)
+                event = Event.ended(run)
+            except (QlikCloudError, InvalidArgument) as error:
+                event = Event.broken_off(error, watch.run)
+        yield TriggerEvent(event.to_json())  # type: ignore[no-untyped-call]
+
+
+def _moment(argument: str, given: str | None) -> datetime | None:
+    return None if given is None else checked_moment(argument, given).astimezone(UTC)

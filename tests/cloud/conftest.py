@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, Patience, Tenant
+from airflow_provider_qlik.cloud.auth import forget_tokens
+from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+from tests.listener import Listener, listening
+
+QUICK = Patience(tries=5, first_pause=0.001, longest_pause=0.002, longest_retry_after=0.002)
+"""As patient as usual, without the waiting."""
+
+
+@pytest.fixture(autouse=True)
+def _no_token_is_left_over() -> Iterator[None]:
+    forget_tokens()
+    yield
+    forget_tokens()
+
+
+@pytest.fixture(scope="session")
+def _one_listener() -> Iterator[Listener]:
+    with listening() as listener:
+        yield listener
+
+
+@pytest.fixture
+def listener(_one_listener: Listener) -> Listener:
+    """A server that answers what the test says, for what the sandbox never would."""
+    _one_listener.answers()
+    return _one_listener
+
+
+@pytest.fixture
+def tenant(sandbox: SandboxTenant) -> Tenant:
+    return Tenant.at(sandbox.url)
+
+
+@pytest.fixture
+def client(sandbox: SandboxTenant, tenant: Tenant) -> Iterator[Client]:
+    with Client(tenant, ApiKey(sandbox.api_key), patience=QUICK) as client:
+        yield client
+
+
+@pytest.fixture
+def async_client(sandbox: SandboxTenant, tenant: Tenant) -> AsyncClient:
+    """Not yet entered: each test has an event loop of its own."""
+    return AsyncClient(tenant, ApiKey(sandbox.api_key), patience=QUICK)

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import pickle
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from airflow_provider_qlik.arguments import InvalidArgument
+from airflow_provider_qlik.cloud import Flow, Pause, Tenant, ask, pause
+from airflow_provider_qlik.cloud.api import automations, tasks
+from airflow_provider_qlik.cloud.call import Call
+
+TENANT = Tenant.at("https://acme.eu.qlikcloud.com")
+
+
+def test_two_calls_that_ask_the_same_are_the_same_value() -> None:
+    assert tasks.start("t", source="me") == tasks.start("t", source="me")
+    assert tasks.start("t", source="me") != tasks.start("t", source="you")
+
+
+def test_a_call_can_be_pickled() -> None:
+    call = tasks.runs("t", sort="-startedAt")
+
+    assert pickle.loads(pickle.dumps(call)) == call
+
+
+def test_a_call_shows_what_it_asks() -> None:
+    assert str(automations.get_run("a", "r")) == "GET /api/workflows/automations/a/runs/r"
+
+
+def test_an_execution_token_is_not_shown() -> None:
+    call = automations.execute("a", "very secret", {"name": "value"})
+
+    assert ("x-execution-token", "very secret") in call.headers
+    assert "very secret" not in repr(call) + str(call)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "  ", "..", ".", "a/b", "../users/me", "a?b=c", "a#b", "a\\b", "a\nb", "a\x00b", "\ud800", None, 17]
+)
+def test_an_id_that_would_lead_elsewhere_is_refused_by_name(wrong: str) -> None:
+    with pytest.raises(InvalidArgument, match="task_id"):
+        tasks.get(wrong)
+    with pytest.raises(InvalidArgument, match="run_id"):
+        automations.stop_run("a", wrong)
+
+
+def test_an_id_that_only_looks_like_a_path_stays_one_id() -> None:
+    assert TENANT.address_of(tasks.get("%2e%2e%2Fusers")).endswith("/api/v1/tasks/%252e%252e%252Fusers")
+    assert TENANT.address_of(tasks.get("a b+c:d")).endswith("/api/v1/tasks/a%20b%2Bc%3Ad")
+
+
+def test_blanks_around_an_id_are_not_part_of_it() -> None:
+    assert tasks.get(" t\n") == tasks.get("t")
+
+
+@given(st.text())
+@example("%2F..%2F")
+@example("...")
+def test_any_text_is_one_id_or_refused(text: str) -> None:
+    try:
+        call = tasks.get(text)
+    except InvalidArgument as error:
+        assert error.argument == "task_id"
+        return
+    (id,) = TENANT.path_of(call).removeprefix("/api/v1/tasks/").split("/")
+    assert unquote(id) == text.strip()
+    assert "?" not in id
+    assert "#" not in id
+
+
+def test_a_braced_id_is_not_taken_for_a_place_to_fill() -> None:
+    assert automations.get_run("{run_id}", "r").path.endswith("/automations/%7Brun_id%7D/runs/r")
+
+
+def test_a_plus_sign_is_sent_encoded() -> None:
+    assert tasks.list(sort="+createdAt").query_text == "sort=%2BcreatedAt"
+
+
+def test_what_is_not_given_is_not_sent() -> None:
+    assert tasks.list().query == ()
+    assert automations.list(list_all=False).query == (("listAll", "false"),)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "10", True, 1.5])
+def test_a_page_has_at_least_one_item(wrong: int) -> None:
+    for asks in (tasks.list, automations.list):
+        with pytest.raises(InvalidArgument, match="limit"):
+            asks(limit=wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"a": 1}, ["a"], b"a", 1.5, "\ud800"])
+def test_a_query_parameter_that_is_no_text_is_refused_by_name(wrong: str) -> None:
+    with pytest.raises(InvalidArgument, match="source"):
+        tasks.start("t", source=wrong)
+
+
+def test_usage_needs_a_filter() -> None:
+    with pytest.raises(InvalidArgument, match="filter"):
+        automations.usage(" ")
+
+
+def test_an_execution_needs_its_token_and_does_not_repeat_a_wrong_one() -> None:
+    for wrong in ("", None, 17, "two\nlines"):
+        with pytest.raises(InvalidArgument, match="execution_token") as refused:
+            automations.execute("a", wrong)  # type: ignore[arg-type]
+        assert "two" not in str(refused.value)
+
+
+def test_the_tasks_root_is_the_tenants() -> None:
+    other = Tenant.at("acme.eu.qlikcloud.com", tasks_path="/api/scheduling/tasks")
+
+    assert TENANT.path_of(tasks.get("t")) == "/api/v1/tasks/t"
+    assert other.path_of(tasks.get("t")) == "/api/scheduling/tasks/t"
+    assert other.path_of(automations.get("a")) == "/api/workflows/automations/a"
+
+
+def test_an_id_that_is_the_word_for_the_tasks_root_is_an_id() -> None:
+    assert TENANT.path_of(automations.get("{tasks}")) == "/api/workflows/automations/%7Btasks%7D"
+
+
+def test_a_flow_asks_pauses_and_gives() -> None:
+    def flow() -> Flow[str]:
+        started = yield from ask(tasks.start("t"))
+        yield from pause(3)
+        return f"{started.message}!"
+
+    steps = flow()
+    assert next(steps) == tasks.start("t")
+    assert steps.send(tasks.start("t").answer(message="started")) == Pause(3)
+    with pytest.raises(StopIteration) as end:
+        steps.send(None)
+    assert end.value.value == "started!"
+
+
+def test_whether_a_call_may_be_repeated_follows_from_its_method() -> None:
+    repeatable = {call.method: call.repeatable for call in _one_of_each_method()}
+
+    assert repeatable == {"GET": True, "PUT": True, "DELETE": True, "POST": False}
+
+
+def _one_of_each_method() -> list[Call[object]]:
+    return [tasks.get("t"), tasks.update("t", {"name": "n", "specVersion": "1"}), tasks.delete("t"), tasks.start("t")]

@@ -1,0 +1,404 @@
+"""What may be asked again: the rules with plain values and a clock of their own, then over HTTP, counted by the tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_qlik.cloud import (
+    Call,
+    Client,
+    CouldNotConnect,
+    NoAnswer,
+    Patience,
+    Pause,
+    QlikCloudError,
+    Refused,
+    UnreadableAnswer,
+)
+from airflow_provider_qlik.cloud.answer import refusal
+from airflow_provider_qlik.cloud.api import automations, tasks
+from airflow_provider_qlik.cloud.models.shape import Reply
+from airflow_provider_qlik.cloud.retry import attempts, may_repeat
+from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+
+GET, PUT = tasks.get("t"), tasks.update("t", {"name": "n", "specVersion": "1"})
+POST, DELETE = tasks.start("t"), tasks.delete("t")
+
+
+def refused(status: int, code: str | None = None, **headers: str) -> Refused:
+    """The error for such a reply of Qlik's."""
+    content = b'{"errors": [{"code": "%s", "title": "No"}]}' % (code or f"X-{status}").encode()
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return refusal("GET", "/path", Reply(status, headers, content))
+
+
+RATE_LIMIT = refused(429, "HTTP-429", retry_after="7")
+PENDING = refused(429, "RELOADS-004")
+BUSY = refused(503, retry_after="3")
+DOWN = refused(503)
+SURELY_NOT_ARRIVED: list[QlikCloudError] = [CouldNotConnect("refused"), RATE_LIMIT, refused(429, "HTTP-429"), BUSY]
+PERHAPS_DONE: list[QlikCloudError] = [
+    NoAnswer("time-out"),
+    UnreadableAnswer("html"),
+    DOWN,
+    *map(refused, (500, 502, 504, 408)),
+]
+PLAIN_NO: list[QlikCloudError] = [PENDING, *map(refused, (400, 401, 403, 404, 409, 422))]
+
+
+class Played:
+    """A call that is retried by the rules, with errors in place of the network and a clock that only pauses move."""
+
+    def __init__(self, call: Call[Any], errors: list[QlikCloudError], chance: float = 0.0, **patience: Any) -> None:
+        self.now = 1000.0
+        self.tries = 0
+        self.pauses: list[float] = []
+        self.result: Any = None
+        self.error: QlikCloudError | None = None
+        steps = attempts(call, Patience(**patience), clock=lambda: self.now, chance=lambda: chance)
+        left: Iterator[QlikCloudError] = iter(errors)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Pause):
+                    self.pauses.append(step.seconds)
+                    self.now += step.seconds
+                    step = steps.send(None)
+                    continue
+                assert step == call
+                self.tries += 1
+                error = next(left, None)
+                step = steps.throw(error) if error else steps.send("answer")
+        except StopIteration as end:
+            self.result = end.value
+        except QlikCloudError as error:
+            self.error = error
+
+
+def test_an_answer_is_the_answer() -> None:
+    played = Played(GET, [])
+
+    assert (played.result, played.tries, played.pauses) == ("answer", 1, [])
+
+
+@pytest.mark.parametrize("error", SURELY_NOT_ARRIVED, ids=str)
+@pytest.mark.parametrize("call", [GET, PUT, DELETE, POST], ids=str)
+def test_what_surely_did_not_arrive_is_sent_again_whatever_it_is(call: Call[Any], error: QlikCloudError) -> None:
+    assert not error.may_have_happened
+    assert Played(call, [error, error]).tries == 3
+
+
+@pytest.mark.parametrize("error", PERHAPS_DONE, ids=str)
+def test_a_post_that_may_have_arrived_is_never_sent_again(error: QlikCloudError) -> None:
+    played = Played(POST, [error])
+
+    assert error.may_have_happened
+    assert (played.tries, played.error) == (1, error)
+
+
+@pytest.mark.parametrize("error", PERHAPS_DONE, ids=str)
+@pytest.mark.parametrize("call", [GET, PUT, DELETE], ids=str)
+def test_what_does_no_more_the_second_time_is_sent_again(call: Call[Any], error: QlikCloudError) -> None:
+    assert Played(call, [error]).result == "answer"
+
+
+@pytest.mark.parametrize("error", PLAIN_NO, ids=str)
+@pytest.mark.parametrize("call", [GET, PUT, DELETE, POST], ids=str)
+def test_a_plain_no_is_not_asked_again(call: Call[Any], error: QlikCloudError) -> None:
+    assert Played(call, [error]).tries == 1
+    assert not may_repeat(call, error)
+
+
+def test_every_post_of_the_families_is_treated_alike() -> None:
+    for call in (automations.create_run("a"), automations.stop_run("a", "r"), automations.execute("a", "token")):
+        assert Played(call, [NoAnswer("reset")]).tries == 1
+        assert Played(call, [CouldNotConnect("refused")]).tries == 2
+
+
+def test_a_reload_that_is_pending_is_no_rate_limit() -> None:
+    assert RATE_LIMIT.rate_limited
+    assert not PENDING.rate_limited
+    assert not PENDING.transient
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>slow down</html>", b'{"errors": [{"code": 429, "title": "Slow"}]}'])
+def test_a_429_that_names_no_other_reason_is_a_rate_limit(body: bytes) -> None:
+    assert refusal("POST", "/path", Reply(429, {}, body)).rate_limited
+
+
+# Pauses
+
+
+def test_retry_after_in_seconds_is_waited_for() -> None:
+    assert Played(GET, [RATE_LIMIT, BUSY]).pauses == [7.0, 3.0]
+
+
+def test_retry_after_as_a_date_is_waited_for_by_the_servers_clock() -> None:
+    dates = {"date": "Wed, 21 Oct 2026 07:28:00 GMT", "retry_after": "Wed, 21 Oct 2026 07:28:11 GMT"}
+
+    assert Played(GET, [refused(503, **dates)]).pauses == [11.0]
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("0", 0.0),
+        ("-5", 0.0),
+        ("1.5", 1.5),
+        ("Wed, 21 Oct 2026 07:28:11 -0000", 11.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("soon", None),
+        ("nan", None),
+        ("inf", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_read_in_every_form(said: str, seconds: float | None) -> None:
+    error = refused(503, date="Wed, 21 Oct 2026 07:28:00 GMT", retry_after=said)
+
+    assert error.retry_after == seconds
+    assert error.may_have_happened is (seconds is None)
+
+
+def test_retry_after_is_capped() -> None:
+    assert Played(GET, [refused(503, retry_after="3600")]).pauses == [60.0]
+
+
+def test_a_rate_limit_without_retry_after_is_a_second() -> None:
+    assert Played(GET, [refused(429, "HTTP-429")]).pauses == [1.0]
+
+
+def test_pauses_double_up_to_the_longest() -> None:
+    played = Played(GET, [DOWN] * 9, tries=9, first_pause=1.0, longest_pause=20.0, budget=1000.0)
+
+    assert played.pauses == [1, 2, 4, 8, 16, 20, 20, 20]
+
+
+def test_chance_shortens_pauses_of_ours_and_lengthens_those_of_qlik() -> None:
+    assert Played(GET, [DOWN, DOWN], chance=1.0, first_pause=1.0).pauses == [0.5, 1.0]
+    assert Played(GET, [RATE_LIMIT], chance=1.0, first_pause=1.0).pauses == [8.0], "never earlier than Qlik said"
+
+
+def test_everybody_waits_for_a_different_time() -> None:
+    patience = Patience()
+
+    pauses = {patience.pause_after(1, DOWN, chance / 10) for chance in range(11)}
+    assert len(pauses) == 11
+
+
+# Limits
+
+
+def test_there_is_a_number_of_tries() -> None:
+    played = Played(GET, [DOWN] * 10)
+
+    assert (played.tries, played.error) == (5, DOWN)
+    assert Played(GET, [DOWN] * 10, tries=1).tries == 1
+
+
+def test_there_is_a_budget_of_time_for_all_tries_together() -> None:
+    played = Played(GET, [refused(503, retry_after="50")] * 10, tries=10)
+
+    assert played.pauses == [50.0, 50.0]
+    assert played.now - 1000.0 <= Patience().budget
+    assert isinstance(played.error, Refused)
+
+
+def test_the_error_at_last_tells_how_often_it_was_tried() -> None:
+    error = Played(GET, [refused(503, retry_after="2"), last := refused(502)], tries=2).error
+
+    assert error is last
+    assert last.__notes__ == ["Tried 2 times in 2.0 s."]
+    assert not hasattr(Played(POST, [refused(500)]).error, "__notes__")
+
+
+# A delete whose answer was lost
+
+
+@pytest.mark.parametrize("lost", PERHAPS_DONE, ids=str)
+def test_a_delete_whose_answer_was_lost_and_that_finds_nothing_has_done_it(lost: QlikCloudError) -> None:
+    played = Played(DELETE, [lost, refused(404)])
+
+    assert (played.result, played.error, played.tries) == (None, None, 2)
+
+
+@pytest.mark.parametrize("error", SURELY_NOT_ARRIVED, ids=str)
+def test_a_delete_that_never_arrived_and_finds_nothing_is_an_error(error: QlikCloudError) -> None:
+    played = Played(DELETE, [error, refused(404)])
+
+    assert isinstance(played.error, Refused)
+    assert played.error.status == 404
+
+
+def test_only_a_delete_is_done_when_nothing_is_found() -> None:
+    for call in (GET, PUT):
+        assert isinstance(Played(call, [NoAnswer("reset"), refused(404)]).error, Refused)
+
+
+@pytest.mark.parametrize("failed", [500, 502, 503])
+def test_a_failed_sign_in_means_that_nothing_was_sent(failed: int) -> None:
+    error = refusal("POST", "/oauth/token", Reply(failed))
+
+    assert not error.may_have_happened
+    assert Played(POST, [error]).result == "answer"
+    assert isinstance(Played(DELETE, [error, refused(404)]).error, Refused), "it cannot have been us"
+
+
+def test_a_refused_sign_in_is_not_tried_again() -> None:
+    for status in (400, 401, 403):
+        assert Played(GET, [refusal("POST", "/oauth/token", Reply(status))]).tries == 1
+
+
+# Over HTTP: how often the tenant carried it out
+
+
+def starts(sandbox: SandboxTenant) -> tuple[int, int]:
+    """How often the tenant was asked to start the task, and how often it did."""
+    entries = sandbox.journal("start_task")
+    return len(entries), sum(entry.carried_out for entry in entries)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 429, "code": "HTTP-429", "retry_after": 0},
+        {"status": 429, "code": "HTTP-429", "retry_after": "Wed, 21 Oct 2015 07:28:00 GMT"},
+        {"status": 503, "retry_after": 0},
+    ],
+    ids=str,
+)
+def test_a_start_that_was_turned_away_is_made_once_later(
+    sandbox: SandboxTenant, client: Client, fault: dict[str, Any]
+) -> None:
+    sandbox.add_task(id="t")
+    sandbox.fault("POST", times=3, **fault)
+
+    client.call(tasks.start("t"))
+
+    assert starts(sandbox) == (4, 1)
+    assert len(sandbox.runs("t")) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"reset": "before"},
+        {"reset": "after"},
+        {"status": 500},
+        {"status": 500, "carried_out": True},
+        {"status": 502},
+        {"status": 503},
+        {"status": 429, "code": "RELOADS-004"},
+        {"status": 429, "code": "RELOADS-004", "retry_after": 0},
+        {"answer": "html"},
+        {"answer": "html", "carried_out": True},
+        {"answer": "truncated"},
+        {"answer": "cut"},
+        {"answer": "nonsense"},
+    ],
+    ids=str,
+)
+def test_a_start_that_may_have_worked_is_not_repeated(
+    sandbox: SandboxTenant, client: Client, fault: dict[str, Any]
+) -> None:
+    sandbox.add_task(id="t")
+    sandbox.fault("POST", times=None, **fault)
+
+    with pytest.raises(QlikCloudError) as raised:
+        client.call(tasks.start("t"))
+
+    asked, carried_out = starts(sandbox)
+    assert asked == 1
+    assert len(sandbox.runs("t")) == carried_out
+    assert raised.value.may_have_happened is (fault.get("status") != 429)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"reset": "before"},
+        {"reset": "after"},
+        {"status": 500},
+        {"status": 502},
+        {"status": 503},
+        {"status": 503, "retry_after": 0},
+        {"status": 429},
+        {"answer": "html"},
+        {"answer": "truncated"},
+        {"answer": "cut"},
+        {"answer": "nonsense"},
+        {"answer": "empty"},
+    ],
+    ids=str,
+)
+def test_a_question_is_asked_again_until_it_is_answered(
+    sandbox: SandboxTenant, client: Client, fault: dict[str, Any]
+) -> None:
+    sandbox.add_task("A task", id="t")
+    if fault.get("status") == 429:
+        fault = {**fault, "code": "HTTP-429", "retry_after": 0}
+    sandbox.fault("GET", times=2, **fault)
+
+    assert client.call(tasks.get("t")).name == "A task"
+    assert len(sandbox.journal("get_task")) == 3
+
+
+def test_a_question_is_not_asked_for_ever(sandbox: SandboxTenant, client: Client) -> None:
+    sandbox.add_task(id="t")
+    sandbox.fault("GET", times=None, status=502)
+
+    with pytest.raises(Refused, match="502") as raised:
+        client.call(tasks.get("t"))
+
+    assert len(sandbox.journal("get_task")) == 5
+    assert raised.value.__notes__[0].startswith("Tried 5 times")
+
+
+def test_a_call_may_be_given_a_patience_of_its_own(sandbox: SandboxTenant, client: Client) -> None:
+    sandbox.fault("GET", times=None, status=502)
+
+    with pytest.raises(Refused):
+        client.call(tasks.get("t"), Patience(tries=1))
+
+    assert len(sandbox.journal("get_task")) == 1
+
+
+@pytest.mark.parametrize("fault", [{"reset": "after"}, {"status": 500, "carried_out": True}], ids=str)
+def test_a_task_whose_deletion_was_not_confirmed_is_deleted(
+    sandbox: SandboxTenant, client: Client, fault: dict[str, Any]
+) -> None:
+    sandbox.add_task(id="t")
+    sandbox.fault("DELETE", **fault)
+
+    client.call(tasks.delete("t"))
+
+    assert [entry.carried_out for entry in sandbox.journal("delete_task")] == [True, False]
+
+
+def test_a_task_that_never_was_cannot_be_deleted(sandbox: SandboxTenant, client: Client) -> None:
+    sandbox.fault("DELETE", status=429, code="HTTP-429", retry_after=0)
+
+    with pytest.raises(Refused, match="404"):
+        client.call(tasks.delete("t"))
+
+
+@pytest.mark.parametrize(("form", "seconds"), [("seconds", 60.0), ("date", 60.0), ("absent", None)])
+def test_the_tenants_rate_limit_tells_when_to_come_back(
+    sandbox: SandboxTenant, client: Client, form: str, seconds: float | None
+) -> None:
+    sandbox.add_task(id="t")
+    sandbox.switch(retry_after=form)
+    sandbox.set_speed(0)
+    sandbox.set_limits(tasks=1, window=60)
+    client.call(tasks.get("t"))
+
+    with pytest.raises(Refused, match="the rate limit is exceeded") as raised:
+        client.call(tasks.get("t"), Patience(tries=1))
+    assert raised.value.rate_limited
+    assert raised.value.retry_after == seconds
+
+    sandbox.advance(61)
+    assert client.call(tasks.get("t")).id == "t"

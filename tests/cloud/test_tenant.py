@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_qlik.arguments import InvalidArgument
+from airflow_provider_qlik.cloud import ApiKey, Client, CouldNotConnect, Patience, Tenant
+from airflow_provider_qlik.cloud.api import tasks
+from tests.listener import Answer, Listener, listening
+from tests.tls import SelfSigned, self_signed
+
+ACME = "https://acme.eu.qlikcloud.com"
+
+
+@pytest.mark.parametrize(
+    ("pasted", "url"),
+    [
+        ("acme.eu.qlikcloud.com", ACME),
+        ("https://acme.eu.qlikcloud.com", ACME),
+        ("https://acme.eu.qlikcloud.com/", ACME),
+        ("https://acme.eu.qlikcloud.com/api/v1", ACME),
+        ("https://acme.eu.qlikcloud.com/api/v1/", ACME),
+        ("acme.eu.qlikcloud.com/api/", ACME),
+        ("  HTTPS://Acme.EU.QlikCloud.com \n", ACME),
+        ("https://acme.eu.qlikcloud.com:443", ACME),
+        ("https://acme.eu.qlikcloud.com:8443", f"{ACME}:8443"),
+        ("acme.eu.qlikcloud.com:8443", f"{ACME}:8443"),
+        ("acme.us.qlikcloudgov.com", "https://acme.us.qlikcloudgov.com"),
+        ("analytics.acme.example", "https://analytics.acme.example"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://localhost:80", "http://localhost"),
+        ("http://[::1]:8080/", "http://[::1]:8080"),
+        ("https://[::1]", "https://[::1]"),
+    ],
+)
+def test_a_host_may_be_given_as_users_paste_it(pasted: str, url: str) -> None:
+    assert Tenant.at(pasted).url == url
+
+
+def test_the_port_may_be_given_apart_and_the_one_in_the_host_wins() -> None:
+    assert Tenant.at("acme.eu.qlikcloud.com", port=8443).url == f"{ACME}:8443"
+    assert Tenant.at("acme.eu.qlikcloud.com:9443", port=8443).url == f"{ACME}:9443"
+    assert Tenant.at("acme.eu.qlikcloud.com", port=443).url == ACME
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (None, "give the tenant's address"),
+        ("", "give the tenant's address"),
+        ("   ", "give the tenant's address"),
+        ("https://", "give the tenant's address"),
+        ("//", "give the tenant's address"),
+        ("acme corp.eu.qlikcloud.com", "give the tenant's address"),
+        ("https://acme\\@elsewhere.example", "must not hold a user"),
+        ("https://acme\\elsewhere.example", "give the tenant's address"),
+        ("https://acme<script>.example", "give the tenant's address"),
+        ("https://acme..example", "give the tenant's address"),
+        ("https://%61cme.example", "give the tenant's address"),
+        ("https://[::1", "give the tenant's address"),
+        ("https://acme.eu.qlikcloud.com:port", "no valid port"),
+        ("https://acme.eu.qlikcloud.com:99999", "no valid port"),
+        ("https://acme.eu.qlikcloud.com/sense/app/1", "without a path"),
+        ("https://acme.eu.qlikcloud.com/api/v2", "without a path"),
+        ("https://acme.eu.qlikcloud.com?tenant=1", "without a path"),
+        ("https://acme.eu.qlikcloud.com#top", "without a path"),
+        ("http://acme.eu.qlikcloud.com", "must be https"),
+        ("http://10.0.0.1", "must be https"),
+        ("http://127.0.0.1.elsewhere.example", "must be https"),
+        ("http://localhost.elsewhere.example", "must be https"),
+        ("ftp://acme.eu.qlikcloud.com", "must be https"),
+        ("file:///etc/passwd", "give the tenant's address"),
+    ],
+)
+def test_a_bad_host_is_refused_by_name(wrong: str | None, why: str) -> None:
+    with pytest.raises(InvalidArgument, match=why) as refused:
+        Tenant.at(wrong)
+
+    assert refused.value.argument == "host"
+
+
+def test_a_password_in_the_host_is_refused_and_not_repeated() -> None:
+    for host in ("https://me:hunter2@acme.eu.qlikcloud.com", "https://me:hunter2@acme.eu.qlikcloud.com:port/x?y"):
+        with pytest.raises(InvalidArgument, match="host") as refused:
+            Tenant.at(host)
+        assert "hunter2" not in str(refused.value) + repr(refused.value)
+
+
+def test_a_tenant_made_by_hand_is_checked_too() -> None:
+    with pytest.raises(InvalidArgument, match="must be https"):
+        Tenant("http://acme.eu.qlikcloud.com")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("connect_timeout", 0),
+        ("connect_timeout", "10"),
+        ("read_timeout", -1),
+        ("read_timeout", None),
+        ("ca_bundle", "/no/such/file.pem"),
+        ("tasks_path", "/api/v2/tasks"),
+    ],
+)
+def test_a_bad_setting_is_refused_by_name(name: str, wrong: Any) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        Tenant.at(ACME, **{name: wrong})
+
+    assert refused.value.argument == {"tasks_path": "tasks_api"}.get(name, name)
+
+
+def test_a_ca_bundle_that_holds_no_certificates_is_refused_by_name(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text("not a certificate")
+
+    with pytest.raises(InvalidArgument, match="ca_bundle"):
+        Client(Tenant.at(ACME, ca_bundle=str(bundle)), ApiKey("key"))
+
+
+def test_proxies_of_the_environment_are_not_for_this_machine(
+    monkeypatch: pytest.MonkeyPatch, listener: Listener
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    listener.answers(Answer(200, {"data": []}))
+
+    with Client(Tenant.at(listener.url), ApiKey("key")) as client:
+        assert client.call(tasks.list()).items == []
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> SelfSigned:
+    return self_signed(tmp_path_factory.mktemp("tls"))
+
+
+def test_a_server_that_nobody_vouches_for_is_refused_and_is_sent_nothing(certificate: SelfSigned) -> None:
+    with listening(certificate.server()) as listener:
+        listener.answers(Answer(200, {"data": []}))
+        with Client(Tenant.at(listener.url), ApiKey("key"), patience=Patience(tries=1)) as client:
+            with pytest.raises(CouldNotConnect, match="CERTIFICATE_VERIFY_FAILED"):
+                client.call(tasks.list())
+        assert listener.seen == []
+
+
+def test_a_server_that_the_ca_bundle_vouches_for_is_trusted(certificate: SelfSigned) -> None:
+    with listening(certificate.server()) as listener:
+        listener.answers(Answer(200, {"data": []}))
+        with Client(Tenant.at(listener.url, ca_bundle=str(certificate.path)), ApiKey("key")) as client:
+            assert client.call(tasks.list()).items == []
+
+
+def test_a_certificate_for_another_name_is_refused(certificate: SelfSigned) -> None:
+    with listening(certificate.server()) as listener:
+        tenant = Tenant.at(listener.url.replace("127.0.0.1", "localhost"), ca_bundle=str(certificate.path))
+        with Client(tenant, ApiKey("key"), patience=Patience(tries=1)) as client:
+            with pytest.raises(CouldNotConnect, match="CERTIFICATE_VERIFY_FAILED"):
+                client.call(tasks.list())
+        assert listener.seen == []

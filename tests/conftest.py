@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from airflow_provider_qlik import sandbox as sandboxes
+from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+
+
+@pytest.fixture(scope="session")
+def _one_sandbox() -> Iterator[SandboxTenant]:
+    with sandboxes.serve() as tenant:
+        yield tenant
+
+
+@pytest.fixture
+def sandbox(_one_sandbox: SandboxTenant) -> SandboxTenant:
+    """A tenant in this process, as new: one server for all tests."""
+    _one_sandbox.reset()
+    return _one_sandbox

@@ -1,0 +1,83 @@
+"""Every operation of the Tasks and Automations families, with all that can be handed to its function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_qlik.cloud import Call
+from airflow_provider_qlik.cloud.api import automations, tasks
+from tests.contract.openapi import example
+
+TASK, RUN, AUTOMATION, RESOURCE = "task id", "run:1", "automation 1", "app;1"
+"""Ids with something in them to encode."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """How to call one operation: with what it needs, and with all it takes.
+
+    `body` is the least that can be sent where the function takes a whole body, `member` the one member of the body
+    that the function takes as an argument.
+    """
+
+    function: Callable[..., Call[Any]]
+    needed: tuple[str, ...] = ()
+    optional: dict[str, Any] = field(default_factory=dict)
+    body: dict[str, Any] | None = None
+    member: str | None = None
+
+    def bare(self) -> Call[Any]:
+        """The call with nothing that may be left out."""
+        return self.with_body(self.body if self.body is not None else {self.member: "given"})
+
+    def full(self, operation: str) -> Call[Any]:
+        """The call with everything; the body is the documented one."""
+        takes_body = self.body is not None or self.member
+        return self.with_body(example(f"{operation}.request") if takes_body else None, **self.optional)
+
+    def with_body(self, body: Any, **optional: Any) -> Call[Any]:
+        """The call with that body."""
+        if self.body is not None:
+            return self.function(*self.needed, body, **optional)
+        return self.function(*self.needed, *([body[self.member]] if self.member else []), **optional)
+
+
+_TASK_PAGE: dict[str, Any] = {"limit": 100, "page": "cursor+/="}
+_AUTOMATION_PAGE: dict[str, Any] = {"filter": 'name eq "A + B & C"', "limit": 200, "cursor": "cursor+/="}
+_LEAST_TASK = {"name": "A task", "specVersion": "1.0"}
+
+CASES = {
+    "list_tasks": Case(tasks.list, (), {**_TASK_PAGE, "resource_id": RESOURCE, "sort": "+createdAt"}),
+    "create_task": Case(tasks.create, (), {"migrate_from": "reload task"}, body=_LEAST_TASK),
+    "get_task": Case(tasks.get, (TASK,)),
+    "update_task": Case(tasks.update, (TASK,), body=_LEAST_TASK),
+    "delete_task": Case(tasks.delete, (TASK,)),
+    "start_task": Case(tasks.start, (TASK,), {"source": "airflow: dag/task+1 ä"}),
+    "list_task_runs": Case(tasks.runs, (TASK,), {**_TASK_PAGE, "sort": "+startedAt"}),
+    "get_task_run_log": Case(tasks.run_log, (TASK, RUN)),
+    "get_last_task_run": Case(tasks.last_run, (TASK,)),
+    "list_resource_task_runs": Case(tasks.resource_runs, (RESOURCE,), {**_TASK_PAGE, "sort": "-actionId"}),
+    "list_automations": Case(automations.list, (), {**_AUTOMATION_PAGE, "list_all": True, "sort": "+name"}),
+    "create_automation": Case(automations.create, (), body={"name": "An automation"}),
+    "get_automation": Case(automations.get, (AUTOMATION,)),
+    "update_automation": Case(automations.update, (AUTOMATION,), body={}),
+    "delete_automation": Case(automations.delete, (AUTOMATION,)),
+    "change_automation_owner": Case(automations.change_owner, (AUTOMATION,), member="userId"),
+    "change_automation_space": Case(automations.change_space, (AUTOMATION,), member="spaceId"),
+    "copy_automation": Case(automations.copy, (AUTOMATION,), member="name"),
+    "disable_automation": Case(automations.disable, (AUTOMATION,)),
+    "enable_automation": Case(automations.enable, (AUTOMATION,)),
+    "move_automation": Case(automations.move, (AUTOMATION,), member="userId"),
+    "list_automation_runs": Case(automations.runs, (AUTOMATION,), {**_AUTOMATION_PAGE, "sort": "-startTime"}),
+    "create_automation_run": Case(automations.create_run, (AUTOMATION,)),
+    "get_automation_run": Case(automations.get_run, (AUTOMATION, RUN)),
+    "export_automation_run": Case(automations.export_run, (AUTOMATION, RUN)),
+    "retry_automation_run": Case(automations.retry_run, (AUTOMATION, RUN)),
+    "stop_automation_run": Case(automations.stop_run, (AUTOMATION, RUN)),
+    "get_automation_run_debug": Case(automations.run_debug, (AUTOMATION, RUN)),
+    "get_automation_settings": Case(automations.settings),
+    "update_automation_settings": Case(automations.update_settings, (), body={}),
+    "list_automation_usage": Case(automations.usage, ('name eq "runs"',), {"breakdown_by": "automations"}),
+}

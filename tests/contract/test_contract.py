@@ -1,0 +1,374 @@
+"""The Tasks and Automations families against their contract: what is sent, and what is read."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+from datetime import datetime
+from types import NoneType
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from airflow_provider_qlik.arguments import InvalidArgument
+from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, Client, Tenant
+from airflow_provider_qlik.cloud.api import automations, tasks
+from airflow_provider_qlik.cloud.call import Tier
+from airflow_provider_qlik.cloud.tenant import TASKS_PATHS
+from tests.contract.cases import CASES
+from tests.contract.openapi import Operation, Place, contract, example, has_example
+from tests.listener import Answer, Listener, Seen, listening
+
+OPERATIONS = contract().family("Tasks", "Automations")
+TIERS = {"special": Tier.TASKS, 1: Tier.ONE, 2: Tier.TWO}
+each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
+
+
+@pytest.fixture(scope="module")
+def listener() -> Iterator[Listener]:
+    with listening() as listener:
+        yield listener
+
+
+def test_the_table_covers_the_31_operations_of_both_families() -> None:
+    assert list(CASES) == [operation.id for operation in OPERATIONS]
+    assert len(CASES) == 31
+
+
+def test_the_table_covers_every_function_and_every_argument() -> None:
+    made_here = {
+        function
+        for module in (tasks, automations)
+        for name, function in vars(module).items()
+        if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_")
+    }
+    # `execute` is not in the contract: it is the start with inputs, which another page of Qlik's tells of.
+    assert {case.function for case in CASES.values()} == made_here - {automations.execute}
+    for case in CASES.values():
+        parameters = inspect.signature(case.function).parameters.values()
+        assert set(case.optional) == {one.name for one in parameters if one.default is not one.empty}
+
+
+@each_operation
+def test_an_operation_knows_its_name_its_limit_and_whether_it_may_be_repeated(operation: Operation) -> None:
+    call = CASES[operation.id].bare()
+
+    assert call.operation == operation.id
+    assert call.tier == TIERS[operation.tier]
+    assert call.repeatable == operation.idempotent
+    assert call.repeatable is (operation.method in {"GET", "PUT", "DELETE"})
+
+
+# What is sent
+
+
+def documented(operation: Operation) -> Answer:
+    """The documented answer of an operation; a text where the reference shows none."""
+    name = f"{operation.id}.response.{operation.success}"
+    if has_example(name):
+        return Answer(operation.success, example(name))
+    return Answer(operation.success, b"a log", {"content-type": "text/plain"})
+
+
+def sent(listener: Listener, operation: Operation, call: Call[Any], driver: str, root: str = TASKS_PATHS[0]) -> Seen:
+    """The one request that a call becomes on the wire."""
+    listener.answers(documented(operation))
+    tenant, key = Tenant.at(listener.url, tasks_path=root), ApiKey("key")
+    if driver == "sync":
+        with Client(tenant, key) as client:
+            client.call(call)
+    else:
+
+        async def asked() -> None:
+            async with AsyncClient(tenant, key) as client:
+                await client.call(call)
+
+        asyncio.run(asked())
+    (seen,) = listener.seen
+    return seen
+
+
+def problems_with(operation: Operation, seen: Seen) -> list[str]:
+    """What the contract has against a request."""
+    found = []
+    if seen.method != operation.method:
+        found.append(f"sent as {seen.method}")
+    if operation.ids_in(seen.path) is None:
+        found.append(f"sent to {seen.path}")
+    for name, text in seen.query:
+        if name not in operation.parameters:
+            found.append(f"query parameter {name} is not declared")
+            continue
+        schema = operation.parameters[name].schema
+        found += [f"{name}: {problem}" for problem in contract().problems(schema, _typed(schema, text))]
+    given = [name for name, _ in seen.query]
+    if len(set(given)) != len(given):
+        found.append("a query parameter is sent twice")
+    needed = {parameter.name for parameter in operation.parameters.values() if parameter.required}
+    found += [f"query parameter {name} is missing" for name in needed - set(given)]
+    if operation.request is None:
+        return found + (["a body is sent"] if seen.body else [])
+    if not seen.body:
+        return found + (["no body is sent"] if operation.request_required else [])
+    if seen.headers.get("content-type") != "application/json":
+        found.append("the body is not announced as JSON")
+    found += contract().problems(operation.request, seen.json)
+    for place, schemas, declares in contract().members(operation.request, seen.json):
+        if declares and not schemas:
+            found.append(f"{place} is not declared")
+        if contract().word(schemas, "readOnly"):
+            found.append(f"{place} is read-only")
+    return found
+
+
+def _typed(schema: Place, text: str) -> Any:
+    kind = contract().at(schema)["type"]
+    if kind == "integer":
+        return int(text)
+    return {"true": True, "false": False}.get(text, text) if kind == "boolean" else text
+
+
+@pytest.mark.parametrize("driver", ["sync", "async"])
+@each_operation
+def test_what_is_sent_fits_the_contract(listener: Listener, operation: Operation, driver: str) -> None:
+    case = CASES[operation.id]
+
+    bare = sent(listener, operation, case.bare(), driver)
+    full = sent(listener, operation, case.full(operation.id), driver)
+
+    assert problems_with(operation, bare) == []
+    assert problems_with(operation, full) == []
+    assert {name for name, _ in bare.query} <= {parameter.name for parameter in operation.parameters.values()}
+    assert {name for name, _ in full.query} == set(operation.parameters)
+    assert (bare.headers["authorization"], full.headers["authorization"]) == ("Bearer key", "Bearer key")
+
+
+@each_operation
+def test_ids_arrive_as_they_were_given(listener: Listener, operation: Operation) -> None:
+    case = CASES[operation.id]
+    names = operation.ids_in(operation.template)
+    assert names is not None
+
+    ids = operation.ids_in(sent(listener, operation, case.bare(), "sync").path)
+
+    assert ids is not None
+    assert all(not set(id) & set(" :;") for id in ids.values()), "ids are percent-encoded"
+    given = case.needed if operation.id != "list_automation_usage" else ()
+    assert [unquote(id) for id in ids.values()] == list(given)
+    assert len(names) == len(given)
+
+
+@pytest.mark.parametrize("operation", contract().family("Tasks"), ids=lambda operation: operation.id)
+def test_tasks_are_asked_in_the_same_way_under_their_other_root(listener: Listener, operation: Operation) -> None:
+    call = CASES[operation.id].full(operation.id)
+
+    usual = sent(listener, operation, call, "sync")
+    other = sent(listener, operation, call, "sync", root="/api/scheduling/tasks")
+
+    assert other.target == usual.target.replace("/api/v1/tasks", "/api/scheduling/tasks", 1)
+    assert (other.method, other.body) == (usual.method, usual.body)
+
+
+@pytest.mark.parametrize(
+    "operation", [one for one in OPERATIONS if has_example(f"{one.id}.request")], ids=lambda operation: operation.id
+)
+def test_a_documented_request_is_sent_as_it_is_documented(listener: Listener, operation: Operation) -> None:
+    seen = sent(listener, operation, CASES[operation.id].full(operation.id), "sync")
+
+    assert seen.json == example(f"{operation.id}.request")
+
+
+@pytest.mark.parametrize(
+    ("sorts", "operation"),
+    [
+        (tasks.TASK_SORTS, "list_tasks"),
+        (tasks.RUN_SORTS, "list_task_runs"),
+        (tasks.RUN_SORTS, "list_resource_task_runs"),
+        (automations.AUTOMATION_SORTS, "list_automations"),
+        (automations.RUN_SORTS, "list_automation_runs"),
+    ],
+)
+def test_the_orders_that_can_be_asked_for_are_the_documented_ones(sorts: tuple[str, ...], operation: str) -> None:
+    schema = contract().operations[operation].parameters["sort"].schema
+
+    assert set(sorts) == set(contract().at(schema)["enum"])
+    for sort in sorts:
+        assert ("sort", sort) in CASES[operation].function(*CASES[operation].needed, sort=sort).query
+    with pytest.raises(InvalidArgument, match="sort"):
+        CASES[operation].function(*CASES[operation].needed, sort="color")
+
+
+# What is refused before it is sent
+
+WRITING = [operation for operation in OPERATIONS if CASES[operation.id].body is not None]
+
+
+def spoiled(operation: Operation) -> Iterator[tuple[str, Any]]:
+    """The documented body with one thing wrong, for everything that can be wrong, and the name of the member."""
+    assert operation.request is not None
+    whole = _whole(operation)
+    for place, schemas, _ in contract().members(operation.request, whole):
+        name = str(place[-1])
+        if contract().word(schemas, "readOnly"):
+            continue
+        yield name, _with(whole, place, _GONE)
+        for wrong in ("no such word", 17, 1.5, True, ["text"], [17], {"no": "such"}, None):
+            yield name, _with(whole, place, wrong)
+
+
+def _whole(operation: Operation) -> Any:
+    whole = example(f"{operation.id}.request")
+    if operation.family == "Tasks":
+        # The objects that the documented body shows in their other form.
+        cron = {"expression": "0 0 * * *", "validUntil": "2026-01-01"}
+        whole["start"]["schedule"] = {"cron": cron, "interval": "R/PT1H", "timezone": "UTC"}
+        whole["states"][0]["onEvents"][0]["actions"][0]["functionRef"] = {"refName": "app.reload", "invoke": "SYNC"}
+    return whole
+
+
+_GONE = object()
+
+
+def _with(value: Any, place: Place, given: Any) -> Any:
+    if not place:
+        return given
+    at, rest = place[0], place[1:]
+    if isinstance(value, list):
+        return [_with(item, rest, given) if index == at else item for index, item in enumerate(value)]
+    changed = {name: _with(member, rest, given) if name == at else member for name, member in value.items()}
+    return {name: member for name, member in changed.items() if member is not _GONE}
+
+
+@pytest.mark.parametrize("operation", WRITING, ids=lambda operation: operation.id)
+def test_whatever_the_contract_refuses_is_refused_by_name_before_it_is_sent(operation: Operation) -> None:
+    assert operation.request is not None
+    for name, body in spoiled(operation):
+        wrong = contract().problems(operation.request, body)
+        sent, refusal = _sent_or_refused(operation, body)
+        if refusal:
+            assert wrong, f"{name} is fine, but {refusal}"
+            assert name in str(refusal)
+        else:
+            # What is left out is not sent as null.
+            assert not wrong or (wrong and _without_nulls(body) == sent), f"{name} is sent: {wrong}"
+            assert contract().problems(operation.request, sent) == []
+
+
+def _sent_or_refused(operation: Operation, body: Any) -> tuple[Any, InvalidArgument | None]:
+    try:
+        return CASES[operation.id].with_body(body).body, None
+    except InvalidArgument as error:
+        return None, error
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _without_nulls(member) for name, member in value.items() if member is not None}
+    return value
+
+
+def test_the_contract_refuses_most_of_what_is_spoiled() -> None:
+    for operation in WRITING:
+        assert operation.request is not None
+        wrong = [bool(contract().problems(operation.request, body)) for _, body in spoiled(operation)]
+        assert sum(wrong) > len(wrong) / 2
+
+
+@pytest.mark.parametrize("member", ["spaceId", "userId", "name"])
+def test_an_action_needs_its_one_member(member: str) -> None:
+    for case in (case for case in CASES.values() if case.member == member):
+        for wrong in (None, 17, ["text"]):
+            with pytest.raises(InvalidArgument, match=member):
+                case.with_body({member: wrong})
+
+
+# What is read
+
+
+def lost(value: Any, model: Any, at: str = "answer") -> Iterator[str]:
+    """What of a JSON value is not, or not the same, in what was read from it."""
+    if isinstance(model, BaseModel):
+        fields = {field.alias or name: name for name, field in type(model).model_fields.items()}
+        for name, member in value.items():
+            if name not in fields:
+                yield f"{at}.{name} is no member of {type(model).__name__}"
+            else:
+                yield from lost(member, getattr(model, fields[name]), f"{at}.{name}")
+    elif isinstance(value, list):
+        if len(value) != len(model):
+            yield f"{at} has {len(model)} items in place of {len(value)}"
+        for index, (item, read) in enumerate(zip(value, model, strict=False)):
+            yield from lost(item, read, f"{at}[{index}]")
+    elif not _same(value, model):
+        yield f"{at} is {model!r} in place of {value!r}"
+
+
+def _same(value: Any, read: Any) -> bool:
+    if isinstance(read, SecretStr):
+        return bool(read.get_secret_value() == value)
+    if isinstance(read, datetime):
+        return read.utcoffset() is not None and read == datetime.fromisoformat(value)
+    if isinstance(read, float):
+        return read == float(value)
+    return type(read) is type(value) and bool(read == value)
+
+
+def sample(schema: Place) -> Any:
+    """A value with every member that a schema declares."""
+    node = contract().at(schema)
+    if "$ref" in node:
+        return sample(tuple(part.replace("~1", "/") for part in node["$ref"].removeprefix("#/").split("/")))
+    if "allOf" in node:
+        parts = [sample((*schema, "allOf", index)) for index in range(len(node["allOf"]))]
+        return {name: member for part in parts for name, member in part.items()}
+    for keyword in ("oneOf", "anyOf"):
+        if keyword in node:
+            return sample((*schema, keyword, len(node[keyword]) - 1))
+    if "enum" in node:
+        return node["enum"][-1]
+    kind = node.get("type", "object")
+    kind = kind if isinstance(kind, str) else kind[-1]
+    if kind == "object":
+        return {name: sample((*schema, "properties", name)) for name in node.get("properties", ())}
+    if kind == "array":
+        return [sample((*schema, "items"))] * 2
+    text = "2018-10-30T07:06:22.123Z" if node.get("format") == "date-time" else "17"
+    return {"string": text, "integer": 17, "number": 1.5, "boolean": True}[kind]
+
+
+ANSWERING = [one for one in OPERATIONS if "application/json" in one.answers[one.success]]
+
+
+@pytest.mark.parametrize("operation", ANSWERING, ids=lambda operation: operation.id)
+def test_a_documented_answer_is_read_without_loss(operation: Operation) -> None:
+    said = example(f"{operation.id}.response.{operation.success}")
+
+    assert list(lost(said, CASES[operation.id].bare().answer.from_json(said))) == []
+
+
+@pytest.mark.parametrize("operation", ANSWERING, ids=lambda operation: operation.id)
+def test_every_member_that_the_contract_declares_is_read(operation: Operation) -> None:
+    schema = operation.answers[operation.success]["application/json"]
+    said = sample(schema)
+    assert contract().problems(schema, said) == [], "the sample itself is valid"
+
+    assert list(lost(said, CASES[operation.id].bare().answer.from_json(said))) == []
+
+
+def test_an_operation_without_a_documented_body_answers_nothing() -> None:
+    for operation in OPERATIONS:
+        silent = not operation.answers[operation.success]
+        assert (CASES[operation.id].bare().answer is NoneType) is silent, operation.id
+        assert silent is (operation.success == 204)
+
+
+def test_every_documented_answer_of_both_families_was_looked_at() -> None:
+    shown = {one.id for one in OPERATIONS if has_example(f"{one.id}.response.{one.success}")}
+
+    assert shown == {operation.id for operation in ANSWERING}
+    assert len(shown) == 21

@@ -1,0 +1,265 @@
+"""What the sandbox answers, against the same contract: code that works with the one should work with the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from airflow_provider_qlik.cloud import ApiKey, Call, Client, Tenant
+from airflow_provider_qlik.cloud.api import automations, tasks
+from airflow_provider_qlik.sandbox import Script, Switches
+from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+from tests.contract.openapi import Operation, contract, example
+
+OPERATIONS = contract().family("Tasks", "Automations")
+each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
+
+
+@pytest.fixture
+def raw(sandbox: SandboxTenant) -> Iterator[httpx.Client]:
+    """A client that hides nothing."""
+    headers = {"authorization": f"Bearer {sandbox.api_key}"}
+    with httpx.Client(base_url=sandbox.url, headers=headers, trust_env=False) as raw:
+        yield raw
+
+
+@pytest.fixture(scope="module")
+def client(_one_sandbox: SandboxTenant) -> Iterator[Client]:
+    with Client(Tenant.at(_one_sandbox.url), ApiKey(_one_sandbox.api_key)) as client:
+        yield client
+
+
+def furnish(sandbox: SandboxTenant) -> None:
+    """A task and an automation with a run that failed, one that is active and one that went well."""
+    sandbox.add_task("A task", id="task", resource_id="app", metadata={"spaceId": "space"}, description="A task.")
+    sandbox.add_automation("An automation", id="automation", spaceId="space", schedules=[{"interval": 60}])
+    for resource_id in ("task", "automation"):
+        for count, script in enumerate([Script(end="FAILED", error="no such table"), Script(end=None), Script()]):
+            ago = 10.0 if script.end is None else 3600.0 + count
+            sandbox.add_run(resource_id, started_ago=ago, script=script, id=f"{resource_id}-run-{count}")
+
+
+def calls(task: str = "task", automation: str = "automation") -> dict[str, Call[Any]]:
+    """A call of each operation, on things that are there."""
+    run, automation_run = "task-run-0", "automation-run-0"
+    written = example("create_task.request")
+    settings = example("update_automation_settings.request")
+    return {
+        "list_tasks": tasks.list(limit=1, sort="+createdAt"),
+        "create_task": tasks.create(written),
+        "get_task": tasks.get(task),
+        "update_task": tasks.update(task, written),
+        "delete_task": tasks.delete(task),
+        "start_task": tasks.start(task, source="somebody"),
+        "list_task_runs": tasks.runs(task, limit=2, sort="+startedAt"),
+        "get_task_run_log": tasks.run_log(task, run),
+        "get_last_task_run": tasks.last_run(task),
+        "list_resource_task_runs": tasks.resource_runs("app", limit=2),
+        "list_automations": automations.list(filter='name eq "An automation"', sort="-name"),
+        "create_automation": automations.create(example("create_automation.request")),
+        "get_automation": automations.get(automation),
+        "update_automation": automations.update(automation, example("update_automation.request")),
+        "delete_automation": automations.delete(automation),
+        "change_automation_owner": automations.change_owner(automation, "user-other"),
+        "change_automation_space": automations.change_space(automation, "space"),
+        "copy_automation": automations.copy(automation, "A copy"),
+        "disable_automation": automations.disable(automation),
+        "enable_automation": automations.enable(automation),
+        "move_automation": automations.move(automation, "user-other"),
+        "list_automation_runs": automations.runs(automation, limit=2, sort="-startTime"),
+        "create_automation_run": automations.create_run(automation),
+        "get_automation_run": automations.get_run(automation, automation_run),
+        "export_automation_run": automations.export_run(automation, automation_run),
+        "retry_automation_run": automations.retry_run(automation, automation_run),
+        "stop_automation_run": automations.stop_run(automation, "automation-run-1"),
+        "get_automation_run_debug": automations.run_debug(automation, automation_run),
+        "get_automation_settings": automations.settings(),
+        "update_automation_settings": automations.update_settings(settings),
+        "list_automation_usage": automations.usage('name eq "runs"', breakdown_by="automation"),
+    }
+
+
+def test_every_operation_is_tried() -> None:
+    assert list(calls()) == [operation.id for operation in OPERATIONS]
+
+
+def ask(raw: httpx.Client, sandbox: SandboxTenant, call: Call[Any], **more: Any) -> httpx.Response:
+    address = Tenant.at(sandbox.url).address_of(call)
+    body = {} if call.body is None else {"json": call.body}
+    return raw.request(call.method, address, **{"headers": {"accept": call.accept}, **body, **more})
+
+
+def problems_with(operation: Operation, response: httpx.Response) -> list[str]:
+    """What the contract has against an answer."""
+    declared = operation.answers.get(response.status_code)
+    if declared is None:
+        return [f"status {response.status_code} is not declared: {response.text}"]
+    if not declared:
+        return ["there is a body"] if response.content else []
+    media = response.headers["content-type"].partition(";")[0]
+    if media not in declared:
+        return [f"{media} is not declared"]
+    is_json = media == "application/json"
+    problems = contract().problems(declared[media], response.json() if is_json else response.text)
+    if is_json and response.status_code < 400:
+        members = contract().members(declared[media], response.json())
+        problems += [f"{place} is not declared" for place, schemas, declares in members if declares and not schemas]
+    return problems
+
+
+@each_operation
+def test_an_answer_fits_the_contract_and_is_read(
+    sandbox: SandboxTenant, raw: httpx.Client, client: Client, operation: Operation
+) -> None:
+    call = calls()[operation.id]
+    sandbox.switch(start_reply="documented")
+    furnish(sandbox)
+
+    response = ask(raw, sandbox, call)
+
+    assert response.status_code == operation.success, response.text
+    assert problems_with(operation, response) == []
+    assert [entry.operation for entry in sandbox.journal()] == [operation.id]
+
+    sandbox.reset()
+    furnish(sandbox)
+    assert isinstance(client.call(call), call.answer)
+
+
+@each_operation
+def test_without_credentials_the_answer_is_a_documented_401(
+    sandbox: SandboxTenant, raw: httpx.Client, operation: Operation
+) -> None:
+    for wrong in ("", "Bearer wrong"):
+        headers = {"authorization": wrong} if wrong else {"authorization": "Basic x"}
+        response = ask(raw, sandbox, calls()[operation.id], headers=headers)
+
+        assert response.status_code == 401
+        assert problems_with(operation, response) == []
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [one for one in OPERATIONS if "{" in one.template and one.id != "list_resource_task_runs"],
+    ids=lambda operation: operation.id,
+)
+def test_for_what_is_not_there_the_answer_is_a_documented_404(
+    sandbox: SandboxTenant, raw: httpx.Client, operation: Operation
+) -> None:
+    response = ask(raw, sandbox, calls("no-such", "no-such")[operation.id])
+
+    assert response.status_code == 404
+    assert problems_with(operation, response) == []
+
+
+BAD_QUERIES = {
+    "list_tasks": ["limit=0", "limit=101", "sort=color", "sort=createdAt"],
+    "list_task_runs": ["limit=0", "limit=101", "sort=color", "sort=startedAt"],
+    "list_resource_task_runs": ["limit=0", "limit=101", "sort=color"],
+    "list_automations": ["limit=0", "limit=201", "sort=color", "filter=name is what"],
+    "list_automation_runs": ["limit=0", "limit=201", "sort=color", "filter=name is what"],
+    "list_automation_usage": ["", "filter=color"],
+}
+
+
+@pytest.mark.parametrize("operation", BAD_QUERIES)
+def test_for_a_bad_query_the_answer_is_a_documented_400(
+    sandbox: SandboxTenant, raw: httpx.Client, operation: str
+) -> None:
+    furnish(sandbox)
+    for query in BAD_QUERIES[operation]:
+        call = calls()[operation]
+        response = raw.get(f"{Tenant.at(sandbox.url).path_of(call)}?{query}")
+
+        assert response.status_code == 400, query
+        assert problems_with(contract().operations[operation], response) == []
+
+
+def spoiled(operation: Operation) -> Iterator[tuple[str, Any]]:
+    """The documented body with one thing wrong."""
+    assert operation.request is not None
+    body = example(f"{operation.id}.request")
+    for name in contract().word([operation.request], "required") or ():
+        yield f"without {name}", {member: value for member, value in body.items() if member != name}
+    for name, value in body.items():
+        yield f"{name} of a wrong type", {**body, name: 17 if not isinstance(value, int) else "text"}
+
+
+@pytest.mark.parametrize(
+    "operation", [one for one in OPERATIONS if one.request is not None], ids=lambda operation: operation.id
+)
+def test_for_a_bad_body_the_answer_is_a_400(sandbox: SandboxTenant, raw: httpx.Client, operation: Operation) -> None:
+    furnish(sandbox)
+    for what, body in spoiled(operation):
+        if "resourceId" in what:  # has no effect when it is sent, so nobody looks at it
+            continue
+        response = ask(raw, sandbox, calls()[operation.id], json=body)
+
+        assert response.status_code == 400, what
+        assert problems_with(operation, response) == []
+
+
+# The switches: where Qlik's documents are silent
+
+WITHIN_THE_CONTRACT: list[tuple[str, dict[str, Any]]] = [
+    *[("get_task_run_log", {"log_form": form}) for form in ("accept", "json", "text", "text_json")],
+    *[("list_automation_runs", {"duration_form": form}) for form in ("integer", "string")],
+    *[("list_automations", {"duration_form": form}) for form in ("integer", "string")],
+    *[("list_task_runs", {"next_link": form}) for form in ("absolute", "relative", "other_host", "loop")],
+    *[("list_automation_runs", {"next_link": form}) for form in ("absolute", "relative", "other_host", "loop")],
+    *[("list_task_runs", {"task_times": form}) for form in ("nanoseconds", "milliseconds", "seconds")],
+    *[("list_automation_runs", {"automation_times": form}) for form in ("microseconds", "seconds")],
+    *[("list_automation_runs", {"automation_start_time": form}) for form in ("begun", "created")],
+    *[("list_task_runs", {"last_link": form}) for form in ("absent", "empty")],
+    *[("list_automation_runs", {"last_link": form}) for form in ("absent", "empty")],
+    ("list_task_runs", {"empty_page": True}),
+    ("list_task_runs", {"waiting_task_run": "hidden"}),
+    ("create_automation_run", {"api_context": "api_sync"}),
+]
+
+
+@pytest.mark.parametrize(("operation", "switches"), WITHIN_THE_CONTRACT, ids=str)
+def test_a_switch_within_the_contract_leaves_the_answer_there(
+    sandbox: SandboxTenant, raw: httpx.Client, operation: str, switches: dict[str, Any]
+) -> None:
+    sandbox.switch(**switches)
+    furnish(sandbox)
+
+    response = ask(raw, sandbox, calls()[operation])
+
+    assert response.status_code == contract().operations[operation].success
+    assert problems_with(contract().operations[operation], response) == []
+
+
+EVERY_FORM = {
+    "log_form": ("accept", "json", "text", "text_json"),
+    "start_reply": ("seen", "documented", "empty"),
+    "error_form": ("objects", "strings", "object"),
+    "duration_form": ("integer", "string"),
+    "next_link": ("absolute", "relative", "other_host", "loop"),
+    "last_link": ("absent", "null", "empty", "null_href"),
+    "empty_page": (True, False),
+    "task_times": ("nanoseconds", "milliseconds", "seconds"),
+    "automation_times": ("microseconds", "seconds"),
+    "cancelled_task_status": ("ABORTED",),
+    "api_context": ("a new word",),
+}
+
+
+@pytest.mark.parametrize(
+    ("switch", "position"), [(switch, form) for switch, forms in EVERY_FORM.items() for form in forms]
+)
+def test_the_client_reads_every_form_of_an_answer(
+    sandbox: SandboxTenant, client: Client, switch: str, position: Any
+) -> None:
+    assert hasattr(Switches(), switch)
+    sandbox.switch(**{switch: position})
+    furnish(sandbox)
+
+    for name, call in calls().items():
+        if call.method == "GET" or name in ("start_task", "create_automation_run"):
+            answer = client.call(call)
+            assert isinstance(answer, call.answer), name

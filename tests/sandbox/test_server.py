@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from datetime import datetime
+
+import httpx
+import pytest
+
+from airflow_provider_qlik import sandbox
+
+
+def test_a_tenant_starts_and_stops_in_well_under_a_second() -> None:
+    began = time.monotonic()
+    with sandbox.serve() as tenant:
+        tenant.now()
+    assert time.monotonic() - began < 0.9
+    assert not [thread for thread in threading.enumerate() if thread.name == "qlik-sandbox"]
+    with pytest.raises(OSError, match="refused"):
+        tenant.now()
+
+
+def test_tenants_run_side_by_side() -> None:
+    with sandbox.serve() as one, sandbox.serve(speed=1000) as two:
+        one.add_task(id="here")
+        assert one.runs("here") == []
+        with pytest.raises(sandbox.SandboxError):
+            two.runs("here")
+        assert one.api_key != two.api_key
+
+
+def test_a_fast_tenant_lives_faster() -> None:
+    with sandbox.serve(speed=10_000) as tenant:
+        task_id = tenant.add_task()
+        tenant.script(task_id, sandbox.Script(run=100))
+        key = {"Authorization": f"Bearer {tenant.api_key}"}
+        url = f"{tenant.url}/api/v1/tasks/{task_id}"
+        httpx.post(f"{url}/actions/start", headers=key, trust_env=False)
+        time.sleep(0.02)
+        assert httpx.get(f"{url}/runs/last", headers=key, trust_env=False).json()["status"] == "SUCCEEDED"
+
+
+def test_at_any_speed_a_request_sees_one_moment() -> None:
+    with sandbox.serve(speed=10**6) as tenant:
+        task_id = tenant.add_task()
+        key = {"Authorization": f"Bearer {tenant.api_key}"}
+        reply = httpx.post(
+            f"{tenant.url}/api/v1/tasks/{task_id}/actions/start", headers=key, trust_env=False
+        ).json()
+        (run,) = tenant.runs(task_id)
+        assert datetime.fromisoformat(run["created_at"]) == datetime.fromisoformat(reply["timestamp"])
+
+
+def test_a_tenant_that_ends_leaves_nobody_waiting() -> None:
+    raised: list[Exception] = []
+
+    def ask(url: str) -> None:
+        try:
+            httpx.get(f"{url}/api/v1/tasks", timeout=30, trust_env=False)
+        except httpx.HTTPError as error:
+            raised.append(error)
+
+    with sandbox.serve() as tenant:
+        tenant.fault(delay=30)
+        waiting = threading.Thread(target=ask, args=[tenant.url])
+        waiting.start()
+        while not tenant.journal():
+            time.sleep(0.001)
+    waiting.join(5)
+    assert len(raised) == 1
+
+
+def test_a_port_may_be_chosen_and_is_free_again_afterwards() -> None:
+    with sandbox.serve() as tenant:
+        port = int(tenant.url.rpartition(":")[2])
+    for _ in range(2):
+        with sandbox.serve(port=port) as tenant:
+            assert tenant.url == f"http://127.0.0.1:{port}"
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def test_importing_the_sandbox_loads_no_server() -> None:
+    code = """
+import sys
+from airflow_provider_qlik import sandbox
+sandbox.Script, sandbox.Switches, sandbox.Tenant
+print([name for name in ("uvicorn", "starlette", "httpx", "jwt", "airflow") if name in sys.modules])
+"""
+    assert run(code).strip() == "[]"
+
+
+def test_without_its_libraries_the_sandbox_says_what_to_install() -> None:
+    code = """
+import sys
+sys.modules["uvicorn"] = None
+from airflow_provider_qlik import sandbox
+sandbox.serve
+"""
+    assert "install airflow-provider-qlik[sandbox]" in run(code)
