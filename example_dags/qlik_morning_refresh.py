@@ -43,7 +43,7 @@ with DAG(
     data_ready = QlikAutomationRunSensor(
         task_id="data_ready",
         automation_id="{{ params.automation_id }}",
-        run_id=prepare_data.output["run_id"],
+        run_id="{{ ti.xcom_pull(task_ids='prepare_data', key='run_id') }}",
         poke_interval=1,
         deferrable=True,
     )

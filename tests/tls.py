@@ -48,8 +48,6 @@ def self_signed(folder: Path) -> SelfSigned:
     made = SelfSigned(folder / "certificate.pem", folder / "key.pem")
     made.path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     made.key.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return made

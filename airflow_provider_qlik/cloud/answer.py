@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar, cast
 
 from airflow_provider_qlik.cloud.call import Call
-from airflow_provider_qlik.cloud.errors import Refused, ServerFailed, UnreadableAnswer
+from airflow_provider_qlik.cloud.errors import Refused, ServerFailed, UnreadableAnswer, without_secrets
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ def _text(value: object) -> str | None:
 
 
 def _excerpt(reply: Reply) -> str | None:
-    return reply.text.strip()[:200] or None
+    return without_secrets(reply.text.strip())[:200] or None
 
 
 def retry_after(reply: Reply) -> float | None:

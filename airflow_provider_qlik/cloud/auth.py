@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeAlias
@@ -132,8 +133,12 @@ def _given(argument: str, value: object, what: str) -> None:
 
 def _sendable(argument: str, value: object, what: str) -> None:
     _given(argument, value, what)
-    if not (str(value).isascii() and str(value).isprintable()):
+    if not _fits_a_header(str(value).strip()):
         raise InvalidArgument(argument, None, f"{what} has characters that no header can hold")
+
+
+def _fits_a_header(value: str) -> bool:
+    return bool(value) and value.isascii() and value.isprintable()
 
 
 def _algorithm(pem: str) -> str:
@@ -206,6 +211,9 @@ class _TokenHolder:
 def forget_tokens() -> None:
     """All tokens of this process are asked for anew when they are next needed."""
     with _TokenHolder._lock:
+        for holder in _TokenHolder._all.values():
+            # Clients that live on have the holder, not the table.
+            holder.token = None
         _TokenHolder._all.clear()
 
 
@@ -275,7 +283,8 @@ class _OAuth(_SignIn):
                 return (yield from self._fetch(coming))
             arrived = yield coming
             if isinstance(arrived, QlikCloudError):
-                raise arrived
+                # One for each who waits: an error collects notes and a traceback on its way.
+                raise copy(arrived)
             if arrived is None:
                 # Not "then I ask": all who wait would do so one after the other. The retry of the call spreads them.
                 with holder.lock:
@@ -322,6 +331,9 @@ class _OAuth(_SignIn):
             # Without an excerpt: there may be a token in it.
             raise CouldNotConnect(f"could not sign in: POST {TOKEN_PATH} was answered without a token") from None
         value = answer.access_token.get_secret_value()
+        if not _fits_a_header(value):
+            # Not left to the HTTP library, whose error would show it.
+            raise CouldNotConnect(f"could not sign in: POST {TOKEN_PATH} was answered with a token that cannot be sent")
         if self._on_secret:
             self._on_secret(value)
         lifetime = answer.expires_in

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from airflow_provider_qlik.arguments import InvalidArgument
@@ -24,6 +25,14 @@ __all__ = [
 
 
 TOKEN_PATH = "/oauth/token"
+
+
+_SECRET = re.compile(r'("(?:executionToken|access_token|client_secret|client_assertion)"\s*:\s*")[^"]*')
+
+
+def without_secrets(text: str) -> str:
+    """The text, whole JSON or part of it, with secrets in it replaced."""
+    return _SECRET.sub(r"\1***", text)
 
 
 class QlikCloudError(Exception):
@@ -70,7 +79,7 @@ class UnreadableAnswer(QlikCloudError):
 
     def __init__(self, what: str, excerpt: str = "") -> None:
         self.what = what
-        self.excerpt = excerpt[:200]
+        self.excerpt = without_secrets(excerpt)[:200]
         super().__init__(f"{what}; the answer begins {self.excerpt!r}" if excerpt else what)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -149,7 +158,9 @@ class Refused(QlikCloudError):
 
     @property
     def transient(self) -> bool:
-        return self.status in {408, 425} or self.rate_limited or self.status >= 500
+        # What is merely read is refused with a 429 for one reason only, whatever a gateway calls it.
+        too_many = self.status == 429 and (self.rate_limited or self.method == "GET")
+        return too_many or self.status in {408, 425} or self.status >= 500
 
 
 def _rebuild(kind: type[Refused], members: dict[str, object]) -> Refused:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
-from airflow_provider_qlik.cloud.errors import CouldNotConnect, NotFound, QlikCloudError, Refused
+from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError, Refused
 
 T = TypeVar("T")
 

@@ -37,7 +37,7 @@ class QlikRunOperator(BaseOperator):
     :param find_timeout: seconds within which a started run must show up, where Qlik does not say which one it is.
 
     What it returns (XCom): kind, ids, state, status, times, seconds, reason and link of the run, as plain JSON. The
-    run's id is in the XCom ``run_id`` as soon as it has started, for ``operator.output["run_id"]``.
+    run's id is in the XCom ``run_id`` as soon as it has started, for the sensors.
 
     A run that fails or is cancelled fails the task, with Qlik's own reason.
     """

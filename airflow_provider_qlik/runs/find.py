@@ -21,6 +21,7 @@ Say: TypeAlias = Callable[[int, str], object]
 """Where a flow says what a user should read: a level of `logging` and a sentence. A logger's `log` fits."""
 
 MARKER_PREFIX = "airflow-"
+CLOCK_SKEW = timedelta(seconds=5)
 RIVAL_WINDOW = timedelta(seconds=60)
 
 
@@ -60,7 +61,12 @@ class Intent:
         """Whether a run can have come from this start: it did not exist before, and did not begin before."""
         if run.id in self.known:
             return False
-        return self.server_time is None or run.moment is None or run.moment >= self.server_time
+        return self.earliest is None or run.moment is None or run.moment >= self.earliest
+
+    @property
+    def earliest(self) -> datetime | None:
+        """When a run of this start can have begun at the earliest, by a clock that may be a little behind."""
+        return None if self.server_time is None else self.server_time - CLOCK_SKEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,7 @@ def find(
     seconds = search.first_pause
     while True:
         try:
-            recent = yield from kind.recent(intent.resource_id, intent.server_time)
+            recent = yield from kind.recent(intent.resource_id, intent.earliest)
         except QlikCloudError as error:
             if not error.transient:
                 raise
@@ -104,7 +110,7 @@ def find(
         # A marker of this package on any run proves that Qlik shows them: then ours will have one, too.
         markers_shown = markers_shown or any(MARKER_PREFIX in (run.triggered_by or "") for run in recent)
         candidates = [run for run in recent if intent.could_be(run)]
-        marked = [run for run in candidates if intent.marker in (run.triggered_by or "")]
+        marked = [run for run in recent if run.id not in intent.known and intent.marker in (run.triggered_by or "")]
         if len(marked) == 1:
             return marked[0]
         if len(marked) > 1:

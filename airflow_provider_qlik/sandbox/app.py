@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
@@ -49,9 +49,7 @@ class TenantApp:
         self._speed = speed
         self._control = Control(self)
         self._routes = [
-            (operation, operation.method, compile_path(path)[0])
-            for operation in OPERATIONS
-            for path in operation.paths
+            (operation, operation.method, compile_path(path)[0]) for operation in OPERATIONS for path in operation.paths
         ]
         self.access = Access()
         self.reset()
@@ -66,8 +64,8 @@ class TenantApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        # The server cancels what is still waiting when it ends, and takes anything raised for a mistake.
-        with suppress(asyncio.CancelledError):
+        # The server takes anything raised for a mistake: not so a caller who has gone, or its own end.
+        with suppress(asyncio.CancelledError, ClientDisconnect):
             request = Request(scope, receive)
             raw = await request.body()
             path: str = scope["path"]
@@ -174,9 +172,7 @@ class TenantApp:
                 headers = {"retry-after": str(seconds)}
             elif self.world.switches.retry_after == "date":
                 headers = {"retry-after": http_date(self.world.clock.later(seconds))}
-            raise Refused(
-                429, "Too many requests", "the rate limit is exceeded", code="HTTP-429", headers=headers
-            )
+            raise Refused(429, "Too many requests", "the rate limit is exceeded", code="HTTP-429", headers=headers)
 
     def _refusal(self, operation: Operation | None, refused: Refused) -> Response:
         body = error_body(operation.family if operation else None, refused, self.world.now)
@@ -207,9 +203,7 @@ class TenantApp:
     async def _send_half(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
         """Promise the whole body, send half of it, and hang up."""
         body = bytes(response.body)
-        await send(
-            {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
-        )
+        await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
         await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
         self._hang_up(scope.get("client"), False)
         await receive()

@@ -148,9 +148,7 @@ def add_run(
     given = Script.from_json(script) if script else Script()
     if resource_id in world.tasks:
         task = world.tasks[resource_id]
-        return world.add_task_run(
-            task, OTHER, triggered_by, created=created, via="added", script=given, id=id
-        ).id
+        return world.add_task_run(task, OTHER, triggered_by, created=created, via="added", script=given, id=id).id
     automation = world.automations.get(resource_id)
     if automation is None:
         raise _unknown(resource_id)
@@ -197,11 +195,7 @@ def set_limits(app: TenantApp, limits: dict[str, Any]) -> dict[str, Any]:
 def runs(app: TenantApp, resource_id: str) -> list[dict[str, Any]]:
     """Every run of a task or automation as it really stands."""
     world = app.world
-    if (
-        resource_id not in world.tasks
-        and resource_id not in world.automations
-        and not world.has_runs(resource_id)
-    ):
+    if resource_id not in world.tasks and resource_id not in world.automations and not world.has_runs(resource_id):
         raise _unknown(resource_id)
     return [
         *(truth.task_run(world, run) for run in world.task_runs[resource_id]),
@@ -231,9 +225,7 @@ def _everything(app: TenantApp) -> Iterator[dict[str, Any]]:
 
 
 @_command
-def journal(
-    app: TenantApp, operation: str | None, method: str | None, path: str | None
-) -> list[dict[str, Any]]:
+def journal(app: TenantApp, operation: str | None, method: str | None, path: str | None) -> list[dict[str, Any]]:
     """The requests that fit."""
     return [entry.to_json() for entry in app.journal.select(operation, method, path)]
 

@@ -17,9 +17,7 @@ from airflow_provider_qlik.sandbox.operations import Asked, ok
 T = TypeVar("T")
 Fields = dict[str, Callable[[T], Any]]
 
-_CONDITION = re.compile(
-    r'\s*(\w+)\s+(eq|ne|co|sw)\s+(?:"((?:[^"\\]|\\.)*)"|(true|false))\s*(?:$|and\b)', re.I
-)
+_CONDITION = re.compile(r'\s*(\w+)\s+(eq|ne|co|sw)\s+(?:"((?:[^"\\]|\\.)*)"|(true|false))\s*(?:$|and\b)', re.I)
 _TESTS: dict[str, Callable[[str, str], bool]] = {
     "eq": lambda have, want: have == want,
     "ne": lambda have, want: have != want,
@@ -38,9 +36,7 @@ class Paging:
     has_self: bool = False
 
 
-def in_order(
-    asked: Asked, items: Iterable[T], fields: Fields[T], default: str, *, is_signed: bool
-) -> list[T]:
+def in_order(asked: Asked, items: Iterable[T], fields: Fields[T], default: str, *, is_signed: bool) -> list[T]:
     """The items by the `sort` asked for; where signs are compulsory an unsigned field is refused."""
     sort = asked.parameter("sort")
     if sort is None:
@@ -99,9 +95,7 @@ def page(asked: Asked, paging: Paging, items: Sequence[T], show: Callable[[T], d
         if form != "absent":
             links["next"] = {"null": None, "empty": {"href": ""}, "null_href": {"href": None}}[form]
     if offset:
-        links["prev"] = {
-            "href": asked.base_url + _address(asked, paging, _cursor(max(0, offset - limit), False))
-        }
+        links["prev"] = {"href": asked.base_url + _address(asked, paging, _cursor(max(0, offset - limit), False))}
     if paging.has_self:
         links["self"] = {"href": asked.base_url + _address(asked, paging, asked.parameter(paging.cursor))}
     return ok({"data": [show(item) for item in shown], "links": links})
@@ -144,6 +138,4 @@ def _position(asked: Asked, paging: Paging) -> tuple[int, bool]:
         position = urlsafe_b64decode(text.encode()).decode()
         return int(position.removesuffix("e")), position.endswith("e")
     except ValueError:
-        raise Refused(
-            400, "Bad request", f"{paging.cursor} is not a cursor given out here: {text!r}"
-        ) from None
+        raise Refused(400, "Bad request", f"{paging.cursor} is not a cursor given out here: {text!r}") from None

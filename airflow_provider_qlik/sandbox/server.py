@@ -103,9 +103,7 @@ class Server(uvicorn.Server):
                 continue
             if at_once:
                 # Without lingering the kernel sends a reset, not an orderly end.
-                transport.get_extra_info("socket").setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, _HANG_UP_AT_ONCE
-                )
+                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _HANG_UP_AT_ONCE)
                 transport.abort()
             else:
                 transport.close()

@@ -74,9 +74,7 @@ _METADATA = _object(
     tenantId=STRING,
     createdBy=STRING,
     updatedAt=STRING,
-    disabledCode=_word(
-        "MANUALLY", "CONSECUTIVE-FAILURES", "APP-SCRIPT-UPDATED", "OWNER-DELETED", "OWNER-DISABLED"
-    ),
+    disabledCode=_word("MANUALLY", "CONSECUTIVE-FAILURES", "APP-SCRIPT-UPDATED", "OWNER-DELETED", "OWNER-DISABLED"),
     migratedFrom=STRING,
     orchestration=_REFERENCE,
 )
@@ -94,9 +92,7 @@ _EVENT = _object(
     source=_word("system-events.task"),
     dataOnly=BOOLEAN,
     correlation=_list(
-        _object(
-            "contextAttributeName", contextAttributeName=_word("id", "status"), contextAttributeValue=STRING
-        )
+        _object("contextAttributeName", contextAttributeName=_word("id", "status"), contextAttributeValue=STRING)
     ),
 )
 _FUNCTION = _object(refName=_word("app.reload"), invoke=_word("SYNC", "ASYNC"), selectionSet=STRING)

@@ -107,9 +107,7 @@ class Tenant:
             another word, behind which there is nothing to be found.
         members: members of the task as the API has them, such as `enabled=False` or `metadata={…}`.
         """
-        return str(
-            self._ask("add_task", name=name, id=id, resource_id=resource_id, worker=worker, members=members)
-        )
+        return str(self._ask("add_task", name=name, id=id, resource_id=resource_id, worker=worker, members=members))
 
     def add_automation(
         self,
@@ -238,9 +236,7 @@ class Tenant:
         """Every task run, automation run and reload that has not ended."""
         return list(self._ask("active"))
 
-    def journal(
-        self, operation: str | None = None, method: str | None = None, path: str | None = None
-    ) -> list[Entry]:
+    def journal(self, operation: str | None = None, method: str | None = None, path: str | None = None) -> list[Entry]:
         """The requests so far that fit, oldest first; `path` is a pattern with `*`."""
         entries = self._ask("journal", operation=operation, method=method, path=path)
         return [Entry.from_json(members) for members in entries]

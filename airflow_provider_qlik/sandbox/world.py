@@ -69,9 +69,7 @@ class World:
 
     # Tasks
 
-    def add_task(
-        self, members: dict[str, Any], owner: User, *, id: str | None = None, worker: str = "reloads"
-    ) -> Task:
+    def add_task(self, members: dict[str, Any], owner: User, *, id: str | None = None, worker: str = "reloads") -> Task:
         """A new task with these members; what the service itself sets is set here."""
         now, task_id = self.now, id or str(uuid4())
         metadata = {
@@ -252,9 +250,7 @@ class World:
         ends = [run.life.finish or _NEVER for run in runs if id(run.life) not in is_held]
         ends = [end for end in ends if end > now]
         heapify(ends)
-        most = min(
-            automation.members.get("maxConcurrentRuns", MOST_CONCURRENT_RUNS), self.most_concurrent_runs
-        )
+        most = min(automation.members.get("maxConcurrentRuns", MOST_CONCURRENT_RUNS), self.most_concurrent_runs)
         for life in held:
             free = now if len(ends) < max(1, most) else heappop(ends)
             life.begin = None if free == _NEVER else max(free, life.created)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_qlik.arguments import checked_id, checked_moment, checked_seconds
+from airflow_provider_qlik.arguments import checked_id, checked_moment, checked_seconds, checked_word
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
+
+KIND_NAMES = ("task", "automation")
+"""The kinds of run, by the names that `runs` knows them under; here again so that Dag files need not load that."""
 
 
 class QlikRunTrigger(BaseTrigger):
@@ -45,13 +48,13 @@ class QlikRunTrigger(BaseTrigger):
         qlik_conn_id: str = DEFAULT_CONNECTION_ID,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.kind = kind
+        self.kind = checked_word("kind", kind, KIND_NAMES)
         self.resource_id = checked_id("resource_id", resource_id)
         self.run_id = None if run_id is None else checked_id("run_id", run_id)
-        self.started_after = started_after
-        self.alone_since = alone_since
+        self.started_after = _checked("started_after", started_after)
+        self.alone_since = _checked("alone_since", alone_since)
         self.poll_interval = checked_seconds("poll_interval", poll_interval, least=0.1)
-        self.deadline = deadline
+        self.deadline = _checked("deadline", deadline)
         self.qlik_conn_id = qlik_conn_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -74,10 +77,10 @@ class QlikRunTrigger(BaseTrigger):
         wanted = Wanted(
             resource_id=self.resource_id,
             run_id=self.run_id,
-            started_after=_moment("started_after", self.started_after),
-            alone_since=_moment("alone_since", self.alone_since),
+            started_after=_moment(self.started_after),
+            alone_since=_moment(self.alone_since),
         )
-        watch = Watch(KINDS[self.kind], wanted, self.log.log, deadline=_moment("deadline", self.deadline))
+        watch = Watch(KINDS[self.kind], wanted, self.log.log, deadline=_moment(self.deadline))
         async with QlikCloudHook(self.qlik_conn_id) as hook:
             try:
                 # One try a poll: the watch itself outlasts what passes.
@@ -88,5 +91,9 @@ class QlikRunTrigger(BaseTrigger):
         yield TriggerEvent(event.to_json())  # type: ignore[no-untyped-call]
 
 
-def _moment(argument: str, given: str | None) -> datetime | None:
-    return None if given is None else checked_moment(argument, given).astimezone(UTC)
+def _checked(argument: str, given: str | None) -> str | None:
+    return None if given is None else checked_moment(argument, given).isoformat()
+
+
+def _moment(given: str | None) -> datetime | None:
+    return None if given is None else datetime.fromisoformat(given)

@@ -55,9 +55,7 @@ def test_creating_a_run_answers_it_and_it_ends_by_its_script(tenant: Tenant, api
         ("odd", "odd"),
     ],
 )
-def test_an_end_is_put_in_the_words_of_automations(
-    tenant: Tenant, api: httpx.Client, end: str, status: str
-) -> None:
+def test_an_end_is_put_in_the_words_of_automations(tenant: Tenant, api: httpx.Client, end: str, status: str) -> None:
     automation_id = tenant.add_automation()
     tenant.script(automation_id, Script(run=0, end=end))
     assert create(api, automation_id)["status"] == status
@@ -136,9 +134,7 @@ def test_runs_are_sorted_by_id_unless_asked(tenant: Tenant, api: httpx.Client) -
     assert api.get(f"{AUTOMATIONS}/{automation_id}/runs", params={"sort": "title"}).status_code == 400
 
 
-def test_a_run_that_has_not_begun_has_no_start_time_and_counts_as_newest(
-    tenant: Tenant, api: httpx.Client
-) -> None:
+def test_a_run_that_has_not_begun_has_no_start_time_and_counts_as_newest(tenant: Tenant, api: httpx.Client) -> None:
     automation_id = tenant.add_automation()
     tenant.add_run(automation_id, id="begun", started_ago=10)
     tenant.add_run(automation_id, id="waiting", started_ago=20, script=Script(wait=100))
@@ -158,9 +154,7 @@ def test_runs_are_filtered(tenant: Tenant, api: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("fineness", ["seconds", "microseconds"])
-def test_times_of_runs_have_six_digits_that_may_be_noughts(
-    tenant: Tenant, api: httpx.Client, fineness: str
-) -> None:
+def test_times_of_runs_have_six_digits_that_may_be_noughts(tenant: Tenant, api: httpx.Client, fineness: str) -> None:
     tenant.switch(automation_times=fineness)
     tenant.advance(1 - tenant.now().microsecond / 10**6 + 0.123456)
     created = create(api, tenant.add_automation())["createdAt"]
@@ -187,9 +181,7 @@ def test_inputs_of_a_new_run_are_ignored_recorded_or_refused(tenant: Tenant, api
     assert api.post(f"{AUTOMATIONS}/{automation_id}/runs", json=body).status_code == 400
 
 
-def test_a_triggered_automation_is_executed_with_inputs_and_its_token(
-    tenant: Tenant, api: httpx.Client
-) -> None:
+def test_a_triggered_automation_is_executed_with_inputs_and_its_token(tenant: Tenant, api: httpx.Client) -> None:
     automation_id = tenant.add_automation(run_mode="triggered")
     answer = execute(api, tenant, automation_id, {"region": "EMEA"})
     assert (answer.status_code, answer.json()) == (200, {"message": "Automation started"})

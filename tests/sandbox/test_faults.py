@@ -13,9 +13,7 @@ def start(api: httpx.Client, task_id: str) -> httpx.Response:
     return api.post(f"/api/v1/tasks/{task_id}/actions/start")
 
 
-def test_a_status_fault_answers_in_the_familys_form_and_carries_nothing_out(
-    tenant: Tenant, api: httpx.Client
-) -> None:
+def test_a_status_fault_answers_in_the_familys_form_and_carries_nothing_out(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task()
     number = tenant.fault(status=503, retry_after=7, operation="start_task")
     answer = start(api, task_id)
@@ -85,9 +83,7 @@ def test_a_connection_is_reset_after_the_operation_was_carried_out(tenant: Tenan
     assert (entry.status, entry.carried_out) == (None, True)
 
 
-def test_a_reset_hits_one_connection_and_no_other(
-    tenant: Tenant, api: httpx.Client, anybody: httpx.Client
-) -> None:
+def test_a_reset_hits_one_connection_and_no_other(tenant: Tenant, api: httpx.Client, anybody: httpx.Client) -> None:
     anybody.get("/api/v1/tasks")
     tenant.fault(reset="before")
     with pytest.raises(httpx.ReadError):

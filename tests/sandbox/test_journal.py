@@ -24,9 +24,7 @@ def test_the_journal_tells_what_was_asked_and_answered(tenant: Tenant, api: http
     assert "authorization" not in entry.headers
 
 
-def test_the_journal_keeps_bodies_but_no_secrets(
-    tenant: Tenant, api: httpx.Client, anybody: httpx.Client
-) -> None:
+def test_the_journal_keeps_bodies_but_no_secrets(tenant: Tenant, api: httpx.Client, anybody: httpx.Client) -> None:
     body = {
         "client_id": tenant.client_id,
         "client_secret": tenant.client_secret,
@@ -39,9 +37,7 @@ def test_the_journal_keeps_bodies_but_no_secrets(
     assert good.body == bad.body == body | {"client_secret": "***"}
     assert (good.credential, bad.credential, me.credential) == ("client", None, "client")
     assert (good.carried_out, bad.carried_out) == (True, False)
-    assert not any(
-        secret in str(tenant.journal()) for secret in (tenant.client_secret, token, tenant.api_key)
-    )
+    assert not any(secret in str(tenant.journal()) for secret in (tenant.client_secret, token, tenant.api_key))
 
 
 def test_a_refused_request_was_not_carried_out(tenant: Tenant, api: httpx.Client) -> None:

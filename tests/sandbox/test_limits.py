@@ -39,9 +39,7 @@ def test_requests_are_counted_over_five_minutes(tenant: Tenant, api: httpx.Clien
     assert api.get(AUTOMATIONS).headers["retry-after"] == "300"
 
 
-def test_a_used_up_tier_refuses_on_all_its_paths_and_leaves_the_others_alone(
-    tenant: Tenant, api: httpx.Client
-) -> None:
+def test_a_used_up_tier_refuses_on_all_its_paths_and_leaves_the_others_alone(tenant: Tenant, api: httpx.Client) -> None:
     tenant.set_limits(tier_1=1, window=60)
     assert api.get(AUTOMATIONS).status_code == 200
     assert api.get("/api/v1/users/me").status_code == 429

@@ -91,19 +91,13 @@ def test_automations_page_with_a_cursor(tenant: Tenant, api: httpx.Client) -> No
 def test_a_next_link_may_be_relative(tenant: Tenant, api: httpx.Client) -> None:
     tenant.switch(next_link="relative")
     path = f"/api/v1/tasks/{with_runs(tenant, 2)}/runs"
-    assert (
-        api.get(path, params={"limit": 1}).json()["links"]["next"]["href"].startswith(f"{path}?limit=1&page=")
-    )
+    assert api.get(path, params={"limit": 1}).json()["links"]["next"]["href"].startswith(f"{path}?limit=1&page=")
 
 
 def test_a_next_link_may_name_another_host(tenant: Tenant, api: httpx.Client) -> None:
     tenant.switch(next_link="other_host")
     path = f"/api/v1/tasks/{with_runs(tenant, 2)}/runs"
-    assert (
-        api.get(path, params={"limit": 1})
-        .json()["links"]["next"]["href"]
-        .startswith("http://elsewhere.invalid/")
-    )
+    assert api.get(path, params={"limit": 1}).json()["links"]["next"]["href"].startswith("http://elsewhere.invalid/")
     with sandbox.serve() as elsewhere:
         tenant.switch(elsewhere=elsewhere.url)
         href = api.get(path, params={"limit": 1}).json()["links"]["next"]["href"]
@@ -118,9 +112,7 @@ def test_a_next_link_may_lead_in_a_circle(tenant: Tenant, api: httpx.Client) -> 
     assert api.get(first["links"]["next"]["href"]).json() == first
 
 
-@pytest.mark.parametrize(
-    ("form", "link"), [("null", None), ("empty", {"href": ""}), ("null_href", {"href": None})]
-)
+@pytest.mark.parametrize(("form", "link"), [("null", None), ("empty", {"href": ""}), ("null_href", {"href": None})])
 def test_the_absent_link_of_a_last_page_has_several_forms(
     tenant: Tenant, api: httpx.Client, form: str, link: Any
 ) -> None:

@@ -62,9 +62,7 @@ def test_an_end_may_set_no_end_time() -> None:
 
 
 def test_a_script_survives_json() -> None:
-    script = Script(
-        wait=1, run=2, end=None, log=("a",), error="b", stops=False, ended_at=False, running_as="paused"
-    )
+    script = Script(wait=1, run=2, end=None, log=("a",), error="b", stops=False, ended_at=False, running_as="paused")
     assert Script.from_json(script.to_json()) == script
 
 

@@ -54,9 +54,7 @@ def token_for(anybody: httpx.Client, members: dict[str, Any]) -> str:
 
 
 def me(anybody: httpx.Client, token: str) -> httpx.Response:
-    return anybody.get(
-        "/api/v1/users/me", headers={"Authorization": f"Bearer {token}"}, follow_redirects=True
-    )
+    return anybody.get("/api/v1/users/me", headers={"Authorization": f"Bearer {token}"}, follow_redirects=True)
 
 
 def test_an_api_key_stands_for_the_user(tenant: Tenant, anybody: httpx.Client) -> None:
@@ -92,9 +90,7 @@ def test_a_trusted_client_acts_for_a_user(tenant: Tenant, anybody: httpx.Client,
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "RS512", "ES384"])
-def test_a_client_gets_a_token_for_an_assertion(
-    tenant: Tenant, anybody: httpx.Client, algorithm: str
-) -> None:
+def test_a_client_gets_a_token_for_an_assertion(tenant: Tenant, anybody: httpx.Client, algorithm: str) -> None:
     token = token_for(anybody, by_key(tenant, algorithm))
     assert me(anybody, token).json()["id"] == "user-client"
 

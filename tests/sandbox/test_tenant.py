@@ -14,9 +14,7 @@ def test_any_handle_on_the_url_steers_the_tenant(tenant: Tenant) -> None:
 
 
 def test_a_task_and_an_automation_have_the_members_they_were_given(tenant: Tenant, api: httpx.Client) -> None:
-    task = api.get(
-        f"/api/v1/tasks/{tenant.add_task('T', annotations=['a'], metadata={'spaceId': 's'})}"
-    ).json()
+    task = api.get(f"/api/v1/tasks/{tenant.add_task('T', annotations=['a'], metadata={'spaceId': 's'})}").json()
     assert (task["name"], task["annotations"], task["enabled"]) == ("T", ["a"], True)
     assert (task["metadata"]["spaceId"], task["metadata"]["ownerId"]) == ("s", tenant.user_id)
     disabled = api.get(f"/api/v1/tasks/{tenant.add_task(enabled=False)}").json()
@@ -70,9 +68,7 @@ def test_an_id_is_given_only_once(tenant: Tenant) -> None:
 
 
 def test_a_command_that_does_not_exist_is_refused(tenant: Tenant) -> None:
-    assert httpx.post(f"{tenant.url}/sandbox/dance", trust_env=False).json() == {
-        "error": "no such command: dance"
-    }
+    assert httpx.post(f"{tenant.url}/sandbox/dance", trust_env=False).json() == {"error": "no such command: dance"}
     assert httpx.post(f"{tenant.url}/sandbox/now", json={"a": 1}, trust_env=False).status_code == 400
 
 

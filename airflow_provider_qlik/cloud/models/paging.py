@@ -8,9 +8,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, field_validator
 
+from airflow_provider_qlik.cloud.errors import UnreadableAnswer
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 
 ItemT = TypeVar("ItemT", bound=Shape)
+
+_WITHOUT_BLANKS = {"sort", "page", "next", "cursor"}
 
 
 class Link(Shape):
@@ -58,12 +61,16 @@ class Page(Shape, Generic[ItemT]):
         """The query that asks for the next page, empty at the end.
 
         Only the query: host and path of a link are never trusted with our token. A plus sign that came unencoded in
-        `sort` is still a plus sign.
+        `sort` or a cursor, where no blank can be, is still a plus sign. Raises UnreadableAnswer for what is no link.
         """
         href = self.links and self.links.next and self.links.next.href
         if not href:
             return ()
+        try:
+            query = urlsplit(href).query
+        except ValueError:
+            raise UnreadableAnswer("the link to the next page is none", href) from None
         return tuple(
-            (name, "+" + given[1:] if name == "sort" and given.startswith(" ") else given)
-            for name, given in parse_qsl(urlsplit(href).query, keep_blank_values=True)
+            (name, given.replace(" ", "+") if name in _WITHOUT_BLANKS else given)
+            for name, given in parse_qsl(query, keep_blank_values=True)
         )

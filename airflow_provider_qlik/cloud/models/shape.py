@@ -125,6 +125,9 @@ def body_of(shape: type[ShapeT], argument: str, given: ShapeT | Mapping[str, Any
 
     Raises InvalidArgument that names the argument and the member.
     """
+    if isinstance(given, BaseModel) and not isinstance(given, shape):
+        # What an answer holds is more than can be written; a masked secret must not be written back.
+        raise InvalidArgument(argument, None, f"must be {shape.__name__} or a mapping, not {type(given).__name__}")
     if isinstance(given, BaseModel):
         plain: Any = given.model_dump(by_alias=True, exclude_none=True, mode="json")
     else:
@@ -173,7 +176,11 @@ def _no_time(given: Any, info: ValidationInfo) -> Any:
 def _in_utc(given: datetime | None) -> datetime | None:
     if given is None:
         return None
-    return (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC)
+    try:
+        return (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        # A day at the end of time, for "never ends".
+        return given.replace(tzinfo=UTC)
 
 
 Moment = Annotated[Annotated[datetime, Strict(False)] | None, BeforeValidator(_no_time), AfterValidator(_in_utc)]

@@ -41,9 +41,7 @@ def create_task(asked: Asked) -> Response:
     resource_id = members.get("resourceId")
     on_resource = [task for task in world.tasks.values() if resource_id and task.resource_id == resource_id]
     if len(on_resource) >= MOST_TASKS_ON_A_RESOURCE:
-        raise Refused(
-            400, "Bad request", f"resource {resource_id} has {MOST_TASKS_ON_A_RESOURCE} tasks, no more fit"
-        )
+        raise Refused(400, "Bad request", f"resource {resource_id} has {MOST_TASKS_ON_A_RESOURCE} tasks, no more fit")
     metadata = members.get("metadata", {})
     if migrated_from := asked.parameter("migrateFrom"):
         metadata = metadata | {"migratedFrom": migrated_from}
@@ -145,9 +143,7 @@ def _run_page(asked: Asked, runs: list[TaskRun]) -> Response:
         "actionId": lambda run: run.action_id,
     }
     visible = [run for run in runs if world.is_visible(run)]
-    return page(
-        asked, _PAGING, in_order(asked, visible, fields, "-startedAt", is_signed=True), world.view.task_run
-    )
+    return page(asked, _PAGING, in_order(asked, visible, fields, "-startedAt", is_signed=True), world.view.task_run)
 
 
 def get_last_task_run(asked: Asked) -> Response:
@@ -189,9 +185,7 @@ def _written(body: dict[str, Any]) -> dict[str, Any]:
     """What a caller may write of a task: `resourceId` follows from the states, the id is the service's."""
     members = {name: value for name, value in body.items() if name not in ("id", "resourceId")}
     if metadata := members.get("metadata"):
-        members["metadata"] = {
-            name: value for name, value in metadata.items() if name not in _SERVICE_METADATA
-        }
+        members["metadata"] = {name: value for name, value in metadata.items() if name not in _SERVICE_METADATA}
     if resource_id := _resource_of(members.get("states", [])):
         members["resourceId"] = resource_id
     return members
@@ -223,9 +217,7 @@ OPERATIONS = (
     _operation("delete_task", "DELETE", "/{id}", delete_task),
     # The announced successor counts a start in Tier 2.
     Operation("start_task", "POST", ("/api/v1/tasks/{id}/actions/start",), "tasks", "tasks", start_task),
-    Operation(
-        "start_task", "POST", ("/api/scheduling/tasks/{id}/actions/start",), "tasks", "tier_2", start_task
-    ),
+    Operation("start_task", "POST", ("/api/scheduling/tasks/{id}/actions/start",), "tasks", "tier_2", start_task),
     _operation("list_task_runs", "GET", "/{id}/runs", list_task_runs),
     _operation("get_last_task_run", "GET", "/{id}/runs/last", get_last_task_run),
     _operation("get_task_run_log", "GET", "/{id}/runs/{runId}/log", get_task_run_log),

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+# Airflow reads its settings when it is first imported.
+_HOME = tempfile.TemporaryDirectory(prefix="qlik-airflow-")
+DAGS = Path(_HOME.name) / "dags"
+DAGS.mkdir()
+os.environ |= {
+    "AIRFLOW_HOME": _HOME.name,
+    "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME.name}/airflow.db",
+}
+
+from airflow.providers.common.compat.sdk import TaskDeferred  # noqa: E402
+
+from airflow_provider_qlik import sandbox as sandboxes  # noqa: E402
+from airflow_provider_qlik.cloud.auth import forget_tokens  # noqa: E402
+
+FAST = {"poll_interval": 0.1}
+
+
+@pytest.fixture(scope="session")
+def _fast_sandbox() -> Iterator[sandboxes.Tenant]:
+    with sandboxes.serve(speed=20) as tenant:
+        yield tenant
+
+
+@pytest.fixture
+def tenant(_fast_sandbox: sandboxes.Tenant, monkeypatch: pytest.MonkeyPatch) -> sandboxes.Tenant:
+    """A tenant where twenty seconds pass in one, with the default connection leading there."""
+    _fast_sandbox.reset()
+    forget_tokens()
+    connection = {"conn_type": "qlik_cloud", "host": _fast_sandbox.url, "password": _fast_sandbox.api_key}
+    monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(connection))
+    return _fast_sandbox
+
+
+class Task:
+    """A task instance as an operator sees it, and what it was told."""
+
+    def __init__(self, **identity: Any) -> None:
+        self.pushed: dict[str, Any] = {}
+        self.identity = {
+            "dag_id": "dag",
+            "run_id": "run",
+            "task_id": "task",
+            "map_index": -1,
+            "max_tries": 0,
+            **identity,
+        }
+
+    @property
+    def context(self) -> Any:
+        return {"ti": SimpleNamespace(**self.identity, xcom_push=self._push)}
+
+    def _push(self, key: str, value: Any) -> None:
+        self.pushed[key] = value
+
+
+@pytest.fixture
+def task() -> Task:
+    return Task()
+
+
+def fire(trigger: Any) -> dict[str, Any]:
+    """The payload of a trigger's one event; the trigger is made anew from what it stores, as in a triggerer."""
+    from airflow._shared.module_loading import import_string
+
+    path, arguments = trigger.serialize()
+    again = import_string(path)(**json.loads(json.dumps(arguments)))
+
+    async def events() -> list[Any]:
+        return [event.payload async for event in again.run()]
+
+    (payload,) = asyncio.run(events())
+    return json.loads(json.dumps(payload))  # type: ignore[no-any-return]
+
+
+def finish(operator: Any, context: Any) -> Any:
+    """What a task returns, waiting on the worker or deferring as the operator says."""
+    try:
+        return operator.execute(context)
+    except TaskDeferred as deferred:
+        return getattr(operator, deferred.method_name)(context, fire(deferred.trigger))
+
+
+Finish = Callable[[Any, Any], Any]

@@ -1,0 +1,120 @@
+"""Whole Dags, run by `dag.test()` in a process of their own, as a user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_qlik.sandbox import Script, Tenant
+
+ROOT = Path(__file__).resolve().parents[2]
+
+DAG = """
+from airflow.sdk import DAG
+from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
+from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
+from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
+from airflow_provider_qlik.sensors.tasks import QlikTaskRunSensor
+
+with DAG("morning", schedule=None) as dag:
+    prepare = QlikRunAutomationOperator(task_id="prepare", automation_id="prepare", poll_interval=0.2)
+    refresh = QlikRunTaskOperator(task_id="refresh", qlik_task_id="refresh", poll_interval=0.2)
+    look = QlikTaskRunSensor(task_id="look", qlik_task_id="refresh", run_id="{{ ti.xcom_pull('refresh')['run_id'] }}")
+    fail = QlikRunAutomationOperator(task_id="fail", automation_id="fail", poll_interval=0.2)
+    last = QlikAutomationRunSensor(task_id="last", automation_id="prepare", poke_interval=0.2)
+    prepare >> refresh >> look >> last >> fail
+"""
+
+RUN = """
+import json, sys
+from airflow.utils.db import initdb
+initdb()
+sys.path.insert(0, sys.argv[1])
+from morning import dag
+run = dag.test()
+instances = run.get_task_instances()
+from airflow_provider_qlik.cloud.auth import _TokenHolder
+print("RESULT " + json.dumps({
+    "states": {each.task_id: str(each.state) for each in instances},
+    "returned": {each.task_id: each.xcom_pull(task_ids=each.task_id) for each in instances},
+    "tokens": len(_TokenHolder._all),
+}))
+with open(sys.argv[2], "w") as file:
+    json.dump([holder.token.value for holder in _TokenHolder._all.values()], file)
+"""
+
+
+@pytest.mark.parametrize("deferrable", ["False", "True"], ids=["on the worker", "deferred"])
+def test_a_whole_dag_ends_rightly_and_keeps_its_secrets(tenant: Tenant, tmp_path: Path, deferrable: str) -> None:
+    tenant.add_automation("Prepare", id="prepare")
+    tenant.add_automation("Fail", id="fail")
+    tenant.script("fail", Script(run=2, end="failed", error="no connection to SAP"))
+    tenant.add_task("Refresh", id="refresh")
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    (dags / "morning.py").write_text(textwrap.dedent(DAG))
+    connection = {
+        "conn_type": "qlik_cloud",
+        "host": tenant.url,
+        "login": tenant.client_id,
+        "password": tenant.client_secret,
+        "extra": {"sign_in": "client_credentials"},
+    }
+    process = subprocess.run(
+        [sys.executable, "-c", RUN, str(dags), str(tmp_path / "tokens.json")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            **os.environ,
+            "AIRFLOW_HOME": str(tmp_path),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
+            # Not all of Airflow's: that logs the very secrets it is told to mask.
+            "AIRFLOW__LOGGING__NAMESPACE_LEVELS": (
+                "airflow_provider_qlik=DEBUG airflow.task=DEBUG httpx=DEBUG httpcore=DEBUG"
+            ),
+            "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": deferrable,
+            "AIRFLOW_CONN_QLIK_CLOUD_DEFAULT": json.dumps(connection),
+        },
+    )
+    output = process.stdout + process.stderr
+    found = re.search(r"^RESULT (.*)$", process.stdout, re.MULTILINE)
+    assert found, output[-3000:]
+    result = json.loads(found[1])
+
+    assert result["states"] == dict.fromkeys(("prepare", "refresh", "look", "last"), "success") | {"fail": "failed"}
+    assert "no connection to SAP" in output
+    returned = result["returned"]
+    assert returned["look"] == returned["refresh"]
+    assert returned["last"] == returned["prepare"]
+    assert [len(tenant.runs(each)) for each in ("prepare", "refresh", "fail")] == [1, 1, 1]
+    assert tenant.active() == []
+    assert ("running trigger in line" in output) == (deferrable == "True")
+
+    secrets = [tenant.client_secret, *json.loads((tmp_path / "tokens.json").read_text())]
+    assert len(secrets) == 2
+    database = (tmp_path / "airflow.db").read_bytes()
+    for secret in secrets:
+        assert secret not in output
+        assert secret.encode() not in database
+    # One token for the whole process.
+    assert len(tenant.journal(operation="token")) == 1
+
+
+def test_make_demo_works() -> None:
+    process = subprocess.run([sys.executable, str(ROOT / "demo/run.py")], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
+    table = process.stdout.partition("\nrun ")[2]
+    assert re.search(r"^prepare_data \+ data_ready +automation +\S+ +finished +2\.0 +http://\S+$", table, re.MULTILINE)
+    assert re.search(r"^refresh_app +task +\S+ +SUCCEEDED +\d\.\d +http://\S+$", table, re.MULTILINE)
+    assert "Reload finished" in process.stdout
+    assert "Left running in the tenant: 0" in process.stdout

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+
+import httpx
+import pytest
+
+from airflow_provider_qlik.arguments import InvalidArgument
+from airflow_provider_qlik.cloud import Unauthorized
+from airflow_provider_qlik.cloud.api import automations, tasks, users
+from airflow_provider_qlik.cloud.call import Flow, ask
+from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+from airflow_provider_qlik.sandbox import Tenant
+
+
+def names(automation_id: str, task_id: str) -> Flow[tuple[str | None, str | None]]:
+    automation = yield from ask(automations.get(automation_id))
+    task = yield from ask(tasks.get(task_id))
+    return automation.name, task.name
+
+
+def test_calls_lists_and_flows_go_through_the_connection(tenant: Tenant) -> None:
+    automation, task = tenant.add_automation("Prepare"), tenant.add_task("Refresh")
+    with QlikCloudHook() as hook:
+        assert hook.call(tasks.get(task)).name == "Refresh"
+        assert [each.id for each in hook.iterate(automations.list())] == [automation]
+        assert hook.run_flow(names(automation, task)) == ("Prepare", "Refresh")
+
+
+def test_the_async_twins_do_the_same(tenant: Tenant) -> None:
+    automation, task = tenant.add_automation("Prepare"), tenant.add_task("Refresh")
+
+    async def all_three() -> None:
+        async with QlikCloudHook() as hook:
+            assert (await hook.acall(tasks.get(task))).name == "Refresh"
+            assert [each.id async for each in hook.aiterate(automations.list())] == [automation]
+            assert await hook.arun_flow(names(automation, task)) == ("Prepare", "Refresh")
+
+    asyncio.run(all_three())
+
+
+def test_a_list_is_followed_to_its_end(tenant: Tenant) -> None:
+    ids = {tenant.add_task(f"Task {number}") for number in range(45)}
+    with QlikCloudHook() as hook:
+        assert {task.id for task in hook.iterate(tasks.list())} == ids
+    assert len(tenant.journal(operation="list_tasks")) == 3
+
+
+@pytest.mark.parametrize("users_me", ["redirect", "direct"])
+def test_the_test_button_says_who_signed_in(tenant: Tenant, users_me: str) -> None:
+    tenant.switch(users_me=users_me)
+    works, message = QlikCloudHook().test_connection()
+    assert works
+    assert tenant.url in message
+    assert tenant.user_id in message
+
+
+def test_the_test_button_says_what_is_wrong(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = tenant.api_key
+    tenant.rotate("api_key")
+    works, message = QlikCloudHook().test_connection()
+    assert not works
+    assert "401" in message
+    assert old not in message
+    assert len(tenant.journal()) == 1
+
+    for connection, expected in (
+        ({"host": tenant.url}, "password: must be given"),
+        ({"host": "http://127.0.0.1:1", "password": "key"}, "could not connect to 127.0.0.1"),
+        ({"password": "key"}, "host: give the tenant's address"),
+    ):
+        monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps({"conn_type": "qlik_cloud", **connection}))
+        works, message = QlikCloudHook().test_connection()
+        assert not works
+        assert expected in message
+
+
+@pytest.mark.parametrize("sign_in", ["api_key", "client_credentials", "impersonation", "private_key"])
+def test_every_way_of_signing_in_works_from_a_connection(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch, sign_in: str
+) -> None:
+    connection = {
+        "conn_type": "qlik_cloud",
+        "host": tenant.url,
+        "login": tenant.client_id,
+        "password": tenant.api_key if sign_in == "api_key" else tenant.client_secret,
+        "extra": {
+            "sign_in": sign_in,
+            "impersonated_user": tenant.user_subject,
+            "private_key": tenant.private_key,
+            "key_id": tenant.key_id,
+        },
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(connection))
+    works, message = QlikCloudHook().test_connection()
+    assert works, message
+
+
+def test_a_connection_as_uri_works(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = tenant.url.replace(":", "%3A").replace("/", "%2F")
+    uri = f"qlik-cloud://{tenant.client_id}:{tenant.client_secret}@{host}?sign_in=client_credentials"
+    monkeypatch.setenv("AIRFLOW_CONN_FROM_URI", uri)
+    works, message = QlikCloudHook("from_uri").test_connection()
+    assert works, message
+
+
+def test_the_other_tasks_api_is_a_setting(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = tenant.add_task("Refresh")
+    connection = {
+        "conn_type": "qlik_cloud",
+        "host": tenant.url,
+        "password": tenant.api_key,
+        "extra": {"tasks_api": "/api/scheduling/tasks"},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(connection))
+    with QlikCloudHook() as hook:
+        hook.call(tasks.get(task))
+    assert [entry.path for entry in tenant.journal()] == [f"/api/scheduling/tasks/{task}"]
+
+
+def test_an_error_in_the_connection_names_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_BROKEN", json.dumps({"conn_type": "qlik_cloud", "host": "acme.eu.qlikcloud.com"}))
+    with pytest.raises(InvalidArgument, match="password") as error:
+        QlikCloudHook("broken").get_conn()
+    assert error.value.__notes__ == ["In the Airflow connection 'broken'."]
+
+
+def test_httpx_logs_no_line_for_our_requests(tenant: Tenant) -> None:
+    logger, lines = logging.getLogger("httpx"), []
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    try:
+        with QlikCloudHook() as hook:
+            hook.call(users.me())
+        assert lines == []
+        httpx.get(tenant.url)
+        assert len(lines) == 1
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+def test_a_wrong_key_is_an_error_of_its_own(tenant: Tenant) -> None:
+    tenant.rotate("api_key")
+    with QlikCloudHook() as hook, pytest.raises(Unauthorized):
+        hook.call(users.me())
