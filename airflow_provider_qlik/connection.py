@@ -108,20 +108,22 @@ def field_behaviour() -> dict[str, Any]:
 
 
 def form_widgets() -> dict[str, Any]:
-    """The same fields for the form of Airflow before 3.2, which is made of WTForms widgets."""
+    """The same fields for the form of Airflow before 3.2, which is made of WTForms' simple fields and has no menus."""
     from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextAreaFieldWidget, BS3TextFieldWidget
-    from wtforms import PasswordField, SelectField, StringField, TextAreaField
-    from wtforms.validators import Optional
+    from wtforms import PasswordField, StringField
+    from wtforms.validators import AnyOf, Optional
 
     def widget(each: Field) -> Any:
-        common = {"description": each.help, "default": each.default, "validators": [Optional()]}
-        if each.choices:
-            return SelectField(each.label, choices=list(each.choices.items()), **common)
-        if each.look == "multiline":
-            return TextAreaField(each.label, widget=BS3TextAreaFieldWidget(), **common)
+        words = f" One of: {', '.join(each.choices)}." if each.choices else ""
+        common: dict[str, Any] = {
+            "description": each.help + words,
+            "default": each.default,
+            "validators": [Optional(), AnyOf(list(each.choices))] if each.choices else [Optional()],
+        }
         if each.look == "password":
             return PasswordField(each.label, widget=BS3PasswordFieldWidget(), **common)
-        return StringField(each.label, widget=BS3TextFieldWidget(), **common)
+        look = BS3TextAreaFieldWidget() if each.look == "multiline" else BS3TextFieldWidget()
+        return StringField(each.label, widget=look, **common)
 
     return {each.name: widget(each) for each in EXTRA_FIELDS}
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import tempfile
@@ -75,10 +76,9 @@ def task() -> Task:
 
 def fire(trigger: Any) -> dict[str, Any]:
     """The payload of a trigger's one event; the trigger is made anew from what it stores, as in a triggerer."""
-    from airflow._shared.module_loading import import_string
-
     path, arguments = trigger.serialize()
-    again = import_string(path)(**json.loads(json.dumps(arguments)))
+    module, _, name = path.rpartition(".")
+    again = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(arguments)))
 
     async def events() -> list[Any]:
         return [event.payload async for event in again.run()]
