@@ -98,10 +98,13 @@ def conn_fields() -> dict[str, dict[str, Any]]:
     return {each.name: each.conn_field() for each in EXTRA_FIELDS}
 
 
-def field_behaviour() -> dict[str, Any]:
-    """How Airflow's standard fields are named here, with their placeholders."""
+def field_behaviour(hidden_fields: str = "hidden_fields") -> dict[str, Any]:
+    """How Airflow's standard fields are named here, with their placeholders.
+
+    The list of those that are not shown has another name in the provider info than from a hook: *hidden_fields*.
+    """
     return {
-        "hidden-fields": ["schema"],
+        hidden_fields: ["schema"],
         "relabeling": {name: label for name, (label, _) in STANDARD_FIELDS.items()},
         "placeholders": {name: placeholder for name, (_, placeholder) in STANDARD_FIELDS.items()},
     }

@@ -38,7 +38,7 @@ def get_provider_info() -> dict[str, Any]:
                 "connection-type": CONNECTION_TYPE,
                 "hook-class-name": f"{_PACKAGE}.hooks.qlik_cloud.QlikCloudHook",
                 "hook-name": CONNECTION_NAME,
-                "ui-field-behaviour": field_behaviour(),
+                "ui-field-behaviour": field_behaviour("hidden-fields"),
                 "conn-fields": conn_fields(),
             }
         ],
