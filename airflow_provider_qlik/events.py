@@ -62,7 +62,9 @@ class Event:
             event = cls(
                 Run.from_json(given["run"]) if given["run"] is not None else None, given["error"], given["error_type"]
             )
-        except (KeyError, TypeError, ValueError) as error:
+            if not all(isinstance(text, str | None) for text in (event.error, event.error_type)):
+                raise ValueError("error and error_type are texts")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UnusableEvent(f"the trigger gave a damaged event ({error!r}): {dict(given)!r}") from error
         if event.error is None and (event.run is None or not event.run.ended):
             raise UnusableEvent(f"the trigger gave an event without an ended run: {dict(given)!r}")

@@ -8,7 +8,7 @@ from airflow_provider_qlik import sandbox as sandboxes
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _one_sandbox() -> Iterator[SandboxTenant]:
     with sandboxes.serve() as tenant:
         yield tenant
@@ -16,6 +16,6 @@ def _one_sandbox() -> Iterator[SandboxTenant]:
 
 @pytest.fixture
 def sandbox(_one_sandbox: SandboxTenant) -> SandboxTenant:
-    """A tenant in this process, as new: one server for all tests."""
+    """A tenant in this process, as new: one server for all tests of a module."""
     _one_sandbox.reset()
     return _one_sandbox

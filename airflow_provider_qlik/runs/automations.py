@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from airflow_provider_qlik.cloud.api import automations
 from airflow_provider_qlik.cloud.call import Call, Flow, ask
-from airflow_provider_qlik.cloud.errors import Conflict, NotFound
+from airflow_provider_qlik.cloud.errors import BadRequest, Conflict, NotFound
 from airflow_provider_qlik.cloud.models.automations import AutomationRun, AutomationRunList
 from airflow_provider_qlik.runs.find import Intent, Say
 from airflow_provider_qlik.runs.kind import Resource, RunKind
@@ -65,11 +65,21 @@ class AutomationRuns(RunKind):
 
     def cancel(self, run: Run) -> Flow[str]:
         """The run is asked to stop."""
+        return (yield from self.stop(run.resource_id, run.id))
+
+    def stop(self, automation_id: str, run_id: str) -> Flow[str]:
+        """The run of an automation is asked to stop, whether it was started as such or by a task."""
         try:
-            yield from ask(automations.stop_run(run.resource_id, run.id))
+            yield from ask(automations.stop_run(automation_id, run_id))
         except (Conflict, NotFound):
-            return f"nothing: {run} has ended already"
-        return f"automation run {run.id}"
+            return f"nothing: automation run {run_id} has ended already"
+        except BadRequest:
+            # Nobody says what Qlik answers where there is nothing left to stop.
+            seen = yield from self.get(automation_id, run_id)
+            if seen is None or not seen.ended:
+                raise
+            return f"nothing: automation run {run_id} has ended already"
+        return f"automation run {run_id}"
 
     def log(self, run: Run) -> Flow[str]:
         """The debug log of a run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from airflow_provider_qlik.cloud.call import Flow, pause
-from airflow_provider_qlik.cloud.errors import QlikCloudError
+from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError
 from airflow_provider_qlik.runs.errors import AmbiguousRun
 from airflow_provider_qlik.runs.run import Run
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 Say: TypeAlias = Callable[[int, str], object]
 """Where a flow says what a user should read: a level of `logging` and a sentence. A logger's `log` fits."""
 
-MARKER_PREFIX = "airflow-"
+MARKER = re.compile(r"airflow-[0-9a-f]{16}")
+"""What a marker looks like. Its beginning alone tells nothing: a user or OAuth client may be called airflow-prod."""
+ENOUGH_OF_A_MARKER = 16
+"""Characters by which a marker is known where Qlik cuts it."""
 CLOCK_SKEW = timedelta(seconds=5)
 RIVAL_WINDOW = timedelta(seconds=60)
 
@@ -63,6 +67,11 @@ class Intent:
             return False
         return self.earliest is None or run.moment is None or run.moment >= self.earliest
 
+    def marks(self, run: Run) -> bool:
+        """Whether a run carries the marker, or enough of it where Qlik cuts it."""
+        shown = run.triggered_by or ""
+        return self.marker in shown or (len(shown) >= ENOUGH_OF_A_MARKER and self.marker.startswith(shown))
+
     @property
     def earliest(self) -> datetime | None:
         """When a run of this start can have begun at the earliest, by a clock that may be a little behind."""
@@ -74,11 +83,14 @@ class Search:
     """How long a run is looked for, in seconds; not so long where it is unsure that there is one.
 
     With its marker a run is known at once. Without, it is taken for ours only after it was the only one for `settle`.
+    Where it has ended by then, so that no rival would be noticed while it is watched, or where there are several, of
+    which ours may yet show a marker, that takes `settle_unsure`.
     """
 
     give_up: float = 300.0
     give_up_unanswered: float = 60.0
     settle: float = 20.0
+    settle_unsure: float = 60.0
     first_pause: float = 1.0
     longest_pause: float = 10.0
 
@@ -89,41 +101,53 @@ def find(
     search: Search,
     say: Say,
     clock: Callable[[], float] = time.monotonic,
+    *,
+    answered: bool = True,
 ) -> Flow[Run | None]:
-    """The run that came of a start, or None when none showed up in time.
+    """The run that came of a start, or None when none showed up in time. *answered*: whether the start surely arrived.
 
     The marker decides. Where Qlik does not show markers, a run that alone can be ours counts as ours, with
     `alone_since` set so that whoever watches it notices a rival later. Raises AmbiguousRun when several could be it.
     """
-    began = clock()
+    began = answering_since = clock()
     seen_since: float | None = None
     markers_shown = False
+    candidates: list[Run] = []
     seconds = search.first_pause
     while True:
         try:
             recent = yield from kind.recent(intent.resource_id, intent.earliest)
         except QlikCloudError as error:
-            if not error.transient:
+            # The list of a task that never ran may be a 404, until its first run shows up.
+            if not error.transient and not isinstance(error, NotFound):
                 raise
             say(logging.WARNING, f"Could not look for the {kind.name} run: {error}. Looking again.")
-            recent = []
-        # A marker of this package on any run proves that Qlik shows them: then ours will have one, too.
-        markers_shown = markers_shown or any(MARKER_PREFIX in (run.triggered_by or "") for run in recent)
-        candidates = [run for run in recent if intent.could_be(run)]
-        marked = [run for run in recent if run.id not in intent.known and intent.marker in (run.triggered_by or "")]
-        if len(marked) == 1:
-            return marked[0]
-        if len(marked) > 1:
-            raise ambiguous(kind, intent.resource_id, marked)
-        unmarked = [] if markers_shown else candidates
+            # While Qlik does not answer, that no run shows up tells nothing.
+            answering_since = clock() if error.transient else answering_since
+        else:
+            # A marker of this package on any run proves that Qlik shows them: then ours will have one, too.
+            markers_shown = markers_shown or any(MARKER.search(run.triggered_by or "") for run in recent)
+            marked = [run for run in recent if run.id not in intent.known and intent.marks(run)]
+            if len(marked) == 1:
+                return marked[0]
+            if len(marked) > 1:
+                raise ambiguous(kind, intent.resource_id, marked)
+            candidates = [run for run in recent if intent.could_be(run)]
+            unmarked = [] if markers_shown else candidates
+            now = clock()
+            seen_since = (seen_since if seen_since is not None else now) if unmarked else None
+            one_goes_on = len(unmarked) == 1 and not unmarked[0].ended
+            needed = search.settle if one_goes_on else search.settle_unsure
+            if seen_since is not None and now - seen_since >= needed:
+                if len(unmarked) > 1:
+                    raise ambiguous(kind, intent.resource_id, unmarked)
+                ours = unmarked[0]
+                say(logging.INFO, f"{ours} carries no marker, but no other can be ours: it is followed.")
+                since = min(filter(None, (intent.server_time, ours.moment)), default=None)
+                return replace(ours, alone_since=since)
         now = clock()
-        seen_since = (seen_since if seen_since is not None else now) if unmarked else None
-        if seen_since is not None and now - seen_since >= search.settle:
-            if len(unmarked) > 1:
-                raise ambiguous(kind, intent.resource_id, unmarked)
-            say(logging.INFO, f"{unmarked[0]} carries no marker, but no other can be ours: it is followed.")
-            return replace(unmarked[0], alone_since=intent.server_time)
-        if now - began >= search.give_up:
+        unanswered_for_long = not answered and not candidates and now - answering_since >= search.give_up_unanswered
+        if unanswered_for_long or now - began >= search.give_up:
             if candidates:
                 raise ambiguous(kind, intent.resource_id, candidates)
             return None
@@ -146,7 +170,8 @@ def rivals(ours: Run, recent: Sequence[Run]) -> list[Run]:
 def ambiguous(kind: RunKind, resource_id: str, candidates: Sequence[Run]) -> AmbiguousRun:
     """The error that lists the runs which could be ours."""
     listed = "; ".join(map(str, candidates))
+    runs, which = ("runs", "which is ours") if len(candidates) > 1 else ("run", "whether it is ours")
     return AmbiguousRun(
-        f"{len(candidates)} runs of {kind.name} {resource_id} began since ours was started, and nothing tells which is"
-        f" ours: {listed}. None was cancelled. Look at them in Qlik Cloud, then clear this task."
+        f"{len(candidates)} {runs} of {kind.name} {resource_id} began since ours was started, and nothing tells"
+        f" {which}: {listed}. None was cancelled. Look at them in Qlik Cloud, then clear this task."
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar
@@ -78,15 +79,20 @@ class RunKind(ABC):
 
     def intend(self, resource_id: str, marker: str) -> Flow[Intent]:
         """What is known before a start. Raises what Qlik answers when the resource cannot be read."""
-        page = yield from ask(self.newest(resource_id, 100))
+        try:
+            page = yield from ask(self.newest(resource_id, 100))
+        except NotFound:
+            # Of a resource that never ran, or of none: only the latter is an error.
+            yield from self.resource(resource_id)
+            return Intent(kind=self.name, resource_id=resource_id, marker=marker, known=(), server_time=None)
         known = tuple(self.run_of(resource_id, item).id for item in page.items)
         return Intent(kind=self.name, resource_id=resource_id, marker=marker, known=known, server_time=page.server_time)
 
-    def start(self, intent: Intent, search: Search, say: Say) -> Flow[Run]:
+    def start(self, intent: Intent, search: Search, say: Say, clock: Callable[[], float] = time.monotonic) -> Flow[Run]:
         """The run that was started: once, whatever answer comes back.
 
-        Raises CannotStart when it surely was not started, RunNotFound when it was or may have been and no run showed
-        up, AmbiguousRun when several could be it.
+        Raises CannotStart when Qlik refused it, RunNotFound when it was started or may have been and no run showed
+        up, AmbiguousRun when several could be it, and what kept the start from arriving if it surely did not.
         """
         unanswered: QlikCloudError | None = None
         try:
@@ -98,11 +104,17 @@ class RunKind(ABC):
             unanswered, run = error, None
         if run is not None:
             return run
-        patience = search.give_up_unanswered if unanswered else search.give_up
-        run = yield from find(self, intent, replace(search, give_up=patience), say)
+        what = "may have been started" if unanswered else "was started"
+        try:
+            run = yield from find(self, intent, search, say, clock, answered=unanswered is None)
+        except Refused as error:
+            raise RunNotFound(
+                f"{self.name} {intent.resource_id} {what}, but its runs cannot be looked at: {error}. It was not"
+                " started again."
+            ) from error
         if run is not None:
             return run
-        what = "may have been started" if unanswered else "was started"
+        patience = search.give_up_unanswered if unanswered else search.give_up
         because = yield from self._why_disabled(intent.resource_id)
         raise RunNotFound(
             f"{self.name} {intent.resource_id} {what}, but no run of it showed up within {patience:g} s"
@@ -129,8 +141,8 @@ class RunKind(ABC):
                 return None
         try:
             if wanted.started_after is None:
-                page = yield from ask(self.newest(wanted.resource_id, 1))
-                return self.run_of(wanted.resource_id, page.items[0]) if page.items else None
+                newest = yield from self._collect(wanted.resource_id, lambda run: True, 1)
+                return newest[0] if newest else None
             moment = wanted.started_after
             runs = yield from self._collect(wanted.resource_id, lambda run: _before(run, moment), 100)
         except NotFound:
@@ -169,9 +181,8 @@ class RunKind(ABC):
         if not isinstance(refused, Refused) or refused.transient:
             return refused
         because = yield from self._why_disabled(resource_id)
-        if because:
-            return CannotStart(f"{self.name} {resource_id} is {because}. Qlik's answer: {refused}")
-        return refused
+        why = f"it is {because}. Qlik's answer" if because else "Qlik's answer"
+        return CannotStart(f"{self.name} {resource_id} was not started: {why}: {refused}")
 
     def _why_disabled(self, resource_id: str) -> Flow[str | None]:
         try:

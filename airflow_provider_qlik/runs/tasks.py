@@ -7,9 +7,10 @@ from typing import ClassVar
 
 from airflow_provider_qlik.cloud.api import automations, reloads, tasks
 from airflow_provider_qlik.cloud.call import Call, Flow, ask
-from airflow_provider_qlik.cloud.errors import BadRequest, Conflict, NotFound, QlikCloudError
+from airflow_provider_qlik.cloud.errors import BadRequest, Conflict, InvalidArgument, NotFound, QlikCloudError
 from airflow_provider_qlik.cloud.models.tasks import TaskRun, TaskRunList
 from airflow_provider_qlik.cloud.pages import Pages
+from airflow_provider_qlik.runs.automations import AutomationRuns
 from airflow_provider_qlik.runs.errors import RunError
 from airflow_provider_qlik.runs.find import Intent, Say
 from airflow_provider_qlik.runs.kind import MOST_PAGES, Resource, RunKind
@@ -87,16 +88,15 @@ class TaskRuns(RunKind):
         if worker is None:
             raise RunError(f"{run} names no worker, so there is nothing that could be cancelled")
         kind = worker.type.casefold()
+        if "automation" in kind and worker.resource_id:
+            return (yield from AutomationRuns().stop(worker.resource_id, worker.id))
+        if "reload" not in kind and kind:
+            raise RunError(f"{run} is worked off by {worker.type!r}, which this package cannot cancel")
         try:
-            if "automation" in kind and worker.resource_id:
-                yield from ask(automations.stop_run(worker.resource_id, worker.id))
-            elif "reload" in kind or not kind:
-                yield from ask(reloads.cancel(worker.id))
-            else:
-                raise RunError(f"{run} is worked off by {worker.type!r}, which this package cannot cancel")
+            yield from ask(reloads.cancel(worker.id))
         except (Conflict, NotFound):
-            return f"nothing: {worker.type} {worker.id} has ended already"
-        return f"{worker.type} {worker.id}"
+            return f"nothing: reload {worker.id} has ended already"
+        return f"reload {worker.id}"
 
     def log(self, run: Run) -> Flow[str]:
         """The log of a run."""
@@ -113,7 +113,7 @@ class TaskRuns(RunKind):
                 automation_run = yield from ask(automations.get_run(worker.resource_id, worker.id))
                 return automation_run.error_text or run.reason
             reload = yield from ask(reloads.get(worker.id))
-        except QlikCloudError:
+        except (QlikCloudError, InvalidArgument):
             return run.reason
         said = ": ".join(part for part in (reload.error_code, reload.error_message) if part)
         return said or run.reason

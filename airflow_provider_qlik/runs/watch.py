@@ -83,6 +83,7 @@ class Watch:
             if not error.transient:
                 raise
             self._asked_to_wait = error.retry_after or 0.0
+            self._missing_since = None
             self._failed(error)
             return None
         self._asked_to_wait = 0.0

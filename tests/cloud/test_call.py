@@ -4,7 +4,7 @@ import pickle
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_qlik.arguments import InvalidArgument
@@ -56,14 +56,14 @@ def test_blanks_around_an_id_are_not_part_of_it() -> None:
     assert tasks.get(" t\n") == tasks.get("t")
 
 
+@settings(deadline=None, database=None)
 @given(st.text())
 @example("%2F..%2F")
 @example("...")
 def test_any_text_is_one_id_or_refused(text: str) -> None:
     try:
         call = tasks.get(text)
-    except InvalidArgument as error:
-        assert error.argument == "task_id"
+    except InvalidArgument:
         return
     (id,) = TENANT.path_of(call).removeprefix("/api/v1/tasks/").split("/")
     assert unquote(id) == text.strip()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from itertools import islice
 from typing import Any
 
@@ -199,9 +201,6 @@ def test_the_query_of_a_link_is_sent_as_it_was_meant(listener: Listener, link: s
 
 
 def test_only_one_page_is_held(listener: Listener) -> None:
-    import gc
-    import weakref
-
     listener.answers(lambda seen: Answer(200, page("a", "b", next={"href": f"?page={len(listener.seen)}"})))
     held: list[weakref.ref[Any]] = []
     with Client(Tenant.at(listener.url), ApiKey("key")) as client:

@@ -1,4 +1,4 @@
-"""What may be asked again: the rules with plain values and a clock of their own, then over HTTP, counted by the tenant."""
+"""What may be asked again: the rules with plain values and a clock of their own, then over HTTP and counted."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ GET, PUT = tasks.get("t"), tasks.update("t", {"name": "n", "specVersion": "1"})
 POST, DELETE = tasks.start("t"), tasks.delete("t")
 
 
-def refused(status: int, code: str | None = None, **headers: str) -> Refused:
+def refused(status: int, code: str | None = None, method: str = "POST", **headers: str) -> Refused:
     """The error for such a reply of Qlik's."""
     content = b'{"errors": [{"code": "%s", "title": "No"}]}' % (code or f"X-{status}").encode()
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    return refusal("GET", "/path", Reply(status, headers, content))
+    return refusal(method, "/path", Reply(status, headers, content))
 
 
 RATE_LIMIT = refused(429, "HTTP-429", retry_after="7")
@@ -122,6 +122,12 @@ def test_a_reload_that_is_pending_is_no_rate_limit() -> None:
     assert RATE_LIMIT.rate_limited
     assert not PENDING.rate_limited
     assert not PENDING.transient
+
+
+def test_reading_is_turned_away_with_a_429_for_one_reason_only() -> None:
+    error = refused(429, "GATEWAY-1", method="GET", retry_after="2")
+
+    assert Played(GET, [error]).pauses == [2.0]
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>slow down</html>", b'{"errors": [{"code": 429, "title": "Slow"}]}'])

@@ -138,9 +138,11 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> SelfSigned:
 def test_a_server_that_nobody_vouches_for_is_refused_and_is_sent_nothing(certificate: SelfSigned) -> None:
     with listening(certificate.server()) as listener:
         listener.answers(Answer(200, {"data": []}))
-        with Client(Tenant.at(listener.url), ApiKey("key"), patience=Patience(tries=1)) as client:
-            with pytest.raises(CouldNotConnect, match="CERTIFICATE_VERIFY_FAILED"):
-                client.call(tasks.list())
+        with (
+            Client(Tenant.at(listener.url), ApiKey("key"), patience=Patience(tries=1)) as client,
+            pytest.raises(CouldNotConnect, match="CERTIFICATE_VERIFY_FAILED"),
+        ):
+            client.call(tasks.list())
         assert listener.seen == []
 
 
@@ -154,7 +156,9 @@ def test_a_server_that_the_ca_bundle_vouches_for_is_trusted(certificate: SelfSig
 def test_a_certificate_for_another_name_is_refused(certificate: SelfSigned) -> None:
     with listening(certificate.server()) as listener:
         tenant = Tenant.at(listener.url.replace("127.0.0.1", "localhost"), ca_bundle=str(certificate.path))
-        with Client(tenant, ApiKey("key"), patience=Patience(tries=1)) as client:
-            with pytest.raises(CouldNotConnect, match="CERTIFICATE_VERIFY_FAILED"):
-                client.call(tasks.list())
+        with (
+            Client(tenant, ApiKey("key"), patience=Patience(tries=1)) as client,
+            pytest.raises(CouldNotConnect, match="CERTIFICATE_VERIFY_FAILED"),
+        ):
+            client.call(tasks.list())
         assert listener.seen == []

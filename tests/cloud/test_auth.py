@@ -1,0 +1,591 @@
+"""Signing in: four ways, one token for all, and no secret anywhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import pickle
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from airflow_provider_qlik.arguments import InvalidArgument
+from airflow_provider_qlik.cloud import (
+    ApiKey,
+    AsyncClient,
+    Client,
+    ClientCredentials,
+    CouldNotConnect,
+    Credentials,
+    Impersonation,
+    Patience,
+    PrivateKey,
+    QlikCloudError,
+    Refused,
+    Tenant,
+    auth,
+)
+from airflow_provider_qlik.cloud.api import tasks
+from airflow_provider_qlik.cloud.auth import forget_tokens, sign_in
+from airflow_provider_qlik.cloud.errors import BadRequest, Forbidden, Unauthorized
+from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+from tests.cloud.conftest import QUICK
+from tests.listener import Answer, Listener
+
+ONCE = Patience(tries=1)
+
+
+@pytest.fixture
+def machine(sandbox: SandboxTenant) -> ClientCredentials:
+    return ClientCredentials(sandbox.client_id, sandbox.client_secret)
+
+
+@pytest.fixture
+def oauth(sandbox: SandboxTenant, machine: ClientCredentials) -> Client:
+    return Client(Tenant.at(sandbox.url), machine, patience=QUICK)
+
+
+def tokens(sandbox: SandboxTenant) -> int:
+    """How many tokens the tenant was asked for."""
+    return len(sandbox.journal("token"))
+
+
+# Four ways
+
+
+def ways(sandbox: SandboxTenant) -> dict[str, tuple[Credentials, str]]:
+    """Each way to sign in, and as whom the tenant then knows us."""
+    id, secret, user = sandbox.client_id, sandbox.client_secret, f"user:{sandbox.user_id}"
+    return {
+        "API key": (ApiKey(sandbox.api_key), "api_key"),
+        "API key as pasted": (ApiKey(f" {sandbox.api_key}\n"), "api_key"),
+        "OAuth": (ClientCredentials(id, secret), "client"),
+        "OAuth with a scope": (ClientCredentials(id, secret, scope="user_default"), "client"),
+        "for a user by subject": (Impersonation(id, secret, sandbox.user_subject), user),
+        "for a user by id": (Impersonation(id, secret, sandbox.user_id, user_field="userId"), user),
+        "RSA key": (PrivateKey(id, sandbox.private_key, sandbox.key_id), "client"),
+        "EC key": (PrivateKey(id, sandbox.ec_private_key, sandbox.ec_key_id, scope="user_default"), "client"),
+    }
+
+
+@pytest.mark.parametrize("driver", ["sync", "async"])
+def test_every_way_to_sign_in_is_understood(sandbox: SandboxTenant, driver: str) -> None:
+    tenant = Tenant.at(sandbox.url)
+
+    async def listed(credentials: Credentials) -> None:
+        async with AsyncClient(tenant, credentials, patience=ONCE) as client:
+            await client.call(tasks.list())
+
+    for way, (credentials, whom) in ways(sandbox).items():
+        sandbox.clear_journal()
+        if driver == "sync":
+            with Client(tenant, credentials, patience=ONCE) as client:
+                client.call(tasks.list())
+        else:
+            asyncio.run(listed(credentials))
+
+        *signing_in, asked = sandbox.journal()
+        assert (asked.operation, asked.credential) == ("list_tasks", whom), way
+        assert [entry.operation for entry in signing_in] == ([] if "API key" in way else ["token"])
+        assert all(entry.headers["content-type"] == "application/json" for entry in signing_in)
+        assert all(("scope" in entry.body) == (getattr(credentials, "scope", None) is not None) for entry in signing_in)
+
+
+def test_an_assertion_is_good_for_one_request_and_not_for_long(sandbox: SandboxTenant) -> None:
+    with Client(Tenant.at(sandbox.url), PrivateKey(sandbox.client_id, sandbox.private_key, sandbox.key_id)) as client:
+        for _ in range(3):
+            client.call(tasks.list())
+            sandbox.revoke_tokens()
+
+    assert [entry.status for entry in sandbox.journal("token")] == [200, 200, 200], "the tenant takes each jti once"
+
+
+def test_a_private_key_goes_to_nobody(sandbox: SandboxTenant) -> None:
+    body = PrivateKey(sandbox.client_id, sandbox.private_key, sandbox.key_id).token_request(Tenant.at(sandbox.url))
+
+    assert "PRIVATE KEY" not in json.dumps(body)
+    assert set(body) == {"grant_type", "client_id", "client_assertion_type", "client_assertion"}
+
+
+# One token
+
+
+def test_many_clients_share_one_token(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
+    async def listed() -> None:
+        async with AsyncClient(Tenant.at(sandbox.url), machine) as client:
+            await client.call(tasks.list())
+
+    for _ in range(3):
+        with Client(Tenant.at(f"{sandbox.url}/"), machine) as client:
+            client.call(tasks.list())
+            client.call(tasks.list())
+        asyncio.run(listed())
+
+    assert tokens(sandbox) == 1
+    assert len(sandbox.journal("list_tasks")) == 9
+
+
+def test_no_token_is_asked_for_before_it_is_needed(sandbox: SandboxTenant, oauth: Client) -> None:
+    with oauth:
+        assert tokens(sandbox) == 0
+
+
+def test_different_credentials_have_different_tokens(sandbox: SandboxTenant) -> None:
+    told: list[str] = []
+    for credentials, _ in ways(sandbox).values():
+        with Client(Tenant.at(sandbox.url), credentials, on_secret=told.append) as client:
+            client.call(tasks.list())
+
+    assert len(set(told)) == len(told) == tokens(sandbox) == 6
+
+
+def test_a_changed_secret_is_not_served_the_old_token(sandbox: SandboxTenant, oauth: Client) -> None:
+    with oauth:
+        oauth.call(tasks.list())
+    wrong = ClientCredentials(sandbox.client_id, "wrong")
+
+    with Client(Tenant.at(sandbox.url), wrong, patience=ONCE) as client, pytest.raises(Unauthorized):
+        client.call(tasks.list())
+
+
+def test_forgotten_tokens_are_asked_for_anew(sandbox: SandboxTenant, oauth: Client) -> None:
+    with oauth:
+        oauth.call(tasks.list())
+        forget_tokens()
+        oauth.call(tasks.list())
+
+    assert tokens(sandbox) == 2
+
+
+# Renewal
+
+
+class Clock:
+    """The time of `auth`, moved by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 5000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def time(self) -> float:
+        return time.time()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(auth, "time", clock)
+    return clock
+
+
+@pytest.mark.parametrize("expiry", ["expires_in", "expires_at", "both"])
+def test_a_token_is_renewed_a_minute_before_its_end(
+    sandbox: SandboxTenant, oauth: Client, clock: Clock, expiry: str
+) -> None:
+    sandbox.switch(expiry=expiry)
+    sandbox.set_token_lifetime(3600)
+
+    with oauth:
+        oauth.call(tasks.list())
+        clock.seconds += 3538
+        oauth.call(tasks.list())
+        assert tokens(sandbox) == 1
+        clock.seconds += 4
+        oauth.call(tasks.list())
+        assert tokens(sandbox) == 2
+        oauth.call(tasks.list())
+
+    assert tokens(sandbox) == 2
+    assert {entry.status for entry in sandbox.journal("list_tasks")} == {200}
+
+
+def test_the_end_of_a_token_is_told_by_the_tenants_clock(sandbox: SandboxTenant, oauth: Client, clock: Clock) -> None:
+    sandbox.switch(expiry="expires_at")
+    sandbox.set_token_lifetime(3600)
+    sandbox.advance(10 * 3600)
+
+    with oauth:
+        oauth.call(tasks.list())
+        clock.seconds += 3538
+        oauth.call(tasks.list())
+        assert tokens(sandbox) == 1
+        clock.seconds += 4
+        oauth.call(tasks.list())
+    assert tokens(sandbox) == 2
+
+
+@pytest.mark.parametrize("lifetime", [2, 30, 60, 100])
+def test_a_short_token_is_used_for_half_its_time(
+    sandbox: SandboxTenant, oauth: Client, clock: Clock, lifetime: int
+) -> None:
+    sandbox.set_token_lifetime(lifetime)
+
+    with oauth:
+        oauth.call(tasks.list())
+        clock.seconds += lifetime / 2 - 0.5
+        oauth.call(tasks.list())
+        assert tokens(sandbox) == 1
+        clock.seconds += 1
+        oauth.call(tasks.list())
+    assert tokens(sandbox) == 2
+
+
+@pytest.mark.parametrize("reply", [{}, {"expires_in": None}, {"expires_in": "600"}, {"expires_in": 600.5}])
+def test_a_token_may_hardly_say_how_long_it_holds(listener: Listener, clock: Clock, reply: dict[str, Any]) -> None:
+    token = Answer(200, {"access_token": "t", "token_type": "bearer", "novelty": 1, **reply})
+    listener.answers(lambda seen: token if seen.path == "/oauth/token" else Answer(200, {"data": []}))
+
+    with Client(Tenant.at(listener.url), ClientCredentials("id", "secret")) as client:
+        client.call(tasks.list())
+        clock.seconds += 200
+        client.call(tasks.list())
+        clock.seconds += 2000
+        client.call(tasks.list())
+    assert sum(seen.path == "/oauth/token" for seen in listener.seen) == 2
+
+
+def test_after_a_401_there_is_one_new_token_and_one_more_try(sandbox: SandboxTenant, oauth: Client) -> None:
+    task_id = sandbox.add_task()
+    with oauth:
+        oauth.call(tasks.get(task_id))
+        sandbox.revoke_tokens()
+        oauth.call(tasks.start(task_id))
+
+    assert tokens(sandbox) == 2
+    assert [entry.status for entry in sandbox.journal("start_task")] == [401, 200]
+    assert len(sandbox.runs(task_id)) == 1
+
+
+def test_a_second_401_is_final(sandbox: SandboxTenant, oauth: Client) -> None:
+    sandbox.fault("GET", status=401, times=None)
+    with oauth, pytest.raises(Unauthorized, match="401"):
+        oauth.call(tasks.list())
+
+    assert tokens(sandbox) == 2
+    assert len(sandbox.journal("list_tasks")) == 2
+
+
+def test_an_api_key_that_is_refused_is_not_tried_again(sandbox: SandboxTenant) -> None:
+    with Client(Tenant.at(sandbox.url), ApiKey("wrong"), patience=QUICK) as client, pytest.raises(Unauthorized):
+        client.call(tasks.list())
+    assert len(sandbox.journal()) == 1
+
+
+def test_an_expired_token_is_renewed(sandbox: SandboxTenant, oauth: Client) -> None:
+    with oauth:
+        oauth.call(tasks.list())
+        sandbox.advance(7 * 3600)
+        oauth.call(tasks.list())
+
+    assert [entry.status for entry in sandbox.journal("list_tasks")] == [200, 401, 200]
+
+
+# Many at once
+
+MANY = 20
+
+
+def at_once(ask: Callable[[], Any], count: int = MANY) -> list[Any]:
+    """What so many threads get that ask at the same time: answers or errors."""
+    together = threading.Barrier(count)
+
+    def asked(_: int) -> Any:
+        together.wait()
+        try:
+            return ask()
+        except QlikCloudError as error:
+            return error
+
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(asked, range(count)))
+
+
+async def listed(client: AsyncClient, count: int = MANY) -> list[Any]:
+    """What so many tasks of a loop get that ask at the same time: answers or errors."""
+    return await asyncio.gather(*(client.call(tasks.list()) for _ in range(count)), return_exceptions=True)
+
+
+def test_threads_wait_for_one_token(sandbox: SandboxTenant, oauth: Client) -> None:
+    sandbox.fault("POST", "/oauth/token", delay=0.1)
+
+    with oauth:
+        answers = at_once(lambda: oauth.call(tasks.list()).items)
+
+    assert answers == [[]] * MANY
+    assert tokens(sandbox) == 1
+
+
+def test_tasks_of_a_loop_wait_for_one_token(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
+    sandbox.fault("POST", "/oauth/token", delay=0.1)
+
+    async def asked() -> list[Any]:
+        async with AsyncClient(Tenant.at(sandbox.url), machine) as client:
+            return await listed(client)
+
+    assert [answer.items for answer in asyncio.run(asked())] == [[]] * MANY
+    assert tokens(sandbox) == 1
+
+
+def test_threads_and_loops_wait_for_one_token(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
+    sandbox.fault("POST", "/oauth/token", delay=0.1)
+    tenant = Tenant.at(sandbox.url)
+
+    def ask() -> int:
+        async def asked() -> int:
+            async with AsyncClient(tenant, machine) as client:
+                return len(await listed(client, 3))
+
+        if threading.get_ident() % 2:
+            return asyncio.run(asked())
+        with Client(tenant, machine) as client:
+            client.call(tasks.list())
+        return asyncio.run(asked())
+
+    assert at_once(ask, 10) == [3] * 10
+    assert tokens(sandbox) == 1
+
+
+def test_all_who_are_refused_at_once_share_the_renewal(sandbox: SandboxTenant, oauth: Client) -> None:
+    with oauth:
+        oauth.call(tasks.list())
+        sandbox.revoke_tokens()
+        sandbox.fault("POST", "/oauth/token", delay=0.1)
+        answers = at_once(lambda: oauth.call(tasks.list()).items)
+
+    assert answers == [[]] * MANY
+    assert tokens(sandbox) == 2
+
+
+def test_who_is_cancelled_while_asking_hangs_nobody(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
+    sandbox.fault("POST", "/oauth/token", delay=30)
+
+    async def asked() -> list[Any]:
+        async with AsyncClient(Tenant.at(sandbox.url), machine, patience=QUICK) as client:
+            first = asyncio.create_task(client.call(tasks.list()))
+            while not sandbox.journal("token"):
+                await asyncio.sleep(0.005)
+            others = asyncio.create_task(listed(client))
+            await asyncio.sleep(0.02)
+            first.cancel()
+            answers = await asyncio.wait_for(others, 10)
+            assert first.cancelled()
+            return answers
+
+    assert [answer.items for answer in asyncio.run(asked())] == [[]] * MANY
+    assert tokens(sandbox) == 2
+
+
+def test_who_is_cancelled_while_waiting_disturbs_nobody(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
+    sandbox.fault("POST", "/oauth/token", delay=0.1)
+
+    async def asked() -> Any:
+        async with AsyncClient(Tenant.at(sandbox.url), machine, patience=ONCE) as client:
+            first = asyncio.create_task(client.call(tasks.list()))
+            while not sandbox.journal("token"):
+                await asyncio.sleep(0.005)
+            second = asyncio.create_task(client.call(tasks.list()))
+            third = asyncio.create_task(client.call(tasks.list()))
+            await asyncio.sleep(0.01)
+            second.cancel()
+            return await asyncio.gather(first, third)
+
+    assert [answer.items for answer in asyncio.run(asked())] == [[], []]
+    assert tokens(sandbox) == 1
+
+
+@pytest.mark.parametrize("fault", [{"reset": "before"}, {"status": 500}, {"status": 429, "retry_after": 0}], ids=str)
+def test_a_sign_in_that_fails_once_fails_nobody(sandbox: SandboxTenant, oauth: Client, fault: dict[str, Any]) -> None:
+    task_id = sandbox.add_task()
+    sandbox.fault("POST", "/oauth/token", delay=0.1, code="HTTP-429", **fault)
+
+    with oauth:
+        answers = at_once(lambda: oauth.call(tasks.start(task_id)).timestamp is not None)
+
+    assert answers == [True] * MANY
+    assert len(sandbox.runs(task_id)) == MANY
+    assert tokens(sandbox) <= 3
+
+
+def test_a_refused_sign_in_refuses_all_who_wait_with_few_requests(sandbox: SandboxTenant) -> None:
+    sandbox.fault("POST", "/oauth/token", delay=0.4, times=None)
+    wrong = ClientCredentials(sandbox.client_id, "hunter2-wrong")
+
+    with Client(Tenant.at(sandbox.url), wrong, patience=QUICK) as client:
+        errors = at_once(lambda: client.call(tasks.list()))
+
+    assert {type(error) for error in errors} == {Unauthorized}
+    assert {(error.status, error.method, error.path) for error in errors} == {(401, "POST", "/oauth/token")}
+    assert len({id(error) for error in errors}) == MANY, "each has its own, to add notes and a traceback to"
+    assert tokens(sandbox) <= 3
+    assert sandbox.journal("list_tasks") == []
+
+
+def test_a_loop_is_refused_alike(sandbox: SandboxTenant) -> None:
+    sandbox.fault("POST", "/oauth/token", delay=0.1, times=None)
+
+    async def asked() -> list[Any]:
+        wrong = ClientCredentials(sandbox.client_id, "hunter2-wrong")
+        async with AsyncClient(Tenant.at(sandbox.url), wrong, patience=QUICK) as client:
+            return await listed(client)
+
+    assert {type(error) for error in asyncio.run(asked())} == {Unauthorized}
+    assert tokens(sandbox) == 1
+
+
+# Refused
+
+
+@pytest.mark.parametrize(("state", "kind"), [("untrusted", Forbidden), ("disabled", Forbidden)])
+def test_a_client_that_may_not_act_for_others_is_told_so(
+    sandbox: SandboxTenant, state: str, kind: type[Refused]
+) -> None:
+    sandbox.switch(client=state)
+    credentials = Impersonation(sandbox.client_id, sandbox.client_secret, sandbox.user_subject)
+
+    with (
+        Client(Tenant.at(sandbox.url), credentials, patience=QUICK) as client,
+        pytest.raises(kind, match="POST /oauth/token was refused with 403: .*(not trusted|disabled)"),
+    ):
+        client.call(tasks.list())
+    assert tokens(sandbox) == 1
+
+
+def test_a_user_who_does_not_exist_is_named(sandbox: SandboxTenant) -> None:
+    credentials = Impersonation(sandbox.client_id, sandbox.client_secret, "auth0|nobody")
+
+    with (
+        Client(Tenant.at(sandbox.url), credentials, patience=QUICK) as client,
+        pytest.raises(BadRequest, match=r"auth0\|nobody"),
+    ):
+        client.call(tasks.list())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, b"<html>very-secret</html>", {"content-type": "text/html"}),
+        Answer(200, b'{"access_token": "very-secr'),
+        Answer(200, {"accessToken": "very-secret"}),
+        Answer(200, ["very-secret"]),
+        Answer(200, {"access_token": None, "refresh_token": "very-secret"}),
+        Answer(200, {"access_token": ""}),
+        Answer(200, {"access_token": "very-secret\nx-more: y"}),
+        Answer(200, {"access_token": "very-secret-ä"}),
+        Answer(200),
+    ],
+    ids=lambda answer: str(answer.body),
+)
+def test_a_sign_in_that_gives_no_token_tells_no_secret(listener: Listener, answer: Answer) -> None:
+    listener.answers(answer)
+
+    with (
+        Client(Tenant.at(listener.url), ClientCredentials("id", "secret"), patience=QUICK) as client,
+        pytest.raises(CouldNotConnect, match="could not sign in: POST /oauth/token") as raised,
+    ):
+        client.call(tasks.start("t"))
+    assert "very-secr" not in str(raised.value)
+    assert {seen.path for seen in listener.seen} == {"/oauth/token"}
+
+
+# Secrets
+
+
+def test_a_token_goes_to_no_other_host() -> None:
+    tenant = Tenant.at("https://acme.eu.qlikcloud.com")
+    for address in (
+        "https://elsewhere.example/api/v1/tasks",
+        "https://acme.eu.qlikcloud.com.elsewhere.example/",
+        "http://acme.eu.qlikcloud.com/",
+        "https://acme.eu.qlikcloud.com:8443/",
+        "https://acme.eu.qlikcloud.com@elsewhere.example/",
+    ):
+        request = httpx.Request("GET", address)
+        with pytest.raises(QlikCloudError, match="must not be sent"):
+            next(sign_in(tenant, ApiKey("very-secret")).sync_auth_flow(request))
+        assert "authorization" not in request.headers
+
+
+def test_every_token_is_told_so_that_it_can_be_masked(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
+    told: list[str] = []
+    with Client(Tenant.at(sandbox.url), machine, on_secret=told.append) as client:
+        client.call(tasks.list())
+        sandbox.revoke_tokens()
+        client.call(tasks.list())
+
+    assert len(set(told)) == 2
+    with Client(Tenant.at(sandbox.url), ApiKey(told[-1])) as client:
+        client.call(tasks.list())
+
+
+def test_no_secret_is_shown_anywhere(sandbox: SandboxTenant) -> None:
+    told: list[str] = [sandbox.api_key, sandbox.client_secret, sandbox.private_key, sandbox.ec_private_key]
+    shown: list[object] = []
+    for credentials, _ in ways(sandbox).values():
+        tenant = Tenant.at(sandbox.url)
+        with Client(tenant, credentials, patience=ONCE, on_secret=told.append) as client:
+            client.call(tasks.list())
+            for fault in ({"status": 401}, {"status": 500}, {"reset": "after"}, {"answer": "html"}):
+                sandbox.fault("GET", **fault, times=2)
+                with pytest.raises(QlikCloudError) as raised:
+                    client.call(tasks.list())
+                sandbox.clear_faults()
+                shown += [raised.value, raised.value.__cause__, vars(raised.value)]
+            shown += [credentials, client, client._auth, vars(client), tenant]
+    gc.collect()
+    shown += [auth._TokenHolder._all, *(vars(holder) for holder in auth._TokenHolder._all.values())]
+
+    text = " ".join(f"{one!r} {one!s}" for one in shown)
+    assert len(told) == 4 + 6 * 2, "each of the six OAuth ways signed in twice"
+    for secret in told:
+        assert secret not in text
+        assert secret.splitlines()[-2 if "PRIVATE" in secret else 0] not in text
+
+
+def test_credentials_that_differ_in_secrets_look_the_same() -> None:
+    assert repr(ApiKey("one")) == repr(ApiKey("two")) == "ApiKey()"
+    assert repr(ClientCredentials("id", "one")) == repr(ClientCredentials("id", "two"))
+    assert ApiKey("one") != ApiKey("two")
+    assert pickle.loads(pickle.dumps(ApiKey("one"))) == ApiKey("one")
+
+
+def pem(key: Any, password: bytes | None = None) -> str:
+    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    return str(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption), "ascii")
+
+
+@pytest.mark.parametrize(
+    ("made", "named"),
+    [
+        (lambda: ApiKey(""), "key: give the API key"),
+        (lambda: ApiKey("  "), "key: give the API key"),
+        (lambda: ApiKey(None), "key: give the API key"),  # type: ignore[arg-type]
+        (lambda: ApiKey("hunter2\nx-more: y"), "key: the API key has characters"),
+        (lambda: ApiKey("hunter2ä"), "key: the API key has characters"),
+        (lambda: ClientCredentials("", "hunter2"), "client_id: give"),
+        (lambda: ClientCredentials("id", " "), "client_secret: give"),
+        (lambda: Impersonation("id", "hunter2", ""), "user: give"),
+        (lambda: Impersonation("id", "hunter2", "u", user_field="email"), "user_field: one of 'subject', 'userId'"),
+        (lambda: PrivateKey("id", "", "kid"), "private_key: give"),
+        (lambda: PrivateKey("id", "hunter2", "kid"), "private_key: must be an unencrypted private key"),
+        (lambda: PrivateKey("id", "hünter2", "kid"), "private_key: must be an unencrypted private key"),
+        (lambda: PrivateKey("id", pem(ec.generate_private_key(ec.SECP384R1())), ""), "key_id: give"),
+        (lambda: PrivateKey("id", pem(ec.generate_private_key(ec.SECP256R1())), "kid"), "P-384"),
+        (lambda: PrivateKey("id", pem(ec.generate_private_key(ec.SECP384R1()), b"hunter2"), "kid"), "unencrypted"),
+    ],
+)
+def test_bad_credentials_are_refused_by_name_and_not_repeated(made: Callable[[], Credentials], named: str) -> None:
+    with pytest.raises(InvalidArgument, match=named) as refused:
+        made()
+
+    assert "nter2" not in str(refused.value) + repr(refused.value)
+    assert refused.value.__cause__ is None
