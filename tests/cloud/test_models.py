@@ -349,3 +349,12 @@ def test_what_cannot_be_read_is_asked_for_again_in_vain(listener: Listener) -> N
 
     assert len(listener.seen) == 3
     assert raised.value.excerpt == '{"id": "r"}'
+
+
+def test_an_empty_object_may_come_as_an_empty_list() -> None:
+    automation = Automation.from_json({"id": "1", "workspace": [], "lastRun": []})
+    assert (automation.workspace, automation.last_run) == (None, None)
+    assert AutomationList.from_json({"data": [], "links": []}).next_query == ()
+    assert AutomationList.from_json({"data": [], "links": {"next": []}}).next_query == ()
+    with pytest.raises(InvalidArgument, match="workspace"):
+        automations.create({"name": "A", "workspace": []})

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import SecretStr
 
 from airflow_provider_qlik.cloud.models.paging import Page
-from airflow_provider_qlik.cloud.models.shape import Moment, Needed, ReadOnly, Shape, one_of
+from airflow_provider_qlik.cloud.models.shape import PERHAPS_EMPTY, Moment, Needed, ReadOnly, Shape, one_of
 
 
 class AutomationRunBlockMetrics(Shape):
@@ -34,7 +34,7 @@ class AutomationRunMetrics(Shape):
     """What a run moved."""
 
     blocks: list[AutomationRunBlockMetrics] | None = None
-    network: AutomationRunNetwork | None = None
+    network: Annotated[AutomationRunNetwork | None, PERHAPS_EMPTY] = None
     total_api_calls: int | None = None
 
 
@@ -58,7 +58,7 @@ class AutomationRun(Shape):
     is_archived: bool | None = None
     executed_by_id: str | None = None
     scheduled_start_time: Moment = None
-    metrics: AutomationRunMetrics | None = None
+    metrics: Annotated[AutomationRunMetrics | None, PERHAPS_EMPTY] = None
     duration: float | None = None
 
     @property
@@ -94,14 +94,14 @@ class Automation(Shape):
     id: str
     name: str | None = None
     state: str | None = None
-    last_run: AutomationRun | None = None
+    last_run: Annotated[AutomationRun | None, PERHAPS_EMPTY] = None
     owner_id: str | None = None
     run_mode: str | None = None
     space_id: str | None = None
     created_at: Moment = None
     last_run_at: Moment = None
     updated_at: Moment = None
-    workspace: dict[str, Any] | None = None
+    workspace: Annotated[dict[str, Any] | None, PERHAPS_EMPTY] = None
     snippet_ids: list[str] | None = None
     description: str | None = None
     endpoint_ids: list[str] | None = None
@@ -118,7 +118,7 @@ class AutomationUpdate(Shape):
 
     name: str | None = None
     schedules: list[AutomationSchedule] | None = None
-    workspace: dict[str, Any] | None = None
+    workspace: Annotated[dict[str, Any] | None, PERHAPS_EMPTY] = None
     description: str | None = None
     max_concurrent_runs: int | None = None
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Generic, Self, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, field_validator
 
 from airflow_provider_qlik.cloud.errors import UnreadableAnswer
-from airflow_provider_qlik.cloud.models.shape import Reply, Shape
+from airflow_provider_qlik.cloud.models.shape import PERHAPS_EMPTY, Reply, Shape
 
 ItemT = TypeVar("ItemT", bound=Shape)
 
@@ -25,8 +25,8 @@ class Link(Shape):
 class PageLinks(Shape):
     """Where a list goes on."""
 
-    next: Link | None = None
-    prev: Link | None = None
+    next: Annotated[Link | None, PERHAPS_EMPTY] = None
+    prev: Annotated[Link | None, PERHAPS_EMPTY] = None
     self_: Link | None = Field(None, alias="self")
 
     @field_validator("next", "prev", "self_", mode="before")
@@ -39,7 +39,7 @@ class Page(Shape, Generic[ItemT]):
     """One page of a list. `server_time` is the server's clock when it answered, to the second."""
 
     data: list[ItemT]
-    links: PageLinks | None = None
+    links: Annotated[PageLinks | None, PERHAPS_EMPTY] = None
     server_time: datetime | None = Field(None, exclude=True)
 
     @classmethod

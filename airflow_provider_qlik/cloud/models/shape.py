@@ -166,6 +166,14 @@ def one_of(*known: str | int) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _nothing(given: Any, info: ValidationInfo) -> Any:
+    return None if given == [] and _reading(info) else given
+
+
+PERHAPS_EMPTY = BeforeValidator(_nothing)
+"""For an object that may be empty: services in PHP, as automations seem to be, write that as an empty list."""
+
+
 def _no_time(given: Any, info: ValidationInfo) -> Any:
     """Services in Go write year 1 for "never"; an empty text says the same."""
     if not _reading(info) and not isinstance(given, (str, datetime, NoneType)):
