@@ -20,7 +20,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-qlik",
         "name": "Qlik Cloud",
-        "description": "Start what Qlik Cloud runs (tasks, automations), wait for it, know how it ended.",
+        "description": "Start what Qlik Cloud runs (tasks, automations, reloads, reports), wait for it, know how it ended.",
         "versions": [__version__],
         "integrations": [
             {
@@ -29,10 +29,23 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "operators": modules("operators.tasks", "operators.automations"),
-        "sensors": modules("sensors.tasks", "sensors.automations"),
+        "operators": modules(
+            "operators.tasks",
+            "operators.automations",
+            "operators.reloads",
+            "operators.sharing_tasks",
+            "operators.call",
+        ),
+        "sensors": modules(
+            "sensors.tasks",
+            "sensors.automations",
+            "sensors.reloads",
+            "sensors.sharing_tasks",
+            "sensors.reload_tasks",
+        ),
         "hooks": modules("hooks.qlik_cloud"),
         "triggers": modules("triggers.runs"),
+        "extra-links": [f"{_PACKAGE}.links.QlikRunLink"],
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

@@ -1,28 +1,32 @@
-"""What operators and sensors share: checking ids, deferring to the trigger, and telling how a run ended."""
+"""What operators and sensors share: deferring to the trigger, and telling how a run ended."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_qlik.arguments import InvalidArgument, checked_id
+from airflow_provider_qlik.arguments import InvalidArgument
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_qlik.events import Event
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
     from airflow_provider_qlik.runs import Outcome, Run
     from airflow_provider_qlik.runs.find import Say
 
-SAFETY_NET = timedelta(minutes=5)
+SAFETY_NET = timedelta(minutes=5)  # so much later than the trigger's own deadline is that of Airflow
 
 
-def check_literal(argument: str, given: object) -> None:
-    """Checks an id when a Dag is parsed, if it is known by then; a template or an XCom is checked once rendered."""
-    if given is None or (isinstance(given, str) and "{{" not in given and "{%" not in given):
-        checked_id(argument, given)
+def name_map_index(context: Context, label: str) -> None:
+    """Gives a mapped task instance a name to be known by, unless the Dag has one for it."""
+    mapped = context["ti"].map_index not in {None, -1}
+    if mapped and not context.get("map_index_template"):
+        values = cast("dict[str, Any]", context)
+        values["map_index_template"], values["qlik_label"] = "{{ qlik_label }}", label
 
 
 def deadline_in(seconds: float | None, *others: timedelta | None) -> datetime | None:
@@ -59,6 +63,11 @@ def read_event(given: Mapping[str, Any] | None) -> Event:
         return Event.from_json(given)
     except UnusableEvent as error:
         raise AirflowException(str(error)) from error
+
+
+def fail_with(why: str) -> NoReturn:
+    """Fails the task in a way that a retry may mend: with a new run."""
+    raise AirflowException(why)
 
 
 def fail(error: Exception) -> NoReturn:

@@ -84,7 +84,7 @@ def listening(tls: ssl.SSLContext | None = None) -> Iterator[Listener]:
             self.end_headers()
             self.wfile.write(sent)
 
-        do_GET = do_POST = do_PUT = do_DELETE = _any
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""

@@ -221,8 +221,6 @@ _Step: TypeAlias = httpx.Request | Future[_Arrived]
 
 
 class _SignIn(httpx.Auth):
-    requires_response_body = True
-
     def __init__(self, tenant: Tenant) -> None:
         own = urlsplit(tenant.url)
         self._origin = (own.scheme, own.hostname, own.port)
@@ -351,7 +349,8 @@ class _OAuth(_SignIn):
                     step = steps.send(_result(step))
                 else:
                     response = yield step
-                    response.read()
+                    if step is not request:
+                        response.read()  # of the call itself no more than the status: it may be a file
                     step = steps.send(response)
         except StopIteration:
             return
@@ -367,7 +366,8 @@ class _OAuth(_SignIn):
                     step = steps.send(await _result_async(step))
                 else:
                     response = yield step
-                    await response.aread()
+                    if step is not request:
+                        await response.aread()
                     step = steps.send(response)
         except StopIteration:
             return

@@ -81,6 +81,16 @@ def pause(seconds: float) -> Flow[None]:
     yield Pause(seconds)
 
 
+class Several(tuple[str, ...]):
+    """The values of a query parameter that is sent once for each of them."""
+
+    __slots__ = ()
+
+
+Parameter: TypeAlias = str | int | bool | Several | None
+"""What a query parameter may be; None is not sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """What the operations of one family share: the root of their paths and the tiers of reading and of all else."""
@@ -92,12 +102,12 @@ class Family:
     def call(
         self,
         operation: str,
-        method: Literal["GET", "POST", "PUT", "DELETE"],
+        method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"],
         template: str,
         answer: type[T],
         *,
         ids: Mapping[str, str] | None = None,
-        parameters: Mapping[str, str | int | bool | None] | None = None,
+        parameters: Mapping[str, Parameter] | None = None,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         accept: str = "application/json",
@@ -128,12 +138,17 @@ def path(template: str, ids: Mapping[str, str]) -> str:
     return template
 
 
-def query(parameters: Mapping[str, str | int | bool | None]) -> tuple[tuple[str, str], ...]:
+def query(parameters: Mapping[str, Parameter]) -> tuple[tuple[str, str], ...]:
     """The parameters that were given, as text; booleans in lower case, as JSON writes them.
 
     Raises InvalidArgument for what is neither text nor number, and for text that cannot be encoded.
     """
-    return tuple((name, _text(name, given)) for name, given in parameters.items() if given is not None)
+    return tuple(
+        (name, _text(name, one))
+        for name, given in parameters.items()
+        if given is not None
+        for one in (given if isinstance(given, Several) else (given,))
+    )
 
 
 def _text(name: str, given: object) -> str:

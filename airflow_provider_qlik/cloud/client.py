@@ -6,11 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
-from typing import Any, Self, TypeVar
+from types import NoneType
+from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -19,14 +20,17 @@ from airflow_provider_qlik import __version__
 from airflow_provider_qlik.cloud.answer import read
 from airflow_provider_qlik.cloud.auth import Credentials, sign_in
 from airflow_provider_qlik.cloud.call import Call, Flow, Pause
+from airflow_provider_qlik.cloud.download import Download
 from airflow_provider_qlik.cloud.errors import CouldNotConnect, NoAnswer, QlikCloudError, UnreadableAnswer
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
-from airflow_provider_qlik.cloud.models.shape import Reply
+from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.retry import Patience, attempts
 from airflow_provider_qlik.cloud.tenant import Tenant
 
 T = TypeVar("T")
+
+PART_BYTES = 256 * 1024
 
 _SURELY_NOT_SENT = (
     httpx.ConnectError,
@@ -63,6 +67,7 @@ class _Wire:
     ) -> None:
         self.tenant = tenant
         self.patience = patience
+        self._on_secret = on_secret
         self._auth = sign_in(tenant, credentials, on_secret)
         self._open()
 
@@ -87,7 +92,11 @@ class _Wire:
 
     def _read(self, call: Call[T], response: httpx.Response) -> T:
         headers = {name.lower(): given for name, given in response.headers.items()}
-        return read(call, self.tenant.path_of(call), Reply(response.status_code, headers, response.content))
+        answer = read(call, self.tenant.path_of(call), Reply(response.status_code, headers, response.content))
+        if self._on_secret and isinstance(answer, Shape):
+            for secret in answer.secrets:
+                self._on_secret(secret)
+        return answer
 
     def _redirected(self, call: Call[T], response: httpx.Response) -> Call[T] | None:
         """Where the one documented redirect leads, if the call allows it and it stays on the tenant's host."""
@@ -159,6 +168,33 @@ class Client(_Wire):
         pages = Pages[ItemT](call)
         while pages.next_call is not None:
             yield from pages.take(self.call(pages.next_call))
+
+    def download(
+        self,
+        call: Call[Download],
+        write_to: Callable[[], AbstractContextManager[BinaryIO]],
+        patience: Patience | None = None,
+    ) -> None:
+        """Nothing: the file is in what *write_to* opens, which is opened anew for each try, and left with the error.
+
+        Streamed: no more than a part of it is ever in memory. Raises QlikCloudError, or what writing raises.
+        """
+        self._drive(attempts(call, patience or self.patience), partial(self._receive, write_to))
+
+    def _receive(self, write_to: Callable[[], AbstractContextManager[BinaryIO]], call: Call[Any]) -> None:
+        request = self._request(call)
+        with _as_our_errors(call, request):
+            response = self._http.send(request, auth=self._auth, stream=True)
+            try:
+                if response.status_code != 200:
+                    response.read()
+                    self._read(replace(call, answer=NoneType), response)
+                    raise UnreadableAnswer(f"{call} was answered with {response.status_code} and no file")
+                with write_to() as sink:
+                    for part in response.iter_bytes(PART_BYTES):
+                        sink.write(part)
+            finally:
+                response.close()
 
     def _send(self, call: Call[T]) -> T:
         request = self._request(call)

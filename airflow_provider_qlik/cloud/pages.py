@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-from airflow_provider_qlik.cloud.call import Call
+from airflow_provider_qlik.cloud.call import Call, Flow, ask
 from airflow_provider_qlik.cloud.models.paging import Page
 
 ItemT = TypeVar("ItemT")
@@ -32,3 +32,12 @@ class Pages(Generic[ItemT]):
             self._seen.add(frozenset(query))
             self.next_call = replace(call, query=query)
         return page.items
+
+
+def all_items(call: Call[Page[Any]], most: int | None = None) -> Flow[list[Any]]:
+    """All items of a paged list, inside a flow; no more than *most*, if that is given."""
+    pages: Pages[Any] = Pages(call)
+    found: list[Any] = []
+    while pages.next_call is not None and (most is None or len(found) < most):
+        found += pages.take((yield from ask(pages.next_call)))
+    return found if most is None else found[:most]

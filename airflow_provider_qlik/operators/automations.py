@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from airflow_provider_qlik.arguments import InvalidArgument, checked_json
 from airflow_provider_qlik.operators.run import QlikRunOperator
-from airflow_provider_qlik.waiting import check_literal
+from airflow_provider_qlik.targets import AutomationTarget
 
 
-class QlikRunAutomationOperator(QlikRunOperator):
+class QlikRunAutomationOperator(AutomationTarget, QlikRunOperator):
     """Runs an automation of Qlik Cloud.
 
     :param automation_id: the id of the automation.
+    :param automation_name: its name instead.
+    :param space_name: the space of an automation that is named.
+    :param inputs: the values of its input blocks. They need an automation in run mode "triggered", which is started by
+        its execution token; without inputs any automation can be run.
 
     All other parameters are those of `QlikRunOperator`. Beyond its limit of concurrent runs Qlik queues a run, for up
     to 14 days: mind `timeout`.
     """
 
-    kind: ClassVar[str] = "automation"
-    resource_argument: ClassVar[str] = "automation_id"
-    template_fields: Sequence[str] = ("automation_id", *QlikRunOperator.template_fields)
+    template_fields: Sequence[str] = (*AutomationTarget.arguments(), "inputs", *QlikRunOperator.template_fields)
+    template_fields_renderers = {"inputs": "json"}  # noqa: RUF012 (as Airflow declares it)
 
-    def __init__(self, *, automation_id: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        automation_id: str | None = None,
+        automation_name: str | None = None,
+        space_name: str | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        check_literal("automation_id", automation_id)
         self.automation_id = automation_id
+        self.automation_name = automation_name
+        self.space_name = space_name
+        self.inputs = inputs
+        self.check_target()
+
+    def parameters(self) -> Mapping[str, Any]:
+        """The inputs, if any."""
+        if self.inputs is None:
+            return {}
+        if not isinstance(self.inputs, Mapping):
+            raise InvalidArgument("inputs", self.inputs, "a mapping of names to values")
+        return {"inputs": checked_json("inputs", dict(self.inputs))}

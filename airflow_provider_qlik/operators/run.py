@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
+from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_qlik.arguments import checked_id, checked_limit, checked_seconds
+from airflow_provider_qlik.arguments import checked_limit, checked_seconds
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
+from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
+from airflow_provider_qlik.targets import Target
 from airflow_provider_qlik.triggers.runs import QlikRunTrigger
-from airflow_provider_qlik.waiting import as_text, deadline_in, explained, fail, read_event, safety_net
+from airflow_provider_qlik.waiting import (
+    as_text,
+    deadline_in,
+    explained,
+    fail,
+    fail_with,
+    name_map_index,
+    read_event,
+    safety_net,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
-    from airflow_provider_qlik.runs import Run
+    from airflow_provider_qlik.runs import Outcome, Run
 
 ONE_DAY = 24 * 60 * 60
 
 
-class QlikRunOperator(BaseOperator):
+class QlikRunOperator(Target, BaseOperator):
     """Starts a run of Qlik Cloud once, waits for it, and tells how it ended. Use one of the subclasses.
 
     :param qlik_conn_id: the Airflow connection.
@@ -37,15 +47,13 @@ class QlikRunOperator(BaseOperator):
     :param find_timeout: seconds within which a started run must show up, where Qlik does not say which one it is.
 
     What it returns (XCom): kind, ids, state, status, times, seconds, reason and link of the run, as plain JSON. The
-    run's id is in the XCom ``run_id`` as soon as it has started, for the sensors.
+    run's id is in the XCom ``run_id``, and the link to Qlik's page in ``qlik_link``, as soon as it has started.
 
     A run that fails or is cancelled fails the task, with Qlik's own reason.
     """
 
-    kind: ClassVar[str]
-    resource_argument: ClassVar[str]
-
     template_fields: Sequence[str] = ("qlik_conn_id",)
+    operator_extra_links = (QlikRunLink(),)
     ui_color = "#d6f0dd"
 
     def __init__(
@@ -70,12 +78,30 @@ class QlikRunOperator(BaseOperator):
         self.timeout = checked_limit("timeout", timeout)
         self.cancel_on_kill = cancel_on_kill
         self.find_timeout = checked_seconds("find_timeout", find_timeout)
+        self.link: str | None = None
         self._run: Run | None = None
 
-    @property
-    def resource_id(self) -> str:
-        """The id of what is run. Raises InvalidArgument that names the argument."""
-        return checked_id(self.resource_argument, getattr(self, self.resource_argument))
+    # What a kind of run may add.
+
+    def parameters(self) -> Mapping[str, Any]:
+        """What the start is told beyond the id. Raises InvalidArgument that names the argument."""
+        return {}
+
+    def on_error(self, error: Exception) -> None:
+        """Says what an error means that came before or while waiting, where it is not a failure."""
+
+    def prepare(self, hook: QlikCloudHook) -> None:
+        """Makes sure, before anything is started, that what comes after the run can be done."""
+
+    def verdict(self, result: Outcome) -> str | None:
+        """Why an ended run fails the task, or None if it does not."""
+        return None if result.succeeded else result.message
+
+    def collect(self, hook: QlikCloudHook, result: Outcome) -> Mapping[str, Any]:
+        """What is fetched of a run that does not fail the task, as further members of what the task returns."""
+        return {}
+
+    # What all share.
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Starts the run; waits here, or defers."""
@@ -84,21 +110,20 @@ class QlikRunOperator(BaseOperator):
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
         from airflow_provider_qlik.runs import KINDS, Wanted, Watch
 
-        kind = KINDS[self.kind]
+        name_map_index(context, self.target_label)
         with QlikCloudHook(self.qlik_conn_id) as hook:
             try:
-                self._run = run = self._start(hook, marker(context))
-                link = hook.get_conn().tenant.url + kind.page(run)
-                self.log.info("Started: %s. %s", run, link)
-                context["ti"].xcom_push(key="run_id", value=run.id)
+                self._run = run = self._start(hook, context)
+                self._show(hook, run, context)
                 if not self.wait_for_completion:
-                    return {**run.to_json(), "link": link}
+                    return {**run.to_json(), "link": self.link}
                 deadline = deadline_in(self.timeout, self.execution_timeout)
                 if self.deferrable:
                     self._defer(run, deadline)
-                watch = Watch(kind, Wanted.of(run), self.log.log, deadline=deadline)
+                watch = Watch(KINDS[self.kind], Wanted.of(run), self.log.log, deadline=deadline)
                 ended = hook.run_flow(watch.until_end(self.poll_interval), ONE_TRY)
             except (QlikCloudError, InvalidArgument) as error:
+                self.on_error(error)
                 self._give_up(hook, self._run, error)
             return self._tell(hook, ended)
 
@@ -106,6 +131,7 @@ class QlikRunOperator(BaseOperator):
         """Tells how the run ended, when the trigger has fired."""
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
+        name_map_index(context, self.target_label)
         waited = read_event(event)
         with QlikCloudHook(self.qlik_conn_id) as hook:
             if waited.run is None or waited.error is not None:
@@ -120,13 +146,24 @@ class QlikRunOperator(BaseOperator):
             with QlikCloudHook(self.qlik_conn_id) as hook:
                 self._cancel(hook, self._run)
 
-    def _start(self, hook: QlikCloudHook, mark: str) -> Run:
+    def _start(self, hook: QlikCloudHook, context: Context) -> Run:
         from airflow_provider_qlik.runs import KINDS, Search
 
-        kind, resource_id = KINDS[self.kind], self.resource_id
+        kind, mark, parameters = KINDS[self.kind], start_marker(context), self.parameters()
+        resource_id = self.find_target(hook)
+        self.prepare(hook)
         intent = hook.run_flow(kind.intend(resource_id, mark))
         self.log.info("Starting %s %s, marked %s", kind.name, resource_id, mark)
-        return hook.run_flow(kind.start(intent, Search(give_up=self.find_timeout), self.log.log))
+        search = Search(give_up=self.find_timeout)
+        return hook.run_flow(kind.start(intent, search, self.log.log, parameters=parameters))
+
+    def _show(self, hook: QlikCloudHook, run: Run, context: Context) -> None:
+        from airflow_provider_qlik.runs import KINDS
+
+        self.link = hook.get_conn().tenant.url + KINDS[run.kind].page(run)
+        self.log.info("Started: %s. %s", run, self.link)
+        context["ti"].xcom_push(key="run_id", value=run.id)
+        context["ti"].xcom_push(key=LINK_KEY, value=self.link)
 
     def _defer(self, run: Run, deadline: datetime | None) -> NoReturn:
         self.defer(
@@ -146,12 +183,18 @@ class QlikRunOperator(BaseOperator):
 
     def _tell(self, hook: QlikCloudHook, run: Run) -> dict[str, Any]:
         """What the task returns, or the failure that says why."""
+        from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
+
         self._run = None
         result = explained(hook, run, self.log.log)
-        if not result.succeeded:
-            raise AirflowException(f"{result.message}. {result.link}")
+        self.link = result.link
+        if why := self.verdict(result):
+            fail_with(f"{why}. {result.link}")
         self.log.info("%s. %s", result.message, result.link)
-        return result.to_json()
+        try:
+            return {**result.to_json(), **self.collect(hook, result)}
+        except (QlikCloudError, InvalidArgument) as error:
+            fail(error)
 
     def _give_up(self, hook: QlikCloudHook, run: Run | None, error: Exception) -> NoReturn:
         """Fails the task for a wait that cannot go on; what it started is not left behind."""
@@ -168,6 +211,9 @@ class QlikRunOperator(BaseOperator):
         from airflow_provider_qlik.cloud.retry import Patience
         from airflow_provider_qlik.runs import KINDS
 
+        if run.adopted:
+            self.log.info("%s was started by somebody else: it is left alone", run)
+            return
         try:
             asked = hook.run_flow(KINDS[run.kind].cancel(run), Patience(tries=2, budget=4.0))
         except QlikCloudError as error:
@@ -176,10 +222,10 @@ class QlikRunOperator(BaseOperator):
             self.log.info("Asked Qlik Cloud to stop %s", asked)
 
 
-def marker(context: Context) -> str:
+def start_marker(context: Context) -> str:
     """What a start of this task is marked with: the same for its retries, another after a clear."""
+    from airflow_provider_qlik.runs import marker
+
     task_instance = context["ti"]
     names = ("dag_id", "run_id", "task_id", "map_index", "max_tries")
-    identity = "\n".join(str(getattr(task_instance, name, "")) for name in names)
-    # Short and plain: nobody knows which characters and lengths Qlik takes here.
-    return "airflow-" + hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return marker(*(str(getattr(task_instance, name, "")) for name in names))

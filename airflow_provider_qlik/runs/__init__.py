@@ -4,19 +4,25 @@ from airflow_provider_qlik.runs.automations import AutomationRuns
 from airflow_provider_qlik.runs.errors import (
     AmbiguousRun,
     CannotStart,
+    ReloadPending,
     RunError,
     RunGone,
     RunNotFound,
     WaitTimedOut,
 )
-from airflow_provider_qlik.runs.find import Intent, Search
+from airflow_provider_qlik.runs.find import Intent, Search, marker
 from airflow_provider_qlik.runs.kind import RunKind
 from airflow_provider_qlik.runs.outcome import Outcome, outcome
+from airflow_provider_qlik.runs.reload_tasks import ReloadTaskExecutions
+from airflow_provider_qlik.runs.reloads import ReloadRuns
 from airflow_provider_qlik.runs.run import Run, State, Wanted, Worker
+from airflow_provider_qlik.runs.sharing_tasks import SharingTaskRuns
 from airflow_provider_qlik.runs.tasks import TaskRuns
 from airflow_provider_qlik.runs.watch import Watch
 
-KINDS: dict[str, RunKind] = {kind.name: kind for kind in (TaskRuns(), AutomationRuns())}
+KINDS: dict[str, RunKind] = {
+    kind.name: kind for kind in (TaskRuns(), AutomationRuns(), ReloadRuns(), SharingTaskRuns(), ReloadTaskExecutions())
+}
 """All kinds of run by name, as they stand in events and trigger arguments."""
 
 __all__ = [
@@ -26,17 +32,22 @@ __all__ = [
     "CannotStart",
     "Intent",
     "Outcome",
+    "ReloadPending",
+    "ReloadRuns",
+    "ReloadTaskExecutions",
     "Run",
     "RunError",
     "RunGone",
     "RunKind",
     "RunNotFound",
     "Search",
+    "SharingTaskRuns",
     "State",
     "TaskRuns",
     "WaitTimedOut",
     "Wanted",
     "Watch",
     "Worker",
+    "marker",
     "outcome",
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import automations
 from airflow_provider_qlik.cloud.call import Call, Flow, ask
 from airflow_provider_qlik.cloud.errors import BadRequest, Conflict, NotFound
 from airflow_provider_qlik.cloud.models.automations import AutomationRun, AutomationRunList
+from airflow_provider_qlik.runs.errors import CannotStart
 from airflow_provider_qlik.runs.find import Intent, Say
 from airflow_provider_qlik.runs.kind import Resource, RunKind
 from airflow_provider_qlik.runs.run import Run, Words
@@ -53,10 +55,26 @@ class AutomationRuns(RunKind):
             triggered_by=item.executed_by_id,
         )
 
-    def send_start(self, intent: Intent, say: Say) -> Flow[Run | None]:
-        """The run, from the answer."""
+    def send_start(self, intent: Intent, say: Say, parameters: Mapping[str, Any]) -> Flow[Run | None]:
+        """The run, from the answer; None with inputs, where Qlik does not say which run it is."""
+        if "inputs" in parameters:
+            yield from self._execute(intent.resource_id, parameters["inputs"])
+            return None
         run = yield from ask(automations.create_run(intent.resource_id))
         return self.run_of(intent.resource_id, run)
+
+    def _execute(self, automation_id: str, inputs: Mapping[str, Any]) -> Flow[None]:
+        """Nothing: a triggered automation was started with inputs, by its execution token."""
+        automation = yield from ask(automations.get(automation_id))
+        name = f"automation {automation.name or ''} {automation_id}".replace("  ", " ")
+        if automation.run_mode != "triggered":
+            raise CannotStart(
+                f"{name} is in run mode {automation.run_mode!r} and takes no inputs: set the run mode of its start"
+                " block to 'Triggered' in Qlik Cloud, or run it without inputs"
+            )
+        if automation.execution_token is None:
+            raise CannotStart(f"{name} does not show its execution token to this user: sign in as its owner")
+        yield from ask(automations.execute(automation_id, automation.execution_token.get_secret_value(), inputs))
 
     def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
         """One run. Raises NotFound."""

@@ -13,6 +13,10 @@ class CannotStart(RunError):
     """Qlik refused to start it, and why as far as it says: disabled, not there, not allowed. Nothing was started."""
 
 
+class ReloadPending(RunError):
+    """A reload of the app is pending already, and Qlik takes one at a time. Nothing was started."""
+
+
 class RunNotFound(RunError):
     """A start was accepted, or may have been, and no run of it showed up in time."""
 

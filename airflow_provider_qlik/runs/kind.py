@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from airflow_provider_qlik.cloud.call import Call, Flow, ask
 from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError, Refused
@@ -19,6 +19,9 @@ from airflow_provider_qlik.runs.find import Intent, Say, Search, ambiguous, find
 from airflow_provider_qlik.runs.run import Run, Wanted, Words
 
 MOST_PAGES = 20
+
+Enough: TypeAlias = Callable[[Sequence[Run]], bool]
+"""Whether a page of runs is the last that has to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class RunKind(ABC):
         """The run in an item of that list."""
 
     @abstractmethod
-    def send_start(self, intent: Intent, say: Say) -> Flow[Run | None]:
+    def send_start(self, intent: Intent, say: Say, parameters: Mapping[str, Any]) -> Flow[Run | None]:
         """The run if Qlik says which one was started, else None. Raises what Qlik answered."""
 
     @abstractmethod
@@ -75,6 +78,20 @@ class RunKind(ABC):
     def page(self, run: Run) -> str:
         """The path of Qlik's own page about a run or what it belongs to."""
 
+    # What a kind may say.
+
+    last_page_size: ClassVar[int] = 1
+    """How many items of the list surely hold all of the last run."""
+
+    def group(self, runs: Sequence[Run]) -> list[Run]:
+        """The runs that items of the list make up, where a run has several."""
+        return list(runs)
+
+    def settled(self, run: Run) -> Flow[Run]:
+        """A run found in the list, as `get` would give it."""
+        yield from ()
+        return run
+
     # What all kinds share.
 
     def intend(self, resource_id: str, marker: str) -> Flow[Intent]:
@@ -88,15 +105,23 @@ class RunKind(ABC):
         known = tuple(self.run_of(resource_id, item).id for item in page.items)
         return Intent(kind=self.name, resource_id=resource_id, marker=marker, known=known, server_time=page.server_time)
 
-    def start(self, intent: Intent, search: Search, say: Say, clock: Callable[[], float] = time.monotonic) -> Flow[Run]:
-        """The run that was started: once, whatever answer comes back.
+    def start(
+        self,
+        intent: Intent,
+        search: Search,
+        say: Say,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> Flow[Run]:
+        """The run that was started: once, whatever answer comes back. *parameters* are the kind's own.
 
         Raises CannotStart when Qlik refused it, RunNotFound when it was started or may have been and no run showed
         up, AmbiguousRun when several could be it, and what kept the start from arriving if it surely did not.
         """
         unanswered: QlikCloudError | None = None
         try:
-            run = yield from self.send_start(intent, say)
+            run = yield from self.send_start(intent, say, parameters or {})
         except QlikCloudError as error:
             if not error.may_have_happened:
                 raise (yield from self._why_not(intent.resource_id, error)) from error
@@ -124,7 +149,7 @@ class RunKind(ABC):
 
     def recent(self, resource_id: str, since: datetime | None) -> Flow[list[Run]]:
         """The runs, the latest first, back to those that began before *since* (the first page alone without it)."""
-        return (yield from self._collect(resource_id, lambda run: since is None or _before(run, since), 100))
+        return (yield from self._collect(resource_id, _all_before(since), 100))
 
     def look(self, wanted: Wanted) -> Flow[Run | None]:
         """The wanted run as it is now; None if there is none (yet).
@@ -141,16 +166,17 @@ class RunKind(ABC):
                 return None
         try:
             if wanted.started_after is None:
-                newest = yield from self._collect(wanted.resource_id, lambda run: True, 1)
-                return newest[0] if newest else None
+                newest = yield from self._collect(wanted.resource_id, _all_before(None), self.last_page_size)
+                return (yield from self.settled(newest[0])) if newest else None
             moment = wanted.started_after
-            runs = yield from self._collect(wanted.resource_id, lambda run: _before(run, moment), 100)
+            runs = yield from self._collect(wanted.resource_id, _all_before(moment), 100)
         except NotFound:
             # Of a resource that never ran, or of none: only the latter is an error.
             yield from self.resource(wanted.resource_id)
             return None
         begun = [run for run in runs if run.moment is not None and run.moment >= moment]
-        return min(begun, key=lambda run: run.moment or moment, default=None)
+        first = min(begun, key=lambda run: run.moment or moment, default=None)
+        return None if first is None else (yield from self.settled(first))
 
     def _look_among_rivals(self, wanted: Wanted, run_id: str, since: datetime) -> Flow[Run | None]:
         runs = yield from self.recent(wanted.resource_id, since)
@@ -160,10 +186,10 @@ class RunKind(ABC):
         others = rivals(ours, runs)
         if others:
             raise ambiguous(self, wanted.resource_id, [ours, *others])
-        return ours
+        return replace((yield from self.settled(ours)), alone_since=since)
 
-    def _collect(self, resource_id: str, enough: Any, limit: int) -> Flow[list[Run]]:
-        """The runs page by page, until a whole page is *enough* (older than what is asked for)."""
+    def _collect(self, resource_id: str, enough: Enough, limit: int) -> Flow[list[Run]]:
+        """The runs page by page, until a page that is not empty says that it is *enough*."""
         pages: Pages[Any] = Pages(self.newest(resource_id, limit))
         found: list[Run] = []
         for _ in range(MOST_PAGES):
@@ -172,9 +198,9 @@ class RunKind(ABC):
             items: Sequence[Any] = pages.take((yield from ask(pages.next_call)))
             runs = [self.run_of(resource_id, item) for item in items]
             found += runs
-            if runs and all(map(enough, runs)):
+            if runs and enough(runs):
                 break
-        return found
+        return self.group(found)
 
     def _why_not(self, resource_id: str, refused: QlikCloudError) -> Flow[QlikCloudError]:
         """The error to raise where a start was refused."""
@@ -194,5 +220,10 @@ class RunKind(ABC):
         return f"disabled ({resource.disabled_because}): {self.enable_hint}"
 
 
-def _before(run: Run, moment: datetime) -> bool:
-    return run.moment is not None and run.moment < moment
+def _all_before(moment: datetime | None) -> Enough:
+    """True for a page of runs that all began before a moment; without one, for any page."""
+
+    def all_before(page: Sequence[Run]) -> bool:
+        return moment is None or all(run.moment is not None and run.moment < moment for run in page)
+
+    return all_before

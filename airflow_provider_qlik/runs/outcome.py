@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_qlik.cloud.call import Flow
-from airflow_provider_qlik.cloud.errors import QlikCloudError
+from airflow_provider_qlik.cloud.errors import InvalidArgument, QlikCloudError
 from airflow_provider_qlik.runs.find import Say
 from airflow_provider_qlik.runs.kind import RunKind
 from airflow_provider_qlik.runs.run import Run, State
@@ -50,7 +50,7 @@ def outcome(kind: RunKind, run: Run, tenant_url: str, say: Say) -> Flow[Outcome]
     try:
         text = yield from kind.log(run)
         lines = text.splitlines()
-    except QlikCloudError as error:
+    except (QlikCloudError, InvalidArgument) as error:
         say(logging.WARNING, f"The log of {run.kind} run {run.id} could not be fetched: {error}")
     if lines:
         cut = len(lines) - LOG_LINES

@@ -66,6 +66,8 @@ class Run:
 
     `known_word` is False for a status that this version has never heard of. `reason` is what Qlik itself gave as error.
     `alone_since` is set when nothing but the time tells that the run is ours: from then on no other may turn up.
+    `adopted` marks somebody else's run that is waited for in place of one of ours, and never cancelled. A run that is
+    made up of several executions has their ids as `parts`, and `counts` how many of them are in which state.
     """
 
     kind: str
@@ -83,6 +85,9 @@ class Run:
     worker: Worker | None = None
     log: str | None = field(default=None, repr=False)
     alone_since: datetime | None = None
+    adopted: bool = False
+    counts: Mapping[str, int] | None = None
+    parts: tuple[str, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -125,6 +130,9 @@ class Run:
             if self.worker
             else None,
             "alone_since": _text(self.alone_since),
+            "adopted": self.adopted,
+            "counts": dict(self.counts) if self.counts is not None else None,
+            "parts": list(self.parts),
         }
 
     @classmethod
@@ -145,6 +153,9 @@ class Run:
             triggered_by=given["triggered_by"],
             worker=Worker(**worker) if worker else None,
             alone_since=_moment(given["alone_since"]),
+            adopted=bool(given["adopted"]),
+            counts=dict(given["counts"]) if given["counts"] is not None else None,
+            parts=tuple(map(_word, given["parts"])),
         )
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import automations, reloads, tasks
 from airflow_provider_qlik.cloud.call import Call, Flow, ask
-from airflow_provider_qlik.cloud.errors import BadRequest, Conflict, InvalidArgument, NotFound, QlikCloudError
+from airflow_provider_qlik.cloud.errors import BadRequest, InvalidArgument, QlikCloudError
 from airflow_provider_qlik.cloud.models.tasks import TaskRun, TaskRunList
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.runs.automations import AutomationRuns
 from airflow_provider_qlik.runs.errors import RunError
 from airflow_provider_qlik.runs.find import Intent, Say
 from airflow_provider_qlik.runs.kind import MOST_PAGES, Resource, RunKind
+from airflow_provider_qlik.runs.reloads import ReloadRuns, reason_of
 from airflow_provider_qlik.runs.run import Run, Words, Worker
 
 
@@ -58,7 +60,7 @@ class TaskRuns(RunKind):
             log=item.log,
         )
 
-    def send_start(self, intent: Intent, say: Say) -> Flow[Run | None]:
+    def send_start(self, intent: Intent, say: Say, parameters: Mapping[str, Any]) -> Flow[Run | None]:
         """None: Qlik does not say which run it is."""
         try:
             yield from ask(tasks.start(intent.resource_id, source=intent.marker))
@@ -92,11 +94,7 @@ class TaskRuns(RunKind):
             return (yield from AutomationRuns().stop(worker.resource_id, worker.id))
         if "reload" not in kind and kind:
             raise RunError(f"{run} is worked off by {worker.type!r}, which this package cannot cancel")
-        try:
-            yield from ask(reloads.cancel(worker.id))
-        except (Conflict, NotFound):
-            return f"nothing: reload {worker.id} has ended already"
-        return f"reload {worker.id}"
+        return (yield from ReloadRuns().stop(worker.id))
 
     def log(self, run: Run) -> Flow[str]:
         """The log of a run."""
@@ -115,8 +113,7 @@ class TaskRuns(RunKind):
             reload = yield from ask(reloads.get(worker.id))
         except (QlikCloudError, InvalidArgument):
             return run.reason
-        said = ": ".join(part for part in (reload.error_code, reload.error_message) if part)
-        return said or run.reason
+        return reason_of(reload) or run.reason
 
     def page(self, run: Run) -> str:
         """The page of what the task works on."""

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow_provider_qlik.sensors.run import QlikRunSensor
-from airflow_provider_qlik.waiting import check_literal
+from airflow_provider_qlik.targets import AutomationTarget
 
 
-class QlikAutomationRunSensor(QlikRunSensor):
+class QlikAutomationRunSensor(AutomationTarget, QlikRunSensor):
     """Waits for a run of an automation: a given one, the first after a moment, or the last.
 
     :param automation_id: the id of the automation.
+    :param automation_name: its name instead.
+    :param space_name: the space of an automation that is named.
 
     All other parameters are those of `QlikRunSensor`.
     """
 
-    kind: ClassVar[str] = "automation"
-    resource_argument: ClassVar[str] = "automation_id"
-    template_fields: Sequence[str] = ("automation_id", *QlikRunSensor.template_fields)
+    template_fields: Sequence[str] = (*AutomationTarget.arguments(), *QlikRunSensor.template_fields)
 
-    def __init__(self, *, automation_id: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        automation_id: str | None = None,
+        automation_name: str | None = None,
+        space_name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        check_literal("automation_id", automation_id)
         self.automation_id = automation_id
+        self.automation_name = automation_name
+        self.space_name = space_name
+        self.check_target()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -16,17 +16,27 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_qlik.arguments import InvalidArgument, checked_id, checked_moment
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
+from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
+from airflow_provider_qlik.targets import Target, literal
 from airflow_provider_qlik.triggers.runs import QlikRunTrigger
-from airflow_provider_qlik.waiting import as_text, check_literal, deadline_in, explained, fail, read_event, safety_net
+from airflow_provider_qlik.waiting import (
+    as_text,
+    deadline_in,
+    explained,
+    fail,
+    name_map_index,
+    read_event,
+    safety_net,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
-    from airflow_provider_qlik.runs import Run, Wanted, Watch
+    from airflow_provider_qlik.runs import Outcome, Run, Wanted, Watch
 
 
-class QlikRunSensor(BaseSensorOperator):
+class QlikRunSensor(Target, BaseSensorOperator):
     """Waits for a run of Qlik Cloud that somebody else started, and starts and cancels nothing. Use a subclass.
 
     :param run_id: the run to wait for.
@@ -42,10 +52,8 @@ class QlikRunSensor(BaseSensorOperator):
     What it returns (XCom) is what the operators return.
     """
 
-    kind: ClassVar[str]
-    resource_argument: ClassVar[str]
-
     template_fields: Sequence[str] = ("run_id", "started_after", "qlik_conn_id")
+    operator_extra_links = (QlikRunLink(),)
     ui_color = "#e3f3ec"
 
     def __init__(
@@ -60,35 +68,36 @@ class QlikRunSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         if run_id is not None and started_after is not None:
             raise InvalidArgument("started_after", started_after, "give run_id or started_after, not both")
-        if run_id is not None:
-            check_literal("run_id", run_id)
+        if literal(run_id):
+            checked_id("run_id", run_id)
         self.run_id = run_id
         self.started_after = started_after
         self.qlik_conn_id = qlik_conn_id
         self.deferrable = (
             conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
         )
+        self.link: str | None = None
         self._watch: Watch | None = None
 
-    def wanted(self) -> Wanted:
+    def verdict(self, result: Outcome) -> str | None:
+        """Why an ended run fails the task, or None if it does not."""
+        return None if result.succeeded else result.message
+
+    def wanted(self, hook: QlikCloudHook) -> Wanted:
         """The run that is meant. Raises InvalidArgument that names the argument."""
         from airflow_provider_qlik.runs import Wanted
 
         after = self.started_after
-        return Wanted(
-            resource_id=checked_id(self.resource_argument, getattr(self, self.resource_argument)),
-            run_id=None if self.run_id is None else checked_id("run_id", self.run_id),
-            started_after=None if after is None else checked_moment("started_after", after),
-        )
+        run_id = None if self.run_id is None else checked_id("run_id", self.run_id)
+        started_after = None if after is None else checked_moment("started_after", after)
+        return Wanted(resource_id=self.find_target(hook), run_id=run_id, started_after=started_after)
 
     def execute(self, context: Context) -> Any:  # noqa: RET503 (defer() does not return)
         """Waits here by poking, or defers."""
-        try:
-            wanted = self.wanted()
-        except InvalidArgument as error:
-            fail(error)
+        name_map_index(context, self.target_label)
         if not self.deferrable:
             return super().execute(context)
+        wanted = self._find_wanted()
         deadline = deadline_in(self.timeout, self.execution_timeout)
         self.defer(
             trigger=QlikRunTrigger(
@@ -112,19 +121,20 @@ class QlikRunSensor(BaseSensorOperator):
         from airflow_provider_qlik.runs import KINDS, Watch
 
         # Kept from poke to poke, so that it says changes only and sticks to the run it has seen.
-        self._watch = self._watch or Watch(KINDS[self.kind], self.wanted(), self.log.log)
+        self._watch = self._watch or Watch(KINDS[self.kind], self._find_wanted(), self.log.log)
         with QlikCloudHook(self.qlik_conn_id) as hook:
             try:
                 run = hook.run_flow(self._watch.look(), ONE_TRY)
             except (QlikCloudError, InvalidArgument) as error:
                 fail(error)
-            return PokeReturnValue(run is not None, self._tell(hook, run) if run else None)
+            return PokeReturnValue(run is not None, self._tell(hook, run, context) if run else None)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Tells how the run ended, when the trigger has fired."""
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
         from airflow_provider_qlik.runs import WaitTimedOut
 
+        name_map_index(context, self.target_label)
         waited = read_event(event)
         if waited.run is None or waited.error is not None:
             error = waited.exception()
@@ -132,11 +142,23 @@ class QlikRunSensor(BaseSensorOperator):
                 raise AirflowSensorTimeout(str(error))
             fail(error)
         with QlikCloudHook(self.qlik_conn_id) as hook:
-            return self._tell(hook, waited.run)
+            return self._tell(hook, waited.run, context)
 
-    def _tell(self, hook: QlikCloudHook, run: Run) -> dict[str, Any]:
+    def _find_wanted(self) -> Wanted:
+        from airflow_provider_qlik.cloud import QlikCloudError
+        from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+
+        with QlikCloudHook(self.qlik_conn_id) as hook:
+            try:
+                return self.wanted(hook)
+            except (QlikCloudError, InvalidArgument) as error:
+                fail(error)
+
+    def _tell(self, hook: QlikCloudHook, run: Run, context: Context) -> dict[str, Any]:
         result = explained(hook, run, self.log.log)
-        if not result.succeeded:
-            raise AirflowFailException(f"{result.message}. {result.link}")
+        self.link = result.link
+        context["ti"].xcom_push(key=LINK_KEY, value=self.link)
+        if why := self.verdict(result):
+            raise AirflowFailException(f"{why}. {result.link}")
         self.log.info("%s. %s", result.message, result.link)
         return result.to_json()

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow_provider_qlik.sensors.run import QlikRunSensor
-from airflow_provider_qlik.waiting import check_literal
+from airflow_provider_qlik.targets import TaskTarget
 
 
-class QlikTaskRunSensor(QlikRunSensor):
+class QlikTaskRunSensor(TaskTarget, QlikRunSensor):
     """Waits for a run of a task of Qlik Cloud: a given one, the first after a moment, or the last.
 
     :param qlik_task_id: the id of the task in Qlik Cloud (`task_id` is Airflow's own).
+    :param qlik_task_name: its name instead, with its app.
+    :param app_id: the app that a task of that name works on.
+    :param app_name: the name of that app instead.
+    :param space_name: the space of an app that is named.
 
     All other parameters are those of `QlikRunSensor`.
     """
 
-    kind: ClassVar[str] = "task"
-    resource_argument: ClassVar[str] = "qlik_task_id"
-    template_fields: Sequence[str] = ("qlik_task_id", *QlikRunSensor.template_fields)
+    template_fields: Sequence[str] = (*TaskTarget.arguments(), *QlikRunSensor.template_fields)
 
-    def __init__(self, *, qlik_task_id: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        qlik_task_id: str | None = None,
+        qlik_task_name: str | None = None,
+        app_id: str | None = None,
+        app_name: str | None = None,
+        space_name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        check_literal("qlik_task_id", qlik_task_id)
         self.qlik_task_id = qlik_task_id
+        self.qlik_task_name = qlik_task_name
+        self.app_id = app_id
+        self.app_name = app_name
+        self.space_name = space_name
+        self.check_target()

@@ -13,7 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_qlik.arguments import checked_id, checked_moment, checked_seconds, checked_word
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 
-KIND_NAMES = ("task", "automation")
+KIND_NAMES = ("task", "automation", "reload", "sharing_task", "reload_task")
 """The kinds of run, by the names that `runs` knows them under; here again so that Dag files need not load that."""
 
 
@@ -23,8 +23,8 @@ class QlikRunTrigger(BaseTrigger):
     It starts and cancels nothing, so a triggerer may lose it and another take it up. Its arguments are ids, texts and
     numbers, nothing secret. The event is that of `airflow_provider_qlik.events`.
 
-    :param kind: the kind of run, ``task`` or ``automation``.
-    :param resource_id: the id of the task or automation.
+    :param kind: the kind of run: ``task``, ``automation``, ``reload``, ``sharing_task`` or ``reload_task``.
+    :param resource_id: the id of the task, automation, app, sharing task or reload task.
     :param run_id: the run to wait for.
     :param started_after: without run_id: wait for the first run begun at or after this moment (ISO 8601).
     :param alone_since: set for a run that only the time tells (ISO 8601), see `Run.alone_since`.

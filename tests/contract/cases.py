@@ -1,4 +1,4 @@
-"""Every operation of the Tasks and Automations families, with all that can be handed to its function."""
+"""Every operation of the contract, with all that can be handed to its function."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_qlik.cloud import Call
-from airflow_provider_qlik.cloud.api import automations, tasks
+from airflow_provider_qlik.cloud.api import automations, reload_tasks, sharing_tasks, tasks
 from tests.contract.openapi import example
 
 TASK, RUN, AUTOMATION, RESOURCE = "task id", "run:1", "automation 1", "app;1"
+RELOAD_TASK, SHARING_TASK, EXECUTION, FILE = "reload task:1", "sharing;1", "execution 1", "small image.png"
 """Ids with something in them to encode."""
 
 
@@ -19,14 +20,15 @@ class Case:
     """How to call one operation: with what it needs, and with all it takes.
 
     `body` is the least that can be sent where the function takes a whole body, `member` the one member of the body
-    that the function takes as an argument.
+    that the function takes as an argument. `instead` takes the place of what it excludes.
     """
 
     function: Callable[..., Call[Any]]
     needed: tuple[str, ...] = ()
     optional: dict[str, Any] = field(default_factory=dict)
-    body: dict[str, Any] | None = None
+    body: dict[str, Any] | list[dict[str, Any]] | None = None
     member: str | None = None
+    instead: dict[str, Any] = field(default_factory=dict)
 
     def bare(self) -> Call[Any]:
         """The call with nothing that may be left out."""
@@ -36,6 +38,10 @@ class Case:
         """The call with everything; the body is the documented one."""
         takes_body = self.body is not None or self.member
         return self.with_body(example(f"{operation}.request") if takes_body else None, **self.optional)
+
+    def other(self) -> Call[Any]:
+        """The call with what excludes something in the full one."""
+        return self.with_body(self.body if self.body is not None else {self.member: "given"}, **self.instead)
 
     def with_body(self, body: Any, **optional: Any) -> Call[Any]:
         """The call with that body."""
@@ -47,6 +53,20 @@ class Case:
 _TASK_PAGE: dict[str, Any] = {"limit": 100, "page": "cursor+/="}
 _AUTOMATION_PAGE: dict[str, Any] = {"filter": 'name eq "A + B & C"', "limit": 200, "cursor": "cursor+/="}
 _LEAST_TASK = {"name": "A task", "specVersion": "1.0"}
+_LEAST_SHARING_TASK = {"name": "A report", "type": "template-sharing", "state": {}, "templates": []}
+_SHARING_TASKS_PAGE: dict[str, Any] = {
+    "app_id": RESOURCE,
+    "exclude_deleting": True,
+    "owner": "a user",
+    "owner_name": "A + B",
+    "role": ["owner", "recipient"],
+    "sort": ["-datecreated", "+name"],
+    "template_id": ["a", "b c"],
+    "type": ["chart-sharing", "sheet-sharing"],
+    "limit": 100,
+    "offset": 0,
+    "page": "cursor+/=",
+}
 
 CASES = {
     "list_tasks": Case(tasks.list, (), {**_TASK_PAGE, "resource_id": RESOURCE, "sort": "+createdAt"}),
@@ -59,6 +79,16 @@ CASES = {
     "get_task_run_log": Case(tasks.run_log, (TASK, RUN)),
     "get_last_task_run": Case(tasks.last_run, (TASK,)),
     "list_resource_task_runs": Case(tasks.resource_runs, (RESOURCE,), {**_TASK_PAGE, "sort": "-actionId"}),
+    "list_reload_tasks": Case(
+        reload_tasks.list,
+        (),
+        {"app_id": RESOURCE, "partial": False, "limit": 100, "next": "cursor+/="},
+        instead={"prev": "cursor+/="},
+    ),
+    "create_reload_task": Case(reload_tasks.create, (), body={"appId": "app", "timeZone": "UTC"}),
+    "get_reload_task": Case(reload_tasks.get, (RELOAD_TASK,)),
+    "update_reload_task": Case(reload_tasks.update, (RELOAD_TASK,), body={}),
+    "delete_reload_task": Case(reload_tasks.delete, (RELOAD_TASK,)),
     "list_automations": Case(automations.list, (), {**_AUTOMATION_PAGE, "list_all": True, "sort": "+name"}),
     "create_automation": Case(automations.create, (), body={"name": "An automation"}),
     "get_automation": Case(automations.get, (AUTOMATION,)),
@@ -80,4 +110,26 @@ CASES = {
     "get_automation_settings": Case(automations.settings),
     "update_automation_settings": Case(automations.update_settings, (), body={}),
     "list_automation_usage": Case(automations.usage, ('name eq "runs"',), {"breakdown_by": "automations"}),
+    "list_sharing_tasks": Case(
+        sharing_tasks.list, (), {**_SHARING_TASKS_PAGE, "next": "cursor+/="}, instead={"prev": "cursor+/="}
+    ),
+    "create_sharing_task": Case(sharing_tasks.create, (), body=_LEAST_SHARING_TASK),
+    "get_sharing_task": Case(sharing_tasks.get, (SHARING_TASK,), {"is_view_chart": True}),
+    "patch_sharing_task": Case(sharing_tasks.patch, (SHARING_TASK,), body=[]),
+    "delete_sharing_task": Case(sharing_tasks.delete, (SHARING_TASK,)),
+    "cancel_sharing_task": Case(sharing_tasks.cancel, (SHARING_TASK,)),
+    "list_sharing_task_executions": Case(
+        sharing_tasks.executions,
+        (SHARING_TASK,),
+        {"sort": "-starttime", "status": "failed", "limit": 200, "offset": 1, "next": "cursor+/="},
+        instead={"prev": "cursor+/="},
+    ),
+    "get_sharing_task_execution": Case(sharing_tasks.execution, (SHARING_TASK, EXECUTION), {"status": "cancelled"}),
+    "get_sharing_task_execution_file": Case(
+        sharing_tasks.execution_file, (SHARING_TASK, EXECUTION, FILE), {"status": "successful"}
+    ),
+    "execute_sharing_task": Case(sharing_tasks.execute, (), member="sharingTaskID"),
+    "get_sharing_settings": Case(sharing_tasks.settings),
+    "patch_sharing_settings": Case(sharing_tasks.patch_settings, (), body=[]),
+    "update_sharing_settings": Case(sharing_tasks.update_settings, (), body={"enable-sharing": True}),
 }

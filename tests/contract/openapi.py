@@ -38,7 +38,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation of the contract; `request` and `answers` tell where the schemas of its bodies are."""
+    """An operation of the contract; `request`, `answers` and `otherwise` tell where the schemas of its bodies are."""
 
     id: str
     family: str
@@ -50,6 +50,7 @@ class Operation:
     request: Place | None
     request_required: bool
     answers: dict[int, dict[str, Place]]
+    otherwise: dict[str, Place] | None
 
     @property
     def success(self) -> int:
@@ -152,10 +153,10 @@ class Contract:
             request = (*self._located((*base, "requestBody")), "content", "application/json", "schema")
         answers = {}
         for status in node["responses"]:
-            if status.isdigit():
-                place = self._located((*base, "responses", status))
-                media = self.at(place).get("content", {})
-                answers[int(status)] = {kind: (*place, "content", kind, "schema") for kind in media}
+            place = self._located((*base, "responses", status))
+            media = self.at(place).get("content", {})
+            answers[status] = {kind: (*place, "content", kind, "schema") for kind in media}
+        otherwise = answers.pop("default", None)
         return Operation(
             id=node["operationId"],
             family=node["tags"][0],
@@ -166,7 +167,8 @@ class Contract:
             parameters=parameters,
             request=request,
             request_required=node.get("requestBody", {}).get("required", False),
-            answers=answers,
+            answers={int(status): schemas for status, schemas in answers.items()},
+            otherwise=otherwise,
         )
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
+from io import BytesIO
 from typing import Any
 
 import httpx
 import pytest
 
 from airflow_provider_qlik.cloud import ApiKey, Call, Client, Tenant
-from airflow_provider_qlik.cloud.api import automations, tasks
-from airflow_provider_qlik.sandbox import Script, Switches
+from airflow_provider_qlik.cloud.api import automations, reload_tasks, sharing_tasks, tasks
+from airflow_provider_qlik.cloud.download import Download
+from airflow_provider_qlik.sandbox import File, Script, Sharing, Switches
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.contract.openapi import Operation, contract, example
 
-OPERATIONS = contract().family("Tasks", "Automations")
+OPERATIONS = [*contract().operations.values()]
 each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
 
 
@@ -33,18 +36,27 @@ def client(_one_sandbox: SandboxTenant) -> Iterator[Client]:
 
 
 def furnish(sandbox: SandboxTenant) -> None:
-    """A task and an automation with a run that failed, one that is active and one that went well."""
+    """A task, an automation and a report with a run that failed, one that is active and one that went well.
+
+    The report has an execution with an image, too, and the app of the task a schedule.
+    """
     sandbox.add_task("A task", id="task", resource_id="app", metadata={"spaceId": "space"}, description="A task.")
     sandbox.add_automation("An automation", id="automation", spaceId="space", schedules=[{"interval": 60}])
-    for resource_id in ("task", "automation"):
+    sandbox.add_sharing_task("A report", id="report", app_id="app")
+    sandbox.add_reload_task("app", id="reload-task")
+    picture = Sharing(files=(File("small-image", "image"),))
+    sandbox.add_execution("report", started_ago=7200.0, script=picture, id="report-picture")
+    for resource_id in ("task", "automation", "report"):
         for count, script in enumerate([Script(end="FAILED", error="no such table"), Script(end=None), Script()]):
             ago = 10.0 if script.end is None else 3600.0 + count
             sandbox.add_run(resource_id, started_ago=ago, script=script, id=f"{resource_id}-run-{count}")
 
 
-def calls(task: str = "task", automation: str = "automation") -> dict[str, Call[Any]]:
+def calls(
+    task: str = "task", automation: str = "automation", reload_task: str = "reload-task", report: str = "report"
+) -> dict[str, Call[Any]]:
     """A call of each operation, on things that are there."""
-    run, automation_run = "task-run-0", "automation-run-0"
+    run, automation_run, picture = "task-run-0", "automation-run-0", "report-picture"
     written = example("create_task.request")
     settings = example("update_automation_settings.request")
     return {
@@ -58,6 +70,13 @@ def calls(task: str = "task", automation: str = "automation") -> dict[str, Call[
         "get_task_run_log": tasks.run_log(task, run),
         "get_last_task_run": tasks.last_run(task),
         "list_resource_task_runs": tasks.resource_runs("app", limit=2),
+        "list_reload_tasks": reload_tasks.list(app_id="app", partial=False, limit=1),
+        "create_reload_task": reload_tasks.create({**example("create_reload_task.request"), "appId": "app"}),
+        "get_reload_task": reload_tasks.get(reload_task),
+        "update_reload_task": reload_tasks.update(
+            reload_task, {**example("update_reload_task.request"), "appId": "app"}
+        ),
+        "delete_reload_task": reload_tasks.delete(reload_task),
         "list_automations": automations.list(filter='name eq "An automation"', sort="-name"),
         "create_automation": automations.create(example("create_automation.request")),
         "get_automation": automations.get(automation),
@@ -79,6 +98,19 @@ def calls(task: str = "task", automation: str = "automation") -> dict[str, Call[
         "get_automation_settings": automations.settings(),
         "update_automation_settings": automations.update_settings(settings),
         "list_automation_usage": automations.usage('name eq "runs"', breakdown_by="automation"),
+        "list_sharing_tasks": sharing_tasks.list(limit=1, sort=["-name", "+datecreated"], role="owner"),
+        "create_sharing_task": sharing_tasks.create(example("create_sharing_task.request")),
+        "get_sharing_task": sharing_tasks.get(report, is_view_chart=True),
+        "patch_sharing_task": sharing_tasks.patch(report, example("patch_sharing_task.request")),
+        "delete_sharing_task": sharing_tasks.delete(report),
+        "cancel_sharing_task": sharing_tasks.cancel(report),
+        "list_sharing_task_executions": sharing_tasks.executions(report, limit=2, sort="-starttime"),
+        "get_sharing_task_execution": sharing_tasks.execution(report, "latest", status="successful"),
+        "get_sharing_task_execution_file": sharing_tasks.execution_file(report, picture, "small-image"),
+        "execute_sharing_task": sharing_tasks.execute(report),
+        "get_sharing_settings": sharing_tasks.settings(),
+        "patch_sharing_settings": sharing_tasks.patch_settings(example("patch_sharing_settings.request")),
+        "update_sharing_settings": sharing_tasks.update_settings(example("update_sharing_settings.request")),
     }
 
 
@@ -94,7 +126,7 @@ def ask(raw: httpx.Client, sandbox: SandboxTenant, call: Call[Any], **more: Any)
 
 def problems_with(operation: Operation, response: httpx.Response) -> list[str]:
     """What the contract has against an answer."""
-    declared = operation.answers.get(response.status_code)
+    declared = operation.answers.get(response.status_code, operation.otherwise)
     if declared is None:
         return [f"status {response.status_code} is not declared: {response.text}"]
     if not declared:
@@ -126,7 +158,16 @@ def test_an_answer_fits_the_contract_and_is_read(
 
     sandbox.reset()
     furnish(sandbox)
-    assert isinstance(client.call(call), call.answer)
+    assert is_read(client, call)
+
+
+def is_read(client: Client, call: Call[Any]) -> bool:
+    """Whether the answer is what the call says it is."""
+    if call.answer is not Download:
+        return isinstance(client.call(call), call.answer)
+    received = BytesIO()
+    client.download(call, lambda: nullcontext(received))
+    return bool(received.getvalue())
 
 
 @each_operation
@@ -149,7 +190,7 @@ def test_without_credentials_the_answer_is_a_documented_401(
 def test_for_what_is_not_there_the_answer_is_a_documented_404(
     sandbox: SandboxTenant, raw: httpx.Client, operation: Operation
 ) -> None:
-    response = ask(raw, sandbox, calls("no-such", "no-such")[operation.id])
+    response = ask(raw, sandbox, calls(*["no-such"] * 4)[operation.id])
 
     assert response.status_code == 404
     assert problems_with(operation, response) == []
@@ -159,9 +200,13 @@ BAD_QUERIES = {
     "list_tasks": ["limit=0", "limit=101", "sort=color", "sort=createdAt"],
     "list_task_runs": ["limit=0", "limit=101", "sort=color", "sort=startedAt"],
     "list_resource_task_runs": ["limit=0", "limit=101", "sort=color"],
+    "list_reload_tasks": ["limit=0", "limit=101", "partial=perhaps", "next=a&prev=b"],
     "list_automations": ["limit=0", "limit=201", "sort=color", "filter=name is what"],
     "list_automation_runs": ["limit=0", "limit=201", "sort=color", "filter=name is what"],
     "list_automation_usage": ["", "filter=color"],
+    "list_sharing_tasks": ["limit=0", "limit=101", "sort=color", "role=guest", "type=color", "offset=-1"],
+    "list_sharing_task_executions": ["limit=0", "limit=201", "sort=color", "status=cancelled", "next=a&prev=b"],
+    "get_sharing_task_execution": ["status=asleep"],
 }
 
 
@@ -182,6 +227,13 @@ def spoiled(operation: Operation) -> Iterator[tuple[str, Any]]:
     """The documented body with one thing wrong."""
     assert operation.request is not None
     body = example(f"{operation.id}.request")
+    if isinstance(body, list):
+        first, *rest = body
+        yield "one that is no list", first
+        for name in ("op", "path"):
+            yield f"without {name}", [{member: value for member, value in first.items() if member != name}, *rest]
+            yield f"{name} is no word for that", [{**first, name: "add"}, *rest]
+        return
     for name in contract().word([operation.request], "required") or ():
         yield f"without {name}", {member: value for member, value in body.items() if member != name}
     for name, value in body.items():
@@ -218,6 +270,14 @@ WITHIN_THE_CONTRACT: list[tuple[str, dict[str, Any]]] = [
     ("list_task_runs", {"empty_page": True}),
     ("list_task_runs", {"waiting_task_run": "hidden"}),
     ("create_automation_run", {"api_context": "api_sync"}),
+    *[("list_sharing_tasks", {"next_link": form}) for form in ("absolute", "relative", "other_host", "loop")],
+    *[("list_sharing_task_executions", {"next_link": form}) for form in ("absolute", "relative", "other_host")],
+    *[("list_sharing_task_executions", {"last_link": form}) for form in ("absent", "empty")],
+    *[("list_sharing_task_executions", {"sharing_times": form}) for form in ("nanoseconds", "seconds")],
+    *[("list_sharing_task_executions", {"execution_start_time": form}) for form in ("created", "begun")],
+    ("list_sharing_task_executions", {"workflow_id": "absent"}),
+    ("list_reload_tasks", {"next_link": "relative"}),
+    ("get_sharing_task_execution_file", {"file_length": "untold"}),
 ]
 
 
@@ -246,6 +306,12 @@ EVERY_FORM = {
     "automation_times": ("microseconds", "seconds"),
     "cancelled_task_status": ("ABORTED",),
     "api_context": ("a new word",),
+    "workflow_id": ("present", "absent"),
+    "sharing_times": ("nanoseconds", "milliseconds", "seconds"),
+    "execution_start_time": ("created", "begun"),
+    "cancelled_sharing_task": ("a new word",),
+    "file_type": ("right", "octet-stream", "absent"),
+    "file_length": ("told", "untold"),
 }
 
 
@@ -261,5 +327,4 @@ def test_the_client_reads_every_form_of_an_answer(
 
     for name, call in calls().items():
         if call.method == "GET" or name in ("start_task", "create_automation_run"):
-            answer = client.call(call)
-            assert isinstance(answer, call.answer), name
+            assert is_read(client, call), name

@@ -5,19 +5,25 @@ import sys
 
 import pytest
 
+FAMILIES = ("tasks", "automations", "reloads", "sharing_tasks")
 MODULES = (
-    "airflow_provider_qlik.operators.tasks",
-    "airflow_provider_qlik.operators.automations",
-    "airflow_provider_qlik.sensors.tasks",
-    "airflow_provider_qlik.sensors.automations",
+    *(f"airflow_provider_qlik.operators.{family}" for family in (*FAMILIES, "call")),
+    *(f"airflow_provider_qlik.sensors.{family}" for family in (*FAMILIES, "reload_tasks")),
     "airflow_provider_qlik.triggers.runs",
+    "airflow_provider_qlik.links",
 )
 DAG = """
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
 from airflow_provider_qlik.sensors.tasks import QlikTaskRunSensor
+from airflow_provider_qlik.operators.call import QlikCallOperator
+from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
+from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOperator
 
+QlikCallOperator(task_id="e", operation="automations.disable", arguments={"automation_id": "1"})
+QlikReloadAppOperator(task_id="f", app_name="Sales", variables={"a": "b"})
+QlikRunSharingTaskOperator(task_id="g", sharing_task_id="1", download_to="s3://bucket/reports")
 QlikRunTaskOperator(task_id="a", qlik_task_id="1", deferrable=True)
 QlikRunAutomationOperator(task_id="b", automation_id="1")
 QlikTaskRunSensor(task_id="c", qlik_task_id="1", started_after="{{ ts }}")

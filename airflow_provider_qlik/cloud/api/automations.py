@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import NoneType
 from typing import Any, TypeVar
 
-from airflow_provider_qlik.arguments import InvalidArgument, checked_count, checked_json, checked_word
+from airflow_provider_qlik.arguments import InvalidArgument, checked_json
 from airflow_provider_qlik.cloud.call import Call, Family, Tier
 from airflow_provider_qlik.cloud.models.automations import (
     Automation,
@@ -28,27 +28,17 @@ from airflow_provider_qlik.cloud.models.automations import (
     AutomationUsageList,
 )
 from airflow_provider_qlik.cloud.models.shape import body_of
+from airflow_provider_qlik.cloud.parameters import both_ways, page_size, word
 
 T = TypeVar("T")
 
+AUTOMATION_SORTS = both_ways(
+    *("id", "name", "runMode", "state", "createdAt", "updatedAt", "lastRunAt", "lastRunStatus", "maxConcurrentRuns")
+)
+RUN_SORTS = both_ways("id", "status", "startTime")
+
 _FAMILY = Family("/api/workflows/automations", reading=Tier.ONE, writing=Tier.TWO)
 _EXECUTE = Family("/api/v1/automations", reading=Tier.ONE, writing=Tier.TWO)
-_SORTABLE = (
-    *("id", "name", "runMode", "state", "createdAt", "updatedAt", "lastRunAt", "lastRunStatus", "maxConcurrentRuns"),
-)
-_RUNS_SORTABLE = ("id", "status", "startTime")
-
-
-def _both_ways(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sign + name for sign in ("", "+", "-") for name in names)
-
-
-AUTOMATION_SORTS = _both_ways(_SORTABLE)
-RUN_SORTS = _both_ways(_RUNS_SORTABLE)
-
-
-def _limit(given: int | None) -> int | None:
-    return None if given is None else checked_count("limit", given)
 
 
 def list(
@@ -63,8 +53,13 @@ def list(
 
     *filter* is a SCIM expression such as ``name eq "Morning"``; *list_all* shows an admin the whole tenant.
     """
-    sort = None if sort is None else checked_word("sort", sort, AUTOMATION_SORTS)
-    parameters = {"filter": filter, "limit": _limit(limit), "listAll": list_all, "sort": sort, "cursor": cursor}
+    parameters = {
+        "filter": filter,
+        "limit": page_size(limit),
+        "listAll": list_all,
+        "sort": word("sort", sort, AUTOMATION_SORTS),
+        "cursor": cursor,
+    }
     return _FAMILY.call("list_automations", "GET", "", AutomationList, parameters=parameters)
 
 
@@ -140,8 +135,8 @@ def runs(
     cursor: str | None = None,
 ) -> Call[AutomationRunList]:
     """The runs of an automation, by id unless *sort* says otherwise; *limit* is the size of a page, 10 to 200."""
-    sort = None if sort is None else checked_word("sort", sort, RUN_SORTS)
-    parameters = {"filter": filter, "limit": _limit(limit), "sort": sort, "cursor": cursor}
+    sort = word("sort", sort, RUN_SORTS)
+    parameters = {"filter": filter, "limit": page_size(limit), "sort": sort, "cursor": cursor}
     ids = {"automation_id": automation_id}
     return _FAMILY.call(
         "list_automation_runs", "GET", "/{automation_id}/runs", AutomationRunList, ids=ids, parameters=parameters

@@ -1,13 +1,69 @@
-"""The Reloads family, as far as task runs need it. https://qlik.dev/apis/rest/reloads/"""
+"""The Reloads family: reloads of apps. https://qlik.dev/apis/rest/reloads/
+
+Errors of each: QlikCloudError.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import NoneType
 
+from airflow_provider_qlik.arguments import InvalidArgument, checked_count, checked_id
 from airflow_provider_qlik.cloud.call import Call, Family, Tier
-from airflow_provider_qlik.cloud.models.reloads import Reload
+from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadCreate, ReloadList
+from airflow_provider_qlik.cloud.models.shape import body_of
+from airflow_provider_qlik.cloud.parameters import both_ways, page_size, word
+
+RELOAD_SORTS = both_ways("creationTime", "status", "startTime", "endTime")
+MOST_VARIABLES = 20
+LONGEST_VARIABLE = 256
+"""In characters, for the name and for the value."""
 
 _FAMILY = Family("/api/v1/reloads", reading=Tier.ONE, writing=Tier.RELOADS)
+
+
+def list(
+    app_id: str,
+    *,
+    sort: str | None = None,
+    partial: bool | None = None,
+    limit: int | None = None,
+    next: str | None = None,
+) -> Call[ReloadList]:
+    """The reloads of an app; *limit* is the size of a page, 10 unless given, at most 100.
+
+    *sort* is such as ``-creationTime``, for the newest first; *partial* keeps partial reloads, or full ones.
+    """
+    parameters = {
+        "appId": checked_id("app_id", app_id),
+        "limit": page_size(limit, 100),
+        "next": next,
+        "partial": partial,
+        "sort": word("sort", sort, RELOAD_SORTS),
+    }
+    return _FAMILY.call("list_reloads", "GET", "", ReloadList, parameters=parameters)
+
+
+def start(
+    app_id: str,
+    *,
+    partial: bool | None = None,
+    weight: int | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Call[Reload]:
+    """The new reload of an app, with its id; it is queued.
+
+    *variables* are set in the load script: at most 20, with names and values of at most 256 characters. A reload of
+    an app with one pending is a 429 with a code ``RELOADS-…``, which is no rate limit.
+    """
+    asked = {
+        "appId": checked_id("app_id", app_id),
+        "partial": partial,
+        "weight": None if weight is None else checked_count("weight", weight),
+        "variables": None if variables is None else _checked_variables(variables),
+    }
+    body = body_of(ReloadCreate, "reload", asked)
+    return _FAMILY.call("create_reload", "POST", "", Reload, body=body)
 
 
 def get(reload_id: str) -> Call[Reload]:
@@ -18,3 +74,17 @@ def get(reload_id: str) -> Call[Reload]:
 def cancel(reload_id: str) -> Call[None]:
     """Nothing: the reload is asked to end. 409 when it has ended already."""
     return _FAMILY.call("cancel_reload", "POST", "/{reload_id}/actions/cancel", NoneType, ids={"reload_id": reload_id})
+
+
+def _checked_variables(given: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(given, Mapping) or not all(isinstance(one, str) for pair in given.items() for one in pair):
+        raise InvalidArgument("variables", given, "must be a mapping of names to texts")
+    if len(given) > MOST_VARIABLES:
+        raise InvalidArgument("variables", len(given), f"at most {MOST_VARIABLES} variables")
+    for name, text in given.items():
+        if not name.strip():
+            raise InvalidArgument("variables", name, "a variable needs a name")
+        if len(name) > LONGEST_VARIABLE or len(text) > LONGEST_VARIABLE:
+            # The value may be a secret.
+            raise InvalidArgument("variables", name, f"names and values have at most {LONGEST_VARIABLE} characters")
+    return dict(given)

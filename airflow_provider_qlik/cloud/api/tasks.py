@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from types import NoneType
 from typing import Any
 
-from airflow_provider_qlik.arguments import checked_count, checked_word
 from airflow_provider_qlik.cloud.call import TASKS_ROOT, Call, Family, Tier
 from airflow_provider_qlik.cloud.models.shape import body_of
 from airflow_provider_qlik.cloud.models.tasks import Task, TaskList, TaskRun, TaskRunList, TaskRunLog, TaskStarted
+from airflow_provider_qlik.cloud.parameters import page_size, word
 
 TASK_SORTS = ("+createdAt", "-createdAt", "+updatedAt", "-updatedAt")
 RUN_SORTS = (
@@ -24,14 +24,6 @@ RUN_SORTS = (
 _FAMILY = Family(TASKS_ROOT, reading=Tier.TASKS, writing=Tier.TASKS)
 
 
-def _sort(given: str | None, known: tuple[str, ...]) -> str | None:
-    return None if given is None else checked_word("sort", given, known)
-
-
-def _limit(given: int | None) -> int | None:
-    return None if given is None else checked_count("limit", given)
-
-
 def list(
     *, resource_id: str | None = None, sort: str | None = None, limit: int | None = None, page: str | None = None
 ) -> Call[TaskList]:
@@ -39,7 +31,12 @@ def list(
 
     Give *resource_id* where it is known: Qlik refused the list without it until late 2025.
     """
-    parameters = {"limit": _limit(limit), "page": page, "resourceId": resource_id, "sort": _sort(sort, TASK_SORTS)}
+    parameters = {
+        "limit": page_size(limit),
+        "page": page,
+        "resourceId": resource_id,
+        "sort": word("sort", sort, TASK_SORTS),
+    }
     return _FAMILY.call("list_tasks", "GET", "", TaskList, parameters=parameters)
 
 
@@ -76,7 +73,7 @@ def runs(
     task_id: str, *, sort: str | None = None, limit: int | None = None, page: str | None = None
 ) -> Call[TaskRunList]:
     """The runs of a task, latest start first; *limit* is the size of a page, 20 unless given, at most 100."""
-    parameters = {"limit": _limit(limit), "page": page, "sort": _sort(sort, RUN_SORTS)}
+    parameters = {"limit": page_size(limit), "page": page, "sort": word("sort", sort, RUN_SORTS)}
     ids = {"task_id": task_id}
     return _FAMILY.call("list_task_runs", "GET", "/{task_id}/runs", TaskRunList, ids=ids, parameters=parameters)
 
@@ -96,7 +93,7 @@ def resource_runs(
     resource_id: str, *, sort: str | None = None, limit: int | None = None, page: str | None = None
 ) -> Call[TaskRunList]:
     """The runs of all tasks that act on one resource, such as an app; paged like `runs`."""
-    parameters = {"limit": _limit(limit), "page": page, "sort": _sort(sort, RUN_SORTS)}
+    parameters = {"limit": page_size(limit), "page": page, "sort": word("sort", sort, RUN_SORTS)}
     ids = {"resource_id": resource_id}
     return _FAMILY.call(
         "list_resource_task_runs", "GET", "/resources/{resource_id}/runs", TaskRunList, ids=ids, parameters=parameters

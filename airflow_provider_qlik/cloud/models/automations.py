@@ -112,6 +112,11 @@ class Automation(Shape):
     schedules: list[AutomationSchedule] | None = None
     duration: float | None = None
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The execution token."""
+        return (self.execution_token.get_secret_value(),) if self.execution_token else ()
+
 
 class AutomationUpdate(Shape):
     """What an automation is replaced with."""

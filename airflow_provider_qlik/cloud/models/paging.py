@@ -22,21 +22,29 @@ class Link(Shape):
     href: str | None = None
 
 
-class PageLinks(Shape):
-    """Where a list goes on."""
+class SelfLinks(Shape):
+    """Where a thing itself is."""
 
-    next: Annotated[Link | None, PERHAPS_EMPTY] = None
-    prev: Annotated[Link | None, PERHAPS_EMPTY] = None
     self_: Link | None = Field(None, alias="self")
 
-    @field_validator("next", "prev", "self_", mode="before")
+    @field_validator("*", mode="before")
     @classmethod
     def _a_bare_address_is_a_link(cls, given: Any) -> Any:
         return {"href": given} if isinstance(given, str) else given
 
 
+class PageLinks(SelfLinks):
+    """Where a list goes on."""
+
+    next: Annotated[Link | None, PERHAPS_EMPTY] = None
+    prev: Annotated[Link | None, PERHAPS_EMPTY] = None
+
+
 class Page(Shape, Generic[ItemT]):
-    """One page of a list. `server_time` is the server's clock when it answered, to the second."""
+    """One page of a list. `server_time` is the server's clock when it answered, to the second.
+
+    Where Qlik has the items under another name, a subclass gives `data` that name as its alias.
+    """
 
     data: list[ItemT]
     links: Annotated[PageLinks | None, PERHAPS_EMPTY] = None

@@ -1,23 +1,44 @@
-"""The shapes of the Reloads family: the work behind most task runs."""
+"""The shapes of the Reloads family: reloads of apps, which are also the work behind most task runs.
+
+https://qlik.dev/apis/rest/reloads/
+"""
 
 from __future__ import annotations
 
-from airflow_provider_qlik.cloud.models.shape import Moment, Shape
+from typing import Annotated
+
+from airflow_provider_qlik.cloud.models.paging import Page
+from airflow_provider_qlik.cloud.models.shape import Moment, Needed, Shape
 
 
 class Reload(Shape):
-    """One reload of an app.
-
-    https://qlik.dev/apis/rest/reloads/
-    """
+    """One reload of an app. `engine_time` is what the engine says about its end, in its own words."""
 
     id: str
     status: str
     app_id: str | None = None
+    tenant_id: str | None = None
+    user_id: str | None = None
     type: str | None = None
     creation_time: Moment = None
     start_time: Moment = None
     end_time: Moment = None
+    engine_time: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    partial: bool | None = None
+    weight: int | None = None
     log: str | None = None
+
+
+class ReloadCreate(Shape):
+    """What to reload. A higher `weight` is served sooner among the tenant's own; `variables` are set in the script."""
+
+    app_id: Annotated[str | None, Needed()] = None
+    partial: bool | None = None
+    weight: int | None = None
+    variables: dict[str, str] | None = None
+
+
+class ReloadList(Page[Reload]):
+    """A page of reloads."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -15,7 +15,9 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    PlainSerializer,
     Strict,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
     model_validator,
@@ -93,6 +95,11 @@ class Shape(BaseModel):
                 raise ValueError(f"{' and '.join(missing)} must be given")
         return self
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What is in it that must not be shown."""
+        return ()
+
     @classmethod
     def from_reply(cls, reply: Reply) -> Self:
         """The shape in a reply's body. Raises UnreadableAnswer when it holds none."""
@@ -139,6 +146,16 @@ def body_of(shape: type[ShapeT], argument: str, given: ShapeT | Mapping[str, Any
     return _without_read_only(checked, checked.model_dump(by_alias=True, exclude_none=True, mode="json"))
 
 
+def bodies_of(shape: type[ShapeT], argument: str, given: Sequence[ShapeT | Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The JSON to send for a list of shapes or mappings, each checked like a body.
+
+    Raises InvalidArgument for one that stands alone in place of a list, and whatever `body_of` raises.
+    """
+    if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
+        raise InvalidArgument(argument, None, f"must be a list of {shape.__name__} or mappings, even for a single one")
+    return [body_of(shape, f"{argument}[{place}]", one) for place, one in enumerate(given)]
+
+
 def _without_read_only(shape: BaseModel, dumped: dict[str, Any]) -> dict[str, Any]:
     for name, member in type(shape).model_fields.items():
         key = member.alias or name
@@ -161,6 +178,17 @@ def one_of(*known: str | int) -> AfterValidator:
     def check(given: Any, info: ValidationInfo) -> Any:
         if not _reading(info) and given not in known:
             raise ValueError(f"must be one of {', '.join(map(repr, known))}, not {given!r}")
+        return given
+
+    return AfterValidator(check)
+
+
+def at_most(count: int) -> AfterValidator:
+    """A check for how many items may be written; any number may be read."""
+
+    def check(given: Any, info: ValidationInfo) -> Any:
+        if not _reading(info) and given is not None and len(given) > count:
+            raise ValueError(f"has at most {count} items, not {len(given)}")
         return given
 
     return AfterValidator(check)
@@ -191,5 +219,28 @@ def _in_utc(given: datetime | None) -> datetime | None:
         return given.replace(tzinfo=UTC)
 
 
-Moment = Annotated[Annotated[datetime, Strict(False)] | None, BeforeValidator(_no_time), AfterValidator(_in_utc)]
+def _as_text(moment: datetime | None) -> str | None:
+    """As Qlik writes it: with milliseconds, if that says it all."""
+    if moment is None:
+        return None
+    precision = "milliseconds" if moment.microsecond and moment.microsecond % 1000 == 0 else "auto"
+    return moment.isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+Moment = Annotated[
+    Annotated[datetime, Strict(False)] | None,
+    BeforeValidator(_no_time),
+    AfterValidator(_in_utc),
+    PlainSerializer(_as_text, when_used="json"),
+]
 """A moment as an aware UTC datetime, or None."""
+
+_MOMENT: TypeAdapter[datetime | None] = TypeAdapter(Moment)
+
+
+def moment_in(text: str | None) -> datetime | None:
+    """The moment that a text of Qlik's tells, if it tells one."""
+    try:
+        return _MOMENT.validate_python(text, context=_READING)
+    except ValidationError:
+        return None

@@ -1,0 +1,64 @@
+"""The Reload tasks family: 5 operations, in the order of the reference. https://qlik.dev/apis/rest/reload-tasks/
+
+A reload task says when an app reloads; it cannot be started. Qlik replaces the family by tasks, see `migrate_from` of
+`tasks.create`. Errors of each: QlikCloudError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any
+
+from airflow_provider_qlik.cloud.call import Call, Family, Tier
+from airflow_provider_qlik.cloud.models.reload_tasks import (
+    ReloadTask,
+    ReloadTaskCreate,
+    ReloadTaskList,
+    ReloadTaskUpdate,
+)
+from airflow_provider_qlik.cloud.models.shape import body_of
+from airflow_provider_qlik.cloud.parameters import only_one_cursor, page_size
+
+_FAMILY = Family("/api/v1/reload-tasks", reading=Tier.ONE, writing=Tier.TWO)
+
+
+def list(
+    *,
+    app_id: str | None = None,
+    partial: bool | None = None,
+    limit: int | None = None,
+    next: str | None = None,
+    prev: str | None = None,
+) -> Call[ReloadTaskList]:
+    """The reload tasks that one may see; *limit* is the size of a page, 10 unless given, at most 100.
+
+    *partial* keeps those that reload partially, or fully; *next* and *prev* exclude each other.
+    """
+    only_one_cursor(next, prev)
+    parameters = {"appId": app_id, "limit": page_size(limit, 100), "next": next, "partial": partial, "prev": prev}
+    return _FAMILY.call("list_reload_tasks", "GET", "", ReloadTaskList, parameters=parameters)
+
+
+def create(reload_task: ReloadTaskCreate | Mapping[str, Any]) -> Call[ReloadTask]:
+    """The new reload task of an app."""
+    body = body_of(ReloadTaskCreate, "reload_task", reload_task)
+    return _FAMILY.call("create_reload_task", "POST", "", ReloadTask, body=body)
+
+
+def get(reload_task_id: str) -> Call[ReloadTask]:
+    """One reload task."""
+    ids = {"reload_task_id": reload_task_id}
+    return _FAMILY.call("get_reload_task", "GET", "/{reload_task_id}", ReloadTask, ids=ids)
+
+
+def update(reload_task_id: str, reload_task: ReloadTaskUpdate | Mapping[str, Any]) -> Call[ReloadTask]:
+    """The reload task as it now stands; what is not given stays as it is, as far as Qlik says."""
+    ids, body = {"reload_task_id": reload_task_id}, body_of(ReloadTaskUpdate, "reload_task", reload_task)
+    return _FAMILY.call("update_reload_task", "PUT", "/{reload_task_id}", ReloadTask, ids=ids, body=body)
+
+
+def delete(reload_task_id: str) -> Call[None]:
+    """Nothing: the reload task is gone."""
+    ids = {"reload_task_id": reload_task_id}
+    return _FAMILY.call("delete_reload_task", "DELETE", "/{reload_task_id}", NoneType, ids=ids)

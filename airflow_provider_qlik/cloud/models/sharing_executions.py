@@ -1,0 +1,102 @@
+"""What comes of a sharing task that is executed. https://qlik.dev/apis/rest/sharing-tasks/"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from airflow_provider_qlik.cloud.models.paging import SelfLinks
+from airflow_provider_qlik.cloud.models.shape import Shape, moment_in
+from airflow_provider_qlik.cloud.models.sharing_pages import SharingPage
+
+
+class SharingExecutionFile(Shape):
+    """A file that an execution made. It is fetched by its alias; `type` is such as ``pdf``."""
+
+    type: str | None = None
+    file_id: Annotated[str | None, Field(alias="fileID")] = None
+    user_id: str | None = None
+    file_alias: str | None = None
+    template_id: str | None = None
+    temp_contents_location: str | None = None
+
+
+class SharingExecutionError(Shape):
+    """What went wrong in an execution."""
+
+    code: str | None = None
+    title: str | None = None
+    detail: str | None = None
+
+
+class SharingTargetUser(Shape):
+    """Whom an execution is for: `value` is the address or id, as `type` says."""
+
+    type: str | None = None
+    value: str | None = None
+    timezone: str | None = None
+    filter_name: str | None = None
+    filter_names: list[str] | None = None
+
+
+class SharingTaskExecution(Shape):
+    """One execution of a sharing task, for one recipient. All of one workflow have the same `workflow_id`.
+
+    The times are texts without a documented form; `started_at` and `ended_at` read them. With a `reload_id` it was
+    an app's reload that set it off.
+    """
+
+    id: str
+    app_id: str | None = None
+    files: list[SharingExecutionFile] | None = None
+    errors: list[SharingExecutionError] | None = None
+    status: str
+    end_time: str | None = None
+    event_id: Annotated[str | None, Field(alias="eventID")] = None
+    owner_id: str | None = None
+    reload_id: str | None = None
+    tenant_id: str | None = None
+    event_time: str | None = None
+    start_time: str | None = None
+    bookmark_id: str | None = None
+    failed_time: str | None = None
+    reload_time: str | None = None
+    target_user: SharingTargetUser | None = None
+    total_count: int | None = None
+    workflow_id: Annotated[str | None, Field(alias="workflowID")] = None
+    bookmark_ids: list[str] | None = None
+    failed_count: int | None = None
+    success_count: int | None = None
+    cancelled_time: str | None = None
+    sharing_task_id: Annotated[str | None, Field(alias="sharingTaskID")] = None
+    cancelled_count: int | None = None
+    total_upload_count: int | None = None
+    failed_upload_count: int | None = None
+    success_upload_count: int | None = None
+    links: SelfLinks | None = None
+    file_locations: list[str] | None = None
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When it started, in UTC."""
+        return moment_in(self.start_time)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it ended, in whichever way, in UTC."""
+        ends = (self.end_time, self.failed_time, self.cancelled_time)
+        return next((moment for moment in map(moment_in, ends) if moment), None)
+
+    @property
+    def error_text(self) -> str | None:
+        """What went wrong, as one line."""
+        said = (": ".join(filter(None, (error.title or error.code, error.detail))) for error in self.errors or ())
+        return "; ".join(filter(None, said)) or None
+
+
+class SharingTaskExecutionList(SharingPage[SharingTaskExecution]):
+    """A page of executions."""
+
+    data: Annotated[list[SharingTaskExecution], Field(alias="executions")]

@@ -1,0 +1,41 @@
+"""Lists as the Sharing tasks family pages them: they count what there is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import model_validator
+
+from airflow_provider_qlik.cloud.models.paging import Link, Page, PageLinks
+from airflow_provider_qlik.cloud.models.shape import PERHAPS_EMPTY, Shape
+
+ItemT = TypeVar("ItemT", bound=Shape)
+
+
+class SharingPageLink(Link):
+    """A link to another page, and the cursor in it."""
+
+    type: str | None = None
+    token: str | None = None
+
+
+class SharingPageLinks(PageLinks):
+    """Where a list goes on."""
+
+    next: Annotated[SharingPageLink | None, PERHAPS_EMPTY] = None
+    prev: Annotated[SharingPageLink | None, PERHAPS_EMPTY] = None
+
+
+class SharingPage(Page[ItemT]):
+    """One page of a list: `total_count` entries in all, `current_page_count` here."""
+
+    links: Annotated[SharingPageLinks | None, PERHAPS_EMPTY] = None
+    total_count: int | None = None
+    current_page_count: int | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_page_that_counts_none_needs_no_list(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or 0 not in (given.get("currentPageCount"), given.get("totalCount")):
+            return given
+        return {cls.model_fields["data"].alias: [], **given}

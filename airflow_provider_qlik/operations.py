@@ -1,0 +1,134 @@
+"""Every operation of Qlik Cloud by name, and a check of what it is to be called with.
+
+Standard library only: Dag files import this each time they are parsed. What is known of each operation stands in
+`operation_table`, which is made from the functions of `cloud/api`; see `cloud/operations.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from airflow_provider_qlik.arguments import InvalidArgument
+from airflow_provider_qlik.operation_table import TABLE
+
+_SECRETS = {"execution_token"}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What an operation takes and gives.
+
+    `required` and `optional` hold the names of its arguments with their types, in JSON's words: "string", "integer",
+    "boolean", "object", "object of strings", "array of objects", or several of these with "or". `gives` is "list"
+    (in pages), "object", "text", "file" or "nothing".
+    """
+
+    method: str
+    gives: str
+    required: Mapping[str, str]
+    optional: Mapping[str, str]
+
+    @property
+    def pages(self) -> bool:
+        """Whether it gives a list, page by page."""
+        return self.gives == "list"
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """All arguments with their types, the required ones first."""
+        return {**self.required, **self.optional}
+
+
+OPERATIONS: dict[str, Operation] = {name: Operation(*row) for name, row in TABLE.items()}
+"""All operations by module and function, such as "tasks.start"."""
+
+
+def check(operation: object, arguments: object, *, rendered: bool = False) -> None:
+    """Nothing, where that operation can be called with those arguments.
+
+    What is a template still, or comes from another Airflow task, passes unless it is said to be *rendered*. Raises
+    InvalidArgument that tells what is allowed, and what was probably meant.
+    """
+    if not rendered and _is_open(operation):
+        return
+    known = named(operation)
+    if not rendered and _is_open(arguments):
+        return
+    if not isinstance(arguments, Mapping):
+        raise InvalidArgument("arguments", "None" if arguments is None else arguments, "must be a mapping")
+    for name in arguments:
+        if name not in known.arguments:
+            takes = ", ".join(known.arguments) or "no arguments"
+            raise InvalidArgument("arguments", name, f"{operation} takes {takes}{_meant(name, known.arguments)}")
+    missing = [name for name in known.required if name not in arguments]
+    if missing:
+        raise InvalidArgument("arguments", None, f"{operation} needs {' and '.join(missing)}")
+    for name, given in arguments.items():
+        kind = known.arguments[name]
+        if not (given is None and name in known.optional) and not _fits(given, kind, rendered):
+            shown = None if name in _SECRETS else "None" if given is None else given
+            raise InvalidArgument(name, shown, f"{operation} takes {_article(kind)} {kind} here")
+
+
+def named(operation: object) -> Operation:
+    """The operation of that name. Raises InvalidArgument that tells which there are."""
+    if isinstance(operation, str) and operation in OPERATIONS:
+        return OPERATIONS[operation]
+    family = str(operation).partition(".")[0]
+    of_family = [name for name in OPERATIONS if name.startswith(f"{family}.")]
+    families = dict.fromkeys(name.partition(".")[0] for name in OPERATIONS)
+    allowed = f"one of {', '.join(of_family)}" if of_family else f"an operation of {', '.join(families)}"
+    shown = "None" if operation is None else operation
+    raise InvalidArgument("operation", shown, allowed + _meant(operation, OPERATIONS))
+
+
+def _meant(given: object, known: Iterable[str]) -> str:
+    """What was probably meant: names with all these words, or one of similar words, in whatever order.
+
+    So "start" is "tasks.start" or "reloads.start", "id" is "task_id", "start_task" is "tasks.start".
+    """
+    words = _words(str(given))
+    by_words = {" ".join(_words(name)): name for name in known}
+    likely = [name for name in known if words and set(words) <= set(_words(name))]
+    if not 1 <= len(likely) <= 3:
+        likely = [by_words[close] for close in get_close_matches(" ".join(words), by_words, n=1)]
+    return f" (did you mean {' or '.join(map(repr, likely))}?)" if likely else ""
+
+
+def _words(name: str) -> list[str]:
+    return sorted(re.findall(r"[a-z0-9]+", name.lower()))
+
+
+def _is_open(given: object) -> bool:
+    """Whether a value is known only when the task runs: a template, or the outcome of another task."""
+    return any(mark in given for mark in ("{{", "{%")) if isinstance(given, str) else hasattr(given, "resolve")
+
+
+def _fits(given: object, kind: str, rendered: bool) -> bool:
+    if not rendered and _is_open(given):
+        return True
+    return any(_is_a(given, one, rendered) for one in kind.split(" or "))
+
+
+def _is_a(given: object, kind: str, rendered: bool) -> bool:
+    kind, _, inner = kind.partition(" of ")
+    each = inner.removesuffix("s")
+    if kind == "array":
+        if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
+            return False
+        return all(_fits(item, each, rendered) for item in given)
+    if kind == "object" and inner:
+        return isinstance(given, Mapping) and all(_fits(item, each, rendered) for item in given.values())
+    if kind == "object":
+        # A shape of `cloud/models` is as good as a mapping.
+        return isinstance(given, Mapping) or hasattr(given, "model_dump")
+    if kind == "integer":
+        return isinstance(given, int) and not isinstance(given, bool)
+    return isinstance(given, {"string": str, "boolean": bool}[kind])
+
+
+def _article(kind: str) -> str:
+    return "an" if kind[0] in "aio" else "a"

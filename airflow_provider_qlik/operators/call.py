@@ -1,0 +1,130 @@
+"""Any operation of Qlik Cloud, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, BaseOperator
+
+from airflow_provider_qlik import operations
+from airflow_provider_qlik.arguments import InvalidArgument, checked_count, checked_word
+from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
+from airflow_provider_qlik.waiting import fail
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+
+CHOICES = ("fail", "skip", "return")
+CREATE = "create"
+CHANGES = ("update", "patch", "delete")
+
+
+class QlikCallOperator(BaseOperator):
+    """Calls any operation of Qlik Cloud by name, and returns its answer as plain JSON, with Qlik's own names.
+
+    For example ``operation="automations.disable", arguments={"automation_id": "61f2…"}``.
+
+    :param operation: the operation, such as ``reload_tasks.create``: the module and function of
+        `airflow_provider_qlik.cloud.api`. Checked when the Dag is parsed.
+    :param arguments: its arguments by name. Checked when the Dag is parsed, but for templates; all of it is rendered.
+    :param max_items: of a list, at most so many items are fetched and returned; a warning tells if there are more.
+    :param if_exists: for a create: look first whether it is there already (by its name; a reload task by its app and
+        schedule), and then ``fail``, ``skip`` the task, or ``return`` what is there. Without it nobody looks.
+    :param if_missing: for an update, patch or delete of what is not there: ``fail``, ``skip``, or ``return`` nothing.
+    :param qlik_conn_id: the Airflow connection.
+    """
+
+    template_fields: Sequence[str] = ("operation", "arguments", "qlik_conn_id")
+    template_fields_renderers = {"arguments": "json"}  # noqa: RUF012 (as Airflow declares it)
+    ui_color = "#e8e3f3"
+
+    def __init__(
+        self,
+        *,
+        operation: str,
+        arguments: Mapping[str, Any] | None = None,
+        max_items: int = 1000,
+        if_exists: str | None = None,
+        if_missing: str = "fail",
+        qlik_conn_id: str = DEFAULT_CONNECTION_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.operation = operation
+        self.arguments = {} if arguments is None else arguments
+        self.max_items = checked_count("max_items", max_items)
+        self.if_exists = None if if_exists is None else checked_word("if_exists", if_exists, CHOICES)
+        self.if_missing = checked_word("if_missing", if_missing, CHOICES)
+        self.qlik_conn_id = qlik_conn_id
+        operations.check(operation, self.arguments)
+        if operation in operations.OPERATIONS:
+            self._check_choices()
+
+    def execute(self, context: Context) -> Any:
+        """The answer."""
+        from airflow_provider_qlik.cloud import NotFound, QlikCloudError
+        from airflow_provider_qlik.cloud.operations import make
+        from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+
+        try:
+            operations.check(self.operation, self.arguments, rendered=True)
+            self._check_choices()
+            call = make(self.operation, self.arguments)
+            with QlikCloudHook(self.qlik_conn_id) as hook:
+                if self.if_exists is not None and (there := self._existing(hook)) is not None:
+                    return there
+                if operations.OPERATIONS[self.operation].pages:
+                    return self._list(hook, call)
+                return plain(hook.call(call))
+        except NotFound as error:
+            if self._verb not in CHANGES or self.if_missing == "fail":
+                fail(error)
+            if self.if_missing == "skip":
+                raise AirflowSkipException(str(error)) from error
+            self.log.info("%s", error)
+            return None
+        except (QlikCloudError, InvalidArgument) as error:
+            fail(error)
+
+    @property
+    def _verb(self) -> str:
+        return self.operation.rpartition(".")[2]
+
+    def _check_choices(self) -> None:
+        if operations.OPERATIONS[self.operation].gives == "file":
+            allowed = "give download_to= to QlikRunSharingTaskOperator: a file is no JSON"
+            raise InvalidArgument("operation", self.operation, allowed)
+        if self.if_exists is not None and self._verb != CREATE:
+            raise InvalidArgument("if_exists", self.if_exists, f"goes with {CREATE}")
+        if self.if_missing != "fail" and self._verb not in CHANGES:
+            raise InvalidArgument("if_missing", self.if_missing, f"goes with {', '.join(CHANGES)}")
+
+    def _existing(self, hook: QlikCloudHook) -> Any:
+        from airflow_provider_qlik.runs.existing import existing
+
+        there = hook.run_flow(existing(self.operation, self.arguments))
+        if there is None:
+            return None
+        what = f"{self.operation}: it is there already, as {getattr(there, 'id', None)}"
+        if self.if_exists == "fail":
+            raise AirflowFailException(what)
+        if self.if_exists == "skip":
+            raise AirflowSkipException(what)
+        self.log.info("%s", what)
+        return plain(there)
+
+    def _list(self, hook: QlikCloudHook, call: Any) -> list[Any]:
+        from airflow_provider_qlik.cloud.pages import all_items
+
+        items = hook.run_flow(all_items(call, self.max_items + 1))
+        if len(items) > self.max_items:
+            self.log.warning("%s has more than max_items=%d items: cut there", self.operation, self.max_items)
+        return [plain(item) for item in items[: self.max_items]]
+
+
+def plain(answer: Any) -> Any:
+    """An answer as JSON with Qlik's names; secrets in it are masked."""
+    return answer.model_dump(by_alias=True, exclude_none=True, mode="json") if hasattr(answer, "model_dump") else answer

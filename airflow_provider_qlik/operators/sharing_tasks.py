@@ -1,0 +1,156 @@
+"""Runs of Qlik Cloud's sharing tasks: reports and subscriptions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_qlik.arguments import InvalidArgument, checked_word
+from airflow_provider_qlik.operators.run import QlikRunOperator
+from airflow_provider_qlik.storage import Folder
+from airflow_provider_qlik.targets import SharingTaskTarget
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+    from airflow_provider_qlik.runs import Outcome
+
+FAIL_ON = ("any", "all", "never")
+FILE_NAME = "{task}-{recipient}-{number}.{type}"
+FILE_NAME_FIELDS = {"task": "", "recipient": "", "execution": "", "alias": "", "number": 1, "type": "", "run": ""}
+ENDINGS = {"image": "png"}
+
+
+def why_failed(result: Outcome, fail_on: str) -> str | None:
+    """Why a run of a sharing task fails an Airflow task, by how its executions ended; None if it does not."""
+    counts = dict(result.run.counts or {})
+    succeeded = counts.get("succeeded", 0)
+    total = sum(counts.values())
+    fails = {"any": succeeded < total, "all": succeeded == 0, "never": False}[fail_on]
+    how = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    return f"{result.message} (of {total} executions: {how})" if fails else None
+
+
+class QlikRunSharingTaskOperator(SharingTaskTarget, QlikRunOperator):
+    """Runs a sharing task: makes its reports, one execution for each recipient, and waits for all of them.
+
+    :param sharing_task_id: the id of the sharing task.
+    :param sharing_task_name: its name instead.
+    :param app_id: the app of a sharing task that is named.
+    :param app_name: the name of that app instead.
+    :param space_name: the space of an app that is named.
+    :param fail_on: fail the task if ``any`` execution fails or is cancelled, only if ``all`` do, or ``never``.
+    :param download_to: a folder for the files of the run: a path, or an address that Airflow's object storage knows,
+        such as ``s3://connection@bucket/reports``. Without it none are fetched.
+    :param file_name: how the files are named: a pattern with ``{task}``, ``{recipient}``, ``{execution}``, ``{alias}``,
+        ``{number}`` (from 1, for the run), ``{type}`` (the ending) and ``{run}``.
+
+    All other parameters are those of `QlikRunOperator`. What it returns has, besides, the counts of executions by state
+    (``counts``), their ids (``parts``) and the paths of the files (``files``).
+    """
+
+    template_fields: Sequence[str] = (
+        *SharingTaskTarget.arguments(),
+        "download_to",
+        "file_name",
+        *QlikRunOperator.template_fields,
+    )
+
+    def __init__(
+        self,
+        *,
+        sharing_task_id: str | None = None,
+        sharing_task_name: str | None = None,
+        app_id: str | None = None,
+        app_name: str | None = None,
+        space_name: str | None = None,
+        fail_on: str = "any",
+        download_to: str | None = None,
+        file_name: str = FILE_NAME,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sharing_task_id = sharing_task_id
+        self.sharing_task_name = sharing_task_name
+        self.app_id = app_id
+        self.app_name = app_name
+        self.space_name = space_name
+        self.fail_on = checked_word("fail_on", fail_on, FAIL_ON)
+        self.download_to = download_to
+        self.file_name = file_name
+        self.check_target()
+        if isinstance(file_name, str) and "{{" not in file_name:
+            checked_pattern(file_name)
+
+    def prepare(self, hook: QlikCloudHook) -> None:
+        """Makes sure that the files can be written."""
+        checked_pattern(self.file_name)
+        if self.download_to is not None:
+            Folder("download_to", str(self.download_to)).check_writable()
+
+    def verdict(self, result: Outcome) -> str | None:
+        """As `fail_on` says."""
+        return why_failed(result, self.fail_on)
+
+    def collect(self, hook: QlikCloudHook, result: Outcome) -> Mapping[str, Any]:
+        """The paths of the files of the run, once they are fetched."""
+        if self.download_to is None:
+            return {"files": []}
+        from airflow_provider_qlik.cloud.api import sharing_tasks
+
+        folder = Folder("download_to", str(self.download_to))
+        paths: dict[str, None] = {}
+        for execution, alias, name in self._files(hook, result):
+            if str(folder.path / name) in paths:
+                raise InvalidArgument("file_name", self.file_name, f"must tell files apart: two would be {name!r}")
+            call = sharing_tasks.execution_file(result.run.resource_id, execution, alias)
+            hook.get_conn().download(call, lambda name=name: folder.writing(name))  # type: ignore[misc]
+            paths[str(folder.path / name)] = None
+            self.log.info("Fetched %s", folder.path / name)
+        return {"files": list(paths)}
+
+    def _files(self, hook: QlikCloudHook, result: Outcome) -> Iterator[tuple[str, str, str]]:
+        """The execution, alias and name of each file of the run."""
+        from airflow_provider_qlik.cloud.api import sharing_tasks
+
+        task_id, number = result.run.resource_id, 0
+        task_name = hook.call(sharing_tasks.get(task_id)).name or task_id
+        for part in result.run.parts:
+            execution = hook.call(sharing_tasks.execution(task_id, part))
+            user = execution.target_user
+            for file in execution.files or ():
+                if not file.file_alias:
+                    continue
+                number += 1
+                fields = {
+                    "task": task_name,
+                    "recipient": (user and user.value) or file.user_id or execution.owner_id or "",
+                    "execution": part,
+                    "alias": file.file_alias,
+                    "number": number,
+                    "type": ENDINGS.get(file.type or "", file.type or "bin"),
+                    "run": result.run.id,
+                }
+                yield part, file.file_alias, _name(self.file_name, fields)
+
+
+def checked_pattern(given: object) -> str:
+    """The pattern for names of files, if it is one."""
+    try:
+        _name(given, FILE_NAME_FIELDS) if isinstance(given, str) else _refuse(given)
+    except (KeyError, IndexError, ValueError, AttributeError):
+        _refuse(given)
+    return str(given)
+
+
+def _refuse(given: object) -> None:
+    allowed = f"a pattern with {', '.join('{' + name + '}' for name in FILE_NAME_FIELDS)}"
+    raise InvalidArgument("file_name", "None" if given is None else given, allowed)
+
+
+def _name(pattern: str, fields: Mapping[str, Any]) -> str:
+    """A name without anything that would lead to another folder."""
+    safe = {
+        name: re.sub(r"[^\w.@+-]+", "_", given) if isinstance(given, str) else given for name, given in fields.items()
+    }
+    return re.sub(r"[/\\]+", "_", pattern.format(**safe)).lstrip(".") or "file"

@@ -1,0 +1,103 @@
+"""Executions of reload tasks. They are schedules that cannot be started: all that is told is when they last fired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from airflow_provider_qlik.cloud.api import reload_tasks
+from airflow_provider_qlik.cloud.call import Call, Flow, ask
+from airflow_provider_qlik.cloud.models.paging import Page
+from airflow_provider_qlik.cloud.models.reload_tasks import ReloadTask
+from airflow_provider_qlik.runs.errors import RunError
+from airflow_provider_qlik.runs.find import Intent, Say
+from airflow_provider_qlik.runs.kind import Resource, RunKind
+from airflow_provider_qlik.runs.run import Run, State, Wanted, Words, Worker
+
+
+class ReloadTaskExecutions(RunKind):
+    """How executions of reload tasks are handled: they are waited for, and nothing else."""
+
+    name: ClassVar[str] = "reload_task"
+    enable_hint: ClassVar[str] = "enable it in Qlik Cloud"
+    words: ClassVar[Words] = Words(
+        active=frozenset(), succeeded=frozenset({"executed"}), failed=frozenset(), cancelled=frozenset()
+    )
+
+    def resource(self, resource_id: str) -> Flow[Resource]:
+        """The reload task."""
+        task = yield from ask(reload_tasks.get(resource_id))
+        return Resource(resource_id, None, _off(task))
+
+    def look(self, wanted: Wanted) -> Flow[Run | None]:
+        """The last execution, if it was at or after the wanted moment; None as long as it may still come.
+
+        Raises RunError, with the reason, if the reload task is disabled and so will not execute.
+        """
+        task = yield from ask(reload_tasks.get(wanted.resource_id))
+        last = task.last_execution_time
+        if last is not None and (wanted.started_after is None or last >= wanted.started_after):
+            return self.run_of(wanted.resource_id, task)
+        off = _off(task)
+        if off is not None:
+            since = f" since {wanted.started_after.isoformat()}" if wanted.started_after else ""
+            raise RunError(
+                f"reload task {wanted.resource_id} is {off}, and has not executed{since}: {self.enable_hint},"
+                " or give it a schedule"
+            )
+        return None
+
+    def run_of(self, resource_id: str, item: ReloadTask) -> Run:
+        """The last execution of a reload task. Qlik does not say how it ended."""
+        return Run(
+            kind=self.name,
+            resource_id=resource_id,
+            id=f"{resource_id}@{item.last_execution_time.isoformat() if item.last_execution_time else ''}",
+            state=State.SUCCEEDED,
+            status="executed",
+            started_at=item.last_execution_time,
+            worker=Worker("app", item.app_id, item.app_id) if item.app_id else None,
+        )
+
+    def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
+        """The execution of that id, if it is still the last."""
+        run = yield from self.look(Wanted(resource_id=resource_id))
+        return run if run is not None and run.id == run_id else None
+
+    def page(self, run: Run) -> str:
+        """The page of the app."""
+        return f"/sense/app/{run.worker.id}" if run.worker else "/"
+
+    def log(self, run: Run) -> Flow[str]:
+        """Nothing: Qlik keeps no log of these."""
+        yield from ()
+        return ""
+
+    def reason(self, run: Run) -> Flow[str | None]:
+        """Nothing: Qlik does not say how an execution ended."""
+        yield from ()
+        return None
+
+    def newest(self, resource_id: str, limit: int) -> Call[Page[Any]]:
+        """Raises RunError: there is no list of executions."""
+        raise RunError(f"reload task {resource_id}: Qlik keeps no list of its executions")
+
+    def send_start(self, intent: Intent, say: Say, parameters: Mapping[str, Any]) -> Flow[Run | None]:
+        """Raises RunError: a schedule cannot be started."""
+        yield from ()
+        raise RunError(f"reload task {intent.resource_id} is a schedule and cannot be started: reload its app instead")
+
+    def cancel(self, run: Run) -> Flow[str]:
+        """Raises RunError: a moment in the past cannot be cancelled."""
+        yield from ()
+        raise RunError(f"{run} is past and cannot be cancelled")
+
+
+def _off(task: ReloadTask) -> str | None:
+    """Why a reload task will not execute again, if so."""
+    state = (task.state or "").casefold()
+    if state == "completed":
+        return "completed (its schedule is over)"
+    if state != "disabled":
+        return None
+    return f"disabled ({task.disabled_code or task.log or 'Qlik does not say why'})"

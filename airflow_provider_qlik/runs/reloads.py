@@ -1,0 +1,131 @@
+"""Reloads of apps: Qlik says which reload a start made, and takes only one at a time for each app."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from airflow_provider_qlik.cloud.api import apps, reloads
+from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
+from airflow_provider_qlik.cloud.errors import Conflict, NotFound, QlikCloudError, TooManyRequests
+from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadList
+from airflow_provider_qlik.runs.errors import ReloadPending
+from airflow_provider_qlik.runs.find import Intent, Say
+from airflow_provider_qlik.runs.kind import Resource, RunKind
+from airflow_provider_qlik.runs.run import Run, Words
+
+TRIES_FOR_A_PENDING_ONE = 5
+
+
+class ReloadRuns(RunKind):
+    """How reloads of apps are handled."""
+
+    name: ClassVar[str] = "reload"
+    enable_hint: ClassVar[str] = ""
+    words: ClassVar[Words] = Words(
+        active=frozenset({"queued", "reloading"}),
+        succeeded=frozenset({"succeeded"}),
+        failed=frozenset({"failed", "exceeded_limit"}),
+        cancelled=frozenset({"canceled", "cancelled"}),
+        stopping=frozenset({"canceling", "cancelling"}),
+    )
+
+    def resource(self, resource_id: str) -> Flow[Resource]:
+        """The app, of which no more is known than its id."""
+        yield from ()
+        return Resource(resource_id, None, None)
+
+    def newest(self, resource_id: str, limit: int) -> Call[ReloadList]:
+        """The call for the reloads of an app."""
+        return reloads.list(resource_id, sort="-creationTime", limit=limit)
+
+    def run_of(self, resource_id: str, item: Reload) -> Run:
+        """The run in an item of the list, or alone."""
+        return Run(
+            kind=self.name,
+            resource_id=resource_id,
+            id=item.id,
+            state=self.words.state(item.status, item.end_time is not None),
+            status=item.status,
+            known_word=self.words.knows(item.status),
+            created_at=item.creation_time,
+            started_at=item.start_time,
+            ended_at=item.end_time,
+            reason=reason_of(item),
+            triggered_by=item.user_id,
+            log=item.log,
+        )
+
+    def send_start(self, intent: Intent, say: Say, parameters: Mapping[str, Any]) -> Flow[Run | None]:
+        """The reload, from the answer; or the one that was pending already, if `if_pending` is "wait".
+
+        Raises ReloadPending when there is one and it is not to be waited for.
+        """
+        told = {name: parameters.get(name) for name in ("partial", "weight", "variables")}
+        for _ in range(TRIES_FOR_A_PENDING_ONE):
+            try:
+                reload = yield from ask(reloads.start(intent.resource_id, **told))
+            except TooManyRequests as error:
+                if error.rate_limited:
+                    raise
+                refused = error
+            else:
+                return self.run_of(intent.resource_id, reload)
+            if parameters.get("if_pending") != "wait":
+                break
+            pending = yield from self._pending(intent.resource_id)
+            if pending is not None:
+                say(logging.INFO, f"A reload of this app was pending already and is waited for: {pending}")
+                return replace(pending, adopted=True)
+            # It has ended since, or does not show up yet.
+            yield from pause(2.0)
+        raise ReloadPending(
+            f"a reload of app {intent.resource_id} is pending already, and Qlik takes one at a time: {refused}"
+        ) from refused
+
+    def _pending(self, app_id: str) -> Flow[Run | None]:
+        page = yield from ask(self.newest(app_id, 20))
+        runs = [self.run_of(app_id, item) for item in page.items]
+        return next((run for run in runs if not run.ended), None)
+
+    def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
+        """One reload. Raises NotFound."""
+        reload = yield from ask(reloads.get(run_id))
+        return self.run_of(resource_id, reload)
+
+    def cancel(self, run: Run) -> Flow[str]:
+        """The reload is asked to stop."""
+        return (yield from self.stop(run.id))
+
+    def stop(self, reload_id: str) -> Flow[str]:
+        """A reload is asked to stop, whether it was started as such or by a task."""
+        try:
+            yield from ask(reloads.cancel(reload_id))
+        except (Conflict, NotFound):
+            return f"nothing: reload {reload_id} has ended already"
+        return f"reload {reload_id}"
+
+    def log(self, run: Run) -> Flow[str]:
+        """The log of the reload's script; the short one of the reload itself where that cannot be had."""
+        try:
+            return (yield from ask(apps.reload_log(run.resource_id, run.id)))
+        except QlikCloudError:
+            if not run.log:
+                raise
+            return run.log
+
+    def reason(self, run: Run) -> Flow[str | None]:
+        """What the reload itself says."""
+        yield from ()
+        return run.reason
+
+    def page(self, run: Run) -> str:
+        """The page of the app."""
+        return f"/sense/app/{run.resource_id}"
+
+
+def reason_of(reload: Reload) -> str | None:
+    """What went wrong in a reload, with Qlik's code for it."""
+    return ": ".join(part for part in (reload.error_code, reload.error_message) if part) or None

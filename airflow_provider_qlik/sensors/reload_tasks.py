@@ -1,0 +1,37 @@
+"""Waiting for reload tasks: Qlik Cloud's older schedules of app reloads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from airflow_provider_qlik.arguments import InvalidArgument
+from airflow_provider_qlik.sensors.run import QlikRunSensor
+from airflow_provider_qlik.targets import ReloadTaskTarget
+
+
+class QlikReloadTaskSensor(ReloadTaskTarget, QlikRunSensor):
+    """Waits until a reload task has executed at or after a moment. Fails at once, with the reason, if it is disabled.
+
+    Qlik says when a reload task last executed, and not how that ended: for this wait for the reload itself, with
+    `QlikReloadSensor`. Qlik prefers tasks (`QlikTaskRunSensor`) since June 2026.
+
+    :param reload_task_id: the id of the reload task.
+    :param started_after: the moment (a datetime, or ISO 8601 text; without a zone it is UTC).
+
+    All other parameters are those of `QlikRunSensor`.
+    """
+
+    template_fields: Sequence[str] = (*ReloadTaskTarget.arguments(), *QlikRunSensor.template_fields)
+
+    def __init__(
+        self, *, reload_task_id: str | None = None, started_after: datetime | str | None = None, **kwargs: Any
+    ) -> None:
+        if started_after is None:
+            raise InvalidArgument("started_after", None, "must be given: Qlik tells only the last execution")
+        if kwargs.get("run_id") is not None:
+            raise InvalidArgument("run_id", kwargs["run_id"], "a reload task has no runs: give started_after")
+        super().__init__(started_after=started_after, **kwargs)
+        self.reload_task_id = reload_task_id
+        self.check_target()

@@ -1,0 +1,36 @@
+"""Waiting for reloads of Qlik Cloud's apps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_provider_qlik.sensors.run import QlikRunSensor
+from airflow_provider_qlik.targets import AppTarget
+
+
+class QlikReloadSensor(AppTarget, QlikRunSensor):
+    """Waits for a reload of an app: a given one (`run_id` is its id), the first after a moment, or the last.
+
+    :param app_id: the id of the app.
+    :param app_name: its name instead.
+    :param space_name: the space of an app that is named.
+
+    All other parameters are those of `QlikRunSensor`.
+    """
+
+    template_fields: Sequence[str] = (*AppTarget.arguments(), *QlikRunSensor.template_fields)
+
+    def __init__(
+        self,
+        *,
+        app_id: str | None = None,
+        app_name: str | None = None,
+        space_name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.app_id = app_id
+        self.app_name = app_name
+        self.space_name = space_name
+        self.check_target()

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import pytest
+
+from airflow_provider_qlik import sandbox as sandboxes
+from airflow_provider_qlik.cloud import ApiKey, Client, Flow, Patience, Pause, QlikCloudError, Tenant
+from airflow_provider_qlik.cloud.auth import forget_tokens
+from airflow_provider_qlik.cloud.retry import ONE_TRY
+from airflow_provider_qlik.runs import KINDS, Intent, Run, RunKind, Search, Wanted, Watch
+from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+
+T = TypeVar("T")
+
+QUICK = Patience(tries=3, first_pause=0.001, longest_pause=0.002, longest_retry_after=0.002)
+MARKER = "airflow-0123456789abcdef"
+OTHER_MARKER = "airflow-fedcba9876543210"
+TASK, AUTOMATION = KINDS["task"], KINDS["automation"]
+
+
+class Stage:
+    """Runs flows against a sandbox whose time stands still but for their pauses: no test waits or needs luck."""
+
+    def __init__(self, sandbox: SandboxTenant, client: Client) -> None:
+        self.sandbox = sandbox
+        self.client = client
+        self.elapsed = 0.0
+        self.pauses: list[float] = []
+        self.told: list[tuple[int, str]] = []
+        self._began = sandbox.now()
+        self._later: list[tuple[float, Callable[[], object]]] = []
+
+    def clock(self) -> float:
+        """Seconds, for the flows that measure them."""
+        return self.elapsed
+
+    def now(self) -> datetime:
+        """The wall clock of whoever waits."""
+        return self._began + timedelta(seconds=self.elapsed)
+
+    def say(self, level: int, text: str) -> None:
+        self.told.append((level, text))
+
+    @property
+    def said(self) -> list[str]:
+        return [text for _, text in self.told]
+
+    @property
+    def warnings(self) -> list[str]:
+        return [text for level, text in self.told if level >= logging.WARNING]
+
+    def after(self, seconds: float, do: Callable[[], object]) -> None:
+        """Lets something happen in so many seconds from now, while a flow pauses."""
+        self._later.append((self.elapsed + seconds, do))
+        self._later.sort(key=lambda later: later[0])
+
+    def run(self, flow: Flow[T], patience: Patience = QUICK) -> T:
+        """What comes of a flow."""
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    answer = self._pause(step) if isinstance(step, Pause) else self.client.call(step, patience)
+                except QlikCloudError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def _pause(self, step: Pause) -> Any:
+        self.pauses.append(step.seconds)
+        end = self.elapsed + step.seconds
+        while self._later and self._later[0][0] <= end:
+            moment, do = self._later.pop(0)
+            self._advance(moment)
+            do()
+        self._advance(end)
+
+    def _advance(self, to: float) -> None:
+        self.sandbox.advance(to - self.elapsed)
+        self.elapsed = to
+
+    def intend(self, kind: RunKind, resource_id: str, marker: str = MARKER) -> Intent:
+        return self.run(kind.intend(resource_id, marker))
+
+    def start(self, kind: RunKind, resource_id: str, search: Search = Search(), between: Any = None) -> Run:  # noqa: B008
+        """The run that a start made; *between* the look before it and the start something may happen."""
+        intent = self.intend(kind, resource_id)
+        if between:
+            between()
+        return self.run(kind.start(intent, search, self.say, self.clock))
+
+    def watch(self, kind: RunKind, wanted: Wanted, **arguments: Any) -> Watch:
+        return Watch(kind, wanted, self.say, clock=self.now, **arguments)
+
+    def until_end(self, kind: RunKind, wanted: Wanted, poll_interval: float = 15.0, **arguments: Any) -> Run:
+        return self.run(self.watch(kind, wanted, **arguments).until_end(poll_interval), ONE_TRY)
+
+    def ours(self, resource_id: str) -> str:
+        """The id of the one run that was started through the API, as the tenant knows it."""
+        (run,) = (run for run in self.sandbox.runs(resource_id) if run["via"] == "api")
+        return str(run["id"])
+
+    def starts(self) -> int:
+        """How often a start was asked for, whatever came of it."""
+        return len(self.sandbox.journal("start_task")) + len(self.sandbox.journal("create_automation_run"))
+
+    def posts(self) -> list[str | None]:
+        return [entry.operation for entry in self.sandbox.journal(method="POST")]
+
+
+@contextmanager
+def staged(sandbox: SandboxTenant, **tenant: Any) -> Iterator[Stage]:
+    """A stage on the sandbox as new, for a client that was told these things about its tenant."""
+    sandbox.reset()
+    with Client(Tenant.at(sandbox.url, **tenant), ApiKey(sandbox.api_key), patience=QUICK) as client:
+        yield Stage(sandbox, client)
+
+
+@pytest.fixture(scope="module")
+def still() -> Iterator[SandboxTenant]:
+    """A sandbox whose time stands still."""
+    with sandboxes.serve(speed=0) as tenant:
+        yield tenant
+
+
+@pytest.fixture
+def stage(still: SandboxTenant) -> Iterator[Stage]:
+    forget_tokens()
+    with staged(still) as stage:
+        yield stage
+
+
+@pytest.fixture
+def sandbox(stage: Stage) -> SandboxTenant:
+    return stage.sandbox

@@ -1,0 +1,146 @@
+"""Nothing is left running: a task run is stopped through whoever does its work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from airflow_provider_qlik.cloud import Refused
+from airflow_provider_qlik.runs import Run, RunError, RunKind, Search, State, Wanted
+from airflow_provider_qlik.sandbox import Script
+from tests.runs.conftest import AUTOMATION, TASK, Stage
+
+LONG = Script(run=3600)
+STOP = {"reloads": "cancel_reload", "automations": "stop_automation_run", None: "stop_automation_run"}
+
+# The kind, and the type of the worker behind a task run.
+everything = pytest.mark.parametrize(
+    ("kind", "worker"),
+    [(TASK, "reloads"), (TASK, "automations"), (AUTOMATION, None)],
+    ids=["task by reload", "task by automation", "automation"],
+)
+
+
+def started(stage: Stage, kind: RunKind, worker: str | None, script: Script = LONG) -> Run:
+    resource_id = stage.sandbox.add_task(worker=worker) if worker is not None else stage.sandbox.add_automation()
+    stage.sandbox.script(resource_id, script)
+    run = stage.start(kind, resource_id)
+    stage.sandbox.clear_journal()
+    return run
+
+
+def stop_asked(stage: Stage, run: Run) -> list[str]:
+    """The runs that were asked to stop."""
+    return [seen["id"] for seen in stage.sandbox.runs(run.resource_id) if seen["stop_asked_at"]]
+
+
+@everything
+def test_a_run_is_stopped_and_no_other(stage: Stage, kind: RunKind, worker: str | None) -> None:
+    run = started(stage, kind, worker)
+    stage.sandbox.add_run(run.resource_id, started_ago=10, script=LONG)
+
+    asked = stage.run(kind.cancel(run))
+
+    assert stop_asked(stage, run) == [run.id]
+    assert asked == f"{'reload' if worker == 'reloads' else 'automation run'} {run.worker.id if run.worker else run.id}"
+    assert stage.posts() == [STOP[worker]]
+    assert stage.until_end(kind, Wanted.of(run)).state is not State.SUCCEEDED
+
+
+@everything
+@pytest.mark.parametrize("answer", ["accepted", "refused"])
+def test_stopping_a_run_that_has_ended_is_no_error(
+    stage: Stage, kind: RunKind, worker: str | None, answer: str
+) -> None:
+    stage.sandbox.switch(stop_ended=answer)
+    run = started(stage, kind, worker, Script(run=5))
+    stage.sandbox.advance(10)
+
+    asked = stage.run(kind.cancel(run))
+
+    assert asked.endswith("has ended already") is (worker == "reloads" or answer == "refused")
+    assert stop_asked(stage, run) == []
+
+
+@everything
+@pytest.mark.parametrize("status", [404, 409])
+def test_stopping_what_is_gone_is_no_error(stage: Stage, kind: RunKind, worker: str | None, status: int) -> None:
+    run = started(stage, kind, worker)
+    stage.sandbox.fault(operation=STOP[worker], status=status)
+
+    assert stage.run(kind.cancel(run)).startswith("nothing: ")
+
+
+@everything
+@pytest.mark.parametrize("status", [400, 403, 500])
+def test_that_a_run_which_goes_on_could_not_be_stopped_is_an_error(
+    stage: Stage, kind: RunKind, worker: str | None, status: int
+) -> None:
+    run = started(stage, kind, worker)
+    stage.sandbox.fault(operation=STOP[worker], times=None, status=status)
+
+    with pytest.raises(Refused, match=str(status)):
+        stage.run(kind.cancel(run))
+
+
+@pytest.mark.parametrize("worker", ["reloads", "Reload", "RELOADS", ""])
+def test_reloads_are_known_however_their_type_is_written(stage: Stage, worker: str) -> None:
+    run = started(stage, TASK, "reloads")
+    assert run.worker is not None
+
+    stage.run(TASK.cancel(replace(run, worker=replace(run.worker, type=worker))))
+
+    assert stop_asked(stage, run) == [run.id]
+
+
+def test_a_worker_of_a_type_nobody_knows_is_an_error_that_names_it_and_nothing_is_sent(stage: Stage) -> None:
+    run = started(stage, TASK, "dataflows")
+
+    with pytest.raises(RunError, match=f"{run.id}.* is worked off by 'dataflows', which this package cannot cancel"):
+        stage.run(TASK.cancel(run))
+
+    assert stage.sandbox.journal() == []
+
+
+def test_a_worker_that_was_not_known_yet_is_looked_up(stage: Stage) -> None:
+    """Right after the start a run may not have one."""
+    run = started(stage, TASK, "reloads")
+
+    stage.run(TASK.cancel(replace(run, worker=None)))
+
+    assert stop_asked(stage, run) == [run.id]
+
+
+@pytest.mark.parametrize("left", [[], None], ids=["no run", "no worker"])
+def test_a_run_without_a_worker_is_an_error_that_says_so(stage: Stage, left: Any) -> None:
+    run = started(stage, TASK, "reloads")
+    seen = [{"id": run.id, "status": "RUNNING"}] if left is None else left
+    stage.sandbox.fault(operation="list_task_runs", body={"data": seen})
+
+    with pytest.raises(RunError, match="names no worker"):
+        stage.run(TASK.cancel(replace(run, worker=None)))
+
+
+@pytest.mark.parametrize("word", ["FAILED", "CANCELLED", "CANCELED", "ABORTED", "Somehow stopped"])
+def test_a_task_run_whose_worker_was_stopped_ends_whatever_it_is_called(stage: Stage, word: str) -> None:
+    stage.sandbox.switch(cancelled_task_status=word)
+    run = started(stage, TASK, "reloads")
+    stage.run(TASK.cancel(run))
+
+    ended = stage.until_end(TASK, Wanted.of(run))
+
+    assert ended.state is (State.FAILED if word == "FAILED" else State.CANCELLED)
+
+
+def test_a_run_that_is_queued_can_be_stopped(stage: Stage) -> None:
+    automation = stage.sandbox.add_automation(maxConcurrentRuns=1)
+    stage.sandbox.script(automation, LONG)
+    stage.start(AUTOMATION, automation)
+    run = stage.run(AUTOMATION.start(stage.intend(AUTOMATION, automation), Search(), stage.say))
+    assert run.status == "queued"
+
+    stage.run(AUTOMATION.cancel(run))
+
+    assert stop_asked(stage, run) == [run.id]

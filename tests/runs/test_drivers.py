@@ -1,0 +1,94 @@
+"""On a worker and in the triggerer: the same flow, the same result."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_qlik import sandbox as sandboxes
+from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, Flow, QlikCloudError, Tenant
+from airflow_provider_qlik.runs import KINDS, Outcome, RunKind, Search, Wanted, Watch, outcome
+from airflow_provider_qlik.runs.find import Say
+from airflow_provider_qlik.sandbox import Script
+from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+from tests.runs.conftest import AUTOMATION, MARKER, QUICK, TASK
+
+SEARCH = Search(give_up=2, give_up_unanswered=0.5, settle=0.2, settle_unsure=0.4, first_pause=0.02, longest_pause=0.05)
+
+
+@pytest.fixture(scope="module")
+def moving() -> Iterator[SandboxTenant]:
+    """A sandbox where twenty seconds pass in one."""
+    with sandboxes.serve(speed=20) as tenant:
+        yield tenant
+
+
+def from_start_to_end(kind: RunKind, resource_id: str, tenant: Tenant, say: Say) -> Flow[Outcome]:
+    intent = yield from kind.intend(resource_id, MARKER)
+    run = yield from kind.start(intent, SEARCH, say)
+    ended = yield from Watch(kind, Wanted.of(run), say).until_end(0.03)
+    return (yield from outcome(kind, ended, tenant.url, say))
+
+
+def on_a_worker(tenant: Tenant, key: ApiKey, kind: RunKind, resource_id: str, say: Say) -> Outcome:
+    with Client(tenant, key, patience=QUICK) as client:
+        return client.run_flow(from_start_to_end(kind, resource_id, tenant, say))
+
+
+def in_the_triggerer(tenant: Tenant, key: ApiKey, kind: RunKind, resource_id: str, say: Say) -> Outcome:
+    async def run() -> Outcome:
+        async with AsyncClient(tenant, key, patience=QUICK) as client:
+            return await client.run_flow(from_start_to_end(kind, resource_id, tenant, say))
+
+    return asyncio.run(run())
+
+
+CASES: dict[str, tuple[dict[str, Any], Script, list[dict[str, Any]]]] = {
+    "succeeds": ({"show_after": 3.0}, Script(run=4), []),
+    "fails": ({}, Script(run=4, end="FAILED", error="no such table"), []),
+    "answer lost": ({"show_after": 3.0}, Script(run=4), [{"method": "POST", "reset": "after"}]),
+    "start lost": ({}, Script(run=4), [{"method": "POST", "status": 500}]),
+    "refused": ({}, Script(run=4), [{"method": "POST", "status": 403, "times": None}]),
+    "rival": ({"echo_source": False, "rivals": 1}, Script(run=40), [{"method": "POST", "reset": "after"}]),
+    "failing polls": ({}, Script(run=4), [{"method": "GET", "path": "*log", "status": 503, "times": 2}]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("kind", [TASK, AUTOMATION], ids=lambda kind: kind.name)
+def test_both_drivers_come_to_the_same(moving: SandboxTenant, kind: RunKind, case: str) -> None:
+    switches, script, faults = CASES[case]
+    ends: list[tuple[Any, list[str], int]] = []
+    for drive in (on_a_worker, in_the_triggerer):
+        moving.reset()
+        moving.switch(**switches)
+        resource_id = (moving.add_task if kind is TASK else moving.add_automation)("It", id="it")
+        moving.script(resource_id, script)
+        for fault in faults:
+            moving.fault(**fault)
+        said: list[str] = []
+        try:
+            result = drive(
+                Tenant.at(moving.url),
+                ApiKey(moving.api_key),
+                KINDS[kind.name],
+                resource_id,
+                lambda level, text, said=said: said.append(text),  # type: ignore[misc]
+            )
+            end: Any = (result.run.state, result.run.status, result.run.reason, result.succeeded)
+        except QlikCloudError as error:
+            end = type(error).__name__, alike(str(error))
+        posts = len(moving.journal(method="POST"))
+        ends.append((end, [alike(text) for text in said], posts))
+
+    assert ends[0] == ends[1]
+    assert ends[0][2] == 1
+
+
+def alike(text: str) -> str:
+    """Without ids, times, and what the two halves of httpx call a reset."""
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32}|\d{4}-\d\d-\d\dT[\d:.+Z]+|(?<=ReadError)[^)]*", "…", text)

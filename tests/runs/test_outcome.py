@@ -1,0 +1,239 @@
+"""What came of a run, and why, as its user reads it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from airflow_provider_qlik.runs import KINDS, Outcome, Run, RunKind, State, Wanted, Worker, outcome
+from airflow_provider_qlik.sandbox import Script
+from tests.runs.conftest import AUTOMATION, TASK, Stage
+
+both_kinds = pytest.mark.parametrize("kind", [TASK, AUTOMATION], ids=lambda kind: kind.name)
+TENANT = "https://acme.eu.qlikcloud.com"
+LOG = {"task": "get_task_run_log", "automation": "get_automation_run_debug"}
+
+
+def ended(stage: Stage, kind: RunKind, script: Script, **task: Any) -> Run:
+    """A run that did what its script says."""
+    resource_id = stage.sandbox.add_task("Refresh", **task) if kind is TASK else stage.sandbox.add_automation("Prepare")
+    stage.sandbox.script(resource_id, script)
+    run = stage.until_end(kind, Wanted.of(stage.start(kind, resource_id)))
+    stage.told.clear()
+    return run
+
+
+def told(stage: Stage, run: Run) -> Outcome:
+    return stage.run(outcome(KINDS[run.kind], run, TENANT, stage.say))
+
+
+def lines(stage: Stage) -> list[str]:
+    return [text for text in stage.said if text.startswith("| ")]
+
+
+# The log.
+
+
+@both_kinds
+def test_the_log_is_said_line_by_line(stage: Stage, kind: RunKind) -> None:
+    run = ended(stage, kind, Script(log=("Connect", "Load 5 rows", "Store")))
+
+    told(stage, run)
+
+    assert stage.said == [
+        f"Qlik's log of {kind.name} run {run.id}:",
+        "| Connect",
+        "| Load 5 rows",
+        "| Store",
+    ]
+
+
+@pytest.mark.parametrize("form", ["accept", "json", "text", "text_json"])
+def test_the_form_of_a_log_does_not_matter(stage: Stage, form: str) -> None:
+    stage.sandbox.switch(log_form=form)
+
+    told(stage, ended(stage, TASK, Script(log=("One", "Two"))))
+
+    assert lines(stage) == ["| One", "| Two"]
+
+
+@both_kinds
+@pytest.mark.parametrize(("count", "first"), [(200, 1), (201, 2), (1000, 801)])
+def test_of_a_long_log_the_last_200_lines_are_said_and_where_the_rest_is(
+    stage: Stage, kind: RunKind, count: int, first: int
+) -> None:
+    run = ended(stage, kind, Script(log=tuple(f"line {number}" for number in range(1, count + 1))))
+
+    link = told(stage, run).link
+
+    assert lines(stage) == [f"| line {number}" for number in range(first, count + 1)]
+    rest = f"the last 200 of {count} lines, all of it at {link}"
+    assert (rest in stage.said[0]) is (count > 200)
+
+
+@both_kinds
+def test_an_empty_log_is_not_mentioned(stage: Stage, kind: RunKind) -> None:
+    told(stage, ended(stage, kind, Script(log=())))
+
+    assert stage.said == []
+
+
+@both_kinds
+@pytest.mark.parametrize("end", ["SUCCEEDED", "FAILED"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 403, "code": "RELOADS-013"},
+        {"status": 404},
+        {"status": 500},
+        {"status": 401},
+        {"reset": "before"},
+        {"answer": "html"},
+        {"answer": "cut"},
+    ],
+    ids=str,
+)
+def test_a_log_that_cannot_be_had_changes_nothing_about_the_end(
+    stage: Stage, kind: RunKind, end: str, fault: dict[str, Any]
+) -> None:
+    run = ended(stage, kind, Script(end=end, error=None if end == "SUCCEEDED" else "no such table"))
+    stage.sandbox.fault(operation=LOG[kind.name], times=None, **fault)
+
+    result = told(stage, run)
+
+    assert result.succeeded is (end == "SUCCEEDED")
+    assert result.run.state is run.state
+    assert len(stage.warnings) == 1
+    assert stage.warnings[0].startswith(f"The log of {kind.name} run {run.id} could not be fetched: ")
+    assert end == "SUCCEEDED" or "no such table" in result.message
+
+
+@both_kinds
+def test_an_id_that_cannot_be_asked_for_changes_nothing_about_the_end(stage: Stage, kind: RunKind) -> None:
+    run = replace(ended(stage, kind, Script(end="FAILED")), id="a/b", worker=Worker("reloads", "c/d", "app"))
+
+    assert not told(stage, run).succeeded
+    assert "could not be fetched" in stage.warnings[0]
+
+
+# The reason.
+
+
+def test_the_reason_of_a_task_run_is_that_of_its_reload(stage: Stage) -> None:
+    result = told(stage, ended(stage, TASK, Script(end="FAILED", error="Table 'Sales' not found", log=("Started",))))
+
+    assert result.run.reason == "EngineReloadFailed: Table 'Sales' not found"
+    assert result.message == (
+        f"Qlik Cloud task 'Refresh' {result.run.resource_id}, run {result.run.id}, ended as 'FAILED': "
+        "EngineReloadFailed: Table 'Sales' not found"
+    )
+
+
+@pytest.mark.parametrize("form", ["objects", "strings", "object"])
+def test_the_reason_of_an_automation_run_is_told_in_three_forms(stage: Stage, form: str) -> None:
+    stage.sandbox.switch(error_form=form)
+
+    result = told(stage, ended(stage, AUTOMATION, Script(end="failed", error="Connector refused")))
+
+    assert result.run.reason == "Connector refused"
+    assert result.message.endswith("ended as 'failed': Connector refused")
+
+
+@pytest.mark.parametrize("form", ["objects", "strings", "object"])
+def test_the_reason_of_a_task_run_behind_which_is_an_automation_is_that_of_its_run(stage: Stage, form: str) -> None:
+    stage.sandbox.switch(error_form=form)
+
+    result = told(stage, ended(stage, TASK, Script(end="FAILED", error="Connector refused"), worker="automations"))
+
+    assert result.run.reason == "Connector refused"
+
+
+@both_kinds
+def test_where_qlik_gives_no_reason_the_last_line_of_the_log_is_it(stage: Stage, kind: RunKind) -> None:
+    result = told(stage, ended(stage, kind, Script(end="FAILED", log=("Started", "Error: disk full", "  ", ""))))
+
+    assert result.run.reason == "Error: disk full"
+
+
+@pytest.mark.parametrize("fault", [{"status": 403}, {"status": 404}, {"status": 500}, {"answer": "html"}], ids=str)
+@pytest.mark.parametrize("worker", ["reloads", "automations"])
+def test_a_reason_that_cannot_be_had_changes_nothing_about_the_end(
+    stage: Stage, worker: str, fault: dict[str, Any]
+) -> None:
+    run = ended(stage, TASK, Script(end="FAILED", error="Never told", log=("Error: disk full",)), worker=worker)
+    for operation in ("get_reload", "get_automation_run"):
+        stage.sandbox.fault(operation=operation, times=None, **fault)
+
+    result = told(stage, run)
+
+    assert (result.run.state, result.run.reason) == (State.FAILED, "Error: disk full")
+
+
+def test_behind_a_worker_of_another_type_the_log_tells_the_reason(stage: Stage) -> None:
+    result = told(stage, ended(stage, TASK, Script(end="FAILED", log=("Error: disk full",)), worker="dataflows"))
+
+    assert result.run.reason == "Error: disk full"
+
+
+@both_kinds
+def test_that_there_is_no_reason_at_all_is_said(stage: Stage, kind: RunKind) -> None:
+    result = told(stage, ended(stage, kind, Script(end="FAILED", log=())))
+
+    assert result.run.reason is None
+    assert result.message.endswith(": Qlik Cloud gives no reason")
+
+
+@both_kinds
+def test_a_success_has_no_reason_and_none_is_asked_for(stage: Stage, kind: RunKind) -> None:
+    run = ended(stage, kind, Script(log=("Error: just kidding",)))
+    stage.sandbox.clear_journal()
+
+    result = told(stage, run)
+
+    assert (result.succeeded, result.run.reason) == (True, None)
+    assert [entry.operation for entry in stage.sandbox.journal()] == [LOG[kind.name]]
+    assert result.message.endswith(f"ended as {run.status!r}")
+
+
+@both_kinds
+def test_a_cancelled_run_is_no_success(stage: Stage, kind: RunKind) -> None:
+    stage.sandbox.switch(cancelled_task_status="ABORTED")
+    resource_id = stage.sandbox.add_task() if kind is TASK else stage.sandbox.add_automation()
+    stage.sandbox.script(resource_id, Script(run=3600))
+    run = stage.start(kind, resource_id)
+    stage.run(kind.cancel(run))
+
+    result = told(stage, stage.until_end(kind, Wanted.of(run)))
+
+    assert result.run.state is State.CANCELLED
+    assert not result.succeeded
+
+
+# The link, and what a task returns.
+
+
+def test_the_link_leads_to_what_the_run_works_on(stage: Stage) -> None:
+    app = stage.sandbox.add_task(id="on-app", resource_id="app-7")
+    other = stage.sandbox.add_automation(id="automation-7")
+    flow = stage.sandbox.add_task(id="on-automation", resource_id=other, worker="automations")
+
+    assert told(stage, stage.start(TASK, app)).link == f"{TENANT}/sense/app/app-7"
+    assert told(stage, stage.start(TASK, flow)).link == f"{TENANT}/automations/automation-7"
+    assert told(stage, stage.start(AUTOMATION, other)).link == f"{TENANT}/automations/automation-7"
+
+
+def test_where_nothing_is_known_about_the_work_the_link_leads_to_the_tenant() -> None:
+    run = Run(kind="task", resource_id="t", id="r", state=State.FAILED, status="FAILED")
+
+    assert TENANT + TASK.page(run) == f"{TENANT}/"
+
+
+@both_kinds
+def test_what_is_returned_is_the_run_with_its_link(stage: Stage, kind: RunKind) -> None:
+    result = told(stage, ended(stage, kind, Script()))
+
+    assert result.to_json() == {**result.run.to_json(), "link": result.link}
+    assert result.to_json()["state"] == "succeeded"
+    assert result.to_json()["run_id"] == result.run.id

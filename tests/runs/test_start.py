@@ -1,0 +1,291 @@
+"""One start, whatever answer it gets: a second one is never sent where the first may have arrived."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_qlik.cloud import CouldNotConnect, Refused
+from airflow_provider_qlik.runs import AmbiguousRun, CannotStart, RunKind, RunNotFound, Search
+from airflow_provider_qlik.sandbox import Script
+from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+from tests.runs.conftest import AUTOMATION, MARKER, OTHER_MARKER, TASK, Stage, staged
+
+both_kinds = pytest.mark.parametrize("kind", [TASK, AUTOMATION], ids=lambda kind: kind.name)
+START = {"task": "start_task", "automation": "create_automation_run"}
+
+LOST_AND_CARRIED_OUT: list[dict[str, Any]] = [
+    {"reset": "after"},
+    {"status": 500, "carried_out": True},
+    {"status": 502, "carried_out": True},
+    {"status": 503, "carried_out": True},
+    {"status": 504, "carried_out": True},
+    {"status": 408, "carried_out": True},
+    {"answer": "html", "carried_out": True},
+    {"answer": "truncated"},
+    {"answer": "cut"},
+    {"answer": "nonsense"},
+]
+LOST_AND_NOT_CARRIED_OUT: list[dict[str, Any]] = [
+    {"reset": "before"},
+    {"status": 500},
+    {"status": 502},
+    {"status": 503},
+    {"answer": "html"},
+]
+SURELY_NOT_ARRIVED: list[dict[str, Any]] = [
+    {"status": 429, "code": "HTTP-429", "retry_after": 0},
+    {"status": 503, "retry_after": 0},
+]
+
+
+def added(sandbox: SandboxTenant, kind: RunKind, **members: Any) -> str:
+    """A task or an automation that ran last night, and whose next run takes an hour."""
+    resource_id = sandbox.add_task("It", **members) if kind is TASK else sandbox.add_automation("It", **members)
+    sandbox.add_run(resource_id, started_ago=36000)
+    sandbox.script(resource_id, Script(run=3600))
+    return resource_id
+
+
+def test_an_automation_says_which_run_it_started(stage: Stage) -> None:
+    automation = added(stage.sandbox, AUTOMATION)
+    stage.sandbox.switch(rivals=2, show_after=60)
+
+    found = stage.start(AUTOMATION, automation)
+
+    assert found.id == stage.ours(automation)
+    assert (stage.elapsed, found.alone_since) == (0, None)
+
+
+@both_kinds
+@pytest.mark.parametrize("fault", LOST_AND_CARRIED_OUT, ids=str)
+def test_a_run_whose_answer_was_lost_is_found(stage: Stage, kind: RunKind, fault: dict[str, Any]) -> None:
+    resource_id = added(stage.sandbox, kind)
+    stage.sandbox.fault(operation=START[kind.name], times=None, **fault)
+
+    found = stage.start(kind, resource_id)
+
+    assert found.id == stage.ours(resource_id)
+    assert stage.starts() == 1
+    assert any("Looking for the run instead of starting again" in text for text in stage.warnings)
+
+
+@both_kinds
+@pytest.mark.parametrize("echo", [True, False], ids=["marker shown", "marker hidden"])
+@pytest.mark.parametrize("fault", LOST_AND_NOT_CARRIED_OUT, ids=str)
+def test_a_start_that_was_lost_is_an_error_and_never_repeated(
+    stage: Stage, kind: RunKind, echo: bool, fault: dict[str, Any]
+) -> None:
+    resource_id = added(stage.sandbox, kind)
+    stage.sandbox.switch(echo_source=echo)
+    stage.sandbox.fault(operation=START[kind.name], times=None, **fault)
+
+    with pytest.raises(RunNotFound) as raised:
+        stage.start(kind, resource_id)
+
+    said = str(raised.value)
+    assert f"{kind.name} {resource_id} may have been started, but no run of it showed up within 60 s" in said
+    assert f"The answer to the start: {raised.value.__cause__}" in said
+    assert stage.starts() == 1
+    assert [run["via"] for run in stage.sandbox.runs(resource_id)] == ["added"]
+
+
+@both_kinds
+def test_a_lost_start_and_somebody_elses_run_are_not_taken_for_one_another(stage: Stage, kind: RunKind) -> None:
+    resource_id = added(stage.sandbox, kind)
+    stage.sandbox.switch(echo_source=False, rivals=1)
+    stage.sandbox.fault(operation=START[kind.name], reset="after")
+
+    with pytest.raises(AmbiguousRun, match="2 runs"):
+        stage.start(kind, resource_id)
+
+
+@both_kinds
+@pytest.mark.parametrize("fault", SURELY_NOT_ARRIVED, ids=str)
+def test_a_start_that_surely_did_not_arrive_is_sent_again(stage: Stage, kind: RunKind, fault: dict[str, Any]) -> None:
+    resource_id = added(stage.sandbox, kind)
+    stage.sandbox.fault(operation=START[kind.name], times=2, **fault)
+
+    assert stage.start(kind, resource_id).id == stage.ours(resource_id)
+    assert stage.starts() == 3
+
+
+@both_kinds
+@pytest.mark.parametrize("fault", SURELY_NOT_ARRIVED, ids=str)
+def test_a_start_that_never_arrives_tells_what_kept_it_and_is_not_looked_for(
+    stage: Stage, kind: RunKind, fault: dict[str, Any]
+) -> None:
+    resource_id = added(stage.sandbox, kind)
+    stage.sandbox.fault(operation=START[kind.name], times=None, **fault)
+
+    with pytest.raises(Refused, match=str(fault["status"])) as raised:
+        stage.start(kind, resource_id)
+
+    assert raised.value.transient
+    assert stage.elapsed == 0
+
+
+@pytest.fixture
+def impatient(still: SandboxTenant) -> Iterator[Stage]:
+    """A stage whose client waits for an answer for a tenth of a second."""
+    with staged(still, read_timeout=0.1) as stage:
+        yield stage
+
+
+@both_kinds
+def test_a_run_whose_answer_came_too_late_is_found(impatient: Stage, kind: RunKind) -> None:
+    sandbox = impatient.sandbox
+    resource_id = added(sandbox, kind)
+    sandbox.fault(operation=START[kind.name], delay=0.3)
+
+    def until_it_happened() -> None:
+        until = time.monotonic() + 10
+        while len(sandbox.runs(resource_id)) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+
+    impatient.after(1, until_it_happened)
+    found = impatient.start(kind, resource_id)
+
+    assert found.id == impatient.ours(resource_id)
+    assert impatient.starts() == 1
+    assert "ReadTimeout" in impatient.warnings[0]
+
+
+@both_kinds
+def test_nobody_there_is_said_as_such(stage: Stage, kind: RunKind) -> None:
+    resource_id = added(stage.sandbox, kind)
+    intent = stage.intend(kind, resource_id)
+    flow = kind.start(intent, Search(), stage.say)
+    call = next(flow)
+
+    with pytest.raises(CouldNotConnect, match="no route"):
+        flow.throw(CouldNotConnect("no route"))
+
+    assert str(call).startswith("POST ")
+
+
+def test_an_outage_after_a_lost_start_does_not_count_as_looking(stage: Stage) -> None:
+    """The tenant is away for two minutes, and so is the answer: the run is still found."""
+    task = added(stage.sandbox, TASK)
+    stage.sandbox.fault(operation="start_task", reset="after")
+    stage.after(120, stage.sandbox.clear_faults)
+
+    def away() -> None:
+        stage.sandbox.fault("GET", times=None, status=503)
+
+    assert stage.start(TASK, task, between=away).id == stage.ours(task)
+    assert stage.elapsed >= 120
+
+
+def test_an_outage_after_a_lost_start_is_not_waited_out_for_ever(stage: Stage) -> None:
+    task = added(stage.sandbox, TASK)
+    stage.sandbox.fault(operation="start_task", reset="after")
+
+    with pytest.raises(RunNotFound, match="may have been started"):
+        stage.start(TASK, task, between=lambda: stage.sandbox.fault("GET", times=None, status=503))
+
+    assert 300 <= stage.elapsed < 330
+    assert stage.starts() == 1
+
+
+def test_a_run_that_shows_up_late_after_a_lost_start_is_given_time_to_settle(stage: Stage) -> None:
+    task = added(stage.sandbox, TASK)
+    stage.sandbox.switch(echo_source=False, show_after=50)
+    stage.sandbox.fault(operation="start_task", reset="after")
+
+    assert stage.start(TASK, task).id == stage.ours(task)
+
+
+# Refused.
+
+
+def test_a_source_that_is_too_long_is_left_out(stage: Stage) -> None:
+    task = added(stage.sandbox, TASK)
+    stage.sandbox.switch(source_limit=10)
+
+    found = stage.start(TASK, task)
+
+    assert found.id == stage.ours(task)
+    assert [entry.query for entry in stage.sandbox.journal("start_task")] == [[("source", MARKER)], []]
+    assert [entry.carried_out for entry in stage.sandbox.journal("start_task")] == [False, True]
+    assert "source is longer than 10 characters" in stage.said[0]
+    assert "Starting without a marker" in stage.said[0]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
+@both_kinds
+def test_a_start_that_is_refused_says_so_and_why(stage: Stage, kind: RunKind, status: int) -> None:
+    resource_id = added(stage.sandbox, kind)
+    stage.sandbox.fault(operation=START[kind.name], times=None, status=status, code="ABC-1")
+
+    with pytest.raises(CannotStart) as raised:
+        stage.start(kind, resource_id)
+
+    said = str(raised.value)
+    assert f"{kind.name} {resource_id} was not started" in said
+    assert f"was refused with {status}" in said
+    assert "ABC-1" in said
+    assert not any(entry.carried_out for entry in stage.sandbox.journal(method="POST"))
+    assert stage.elapsed == 0
+
+
+@pytest.mark.parametrize("code", ["MANUALLY", "CONSECUTIVE-FAILURES", "OWNER-DELETED", None])
+def test_a_disabled_task_says_why_it_is_and_what_to_do(stage: Stage, code: str | None) -> None:
+    task = added(stage.sandbox, TASK, enabled=False, metadata={"disabledCode": code})
+
+    with pytest.raises(CannotStart) as raised:
+        stage.start(TASK, task)
+
+    assert f"disabled ({code or 'Qlik does not say why'}): enable it in Qlik Cloud" in str(raised.value)
+    assert len(stage.sandbox.runs(task)) == 1
+
+
+@pytest.mark.parametrize("state", ["disabled", "unavailable"])
+def test_a_disabled_automation_says_its_state_and_what_to_do(stage: Stage, state: str) -> None:
+    automation = added(stage.sandbox, AUTOMATION, state=state)
+
+    with pytest.raises(CannotStart, match=f"disabled .its state is '{state}'.: enable it in Qlik Cloud"):
+        stage.start(AUTOMATION, automation)
+
+    assert len(stage.sandbox.runs(automation)) == 1
+
+
+def test_a_disabled_task_that_answers_as_if_it_had_started_says_why_no_run_shows_up(stage: Stage) -> None:
+    task = added(stage.sandbox, TASK, enabled=False, metadata={"disabledCode": "OWNER-DELETED"})
+    stage.sandbox.switch(disabled_start="ignored")
+
+    with pytest.raises(RunNotFound, match=r"no run of it showed up within 300 s: it is disabled .OWNER-DELETED."):
+        stage.start(TASK, task)
+
+
+def test_a_task_that_runs_already_and_is_not_started_again_says_so(stage: Stage) -> None:
+    task = added(stage.sandbox, TASK)
+    stage.sandbox.add_run(task, started_ago=60, script=Script(run=3600))
+    stage.sandbox.switch(running_start="refused")
+
+    with pytest.raises(CannotStart, match="the task is already running"):
+        stage.start(TASK, task)
+
+
+@pytest.mark.parametrize("echo", [True, False], ids=["marker shown", "marker hidden"])
+def test_the_run_that_kept_ours_from_starting_is_not_taken_for_it(stage: Stage, echo: bool) -> None:
+    """Qlik answers as if it had started one more, but did not: the run that goes on is not ours."""
+    task = added(stage.sandbox, TASK)
+    stage.sandbox.add_run(task, started_ago=60, script=Script(run=3600), triggered_by=OTHER_MARKER)
+    stage.sandbox.switch(running_start="ignored", echo_source=echo)
+
+    with pytest.raises(RunNotFound, match="was started, but no run of it showed up"):
+        stage.start(TASK, task)
+
+
+def test_what_keeps_us_from_looking_before_the_start_keeps_us_from_starting(stage: Stage) -> None:
+    task = added(stage.sandbox, TASK)
+    stage.sandbox.fault(operation="list_task_runs", times=None, status=403)
+
+    with pytest.raises(Refused, match="403"):
+        stage.start(TASK, task)
+
+    assert stage.starts() == 0

@@ -1,0 +1,158 @@
+"""Any operation by name: what is known of it, and what is refused before it is asked."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from airflow_provider_qlik import operations
+from airflow_provider_qlik.arguments import InvalidArgument
+from airflow_provider_qlik.cloud.api import reloads, sharing_tasks, tasks
+from airflow_provider_qlik.cloud.models.tasks import Task
+from airflow_provider_qlik.cloud.operations import OPERATIONS, make
+from airflow_provider_qlik.operation_table import TABLE
+from airflow_provider_qlik.operations import check
+from tests.contract.cases import CASES
+
+REGENERATE = "the table is stale: python -m airflow_provider_qlik.cloud.operations && ruff format airflow_provider_qlik"
+BY_FUNCTION = {operation.function: name for name, operation in OPERATIONS.items()}
+
+
+class FromAnotherTask:
+    """Like Airflow's XComArg."""
+
+    def resolve(self, context: Any) -> Any:
+        raise AssertionError("not while the Dag is parsed")
+
+
+def test_the_table_says_what_the_functions_say() -> None:
+    members = [one.name for one in fields(operations.Operation)]
+
+    said = {name: tuple(getattr(one, member) for member in members) for name, one in OPERATIONS.items()}
+
+    assert said == TABLE, REGENERATE
+    assert list(said) == list(TABLE), REGENERATE
+
+
+def test_all_49_operations_of_the_contract_are_there_and_those_outside_it() -> None:
+    in_contract = {BY_FUNCTION[case.function] for case in CASES.values()}
+
+    assert len(in_contract) == 49
+    assert set(OPERATIONS) - in_contract == {
+        *("automations.execute", "users.me", "catalog.items", "catalog.spaces", "apps.reload_log", "apps.reload_logs"),
+        *("reloads.list", "reloads.start", "reloads.get", "reloads.cancel"),
+    }
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_what_is_known_of_an_operation_fits_its_call(case: Any) -> None:
+    operation, call = OPERATIONS[BY_FUNCTION[case.function]], case.bare()
+
+    assert operation.method == call.method
+    assert operation.pages is hasattr(call.answer, "next_query")
+    assert (operation.gives == "nothing") is (call.answer is type(None))
+    assert set(operation.optional) == {*case.optional, *case.instead}
+    assert len(operation.required) == len(case.needed) + (case.body is not None or case.member is not None)
+
+
+def test_a_call_is_made_by_name() -> None:
+    assert make("tasks.start", {"task_id": "t", "source": "me"}) == tasks.start("t", source="me")
+    assert make("tasks.start", {"task_id": "t", "source": None}) == tasks.start("t")
+    assert make("reloads.start", {"app_id": "a", "variables": {"v": "1"}}) == reloads.start("a", variables={"v": "1"})
+    changes = [{"op": "remove", "path": "/tags"}]
+    assert make("sharing_tasks.patch", {"sharing_task_id": "s", "changes": changes}) == sharing_tasks.patch(
+        "s", changes
+    )
+    assert make("sharing_tasks.list", {"role": ["owner"]}) == sharing_tasks.list(role="owner")
+
+
+def test_a_shape_is_as_good_as_a_mapping() -> None:
+    task = Task(name="A task", spec_version="1.0")
+
+    assert make("tasks.create", {"task": task}) == tasks.create(task)
+
+
+WRONG: list[tuple[object, object, str]] = [
+    ("tasks.strat", {}, "operation: one of tasks.list, .*did you mean 'tasks.start'.*not 'tasks.strat'"),
+    ("start_task", {}, "operation: an operation of apps, automations, .*users .*did you mean 'tasks.start'"),
+    ("list_automations", {}, "did you mean 'automations.list'"),
+    ("start", {}, "did you mean 'reloads.start' or 'tasks.start'"),
+    ("xyz", {}, "operation: an operation of .*users, not 'xyz'"),
+    ("", {}, "operation: an operation of .*users, not ''"),
+    (None, {}, "operation: .*not 'None'"),
+    (
+        "tasks.start",
+        {"id": "t"},
+        r"arguments: tasks.start takes task_id, source \(did you mean 'task_id'\?\), not 'id'",
+    ),
+    ("tasks.start", {"task_id": "t", "sauce": "x"}, "did you mean 'source'"),
+    ("users.me", {"x": 1}, "arguments: users.me takes no arguments, not 'x'"),
+    ("tasks.start", {}, "arguments: tasks.start needs task_id"),
+    ("tasks.run_log", {}, "arguments: tasks.run_log needs task_id and run_id"),
+    ("tasks.start", {"task_id": None}, "task_id: tasks.start takes a string here, not 'None'"),
+    ("tasks.start", {"task_id": 17}, "task_id: tasks.start takes a string here, not 17"),
+    ("tasks.list", {"limit": "10"}, "limit: tasks.list takes an integer here, not '10'"),
+    ("tasks.list", {"limit": True}, "limit: tasks.list takes an integer here, not True"),
+    ("reload_tasks.list", {"partial": 1}, "partial: reload_tasks.list takes a boolean here, not 1"),
+    ("tasks.create", {"task": "a task"}, "task: tasks.create takes an object here"),
+    ("reloads.start", {"app_id": "a", "variables": {"v": 1}}, "variables: .*takes an object of strings here"),
+    ("sharing_tasks.list", {"role": ["owner", 3]}, "role: .*takes a string or array of strings here"),
+    ("sharing_tasks.list", {"role": {"owner": 1}}, "role: .*takes a string or array of strings here"),
+    ("sharing_tasks.patch", {"sharing_task_id": "s", "changes": {}}, "changes: .*takes an array of objects here"),
+    ("sharing_tasks.patch", {"sharing_task_id": "s", "changes": "x"}, "changes: .*takes an array of objects here"),
+    ("tasks.start", None, "arguments: must be a mapping, not 'None'"),
+    ("tasks.start", ["t"], "arguments: must be a mapping"),
+]
+
+
+@pytest.mark.parametrize(("operation", "arguments", "said"), WRONG)
+def test_what_is_wrong_is_refused_by_name_with_what_was_meant(operation: Any, arguments: Any, said: str) -> None:
+    for refuses in (check, make):
+        with pytest.raises(InvalidArgument, match=said) as refused:
+            refuses(operation, arguments)
+        assert pickle.loads(pickle.dumps(refused.value)).args == refused.value.args
+
+
+def test_a_secret_is_not_repeated() -> None:
+    with pytest.raises(InvalidArgument, match="execution_token") as refused:
+        check("automations.execute", {"automation_id": "a", "execution_token": ["very secret"]})
+
+    assert "very secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("open_one", ["{{ params.x }}", "{% if x %}1{% endif %}", FromAnotherTask()])
+def test_what_is_known_only_when_the_task_runs_passes(open_one: Any) -> None:
+    check(open_one, {"whatever": 1})
+    check("tasks.list", open_one)
+    check("tasks.list", {"limit": open_one, "sort": open_one})
+    check("tasks.create", {"task": open_one})
+    check("sharing_tasks.patch", {"sharing_task_id": open_one, "changes": [open_one, {}]})
+    check("reloads.start", {"app_id": "a", "variables": {"v": open_one}})
+    with pytest.raises(InvalidArgument, match="needs task_id"):
+        check("tasks.start", {"source": open_one})
+    with pytest.raises(InvalidArgument, match="operation"):
+        check("tasks.strat", open_one)
+
+
+def test_nothing_is_taken_for_a_template_once_the_task_runs() -> None:
+    with pytest.raises(InvalidArgument, match="limit: tasks.list takes an integer here"):
+        make("tasks.list", {"limit": "{{ params.limit }}"})
+    assert make("tasks.start", {"task_id": "t", "source": "{{"}) == tasks.start("t", source="{{")
+
+
+def test_a_dag_file_that_checks_an_operation_loads_no_client() -> None:
+    code = (
+        "import sys; from airflow_provider_qlik.operations import check;"
+        " check('tasks.start', {'task_id': 't'});"
+        " print([name for name in sys.modules if name.split('.')[0] in ('pydantic', 'httpx')"
+        " or name.startswith('airflow_provider_qlik.cloud')])"
+    )
+
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert run.stdout.strip() == "[]"
