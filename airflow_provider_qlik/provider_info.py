@@ -20,7 +20,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-qlik",
         "name": "Qlik Cloud",
-        "description": "Start what Qlik Cloud runs (tasks, automations, reloads, reports), wait for it, know how it ended.",
+        "description": "Run tasks, automations, reloads and reports of Qlik Cloud, wait for them, know how they ended.",
         "versions": [__version__],
         "integrations": [
             {

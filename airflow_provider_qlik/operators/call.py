@@ -70,6 +70,7 @@ class QlikCallOperator(BaseOperator):
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
         try:
+            self.arguments = converted(self.operation, self.arguments)
             operations.check(self.operation, self.arguments, rendered=True)
             self._check_choices()
             call = make(self.operation, self.arguments)
@@ -128,3 +129,19 @@ class QlikCallOperator(BaseOperator):
 def plain(answer: Any) -> Any:
     """An answer as JSON with Qlik's names; secrets in it are masked."""
     return answer.model_dump(by_alias=True, exclude_none=True, mode="json") if hasattr(answer, "model_dump") else answer
+
+
+def converted(operation: str, arguments: Any) -> Any:
+    """The arguments with numbers and booleans where a template, which gives texts, was rendered for one."""
+    if operation not in operations.OPERATIONS or not isinstance(arguments, Mapping):
+        return arguments
+    kinds = operations.OPERATIONS[operation].arguments
+    return {name: _converted(kinds.get(name), given) for name, given in arguments.items()}
+
+
+def _converted(kind: str | None, given: Any) -> Any:
+    if kind == "integer" and isinstance(given, str) and given.strip().isdecimal():
+        return int(given)
+    if kind == "boolean" and isinstance(given, str) and given.strip().lower() in {"true", "false"}:
+        return given.strip().lower() == "true"
+    return given

@@ -12,6 +12,7 @@ from airflow_provider_qlik.storage import Folder
 from airflow_provider_qlik.targets import SharingTaskTarget
 
 if TYPE_CHECKING:
+    from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
     from airflow_provider_qlik.runs import Outcome
 
@@ -115,23 +116,28 @@ class QlikRunSharingTaskOperator(SharingTaskTarget, QlikRunOperator):
 
         task_id, number = result.run.resource_id, 0
         task_name = hook.call(sharing_tasks.get(task_id)).name or task_id
-        for part in result.run.parts:
-            execution = hook.call(sharing_tasks.execution(task_id, part))
-            user = execution.target_user
+        executions = [hook.call(sharing_tasks.execution(task_id, part)) for part in result.run.parts]
+        for execution in sorted(executions, key=lambda each: (_recipient(each), each.id)):
             for file in execution.files or ():
                 if not file.file_alias:
                     continue
                 number += 1
                 fields = {
                     "task": task_name,
-                    "recipient": (user and user.value) or file.user_id or execution.owner_id or "",
-                    "execution": part,
+                    "recipient": _recipient(execution),
+                    "execution": execution.id,
                     "alias": file.file_alias,
                     "number": number,
                     "type": ENDINGS.get(file.type or "", file.type or "bin"),
                     "run": result.run.id,
                 }
-                yield part, file.file_alias, _name(self.file_name, fields)
+                yield execution.id, file.file_alias, _name(self.file_name, fields)
+
+
+def _recipient(execution: SharingTaskExecution) -> str:
+    """Whom an execution is for."""
+    user = execution.target_user
+    return (user and user.value) or execution.owner_id or ""
 
 
 def checked_pattern(given: object) -> str:

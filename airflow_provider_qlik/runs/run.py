@@ -181,11 +181,12 @@ class Wanted:
     run_id: str | None = None
     started_after: datetime | None = None
     alone_since: datetime | None = None
+    adopted: bool = False
 
     @classmethod
     def of(cls, run: Run) -> Self:
         """The wish for exactly that run."""
-        return cls(resource_id=run.resource_id, run_id=run.id, alone_since=run.alone_since)
+        return cls(resource_id=run.resource_id, run_id=run.id, alone_since=run.alone_since, adopted=run.adopted)
 
     def pinned_to(self, run: Run) -> Wanted:
         """The same wish, from now on for the run that was seen."""

@@ -16,18 +16,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_provider_qlik.sandbox.asking import SandboxError
+    from airflow_provider_qlik.sandbox.files import File
     from airflow_provider_qlik.sandbox.journal import Entry
-    from airflow_provider_qlik.sandbox.script import Script
+    from airflow_provider_qlik.sandbox.script import Script, Sharing
     from airflow_provider_qlik.sandbox.server import serve
     from airflow_provider_qlik.sandbox.switches import Switches
-    from airflow_provider_qlik.sandbox.tenant import SandboxError, Tenant
+    from airflow_provider_qlik.sandbox.tenant import Tenant
 
-__all__ = ["Entry", "SandboxError", "Script", "Switches", "Tenant", "serve"]
+__all__ = ["Entry", "File", "SandboxError", "Script", "Sharing", "Switches", "Tenant", "serve"]
 
 _MODULES = {
     "Entry": "journal",
-    "SandboxError": "tenant",
+    "File": "files",
+    "SandboxError": "asking",
     "Script": "script",
+    "Sharing": "script",
     "Switches": "switches",
     "Tenant": "tenant",
     "serve": "server",

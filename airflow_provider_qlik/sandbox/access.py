@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from threading import Lock
 
 from airflow_provider_qlik.sandbox.errors import Refused
+from airflow_provider_qlik.sandbox.ground import CLIENT, USER
 from airflow_provider_qlik.sandbox.records import User
-from airflow_provider_qlik.sandbox.world import CLIENT, USER
 
 TOKEN_LIFETIME = 6 * 3600.0
 

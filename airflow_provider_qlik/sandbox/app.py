@@ -23,7 +23,7 @@ from airflow_provider_qlik.sandbox.errors import Refused, error_body
 from airflow_provider_qlik.sandbox.faults import HTML, Fault, Faults
 from airflow_provider_qlik.sandbox.journal import Entry, Journal, masked
 from airflow_provider_qlik.sandbox.limits import Meter
-from airflow_provider_qlik.sandbox.operations import Asked, Operation
+from airflow_provider_qlik.sandbox.operations import Asked, Operation, Streamed, up_to
 from airflow_provider_qlik.sandbox.shapes import check
 from airflow_provider_qlik.sandbox.times import http_date
 from airflow_provider_qlik.sandbox.world import World
@@ -98,7 +98,7 @@ class TenantApp:
             return
         entry.status = response.status_code
         if fault and fault.answer == "cut":
-            await self._send_half(response, scope, receive, send)
+            await self._send_beginning(response, fault.cut_at, scope, receive, send)
         else:
             await response(scope, receive, send)
 
@@ -175,7 +175,8 @@ class TenantApp:
             raise Refused(429, "Too many requests", "the rate limit is exceeded", code="HTTP-429", headers=headers)
 
     def _refusal(self, operation: Operation | None, refused: Refused) -> Response:
-        body = error_body(operation.family if operation else None, refused, self.world.now)
+        form = self.world.switches.sharing_error_form
+        body = error_body(operation.family if operation else None, refused, self.world.now, form)
         return JSONResponse(body, refused.status, refused.headers)
 
     def _spoil(self, fault: Fault, response: Response | None, operation: Operation | None) -> Response:
@@ -195,16 +196,26 @@ class TenantApp:
             refused = Refused(status, "Fault", "asked for with tenant.fault()", code=fault.code or "")
             response = self._refusal(operation, refused) if status >= 400 else Response(b"", status)
         if fault.answer == "truncated":
-            response.body = response.body[: len(response.body) // 2]
-            response.headers["content-length"] = str(len(response.body))
+            if isinstance(response, Streamed):
+                response.halve()
+            else:
+                response.body = response.body[: len(response.body) // 2]
+                response.headers["content-length"] = str(len(response.body))
         response.headers.update(fault.extra_headers)
         return response
 
-    async def _send_half(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-        """Promise the whole body, send half of it, and hang up."""
-        body = bytes(response.body)
+    async def _send_beginning(
+        self, response: Response, size: int | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Promise the whole body, send so many bytes or half of it, and hang up."""
         await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
-        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+        if isinstance(response, Streamed):
+            async for chunk in up_to(response.size // 2 if size is None else size, response.body_iterator):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        else:
+            body = bytes(response.body)
+            beginning = body[: len(body) // 2 if size is None else size]
+            await send({"type": "http.response.body", "body": beginning, "more_body": True})
         self._hang_up(scope.get("client"), False)
         await receive()
 

@@ -8,7 +8,10 @@ from typing import Any, Literal
 
 from airflow_provider_qlik.sandbox.times import stamp
 
-Family = Literal["tasks", "automations", "reloads", "users", "oauth"]
+Family = Literal[
+    "tasks", "automations", "reloads", "reload-tasks", "sharing-tasks", "items", "spaces", "users", "oauth"
+]
+SharingErrorForm = Literal["full", "code", "empty"]
 
 
 class Refused(Exception):
@@ -31,8 +34,15 @@ class Refused(Exception):
         self.headers = headers or {}
 
 
-def error_body(family: Family | None, refused: Refused, now: datetime) -> dict[str, Any]:
-    """The error body in the family's shape: Tasks has numbers for codes, the others have words."""
+def error_body(
+    family: Family | None, refused: Refused, now: datetime, sharing_form: SharingErrorForm = "full"
+) -> dict[str, Any]:
+    """The error body in the family's shape: Tasks has numbers for codes, the others have words.
+
+    sharing_form: how much of it Sharing tasks tell, where nothing is compulsory.
+    """
+    if family == "sharing-tasks" and sharing_form == "empty":
+        return {}
     error: dict[str, Any]
     if family == "tasks" and not refused.code:
         error = {
@@ -45,4 +55,8 @@ def error_body(family: Family | None, refused: Refused, now: datetime) -> dict[s
     else:
         code = refused.code or f"{(family or 'http').upper()}-{refused.status}"
         error = {"code": code, "title": refused.title, "detail": refused.detail, "meta": {}}
+        if family == "sharing-tasks":
+            error["meta"] = {"httpCode": refused.status}
+            if sharing_form == "code":
+                return {"errors": [{"code": code}]}
     return {"errors": [error], "traceId": secrets.token_hex(16)}

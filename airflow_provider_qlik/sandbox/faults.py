@@ -29,6 +29,7 @@ class Fault:
     delay: float = 0.0
     reset: Reset | None = None
     answer: FaultyAnswer | None = None
+    cut_at: int | None = None
     carried_out: bool | None = None
 
     def __post_init__(self) -> None:
@@ -38,6 +39,8 @@ class Fault:
             raise ValueError(f"fault reset: {self.reset!r} is not one of {get_args(Reset)}")
         if self.answer not in (None, *get_args(FaultyAnswer)):
             raise ValueError(f"fault answer: {self.answer!r} is not one of {get_args(FaultyAnswer)}")
+        if self.cut_at is not None and (self.answer != "cut" or self.cut_at < 0):
+            raise ValueError(f"fault cut_at: {self.cut_at!r} is a number of bytes from 0, for the answer 'cut' alone")
         if self.times is not None and self.times < 1:
             raise ValueError(f"fault times: {self.times!r} is not a number from 1 or None")
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Any, Literal
 
-Tier = Literal["tier_1", "tier_2", "tasks", "reload_cancel"]
+Tier = Literal["tier_1", "tier_2", "tasks", "reloads"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,8 @@ class Limits:
     tier_1: float = 1000
     tier_2: float = 100
     tasks: float = 600
-    reload_cancel: float = 50
+    reloads: float = 50
+    """Starting and cancelling reloads, counted together."""
     window: float = 300
 
     def set(self, changes: dict[str, Any]) -> Limits:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from airflow_provider_qlik.sandbox.access import Access, Identity
 from airflow_provider_qlik.sandbox.errors import Family, Refused
@@ -41,7 +42,28 @@ class Asked:
 
     def parameter(self, name: str) -> str | None:
         """The last value of a query parameter."""
-        return next((value for key, value in reversed(self.query) if key == name), None)
+        return next(reversed(self.parameters(name)), None)
+
+    def parameters(self, name: str) -> list[str]:
+        """Every value of a query parameter, in order."""
+        return [value for key, value in self.query if key == name]
+
+    def flag(self, name: str) -> bool | None:
+        """The value of a query parameter that is true or false; anything else is refused."""
+        value = self.parameter(name)
+        if value not in (None, "true", "false"):
+            raise Refused(400, "Bad request", f"{name} must be true or false, and not {value!r}")
+        return None if value is None else value == "true"
+
+    def starts(self, why_disabled: str | None, why_busy: str | None) -> bool:
+        """Whether what is disabled or busy for these reasons starts all the same; 400 where that is refused."""
+        switches = self.world.switches
+        starts = True
+        for why, switch in ((why_disabled, switches.disabled_start), (why_busy, switches.running_start)):
+            if why and switch == "refused":
+                raise Refused(400, "Bad request", why)
+            starts = starts and not (why and switch == "ignored")
+        return starts
 
 
 Handler = Callable[[Asked], Response]
@@ -62,9 +84,47 @@ class Operation:
     needs_credentials: bool = True
 
 
+class Streamed(StreamingResponse):
+    """An answer whose body is made while it is sent; `size` is its length in bytes, told or not."""
+
+    def __init__(self, chunks: Iterator[bytes], size: int, media_type: str | None, *, is_length_told: bool) -> None:
+        super().__init__(_one_by_one(chunks), media_type=media_type)
+        self.size = size
+        if is_length_told:
+            self.headers["content-length"] = str(size)
+
+    def halve(self) -> None:
+        """Make half of the body the whole of it."""
+        self.size //= 2
+        self.body_iterator = up_to(self.size, self.body_iterator)
+        if "content-length" in self.headers:
+            self.headers["content-length"] = str(self.size)
+
+
+async def _one_by_one(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    # Starlette would fetch each chunk in another thread, which takes longer than making it.
+    for chunk in chunks:
+        await asyncio.sleep(0)  # so that others get answers, and somebody who has gone is noticed
+        yield chunk
+
+
+async def up_to(size: int, chunks: AsyncIterable[Any]) -> AsyncIterator[bytes]:
+    """The first so many bytes."""
+    async for chunk in chunks:
+        yield bytes(chunk[:size])
+        size -= len(chunk)
+        if size <= 0:
+            return
+
+
 def ok(body: Any, status: int = 200) -> Response:
     """An answer with a JSON body."""
     return JSONResponse(body, status)
+
+
+def tier_of(method: str) -> Tier:
+    """The rate limit of most operations: reading has more room than writing."""
+    return "tier_1" if method == "GET" else "tier_2"
 
 
 def nothing(status: int = 204) -> Response:

@@ -28,34 +28,50 @@ _TESTS: dict[str, Callable[[str, str], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """How one family pages: the name of its cursor, its page sizes, and whether it links to itself."""
+    """How one family pages.
+
+    cursor: the parameter that takes the cursor; back: the one for the page before, if it is another one.
+    older: further parameters that take a cursor.
+    default, most: the page sizes.
+    items: the member that holds the items.
+    has_self: whether a page links to itself.
+    is_counted: whether it takes an `offset`, tells how many there are, and puts the cursor beside each link.
+    """
 
     cursor: str
     default: int
     most: int
+    back: str | None = None
+    older: tuple[str, ...] = ()
+    items: str = "data"
     has_self: bool = False
+    is_counted: bool = False
+
+    @property
+    def cursors(self) -> tuple[str, ...]:
+        """Every parameter that takes a cursor."""
+        return (self.cursor, *(name for name in (self.back, *self.older) if name))
 
 
 def in_order(asked: Asked, items: Iterable[T], fields: Fields[T], default: str, *, is_signed: bool) -> list[T]:
-    """The items by the `sort` asked for; where signs are compulsory an unsigned field is refused."""
-    sort = asked.parameter("sort")
-    if sort is None:
-        sort = default
-    elif sort.startswith(" ") and asked.world.switches.plus_in_sort == "lenient":
+    """The items by each `sort` asked for; where signs are compulsory an unsigned field is refused."""
+    ordered = list(items)
+    sorts = [_sort(asked, sort, fields, is_signed) for sort in asked.parameters("sort") or [default]]
+    if sorts[0][1]:
+        ordered.reverse()  # of two that are equal the later one, too, comes first
+    for value, is_reversed in reversed(sorts):
+        # Nothing comes last, as databases have it.
+        ordered.sort(key=lambda item, value=value: (value(item) is None, value(item)), reverse=is_reversed)  # type: ignore[misc]
+    return ordered
+
+
+def _sort(asked: Asked, sort: str, fields: Fields[T], is_signed: bool) -> tuple[Callable[[T], Any], bool]:
+    if sort.startswith(" ") and asked.world.switches.plus_in_sort == "lenient":
         sort = "+" + sort[1:]
     sign, name = (sort[0], sort[1:]) if sort[:1] in ("+", "-") else ("", sort)
     if name not in fields or (is_signed and not sign):
         raise Refused(400, "Bad request", f"sort must be + or - and one of {', '.join(fields)}: {sort!r}")
-    value = fields[name]
-
-    def key(item: T) -> tuple[bool, Any]:
-        found = value(item)
-        return found is None, found  # nothing comes last, as databases have it
-
-    ordered = sorted(items, key=key)
-    if sign == "-":
-        ordered.reverse()  # of two that are equal the later one, too, comes first
-    return ordered
+    return fields[name], sign == "-"
 
 
 def filtered(asked: Asked, items: Iterable[T], fields: Fields[T]) -> list[T]:
@@ -88,42 +104,54 @@ def page(asked: Asked, paging: Paging, items: Sequence[T], show: Callable[[T], d
     following = offset if is_empty_page else offset + limit
     links: dict[str, Any] = {}
     if following < len(items):
-        with_empty = asked.world.switches.empty_page and not is_empty_page
-        links["next"] = {"href": _next_href(asked, paging, _cursor(following, with_empty))}
+        links["next"] = _next_link(asked, paging, following, asked.world.switches.empty_page and not is_empty_page)
     else:
         form = asked.world.switches.last_link
         if form != "absent":
             links["next"] = {"null": None, "empty": {"href": ""}, "null_href": {"href": None}}[form]
     if offset:
-        links["prev"] = {"href": asked.base_url + _address(asked, paging, _cursor(max(0, offset - limit), False))}
+        cursor, name = _cursor(max(0, offset - limit), False), paging.back or paging.cursor
+        links["prev"] = _link(paging, "prev", asked.base_url + _address(asked, paging, name, cursor), cursor)
     if paging.has_self:
-        links["self"] = {"href": asked.base_url + _address(asked, paging, asked.parameter(paging.cursor))}
-    return ok({"data": [show(item) for item in shown], "links": links})
+        links["self"] = {"href": asked.base_url + _own_address(asked)}
+    counts = {"totalCount": len(items), "currentPageCount": len(shown)} if paging.is_counted else {}
+    return ok({paging.items: [show(item) for item in shown], "links": links, **counts})
 
 
-def _next_href(asked: Asked, paging: Paging, cursor: str) -> str:
-    form = asked.world.switches.next_link
+def _next_link(asked: Asked, paging: Paging, following: int, is_empty_page: bool) -> dict[str, Any]:
+    cursor, form = _cursor(following, is_empty_page), asked.world.switches.next_link
     if form == "loop":
-        return asked.base_url + _address(asked, paging, asked.parameter(paging.cursor))
-    address = _address(asked, paging, cursor)
+        own = next((value for name in paging.cursors if (value := asked.parameter(name))), "")
+        return _link(paging, "next", asked.base_url + _own_address(asked), own)
     base = {"absolute": asked.base_url, "relative": "", "other_host": asked.world.switches.elsewhere}[form]
-    return base + address
+    return _link(paging, "next", base + _address(asked, paging, paging.cursor, cursor), cursor)
 
 
-def _address(asked: Asked, paging: Paging, cursor: str | None) -> str:
-    query = [(name, value) for name, value in asked.query if name != paging.cursor]
-    if cursor is not None:
-        query.append((paging.cursor, cursor))
-    return asked.path + ("?" + urlencode(query) if query else "")
+def _link(paging: Paging, direction: str, href: str, cursor: str) -> dict[str, Any]:
+    return {"href": href, "type": direction, "token": cursor} if paging.is_counted else {"href": href}
+
+
+def _own_address(asked: Asked) -> str:
+    return asked.path + ("?" + urlencode(asked.query) if asked.query else "")
+
+
+def _address(asked: Asked, paging: Paging, name: str, cursor: str) -> str:
+    dropped = (*paging.cursors, *(("offset",) if paging.is_counted else ()))
+    query = [(name, value) for name, value in asked.query if name not in dropped]
+    return f"{asked.path}?{urlencode([*query, (name, cursor)])}"
 
 
 def _limit(asked: Asked, paging: Paging) -> int:
     text = asked.parameter("limit")
     if text is None:
         return paging.default
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= paging.most:
+    if not _is_number(text) or not 1 <= int(text) <= paging.most:
         raise Refused(400, "Bad request", f"limit must be a number from 1 to {paging.most}, and not {text!r}")
     return int(text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _cursor(offset: int, is_empty_page: bool) -> str:
@@ -131,11 +159,16 @@ def _cursor(offset: int, is_empty_page: bool) -> str:
 
 
 def _position(asked: Asked, paging: Paging) -> tuple[int, bool]:
-    text = asked.parameter(paging.cursor)
-    if text is None:
-        return 0, False
-    try:
-        position = urlsafe_b64decode(text.encode()).decode()
-        return int(position.removesuffix("e")), position.endswith("e")
-    except ValueError:
-        raise Refused(400, "Bad request", f"{paging.cursor} is not a cursor given out here: {text!r}") from None
+    given = [(name, text) for name in paging.cursors if (text := asked.parameter(name)) is not None]
+    if len(given) > 1:
+        raise Refused(400, "Bad request", f"give one of {' and '.join(name for name, _ in given)}, not both")
+    for name, text in given:
+        try:
+            position = urlsafe_b64decode(text.encode()).decode()
+            return int(position.removesuffix("e")), position.endswith("e")
+        except ValueError:
+            raise Refused(400, "Bad request", f"{name} is not a cursor given out here: {text!r}") from None
+    offset = asked.parameter("offset") if paging.is_counted else None
+    if offset is not None and not _is_number(offset):
+        raise Refused(400, "Bad request", f"offset must be a number from 0, and not {offset!r}")
+    return int(offset or 0), False

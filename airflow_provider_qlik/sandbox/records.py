@@ -1,14 +1,18 @@
-"""What a tenant holds: users, tasks, automations, and their runs."""
+"""What a tenant holds: users, spaces, apps, tasks, automations, sharing tasks, and their runs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from airflow_provider_qlik.sandbox.files import File
 from airflow_provider_qlik.sandbox.script import Life
 
-Via = Literal["api", "execute", "retry", "rival", "added"]
+Via = Literal["api", "execute", "retry", "rival", "added", "schedule", "reload"]
+"""How a run came about: `reload` is a sharing task that an app reload set off."""
+ReloadType = Literal["external", "choreographer", "chronos", "hub"]
+"""What initiated a reload: the API, a task, a reload task, or somebody in the hub."""
 
 
 @dataclass(slots=True)
@@ -58,6 +62,28 @@ class Automation:
 
 
 @dataclass(slots=True)
+class Space:
+    """A space, in which apps and automations are."""
+
+    id: str
+    name: str
+    type: str
+    owner_id: str
+    created: datetime
+
+
+@dataclass(slots=True)
+class App:
+    """An app; `space_id` is None in its owner's personal space."""
+
+    id: str
+    name: str
+    space_id: str | None
+    owner_id: str
+    created: datetime
+
+
+@dataclass(slots=True)
 class Reload:
     """One reload of an app."""
 
@@ -65,6 +91,86 @@ class Reload:
     app_id: str
     user_id: str
     life: Life
+    type: ReloadType
+    via: Via
+    visible_from: datetime
+    partial: bool = False
+    weight: int = 1
+    variables: dict[str, str] = field(default_factory=dict)
+    resource_id: str | None = None
+    """The task or reload task behind it."""
+
+
+@dataclass(slots=True)
+class ReloadTask:
+    """A schedule for the reloads of an app; `members` is what the API shows of it, apart from its last execution."""
+
+    id: str
+    members: dict[str, Any]
+    last_execution: datetime | None = None
+
+    @property
+    def app_id(self) -> str:
+        """The app that it reloads."""
+        return str(self.members["appId"])
+
+
+@dataclass(slots=True)
+class SharingTask:
+    """A sharing task; `members` is what the API shows of it, apart from what follows from its executions."""
+
+    id: str
+    members: dict[str, Any]
+    created: datetime
+    updated: datetime
+    status_code: str = "VALID"
+    """What it shows as while it is not at work."""
+    last_viewed: datetime | None = None
+
+    @property
+    def app_id(self) -> str | None:
+        """The app that its reports are made from."""
+        app_id = self.members.get("appId")
+        return app_id and str(app_id)
+
+    @property
+    def recipients(self) -> list[Recipient]:
+        """Everybody who gets a report of their own, in the order given."""
+        stored = self.members.get("recipients", {})
+        return [
+            Recipient(kind, str(recipient["value"]))
+            for kind, name in (("userId", "userIds"), ("groupId", "groupIds"), ("email", "emailAddresses"))
+            for recipient in stored.get(name, [])
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Somebody who gets a report: `kind` is `userId`, `groupId` or `email`."""
+
+    kind: str
+    value: str
+
+
+@dataclass(slots=True)
+class Execution:
+    """One execution of a sharing task: the report for one recipient."""
+
+    id: str
+    task_id: str
+    app_id: str | None
+    owner_id: str
+    workflow_id: str
+    life: Life
+    recipient: Recipient
+    files: tuple[File, ...]
+    delivery: float
+    by: User
+    via: Via
+    visible_from: datetime
+    asked_at: datetime
+    """When its workflow was set off."""
+    reload_id: str | None = None
 
 
 @dataclass(slots=True)

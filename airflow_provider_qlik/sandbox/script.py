@@ -1,12 +1,26 @@
-"""What a run will do, and where it is with that at a given moment."""
+"""What runs will do, and where they are with that at a given moment."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from enum import Enum
 from math import ceil
 from typing import Any
+
+from airflow_provider_qlik.sandbox.files import File
+
+
+def _check_seconds(what: str, seconds: Any) -> None:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
+        raise ValueError(f"{what}: {seconds!r} is not a number of seconds from 0")
+
+
+def _refuse_unknown(what: str, members: dict[str, Any], kind: type[Any]) -> None:
+    unknown = members.keys() - {field.name for field in fields(kind)}
+    if unknown:
+        raise ValueError(f"{what}: no such member: {', '.join(sorted(unknown))}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,13 +29,13 @@ class Script:
 
     wait: seconds before it begins to work (queued, not started).
     run: seconds it works.
-    end: the status word it ends in, known to Qlik or not; None: it runs for ever. The words of tasks and
-        automations for success and failure stand for each other.
+    end: the status word it ends in, known to Qlik or not; None: it runs for ever. SUCCEEDED and FAILED stand
+        for each family's own word.
     log: the lines of its log; they appear evenly while it works.
-    error: what went wrong: a reload's `errorMessage`, an automation run's `error`.
+    error: what went wrong: a reload's `errorMessage`, an automation run's `error`, an execution's `errors`.
     stops: whether it heeds a cancel; otherwise the cancel is accepted, and it goes on to its end.
     stopping: seconds from a cancel to the end it brings.
-    ended_at: whether its end sets `endedAt`, `stopTime` or `endTime`.
+    ended_at: whether its end sets `endedAt`, `stopTime`, `endTime`, `failedTime` or `cancelledTime`.
     waiting_as, running_as: status words shown in place of the usual ones.
     """
 
@@ -38,9 +52,7 @@ class Script:
 
     def __post_init__(self) -> None:
         for name in ("wait", "run", "stopping"):
-            seconds = getattr(self, name)
-            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
-                raise ValueError(f"script {name}: {seconds!r} is not a number of seconds from 0")
+            _check_seconds(f"script {name}", getattr(self, name))
         if isinstance(self.log, str):
             raise ValueError("script log: give lines, not one text")
         object.__setattr__(self, "log", tuple(self.log))
@@ -52,10 +64,60 @@ class Script:
     @classmethod
     def from_json(cls, members: dict[str, Any]) -> Script:
         """The script that `to_json` wrote; unknown members are refused by name."""
-        unknown = members.keys() - {field.name for field in fields(cls)}
-        if unknown:
-            raise ValueError(f"script: no such member: {', '.join(sorted(unknown))}")
+        _refuse_unknown("script", members, cls)
         return cls(**members)
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """What one execute of a sharing task brings: an execution for each recipient, all of one workflow.
+
+    recipients: one script for every recipient of the task, or a script for each execution in turn; an empty list
+        makes no execution at all.
+    appear_after: seconds from the execute until each execution exists, in turn; 0 for those not named.
+    delivery: seconds at the end of its work during which an execution is `presuccessful`.
+    files: what each execution that succeeds has made; None: one file for each template of the task.
+    status_code: the task's `statusCode` when all is over; it is IN_PROGRESS until then.
+    """
+
+    recipients: Script | Sequence[Script] = Script()
+    appear_after: Sequence[float] = ()
+    delivery: float = 0.0
+    files: Sequence[File] | None = None
+    status_code: str = "VALID"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.recipients, Script):
+            object.__setattr__(self, "recipients", tuple(self.recipients))
+        object.__setattr__(self, "appear_after", tuple(self.appear_after))
+        for seconds in (*self.appear_after, self.delivery):
+            _check_seconds("sharing appear_after and delivery", seconds)
+        if self.files is not None:
+            object.__setattr__(self, "files", tuple(self.files))
+
+    def scripts(self, count: int) -> tuple[Script, ...]:
+        """A script for each execution, where the task has so many recipients."""
+        return (self.recipients,) * count if isinstance(self.recipients, Script) else tuple(self.recipients)
+
+    def to_json(self) -> dict[str, Any]:
+        """The script as JSON can carry it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, members: dict[str, Any]) -> Sharing:
+        """The script that `to_json` wrote, or that of one run as that of every recipient."""
+        if "recipients" not in members:
+            return cls(Script.from_json(members))
+        _refuse_unknown("sharing", members, cls)
+        recipients, files = members["recipients"], members.get("files")
+        if isinstance(recipients, dict):
+            scripts: Script | tuple[Script, ...] = Script.from_json(recipients)
+        else:
+            scripts = tuple(Script.from_json(script) for script in recipients)
+        for file in files or ():
+            _refuse_unknown("file", file, File)
+        made = None if files is None else tuple(File(**file) for file in files)
+        return cls(**{**members, "recipients": scripts, "files": made})
 
 
 class Phase(Enum):

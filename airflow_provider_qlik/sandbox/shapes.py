@@ -15,6 +15,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "integer": (int,),
     "number": (int, float),
+    "null": (type(None),),
 }
 
 
@@ -41,6 +42,8 @@ def _problem(value: Any, shape: Shape, where: str) -> str | None:
         for name, inner in shape.get("properties", {}).items():
             if name in value and (problem := _problem(value[name], inner, f"{where}.{name}")):
                 return problem
+    if isinstance(value, list) and len(value) > shape.get("maxItems", len(value)):
+        return f"{where} has more than {shape['maxItems']} items"
     if isinstance(value, list) and "items" in shape:
         for place, item in enumerate(value):
             if problem := _problem(item, shape["items"], f"{where}[{place}]"):
@@ -48,15 +51,18 @@ def _problem(value: Any, shape: Shape, where: str) -> str | None:
     return None
 
 
-def _object(*required: str, **properties: Shape) -> Shape:
+def object_of(*required: str, **properties: Shape) -> Shape:
+    """An object with these members, of which some are required."""
     return {"type": "object", "required": required, "properties": properties}
 
 
-def _list(items: Shape) -> Shape:
-    return {"type": "array", "items": items}
+def list_of(items: Shape, **more: Any) -> Shape:
+    """A list of such items."""
+    return {"type": "array", "items": items, **more}
 
 
-def _word(*enum: Any) -> Shape:
+def one_of(*enum: Any) -> Shape:
+    """One of these values."""
     return {"enum": enum}
 
 
@@ -65,89 +71,104 @@ INTEGER: Shape = {"type": "integer"}
 BOOLEAN: Shape = {"type": "boolean"}
 OBJECT: Shape = {"type": "object"}
 
-_REFERENCE = _object("id", "type", id=STRING, type=_word(0, 1, 2, 3), attrs=OBJECT)
-_METADATA = _object(
-    usage=_word("ANALYTICS", "DATA_PREPARATION", "DATAFLOW_PREP", "SINGLE_TABLE_PREP"),
+_REFERENCE = object_of("id", "type", id=STRING, type=one_of(0, 1, 2, 3), attrs=OBJECT)
+_METADATA = object_of(
+    usage=one_of("ANALYTICS", "DATA_PREPARATION", "DATAFLOW_PREP", "SINGLE_TABLE_PREP"),
     ownerId=STRING,
     spaceId=STRING,
     trigger=_REFERENCE,
     tenantId=STRING,
     createdBy=STRING,
     updatedAt=STRING,
-    disabledCode=_word("MANUALLY", "CONSECUTIVE-FAILURES", "APP-SCRIPT-UPDATED", "OWNER-DELETED", "OWNER-DISABLED"),
+    disabledCode=one_of("MANUALLY", "CONSECUTIVE-FAILURES", "APP-SCRIPT-UPDATED", "OWNER-DELETED", "OWNER-DISABLED"),
     migratedFrom=STRING,
     orchestration=_REFERENCE,
 )
-_SCHEDULE_RULE = _object(
-    cron={"either": [STRING, _object("expression", expression=STRING, validUntil=STRING)]},
+_SCHEDULE_RULE = object_of(
+    cron={"either": [STRING, object_of("expression", expression=STRING, validUntil=STRING)]},
     interval=STRING,
     recurrence=STRING,
     timezone=STRING,
     startDateTime=STRING,
     endDateTime=STRING,
 )
-_EVENT = _object(
+_EVENT = object_of(
     name=STRING,
-    type=_word("com.qlik.v1.task.run.finished"),
-    source=_word("system-events.task"),
+    type=one_of("com.qlik.v1.task.run.finished"),
+    source=one_of("system-events.task"),
     dataOnly=BOOLEAN,
-    correlation=_list(
-        _object("contextAttributeName", contextAttributeName=_word("id", "status"), contextAttributeValue=STRING)
+    correlation=list_of(
+        object_of("contextAttributeName", contextAttributeName=one_of("id", "status"), contextAttributeValue=STRING)
     ),
 )
-_FUNCTION = _object(refName=_word("app.reload"), invoke=_word("SYNC", "ASYNC"), selectionSet=STRING)
-_ACTION = _object(
+_FUNCTION = object_of(refName=one_of("app.reload"), invoke=one_of("SYNC", "ASYNC"), selectionSet=STRING)
+_ACTION = object_of(
     name=STRING,
     condition=STRING,
     functionRef={"either": [STRING, _FUNCTION]},
     retryRef=STRING,
-    retryableErrors=_list(STRING),
-    nonRetryableErrors=_list(STRING),
+    retryableErrors=list_of(STRING),
+    nonRetryableErrors=list_of(STRING),
 )
-_STATE = _object(
+_STATE = object_of(
     name=STRING,
-    type=_word("EVENT"),
+    type=one_of("EVENT"),
     end=BOOLEAN,
     exclusive=BOOLEAN,
-    onEvents=_list(
-        _object(
+    onEvents=list_of(
+        object_of(
             "eventRefs",
-            eventRefs=_list(STRING),
-            actions=_list(_ACTION),
-            actionMode=_word("SEQUENTIAL", "PARALLEL"),
+            eventRefs=list_of(STRING),
+            actions=list_of(_ACTION),
+            actionMode=one_of("SEQUENTIAL", "PARALLEL"),
         )
     ),
-    timeouts=_object(eventTimeout=STRING, stateExecTimeout=STRING, actionExecTimeout=STRING),
+    timeouts=object_of(eventTimeout=STRING, stateExecTimeout=STRING, actionExecTimeout=STRING),
     compensatedBy=STRING,
 )
-TASK = _object(
+TASK = object_of(
     "name",
     "specVersion",
     key=STRING,
     name=STRING,
-    start=_object("schedule", schedule={"either": [STRING, _SCHEDULE_RULE]}, stateName=STRING),
-    events=_list(_EVENT),
-    states=_list(_STATE),
+    start=object_of("schedule", schedule={"either": [STRING, _SCHEDULE_RULE]}, stateName=STRING),
+    events=list_of(_EVENT),
+    states=list_of(_STATE),
     enabled=BOOLEAN,
     version=STRING,
     metadata=_METADATA,
     keepActive=BOOLEAN,
-    annotations=_list(STRING),
+    annotations=list_of(STRING),
     description=STRING,
     specVersion=STRING,
 )
 
-_SCHEDULE = _object(startAt=STRING, stopAt=STRING, interval=INTEGER, timezone=STRING)
-AUTOMATION_UPDATE = _object(
-    name=STRING, schedules=_list(_SCHEDULE), workspace=OBJECT, description=STRING, maxConcurrentRuns=INTEGER
+_SCHEDULE = object_of(startAt=STRING, stopAt=STRING, interval=INTEGER, timezone=STRING)
+AUTOMATION_UPDATE = object_of(
+    name=STRING, schedules=list_of(_SCHEDULE), workspace=OBJECT, description=STRING, maxConcurrentRuns=INTEGER
 )
 AUTOMATION_CREATE = {
     **AUTOMATION_UPDATE,
     "required": ("name",),
     "properties": {**AUTOMATION_UPDATE["properties"], "spaceId": STRING},
 }
-AUTOMATION_COPY = _object("name", name=STRING)
-AUTOMATION_OWNER_CHANGE = _object("userId", userId=STRING)
-AUTOMATION_SPACE_CHANGE = _object("spaceId", spaceId=STRING)
-AUTOMATION_RUN_CREATE = _object("context", context=_word("api"))
-AUTOMATION_SETTINGS = _object(maxConcurrentRunsPerAutomation=INTEGER)
+AUTOMATION_COPY = object_of("name", name=STRING)
+AUTOMATION_OWNER_CHANGE = object_of("userId", userId=STRING)
+AUTOMATION_SPACE_CHANGE = object_of("spaceId", spaceId=STRING)
+AUTOMATION_RUN_CREATE = object_of("context", context=one_of("api"))
+AUTOMATION_SETTINGS = object_of(maxConcurrentRunsPerAutomation=INTEGER)
+
+RELOAD_CREATE = object_of("appId", appId=STRING, partial=BOOLEAN, weight=INTEGER, variables=OBJECT)
+
+RELOAD_TASK = {
+    "appId": STRING,
+    "partial": BOOLEAN,
+    "timeZone": STRING,
+    "autoReload": BOOLEAN,
+    "recurrence": list_of(STRING),
+    "endDateTime": STRING,
+    "startDateTime": STRING,
+    "autoReloadPartial": BOOLEAN,
+}
+RELOAD_TASK_CREATE = object_of("appId", "timeZone", **RELOAD_TASK, type=one_of("scheduled_reload"))
+RELOAD_TASK_UPDATE = object_of(**RELOAD_TASK, state=one_of("Enabled", "Disabled", "Completed"))

@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from airflow_provider_qlik.sandbox.errors import SharingErrorForm
+from airflow_provider_qlik.sandbox.times import Fineness
+
 
 @dataclass(frozen=True, slots=True)
 class Switches:
@@ -26,14 +29,15 @@ class Switches:
     source_cut: bool = False
     """Whether a longer `source` is cut to the limit, in place of being refused."""
     rivals: int = 0
-    """Runs of other people that begin in the same second as each run started through the API."""
+    """Runs of other people that begin in the same second as each run of a task, automation or sharing task that
+    is started through the API."""
     rival_moment: Literal["before", "after"] = "before"
     """Whether rivals begin just before or just after the run."""
     disabled_start: Literal["refused", "accepted", "ignored"] = "refused"
-    """What becomes of starting a disabled task; `ignored` answers as if it had started. A disabled automation
-    is refused unless this says `accepted`."""
+    """What becomes of starting a disabled task or sharing task; `ignored` answers as if it had started. A
+    disabled automation is refused unless this says `accepted`."""
     running_start: Literal["parallel", "refused", "ignored"] = "parallel"
-    """What becomes of starting a task that runs already."""
+    """What becomes of starting a task or sharing task that runs already."""
     cancelled_task_status: str = "FAILED"
     """The status word of a task run whose worker was cancelled."""
     log_form: Literal["accept", "json", "text", "text_json"] = "accept"
@@ -42,8 +46,8 @@ class Switches:
     """The log of a task run that has not ended: the lines so far, or 404."""
     resource_id_required: bool = False
     """Whether listing tasks without `resourceId` is refused with 400."""
-    task_times: Literal["nanoseconds", "milliseconds", "seconds"] = "milliseconds"
-    """How finely `startedAt` and `endedAt` of task runs are told (cut, not rounded)."""
+    task_times: Fineness = "milliseconds"
+    """How finely times of task runs and reloads are told (cut, not rounded)."""
     automation_times: Literal["microseconds", "seconds"] = "seconds"
     """How finely times of automation runs are told; either way with six digits, as the documents show."""
     run_clock_skew: float = 0.0
@@ -64,6 +68,29 @@ class Switches:
     """The form of `duration` in automation lists."""
     cancel_reply: Literal[202, 204] = 202
     """The status that cancelling a reload answers."""
+    pending_reload: Literal["refused", "queued"] = "refused"
+    """What becomes of a reload of an app that has one which has not ended: 429 with a code of the Reloads family,
+    or QUEUED until the other one has ended."""
+    reload_show_after: float = 0.0
+    """Seconds until a started reload shows up in lists and by its id."""
+    reload_task_times: Fineness = "seconds"
+    """How finely `lastExecutionTime` of reload tasks is told."""
+    sharing_show_after: float = 0.0
+    """Seconds until an execution of a sharing task shows up in lists and by its id."""
+    workflow_id: Literal["present", "absent"] = "present"
+    """Whether executions tell the `workflowID` that they share with those of the same execute."""
+    execution_start_time: Literal["created", "begun"] = "created"
+    """Whether `startTime` of an execution is set when it is made or when it begins to work."""
+    sharing_times: Fineness = "milliseconds"
+    """How finely times of executions are told."""
+    cancelled_sharing_task: str = "CANCELLED"
+    """The `statusCode` of a sharing task that was cancelled, once nothing of it is at work."""
+    file_type: Literal["right", "octet-stream", "absent"] = "right"
+    """The content type of a downloaded file: its own, application/octet-stream, or none."""
+    file_length: Literal["told", "untold"] = "told"
+    """Whether a download tells its length beforehand."""
+    sharing_error_form: SharingErrorForm = "full"
+    """The error body of sharing tasks: with all members, with codes alone, or an empty object."""
     next_link: Literal["absolute", "relative", "other_host", "loop"] = "absolute"
     """The form of `links.next.href` where there is a next page; `loop` names the same page again."""
     last_link: Literal["absent", "null", "empty", "null_href"] = "absent"

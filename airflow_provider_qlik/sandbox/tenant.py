@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
-from http.client import HTTPConnection
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
+from airflow_provider_qlik.sandbox.content import Content
 from airflow_provider_qlik.sandbox.faults import FaultyAnswer, Reset
 from airflow_provider_qlik.sandbox.journal import Entry
-from airflow_provider_qlik.sandbox.script import Script
-
-_TIMEOUT_SECONDS = 30
 
 
-class SandboxError(ValueError):
-    """The sandbox did not understand what it was asked to do; the message says which argument and why."""
-
-
-class Tenant:
+class Tenant(Content):
     """Steers a sandbox tenant over HTTP, from the process it runs in or from another one.
 
     url: what `serve()` or `python -m airflow_provider_qlik.sandbox` told.
     """
-
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-
-    def __repr__(self) -> str:
-        return f"Tenant({self.url!r})"
 
     # Credentials
 
@@ -90,72 +75,6 @@ class Tenant:
         """Let tokens given out from now on expire after so many sandbox seconds."""
         self._ask("set_token_lifetime", seconds=seconds)
 
-    # Content
-
-    def add_task(
-        self,
-        name: str = "Task",
-        id: str | None = None,
-        resource_id: str | None = None,
-        worker: str = "reloads",
-        **members: Any,
-    ) -> str:
-        """The id of a new, enabled task.
-
-        resource_id: the app or automation it works on; a made-up app (or a new automation) if not given.
-        worker: the `workerType` of its runs: "reloads", "automations" (`resource_id` is an automation), or
-            another word, behind which there is nothing to be found.
-        members: members of the task as the API has them, such as `enabled=False` or `metadata={…}`.
-        """
-        return str(self._ask("add_task", name=name, id=id, resource_id=resource_id, worker=worker, members=members))
-
-    def add_automation(
-        self,
-        name: str = "Automation",
-        id: str | None = None,
-        run_mode: Literal["manual", "scheduled", "triggered", "webhook"] = "manual",
-        **members: Any,
-    ) -> str:
-        """The id of a new automation.
-
-        members: members of the automation as the API has them, such as `maxConcurrentRuns=1`.
-        """
-        return str(self._ask("add_automation", name=name, id=id, run_mode=run_mode, members=members))
-
-    def add_run(
-        self,
-        resource_id: str,
-        *,
-        started_ago: float = 3600.0,
-        script: Script | None = None,
-        triggered_by: str = "schedule",
-        context: str = "detail",
-        id: str | None = None,
-        inputs: Any = None,
-    ) -> str:
-        """The id of a new run of a task or automation that somebody else started so many seconds ago.
-
-        It has ended or is active as its script, counted from its start, has it.
-        triggered_by: for a run of a task. context, inputs: for a run of an automation.
-        """
-        members = script.to_json() if script else None
-        return str(
-            self._ask(
-                "add_run",
-                resource_id=resource_id,
-                started_ago=started_ago,
-                script=members,
-                triggered_by=triggered_by,
-                context=context,
-                id=id,
-                inputs=inputs,
-            )
-        )
-
-    def script(self, resource_id: str, *scripts: Script) -> None:
-        """Queue scripts for the next runs of a task or automation; the last one stays for all after it."""
-        self._ask("script", resource_id=resource_id, scripts=[script.to_json() for script in scripts])
-
     # Behaviour
 
     def switch(self, **switches: Any) -> None:
@@ -163,7 +82,8 @@ class Tenant:
         self._ask("switch", switches=switches)
 
     def set_limits(self, **limits: float) -> None:
-        """Set rate limits: requests a minute for `tier_1`, `tier_2`, `tasks`, `reload_cancel`.
+        """Set rate limits: requests a minute for `tier_1`, `tier_2`, `tasks`, and `reloads`, for
+        starting and cancelling reloads.
 
         They are counted over a `window` of 300 sandbox seconds: with `tier_1=3` fifteen requests pass in five
         minutes, with `tier_1=3, window=60` three in one.
@@ -185,6 +105,7 @@ class Tenant:
         delay: float = 0.0,
         reset: Reset | None = None,
         answer: FaultyAnswer | None = None,
+        cut_at: int | None = None,
         carried_out: bool | None = None,
     ) -> int:
         """The number of a new fault, which the next requests that match will meet.
@@ -198,6 +119,7 @@ class Tenant:
         reset: drop the connection "before" the operation is carried out, or "after" it was.
         answer: "html" (a gateway's page), "truncated" (half the JSON, as long as announced), "cut" (half
             of what was announced, then the connection ends), "nonsense" (JSON of another shape), "empty".
+        cut_at: after how many bytes of the body "cut" ends the connection, in place of half of them.
         carried_out: whether the operation happens all the same; unless given, it does not with a status,
             "html" and reset "before", and does otherwise.
         """
@@ -214,6 +136,7 @@ class Tenant:
             "delay": delay,
             "reset": reset,
             "answer": answer,
+            "cut_at": cut_at,
             "carried_out": carried_out,
         }
         return int(self._ask("fault", members=members))
@@ -225,7 +148,10 @@ class Tenant:
     # Truth
 
     def runs(self, resource_id: str) -> list[dict[str, Any]]:
-        """Every run of a task or automation as it really stands, oldest first, hidden ones too."""
+        """Every run of a task, automation, app or sharing task as it really stands, oldest first, hidden ones too.
+
+        Those of an app are its reloads, those of a sharing task its executions.
+        """
         return list(self._ask("runs", resource_id=resource_id))
 
     def reloads(self) -> list[dict[str, Any]]:
@@ -233,8 +159,12 @@ class Tenant:
         return list(self._ask("reloads"))
 
     def active(self) -> list[dict[str, Any]]:
-        """Every task run, automation run and reload that has not ended."""
+        """Every task run, automation run, reload and execution that has not ended."""
         return list(self._ask("active"))
+
+    def file_sha256(self, execution_id: str, alias: str) -> str:
+        """The SHA-256 of a file that an execution makes, in hexadecimal digits, whether it is there already or not."""
+        return str(self._ask("file_sha256", execution_id=execution_id, alias=alias))
 
     def journal(self, operation: str | None = None, method: str | None = None, path: str | None = None) -> list[Entry]:
         """The requests so far that fit, oldest first; `path` is a pattern with `*`."""
@@ -262,18 +192,3 @@ class Tenant:
     def reset(self) -> None:
         """Make everything as at the start: content, switches, faults, limits, journal, time, secrets."""
         self._ask("reset")
-
-    def _ask(self, command: str, **arguments: Any) -> Any:
-        # A connection for each command, so that a handle is safe in threads and after a fork.
-        connection = HTTPConnection(urlsplit(self.url).netloc, timeout=_TIMEOUT_SECONDS)
-        try:
-            connection.request("POST", f"/sandbox/{command}", json.dumps(arguments))
-            response = connection.getresponse()
-            text = response.read()
-        finally:
-            connection.close()
-        if response.status == 400:
-            raise SandboxError(json.loads(text)["error"])
-        if response.status != 200:
-            raise SandboxError(f"{self.url}/sandbox/{command} answered {response.status}: {text[:200]!r}")
-        return json.loads(text)

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from email.utils import format_datetime
+from typing import Literal
+
+Fineness = Literal["nanoseconds", "milliseconds", "seconds"]
+
+FINENESS: dict[Fineness, int] = {"nanoseconds": 9, "milliseconds": 3, "seconds": 0}
+"""Digits of a second."""
 
 
 def stamp(moment: datetime, digits: int) -> str:

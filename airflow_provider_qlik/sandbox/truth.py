@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_qlik.sandbox.records import AutomationRun, Reload, TaskRun
+from airflow_provider_qlik.sandbox.records import AutomationRun, Execution, Reload, TaskRun
 from airflow_provider_qlik.sandbox.script import Life
-from airflow_provider_qlik.sandbox.views import automation_run_status, reload_status, task_run_status
+from airflow_provider_qlik.sandbox.statuses import (
+    automation_run_status,
+    execution_status,
+    reload_status,
+    task_run_status,
+)
 from airflow_provider_qlik.sandbox.world import World
 
 
@@ -48,16 +54,57 @@ def automation_run(world: World, run: AutomationRun) -> dict[str, Any]:
 
 
 def reload(world: World, reload: Reload) -> dict[str, Any]:
-    """A reload."""
+    """A reload, hidden or not, with what it was asked to do."""
     now = world.now
     return {
         "kind": "reload",
         "id": reload.id,
         "app_id": reload.app_id,
         "status": reload_status(reload.life, now),
+        "hidden": not world.apps.is_visible(reload),
         "started_by": reload.user_id,
+        "via": reload.via,
+        "type": reload.type,
+        "partial": reload.partial,
+        "weight": reload.weight,
+        "variables": reload.variables,
+        "resource_id": reload.resource_id,
         **_life(reload.life, now),
     }
+
+
+def execution(world: World, execution: Execution) -> dict[str, Any]:
+    """An execution of a sharing task, hidden or not, with who started it and for whom."""
+    now = world.now
+    return {
+        "kind": "execution",
+        "id": execution.id,
+        "sharing_task_id": execution.task_id,
+        "status": execution_status(execution, now),
+        "hidden": not world.sharing.is_visible(execution),
+        "started_by": execution.by.id,
+        "via": execution.via,
+        "workflow_id": execution.workflow_id,
+        "recipient": execution.recipient.value,
+        "reload_id": execution.reload_id,
+        **_life(execution.life, now),
+    }
+
+
+def of_resource(world: World, resource_id: str) -> Iterator[dict[str, Any]]:
+    """Every run of a task, automation, app or sharing task."""
+    yield from (task_run(world, run) for run in world.task_runs.get(resource_id, ()))
+    yield from (automation_run(world, run) for run in world.automation_runs.get(resource_id, ()))
+    yield from (reload(world, one) for one in world.apps.reloads_of(resource_id))
+    yield from (execution(world, one) for one in world.sharing.executions.get(resource_id, ()))
+
+
+def of_everything(world: World) -> Iterator[dict[str, Any]]:
+    """Every run of every kind."""
+    yield from (task_run(world, run) for runs in world.task_runs.values() for run in runs)
+    yield from (automation_run(world, run) for runs in world.automation_runs.values() for run in runs)
+    yield from (reload(world, one) for one in world.apps.reloads.values())
+    yield from (execution(world, one) for ones in world.sharing.executions.values() for one in ones)
 
 
 def _life(life: Life, now: datetime) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class QlikRunTrigger(BaseTrigger):
     :param run_id: the run to wait for.
     :param started_after: without run_id: wait for the first run begun at or after this moment (ISO 8601).
     :param alone_since: set for a run that only the time tells (ISO 8601), see `Run.alone_since`.
+    :param adopted: whether it is somebody else's run that is waited for in place of one of ours.
     :param poll_interval: seconds between two looks.
     :param deadline: the moment (ISO 8601) to give up at, by the wall clock.
     :param qlik_conn_id: the Airflow connection.
@@ -43,6 +44,7 @@ class QlikRunTrigger(BaseTrigger):
         run_id: str | None = None,
         started_after: str | None = None,
         alone_since: str | None = None,
+        adopted: bool = False,
         poll_interval: float = 15.0,
         deadline: str | None = None,
         qlik_conn_id: str = DEFAULT_CONNECTION_ID,
@@ -53,14 +55,15 @@ class QlikRunTrigger(BaseTrigger):
         self.run_id = None if run_id is None else checked_id("run_id", run_id)
         self.started_after = _checked("started_after", started_after)
         self.alone_since = _checked("alone_since", alone_since)
+        self.adopted = adopted
         self.poll_interval = checked_seconds("poll_interval", poll_interval, least=0.1)
         self.deadline = _checked("deadline", deadline)
         self.qlik_conn_id = qlik_conn_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The path of this class and the arguments to make it again."""
-        names = ("kind", "resource_id", "run_id", "started_after", "alone_since", "poll_interval", "deadline")
-        arguments = {name: getattr(self, name) for name in (*names, "qlik_conn_id")}
+        names = ("kind", "resource_id", "run_id", "started_after", "alone_since", "adopted")
+        arguments = {name: getattr(self, name) for name in (*names, "poll_interval", "deadline", "qlik_conn_id")}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -79,6 +82,7 @@ class QlikRunTrigger(BaseTrigger):
             run_id=self.run_id,
             started_after=_moment(self.started_after),
             alone_since=_moment(self.alone_since),
+            adopted=self.adopted,
         )
         watch = Watch(KINDS[self.kind], wanted, self.log.log, deadline=_moment(self.deadline))
         async with QlikCloudHook(self.qlik_conn_id) as hook:

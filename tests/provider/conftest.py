@@ -28,7 +28,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred  # noqa: E402
 from airflow_provider_qlik import sandbox as sandboxes  # noqa: E402
 from airflow_provider_qlik.cloud.auth import forget_tokens  # noqa: E402
 
-FAST = {"poll_interval": 0.1}
+FAST: dict[str, Any] = {"poll_interval": 0.1}
 
 
 @pytest.fixture(scope="session")

@@ -110,6 +110,78 @@ def test_a_whole_dag_ends_rightly_and_keeps_its_secrets(tenant: Tenant, tmp_path
     assert len(tenant.journal(operation="token")) == 1
 
 
+EXAMPLES = ("qlik_run_task", "qlik_run_automation", "qlik_reload_apps", "qlik_reports", "qlik_wait_for_schedule")
+
+RUN_EXAMPLES = """
+import importlib, json, sys
+from airflow.utils.db import initdb
+initdb()
+sys.path.insert(0, sys.argv[1])
+result = {}
+for name in sys.argv[3:]:
+    run = importlib.import_module(name).dag.test(run_conf={"folder": sys.argv[2]})
+    result[name] = [
+        (each.task_id, each.map_index, each.rendered_map_index, str(each.state),
+         each.xcom_pull(task_ids=each.task_id, map_indexes=each.map_index),
+         each.xcom_pull(task_ids=each.task_id, map_indexes=each.map_index, key="qlik_link"))
+        for each in run.get_task_instances()
+    ]
+print("RESULT " + json.dumps(result))
+"""
+
+
+@pytest.mark.parametrize("deferrable", ["False", "True"], ids=["on the worker", "deferred"])
+def test_every_example_dag_works(tenant: Tenant, tmp_path: Path, deferrable: str) -> None:
+    tenant.add_app("Demo", id="demo-app")
+    tenant.add_run(tenant.add_task("Nightly load", resource_id="demo-app"), started_ago=3600)
+    tenant.add_task("Refresh", id="demo-task", resource_id="demo-app")
+    tenant.add_automation("Export data")
+    tenant.add_automation("Mail", id="demo-mail", run_mode="triggered")
+    tenant.add_app("Sales", space_id=tenant.add_space("Finance"))
+    tenant.add_app("North", id="demo-north")
+    tenant.add_app("South", id="demo-south")
+    tenant.add_sharing_task("Weekly", id="demo-report", recipients=("anna@example.com", "bert@example.com"))
+    tenant.add_reload_task("demo-app", id="demo-schedule")
+    tenant.execute_reload_task("demo-schedule", ago=3600)
+    for each in ("demo-mail", "demo-report"):
+        tenant.script(each, Script(run=60, end="finished" if each == "demo-mail" else "successful"))
+    process = subprocess.run(
+        [sys.executable, "-c", RUN_EXAMPLES, str(ROOT / "example_dags"), str(tmp_path / "reports"), *EXAMPLES],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            **os.environ,
+            "AIRFLOW_HOME": str(tmp_path),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
+            "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": deferrable,
+        },
+    )
+    output = process.stdout + process.stderr
+    found = re.search(r"^RESULT (.*)$", process.stdout, re.MULTILINE)
+    assert found, output[-3000:]
+    result = json.loads(found[1])
+    (tmp_path / "out.txt").write_text(output)
+
+    tasks = [(name, *row) for name, rows in result.items() for row in rows]
+    assert {row[4] for row in tasks} == {"success"}, output[-6000:]
+    assert len(tasks) == 14
+    assert {label for _, task_id, _, label, *_ in tasks if task_id in {"regions", "looked"}} == {
+        "demo-north",
+        "demo-south",
+    }
+    for name, task_id, _, _, _, returned, link in tasks:
+        if task_id not in {"pause", "last", "looked", "exported", "nightly"}:
+            assert link == returned["link"], (name, task_id)
+            assert link.startswith(tenant.url)
+    assert len(list((tmp_path / "reports").iterdir())) == 2
+    started = [entry for entry in tenant.journal(method="POST", path="/api/*") if entry.carried_out]
+    assert len(started) == 7
+    assert tenant.active() == []
+
+
 def test_make_demo_works() -> None:
     process = subprocess.run([sys.executable, str(ROOT / "demo/run.py")], capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stdout + process.stderr

@@ -52,7 +52,7 @@ def test_airflow_finds_it_by_its_entry_point() -> None:
 def test_airflow_shows_its_connection_form() -> None:
     from airflow.providers_manager import ProvidersManager
 
-    manager = ProvidersManager()
+    manager = ProvidersManager()  # type: ignore[no-untyped-call]
     assert manager.hooks["qlik_cloud"] is not None
     widgets = manager.connection_form_widgets
     assert "extra__qlik_cloud__sign_in" in widgets

@@ -80,7 +80,7 @@ def _end(tenant: Tenant, reload_id: str) -> None:
 def test_a_cancelled_trigger_cancels_no_run(tenant: Tenant) -> None:
     automation = tenant.add_automation("Prepare")
     run = tenant.add_run(automation, started_ago=1, script=Script(end=None))
-    trigger = QlikRunTrigger(kind="automation", resource_id=automation, run_id=run, **FAST)  # type: ignore[arg-type]
+    trigger = QlikRunTrigger(kind="automation", resource_id=automation, run_id=run, **FAST)
 
     async def lose_it() -> None:
         waiting = asyncio.ensure_future(anext(trigger.run()))
@@ -100,7 +100,7 @@ def test_many_waits_in_one_loop_do_not_stop_each_other(tenant: Tenant) -> None:
     runs = [tenant.add_run(automation, started_ago=0, script=Script(run=10)) for _ in range(20)]
 
     async def wait(run: str) -> dict[str, Any]:
-        trigger = QlikRunTrigger(kind="automation", resource_id=automation, run_id=run, **FAST)  # type: ignore[arg-type]
+        trigger = QlikRunTrigger(kind="automation", resource_id=automation, run_id=run, **FAST)
         (event,) = [event.payload async for event in trigger.run()]
         return event["run"]  # type: ignore[no-any-return]
 

@@ -18,6 +18,7 @@ from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 T = TypeVar("T")
 
 QUICK = Patience(tries=3, first_pause=0.001, longest_pause=0.002, longest_retry_after=0.002)
+MOST_STEPS = 2000
 MARKER = "airflow-0123456789abcdef"
 OTHER_MARKER = "airflow-fedcba9876543210"
 TASK, AUTOMATION = KINDS["task"], KINDS["automation"]
@@ -63,7 +64,7 @@ class Stage:
         """What comes of a flow."""
         try:
             step = next(flow)
-            while True:
+            for _ in range(MOST_STEPS):
                 try:
                     answer = self._pause(step) if isinstance(step, Pause) else self.client.call(step, patience)
                 except QlikCloudError as error:
@@ -73,6 +74,7 @@ class Stage:
         except StopIteration as end:
             result: T = end.value
             return result
+        raise AssertionError(f"a flow that never ends; at last it was at {step}")
 
     def _pause(self, step: Pause) -> Any:
         self.pauses.append(step.seconds)

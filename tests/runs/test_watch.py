@@ -125,6 +125,15 @@ def test_404s_before_and_after_an_outage_are_not_a_lasting_one(stage: Stage) -> 
     assert stage.until_end(TASK, Wanted.of(run)).state is State.SUCCEEDED
 
 
+def test_404s_with_the_run_seen_in_between_are_not_a_lasting_one(stage: Stage) -> None:
+    run = started(stage, TASK, Script(run=900))
+    for moment in (0, 100, 200, 300):
+        stage.after(moment + 1, lambda: stage.sandbox.fault(operation="list_task_runs", times=4, status=404))
+
+    assert stage.until_end(TASK, Wanted.of(run)).state is State.SUCCEEDED
+    assert not stage.warnings
+
+
 # What ends a wait.
 
 

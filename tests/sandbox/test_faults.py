@@ -122,6 +122,17 @@ def test_a_connection_ends_in_the_middle_of_the_body(tenant: Tenant, api: httpx.
     assert start(api, task_id).status_code == 200
 
 
+@pytest.mark.parametrize("cut_at", [0, 3])
+def test_the_byte_may_be_named_at_which_a_body_ends(tenant: Tenant, api: httpx.Client, cut_at: int) -> None:
+    whole = api.get("/api/v1/tasks").content
+    tenant.fault(answer="cut", cut_at=cut_at)
+    with api.stream("GET", "/api/v1/tasks") as answer:
+        received = answer.iter_raw()
+        assert b"".join(next(received) for _ in range(bool(cut_at))) == whole[:cut_at]
+        with pytest.raises(httpx.RemoteProtocolError):
+            next(received)
+
+
 def test_an_answer_may_be_nonsense_or_empty(tenant: Tenant, api: httpx.Client) -> None:
     tenant.fault(answer="nonsense")
     assert api.get("/api/v1/tasks").json() == [42, "nonsense"]
@@ -173,5 +184,7 @@ def test_an_unknown_kind_of_fault_is_refused_by_name(tenant: Tenant) -> None:
         tenant.fault(reset="sometimes")  # type: ignore[arg-type]
     with pytest.raises(SandboxError, match="poem"):
         tenant.fault(answer="poem")  # type: ignore[arg-type]
+    with pytest.raises(SandboxError, match="cut_at"):
+        tenant.fault(answer="empty", cut_at=3)
     with pytest.raises(SandboxError, match="times"):
         tenant.fault(status=500, times=0)

@@ -48,13 +48,14 @@ def test_a_used_up_tier_refuses_on_all_its_paths_and_leaves_the_others_alone(ten
 
 
 def test_each_tier_has_its_own_number(tenant: Tenant, api: httpx.Client) -> None:
-    tenant.set_limits(tasks=1, tier_2=1, reload_cancel=1, window=60)
+    tenant.set_limits(tasks=1, tier_2=1, reloads=1, window=60)
     task_id = tenant.add_task()
     tenant.script(task_id, Script(end=None, stops=False))
     assert api.post(f"/api/v1/tasks/{task_id}/actions/start").status_code == 200
     assert api.get("/api/v1/tasks").status_code == 429
     cancel = f"/api/v1/reloads/{tenant.reloads()[0]['id']}/actions/cancel"
     assert [api.post(cancel).status_code for _ in range(2)] == [202, 429]
+    assert api.post("/api/v1/reloads", json={"appId": "any"}).json()["errors"][0]["code"] == "HTTP-429"
     assert api.post(f"/api/scheduling/tasks/{task_id}/actions/start").status_code == 200
     assert api.post(AUTOMATIONS, json={"name": "A"}).status_code == 429
 
@@ -92,3 +93,28 @@ def test_an_unknown_limit_is_refused_by_name(tenant: Tenant) -> None:
         tenant.set_limits(tier_3=1)
     with pytest.raises(SandboxError, match="tier_1"):
         tenant.set_limits(tier_1=-1)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "tier"),
+    [
+        ("GET", "/api/v1/reloads", "tier_1"),
+        ("POST", "/api/v1/reloads", "reloads"),
+        ("GET", "/api/v1/apps/any/reloads/logs", "tier_1"),
+        ("GET", "/api/v1/items", "tier_1"),
+        ("GET", "/api/v1/spaces", "tier_1"),
+        ("GET", "/api/v1/reload-tasks", "tier_1"),
+        ("PUT", "/api/v1/reload-tasks/any", "tier_2"),
+        ("GET", "/api/v1/sharing-tasks/any/executions/latest", "tier_1"),
+        ("PATCH", "/api/v1/sharing-tasks/any", "tier_2"),
+        ("POST", "/api/v1/sharing-tasks/actions/execute", "tier_2"),
+    ],
+)
+def test_each_operation_counts_in_its_tier_and_needs_credentials(
+    tenant: Tenant, api: httpx.Client, anybody: httpx.Client, method: str, path: str, tier: str
+) -> None:
+    assert anybody.request(method, path).status_code == 401
+    tenant.set_limits(**{tier: 1}, window=60)
+    answers = [api.request(method, path) for _ in range(2)]
+    assert [answer.status_code == 429 for answer in answers] == [False, True]
+    assert answers[1].json()["errors"][0]["code"] == "HTTP-429"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,6 +11,7 @@ from airflow_provider_qlik import sandbox
 from airflow_provider_qlik.sandbox import Tenant
 
 AUTOMATIONS = "/api/workflows/automations"
+SHARING = "/api/v1/sharing-tasks"
 
 
 def pages(api: httpx.Client, address: str) -> Iterator[dict[str, Any]]:
@@ -34,26 +35,42 @@ def with_runs(tenant: Tenant, count: int) -> str:
 
 @pytest.mark.parametrize(
     ("family", "default", "most"),
-    [("tasks", 20, 100), ("task runs", 20, 100), ("automations", 100, 200), ("runs", 10, 200)],
+    [
+        ("tasks", 20, 100),
+        ("task runs", 20, 100),
+        ("automations", 100, 200),
+        ("runs", 10, 200),
+        ("reloads", 10, 100),
+        ("reload tasks", 10, 100),
+        ("items", 10, 100),
+        ("spaces", 10, 100),
+        ("sharing tasks", 20, 100),
+        ("executions", 20, 200),
+    ],
 )
 def test_each_list_has_its_own_page_sizes(
     tenant: Tenant, api: httpx.Client, family: str, default: int, most: int
 ) -> None:
-    task_id, automation_id = tenant.add_task(id="first"), tenant.add_automation(id="other")
+    lists: dict[str, tuple[Callable[[], str], str, str]] = {
+        "tasks": (lambda: tenant.add_task(), "/api/v1/tasks", "data"),
+        "task runs": (lambda: tenant.add_run("task"), "/api/v1/tasks/task/runs", "data"),
+        "automations": (lambda: tenant.add_automation(), AUTOMATIONS, "data"),
+        "runs": (lambda: tenant.add_run("automation"), f"{AUTOMATIONS}/automation/runs", "data"),
+        "reloads": (lambda: tenant.add_run("app"), "/api/v1/reloads", "data"),
+        "reload tasks": (lambda: tenant.add_reload_task("app"), "/api/v1/reload-tasks", "data"),
+        "items": (lambda: tenant.add_app(), "/api/v1/items", "data"),
+        "spaces": (lambda: tenant.add_space(), "/api/v1/spaces", "data"),
+        "sharing tasks": (lambda: tenant.add_sharing_task(), SHARING, "sharingTasks"),
+        "executions": (lambda: tenant.add_execution("sharing"), f"{SHARING}/sharing/executions", "executions"),
+    }
+    add, path, items = lists[family]
+    tenant.add_app(id="app")
+    tenant.add_task(id="task", resource_id="app")
+    tenant.add_automation(id="automation")
+    tenant.add_sharing_task(id="sharing", app_id="app")
     for _ in range(default + 1):
-        if family == "tasks":
-            tenant.add_task()
-        elif family == "automations":
-            tenant.add_automation()
-        else:
-            tenant.add_run(task_id if family == "task runs" else automation_id)
-    path = {
-        "tasks": "/api/v1/tasks",
-        "task runs": "/api/v1/tasks/first/runs",
-        "automations": AUTOMATIONS,
-        "runs": f"{AUTOMATIONS}/other/runs",
-    }[family]
-    assert len(api.get(path).json()["data"]) == default
+        add()
+    assert len(api.get(path).json()[items]) == default
     assert api.get(path, params={"limit": most}).status_code == 200
     for wrong in (most + 1, 0, -1, "many", ""):
         assert api.get(path, params={"limit": wrong}).status_code == 400
@@ -142,3 +159,70 @@ def test_a_sort_that_is_not_documented_is_refused(tenant: Tenant, api: httpx.Cli
 def test_a_cursor_that_was_not_given_out_is_refused(api: httpx.Client) -> None:
     assert api.get("/api/v1/tasks", params={"page": "2"}).status_code == 400
     assert api.get(AUTOMATIONS, params={"cursor": "zzz="}).status_code == 400
+
+
+def with_executions(tenant: Tenant, count: int) -> str:
+    task_id = tenant.add_sharing_task()
+    for place in range(count):
+        tenant.add_execution(task_id, id=f"{place}", started_ago=1000 - place)
+    return f"{SHARING}/{task_id}/executions"
+
+
+def test_sharing_lists_tell_how_many_there_are(tenant: Tenant, api: httpx.Client) -> None:
+    found = list(pages(api, f"{with_executions(tenant, 5)}?limit=2"))
+    assert [[one["id"] for one in page["executions"]] for page in found] == [["0", "1"], ["2", "3"], ["4"]]
+    assert [(page["totalCount"], page["currentPageCount"]) for page in found] == [(5, 2), (5, 2), (5, 1)]
+    assert api.get(SHARING).json()["totalCount"] == 1
+
+
+def test_sharing_links_have_the_cursor_beside_them(tenant: Tenant, api: httpx.Client) -> None:
+    path = with_executions(tenant, 3)
+    link = api.get(path, params={"limit": 1}).json()["links"]["next"]
+    assert (link["type"], parse_qs(urlsplit(link["href"]).query)["next"]) == ("next", [link["token"]])
+    page = api.get(path, params={"limit": 1, "next": link["token"]}).json()
+    back = page["links"]["prev"]
+    assert (page["executions"][0]["id"], back["type"]) == ("1", "prev")
+    assert api.get(path, params={"limit": 1, "prev": back["token"]}).json()["executions"][0]["id"] == "0"
+
+
+def test_sharing_lists_take_an_offset_which_their_links_leave_out(tenant: Tenant, api: httpx.Client) -> None:
+    page = api.get(with_executions(tenant, 4), params={"limit": 1, "offset": 2}).json()
+    assert [one["id"] for one in page["executions"]] == ["2"]
+    following = api.get(page["links"]["next"]["href"])
+    assert [one["id"] for one in following.json()["executions"]] == ["3"]
+    assert "offset" not in page["links"]["next"]["href"]
+    assert api.get(SHARING, params={"offset": 99}).json()["sharingTasks"] == []
+    for wrong in ("-1", "many", ""):
+        assert api.get(SHARING, params={"offset": wrong}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("/api/v1/reloads", ("next", "prev")),
+        ("/api/v1/reload-tasks", ("next", "prev")),
+        ("/api/v1/items", ("next", "prev")),
+        (SHARING, ("page", "next")),
+        (SHARING, ("next", "prev")),
+    ],
+)
+def test_only_one_cursor_may_be_given(api: httpx.Client, path: str, names: tuple[str, str]) -> None:
+    assert api.get(path, params={names[0]: "MA=="}).status_code == 200
+    assert api.get(path, params={names[1]: "MA=="}).status_code == 200
+    assert api.get(path, params=dict.fromkeys(names, "MA==")).status_code == 400
+
+
+def test_a_page_before_has_a_cursor_of_its_own(tenant: Tenant, api: httpx.Client) -> None:
+    app_id = tenant.add_app()
+    for place in range(3):
+        tenant.add_run(app_id, id=f"{place}", started_ago=place)
+    last = list(pages(api, f"/api/v1/reloads?appId={app_id}&limit=2"))[-1]
+    href = last["links"]["prev"]["href"]
+    assert set(parse_qs(urlsplit(href).query)) == {"appId", "limit", "prev"}
+    assert [one["id"] for one in api.get(href).json()["data"]] == ["0", "1"]
+
+
+def test_a_sharing_list_may_lead_in_a_circle_too(tenant: Tenant, api: httpx.Client) -> None:
+    tenant.switch(next_link="loop")
+    first = api.get(with_executions(tenant, 2), params={"limit": 1}).json()
+    assert api.get(first["links"]["next"]["href"]).json() == first

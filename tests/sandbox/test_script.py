@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_qlik.sandbox import Script
+from airflow_provider_qlik.sandbox import File, Script, Sharing
 from airflow_provider_qlik.sandbox.script import Life, Phase
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -75,3 +76,38 @@ def test_a_script_that_makes_no_sense_is_refused_by_name(members: dict[str, obje
 def test_an_unknown_member_of_a_script_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="lasts"):
         Script.from_json({"lasts": 3})
+
+
+@pytest.mark.parametrize(
+    "sharing",
+    [
+        Sharing(),
+        Sharing(Script(run=3), delivery=1, files=[]),
+        Sharing(
+            [Script(), Script(end=None)], appear_after=[0, 5.5], files=[File("a", "xlsx", 7)], status_code="FAILED"
+        ),
+    ],
+)
+def test_what_a_sharing_task_does_survives_json(sharing: Sharing) -> None:
+    assert Sharing.from_json(json.loads(json.dumps(sharing.to_json()))) == sharing
+
+
+def test_the_script_of_one_run_stands_for_every_recipient() -> None:
+    sharing = Sharing.from_json(Script(run=7).to_json())
+    assert sharing.scripts(3) == (Script(run=7),) * 3
+
+
+@pytest.mark.parametrize(
+    ("members", "named"),
+    [
+        ({"recipients": [], "colour": "red"}, "colour"),
+        ({"recipients": [{"lasts": 3}]}, "lasts"),
+        ({"recipients": [], "appear_after": [-1]}, "appear_after"),
+        ({"recipients": [], "delivery": "long"}, "delivery"),
+        ({"recipients": [], "files": [{"length": 3}]}, "length"),
+        ({"recipients": [], "files": [{"size": -1}]}, "size"),
+    ],
+)
+def test_a_sharing_that_makes_no_sense_is_refused_by_name(members: dict[str, object], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        Sharing.from_json(members)

@@ -21,6 +21,12 @@ from airflow_provider_qlik.sandbox import SandboxError, Switches, Tenant
         ("show_after", None),
         ("cancelled_task_status", 7),
         ("cancel_reply", 200),
+        ("pending_reload", "dropped"),
+        ("reload_show_after", "late"),
+        ("workflow_id", True),
+        ("sharing_times", "hours"),
+        ("file_type", None),
+        ("sharing_error_form", "poem"),
     ],
 )
 def test_an_unknown_switch_or_position_is_refused_by_name(tenant: Tenant, name: str, value: Any) -> None:

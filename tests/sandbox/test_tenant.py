@@ -3,7 +3,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from airflow_provider_qlik.sandbox import SandboxError, Script, Tenant
+from airflow_provider_qlik.sandbox import SandboxError, Script, Sharing, Tenant
 
 
 def test_any_handle_on_the_url_steers_the_tenant(tenant: Tenant) -> None:
@@ -43,6 +43,26 @@ def test_an_added_run_has_ended_or_is_active_as_its_script_has_it(tenant: Tenant
     assert {run["kind"] for run in tenant.active()} == {"task_run", "automation_run", "reload"}
 
 
+def test_everything_that_runs_is_known_to_the_handle(tenant: Tenant) -> None:
+    app_id = tenant.add_app()
+    for resource_id in (
+        app_id,
+        tenant.add_sharing_task(),
+        tenant.add_task(resource_id=app_id),
+        tenant.add_automation(),
+    ):
+        tenant.script(resource_id, Script(run=5))
+        run_id = tenant.add_run(resource_id, script=Script(end=None))
+        assert [run["id"] for run in tenant.runs(resource_id)][:1] == [run_id]
+    kinds = [run["kind"] for run in tenant.active()]
+    assert sorted(kinds) == ["automation_run", "execution", "reload", "reload", "task_run"]
+
+
+def test_what_a_sharing_task_does_is_no_script_for_anything_else(tenant: Tenant) -> None:
+    with pytest.raises(SandboxError, match="recipients"):
+        tenant.script(tenant.add_app(), Sharing())
+
+
 def test_the_truth_about_runs_outlives_their_task(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task()
     tenant.add_run(task_id, script=Script(end=None))
@@ -52,7 +72,7 @@ def test_the_truth_about_runs_outlives_their_task(tenant: Tenant, api: httpx.Cli
 
 
 def test_what_does_not_exist_is_refused_by_name(tenant: Tenant) -> None:
-    for ask in (tenant.runs, tenant.add_run, lambda id: tenant.script(id, Script())):
+    for ask in (tenant.runs, tenant.add_run, tenant.add_execution, lambda id: tenant.script(id, Script())):
         with pytest.raises(SandboxError, match="nothing-here"):
             ask("nothing-here")
     with pytest.raises(SandboxError, match="nothing-here"):
@@ -63,8 +83,10 @@ def test_an_id_is_given_only_once(tenant: Tenant) -> None:
     tenant.add_task(id="one")
     with pytest.raises(SandboxError, match="one"):
         tenant.add_automation(id="one")
-    with pytest.raises(SandboxError, match="one"):
-        tenant.add_task(id="one")
+    adds = (tenant.add_task, tenant.add_app, tenant.add_space, tenant.add_sharing_task)
+    for add in (*adds, lambda id: tenant.add_reload_task(tenant.add_app(), id=id)):
+        with pytest.raises(SandboxError, match="one"):
+            add(id="one")
 
 
 def test_a_command_that_does_not_exist_is_refused(tenant: Tenant) -> None:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from airflow_provider_qlik.sandbox.api import automation_runs, automations, oauth, reloads, tasks, users
+from airflow_provider_qlik.sandbox.api import (
+    automation_runs,
+    automations,
+    items,
+    oauth,
+    reload_tasks,
+    reloads,
+    sharing_executions,
+    sharing_tasks,
+    tasks,
+    users,
+)
 from airflow_provider_qlik.sandbox.operations import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -10,6 +21,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *users.OPERATIONS,
     *tasks.OPERATIONS,
     *reloads.OPERATIONS,
+    *reload_tasks.OPERATIONS,
+    *items.OPERATIONS,
+    *sharing_tasks.OPERATIONS,
+    *sharing_executions.OPERATIONS,
     *automations.OPERATIONS,
     *automation_runs.OPERATIONS,
 )

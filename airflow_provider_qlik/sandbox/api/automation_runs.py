@@ -10,11 +10,11 @@ from starlette.responses import PlainTextResponse, Response
 from airflow_provider_qlik.sandbox import shapes
 from airflow_provider_qlik.sandbox.api.automations import PATH, automation_of, automation_operation
 from airflow_provider_qlik.sandbox.errors import Refused
+from airflow_provider_qlik.sandbox.ground import USER
 from airflow_provider_qlik.sandbox.operations import Asked, Handler, Operation, nothing, ok
 from airflow_provider_qlik.sandbox.paging import Fields, Paging, filtered, in_order, page
 from airflow_provider_qlik.sandbox.records import Automation, AutomationRun
-from airflow_provider_qlik.sandbox.views import automation_run_status
-from airflow_provider_qlik.sandbox.world import USER
+from airflow_provider_qlik.sandbox.statuses import automation_run_status
 
 _PAGING = Paging("cursor", default=10, most=200)
 _FILTERED = ("status", "context", "startTime", "title", "spaceId", "ownerId", "executedById", "billable")

@@ -12,11 +12,10 @@ from starlette.responses import Response
 
 from airflow_provider_qlik.sandbox import shapes
 from airflow_provider_qlik.sandbox.errors import Refused
-from airflow_provider_qlik.sandbox.limits import Tier
-from airflow_provider_qlik.sandbox.operations import Asked, Handler, Operation, nothing, ok
+from airflow_provider_qlik.sandbox.operations import Asked, Handler, Operation, nothing, ok, tier_of
 from airflow_provider_qlik.sandbox.paging import Fields, Paging, filtered, in_order, page
 from airflow_provider_qlik.sandbox.records import Automation, AutomationRun
-from airflow_provider_qlik.sandbox.views import automation_run_status
+from airflow_provider_qlik.sandbox.statuses import automation_run_status
 from airflow_provider_qlik.sandbox.world import World
 
 PATH = "/api/workflows/automations"
@@ -227,8 +226,7 @@ def _change(asked: Asked, automation: Automation, **members: Any) -> None:
 
 def automation_operation(name: str, method: str, path: str, handler: Handler, **more: Any) -> Operation:
     """An operation of the Automations family."""
-    tier: Tier = "tier_1" if method == "GET" else "tier_2"
-    return Operation(name, method, (PATH + path,), "automations", tier, handler, **more)
+    return Operation(name, method, (PATH + path,), "automations", tier_of(method), handler, **more)
 
 
 _operation = automation_operation

@@ -1,17 +1,88 @@
-"""Reloads, as far as they are the workers of task runs."""
+"""The Reloads family, and the logs of an app's reloads."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import PlainTextResponse, Response
 
+from airflow_provider_qlik.sandbox import shapes
 from airflow_provider_qlik.sandbox.errors import Refused
 from airflow_provider_qlik.sandbox.operations import Asked, Operation, nothing, ok
-from airflow_provider_qlik.sandbox.records import Reload
+from airflow_provider_qlik.sandbox.paging import Fields, Paging, filtered, in_order, page
+from airflow_provider_qlik.sandbox.records import App, Reload
+from airflow_provider_qlik.sandbox.statuses import reload_status
+
+MOST_VARIABLES = 20
+LONGEST_VARIABLE = 256
+
+_PAGING = Paging("next", default=10, most=100, back="prev", has_self=True)
+
+
+def app_named(asked: Asked, app_id: str) -> App:
+    """The app of that id, or 404."""
+    app = asked.world.apps.apps.get(app_id)
+    if app is None:
+        raise Refused(404, "Not found", f"there is no app {app_id}")
+    return app
+
+
+def list_reloads(asked: Asked) -> Response:
+    """`GET /reloads`; without `appId` those of all apps, as administrators may ask."""
+    apps, now, app_id, is_partial = asked.world.apps, asked.world.now, asked.parameter("appId"), asked.flag("partial")
+    view, with_log = apps.view, asked.flag("log") or False
+    fields: Fields[Reload] = {
+        "creationTime": lambda reload: reload.life.created,
+        "status": lambda reload: reload_status(reload.life, now),
+        "startTime": lambda reload: reload.life.started_at(now),
+        "endTime": lambda reload: reload.life.ended_at(now),
+    }
+    filters: Fields[Reload] = {
+        "status": fields["status"],
+        "partial": lambda reload: reload.partial,
+        "type": lambda reload: reload.type,
+    }
+    found = [
+        reload
+        for reload in apps.reloads.values()
+        if app_id in (None, reload.app_id) and is_partial in (None, reload.partial) and apps.is_visible(reload)
+    ]
+    found = in_order(asked, filtered(asked, found, filters), fields, "-creationTime", is_signed=False)
+    return page(asked, _PAGING, found, lambda reload: view.reload(reload, with_log=with_log))
+
+
+def create_reload(asked: Asked) -> Response:
+    """`POST /reloads`: the start that answers the reload."""
+    apps, body = asked.world.apps, asked.body
+    variables = _variables(body.get("variables", {}))
+    app = app_named(asked, body["appId"])
+    if apps.is_pending(app.id) and asked.world.switches.pending_reload == "refused":
+        detail = f"a pending reload request already exists for app {app.id}"
+        raise Refused(429, "Too many requests", detail, code="RELOADS-007")
+    reload = apps.start_reload(
+        app,
+        asked.caller.user,
+        partial=body.get("partial", False),
+        weight=body.get("weight", 1),
+        variables=variables,
+    )
+    return ok(apps.view.reload(reload), 201)
+
+
+def _variables(variables: dict[str, Any]) -> dict[str, str]:
+    if len(variables) > MOST_VARIABLES:
+        raise Refused(400, "Bad request", f"body.variables has more than {MOST_VARIABLES} members")
+    for name, value in variables.items():
+        if not isinstance(value, str):
+            raise Refused(400, "Bad request", f"body.variables.{name} must be of type string")
+        if max(len(name), len(value)) > LONGEST_VARIABLE:
+            raise Refused(400, "Bad request", f"body.variables.{name} is longer than {LONGEST_VARIABLE} characters")
+    return variables
 
 
 def get_reload(asked: Asked) -> Response:
     """`GET /reloads/{id}`."""
-    return ok(asked.world.view.reload(_reload(asked)))
+    return ok(asked.world.apps.view.reload(_reload(asked)))
 
 
 def cancel_reload(asked: Asked) -> Response:
@@ -19,6 +90,15 @@ def cancel_reload(asked: Asked) -> Response:
     if not asked.world.stop_worker(_reload(asked)):
         raise Refused(409, "Conflict", f"reload {asked.params['id']} has ended")
     return nothing(asked.world.switches.cancel_reply)
+
+
+def list_reload_logs(asked: Asked) -> Response:
+    """`GET /apps/{appId}/reloads/logs`: the reloads of the app that have a whole log, newest first, on one page."""
+    apps, now = asked.world.apps, asked.world.now
+    app = app_named(asked, asked.params["appId"])
+    ended = [one for one in apps.reloads_of(app.id) if apps.is_visible(one) and not one.life.is_active(now)]
+    ended.sort(key=lambda reload: reload.life.created, reverse=True)
+    return ok({"data": [apps.view.reload_log(reload) for reload in ended]})
 
 
 def get_reload_log(asked: Asked) -> Response:
@@ -30,28 +110,20 @@ def get_reload_log(asked: Asked) -> Response:
 
 
 def _reload(asked: Asked) -> Reload:
-    reload = asked.world.reloads.get(asked.params["id"])
-    if reload is None:
+    reload = asked.world.apps.reloads.get(asked.params["id"])
+    if reload is None or not asked.world.apps.is_visible(reload):
         raise Refused(404, "Not found", f"there is no reload {asked.params['id']}")
     return reload
 
 
+_PATH = "/api/v1/reloads"
+_LOGS = "/api/v1/apps/{appId}/reloads/logs"
+
 OPERATIONS = (
-    Operation("get_reload", "GET", ("/api/v1/reloads/{id}",), "reloads", "tier_1", get_reload),
-    Operation(
-        "cancel_reload",
-        "POST",
-        ("/api/v1/reloads/{id}/actions/cancel",),
-        "reloads",
-        "reload_cancel",
-        cancel_reload,
-    ),
-    Operation(
-        "get_reload_log",
-        "GET",
-        ("/api/v1/apps/{appId}/reloads/logs/{id}",),
-        "reloads",
-        "tier_1",
-        get_reload_log,
-    ),
+    Operation("list_reloads", "GET", (_PATH,), "reloads", "tier_1", list_reloads),
+    Operation("create_reload", "POST", (_PATH,), "reloads", "reloads", create_reload, body=shapes.RELOAD_CREATE),
+    Operation("get_reload", "GET", (f"{_PATH}/{{id}}",), "reloads", "tier_1", get_reload),
+    Operation("cancel_reload", "POST", (f"{_PATH}/{{id}}/actions/cancel",), "reloads", "reloads", cancel_reload),
+    Operation("list_reload_logs", "GET", (_LOGS,), "reloads", "tier_1", list_reload_logs),
+    Operation("get_reload_log", "GET", (f"{_LOGS}/{{id}}",), "reloads", "tier_1", get_reload_log),
 )

@@ -11,8 +11,8 @@ from airflow_provider_qlik.sandbox.errors import Refused
 from airflow_provider_qlik.sandbox.operations import Asked, Handler, Operation, nothing, ok
 from airflow_provider_qlik.sandbox.paging import Fields, Paging, in_order, page
 from airflow_provider_qlik.sandbox.records import Task, TaskRun
+from airflow_provider_qlik.sandbox.statuses import task_run_status
 from airflow_provider_qlik.sandbox.times import stamp
-from airflow_provider_qlik.sandbox.views import task_run_status
 
 MOST_TASKS_ON_A_RESOURCE = 10
 
@@ -93,15 +93,8 @@ def start_task(asked: Asked) -> Response:
         source = source[:limit]
     code = task.members["metadata"].get("disabledCode")
     is_running = any(run.life.is_active(world.now) for run in world.task_runs[task.id])
-    starts = True
-    for is_so, switch, why in (
-        (not task.is_enabled, world.switches.disabled_start, f"the task is disabled ({code})"),
-        (is_running, world.switches.running_start, "the task is already running"),
-    ):
-        if is_so and switch == "refused":
-            raise Refused(400, "Bad request", why)
-        starts = starts and not (is_so and switch == "ignored")
-    if starts:
+    why_disabled = None if task.is_enabled else f"the task is disabled ({code})"
+    if asked.starts(why_disabled, "the task is already running" if is_running else None):
         world.start_task(task, asked.caller.user, source)
     return _started(asked)
 

@@ -1,0 +1,132 @@
+"""Commands: what runs, what will, and how it really stands with it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_qlik.sandbox import truth
+from airflow_provider_qlik.sandbox.control.command import command, slow_command
+from airflow_provider_qlik.sandbox.ground import OTHER
+from airflow_provider_qlik.sandbox.script import Script, Sharing
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik.sandbox.app import TenantApp
+
+
+def _unknown(resource_id: str) -> ValueError:
+    return ValueError(f"there is no task, automation, app or sharing task {resource_id}")
+
+
+@command
+def add_run(
+    app: TenantApp,
+    resource_id: str,
+    started_ago: float,
+    script: dict[str, Any] | None,
+    triggered_by: str,
+    context: str,
+    id: str | None,
+    inputs: Any,
+) -> str:
+    """The id of a new run that somebody else started."""
+    world = app.world
+    created = world.now - timedelta(seconds=started_ago)
+    if resource_id in world.sharing.tasks:
+        return add_execution(app, resource_id, started_ago, script, None, None, id)
+    given = Script.from_json(script) if script else Script()
+    if resource_id in world.tasks:
+        task = world.tasks[resource_id]
+        return world.add_task_run(task, OTHER, triggered_by, created=created, via="added", script=given, id=id).id
+    if resource_id in world.automations:
+        automation = world.automations[resource_id]
+        return world.add_automation_run(
+            automation, OTHER, context, created=created, via="added", script=given, id=id, inputs=inputs
+        ).id
+    if resource_id in world.apps.apps:
+        return world.apps.add_reload(resource_id, OTHER, "hub", created=created, via="added", script=given, id=id).id
+    raise _unknown(resource_id)
+
+
+@command
+def add_execution(
+    app: TenantApp,
+    task_id: str,
+    started_ago: float,
+    script: dict[str, Any] | None,
+    reload_id: str | None,
+    workflow_id: str | None,
+    id: str | None,
+) -> str:
+    """The id of a new execution that the caller did not ask for."""
+    world = app.world
+    if task_id not in world.sharing.tasks:
+        raise ValueError(f"there is no sharing task {task_id}")
+    sharing = Sharing.from_json(script) if script else Sharing()
+    if not sharing.scripts(1):
+        raise ValueError("sharing recipients: an execution needs the script of one recipient")
+    return world.sharing.add_execution(
+        world.sharing.tasks[task_id],
+        OTHER,
+        sharing,
+        asked=world.now - timedelta(seconds=started_ago),
+        via="reload" if reload_id else "added",
+        workflow_id=workflow_id,
+        reload_id=reload_id,
+        id=id,
+    ).id
+
+
+@command
+def execute_reload_task(app: TenantApp, id: str, ago: float) -> str:
+    """The id of the reload that the schedule set off."""
+    apps = app.world.apps
+    if id not in apps.reload_tasks:
+        raise ValueError(f"there is no reload task {id}")
+    task = apps.reload_tasks[id]
+    if task.members["state"] != "Enabled":
+        raise ValueError(f"reload task {id} is {task.members['state']}")
+    return apps.execute_reload_task(task, ago).id
+
+
+@command
+def script(app: TenantApp, resource_id: str, scripts: list[dict[str, Any]]) -> None:
+    """Queue scripts for the next runs."""
+    world = app.world
+    if resource_id in world.sharing.tasks:
+        world.sharing.scripts.add(resource_id, [Sharing.from_json(members) for members in scripts])
+    elif world.knows(resource_id):
+        world.scripts.add(resource_id, [Script.from_json(members) for members in scripts])
+    else:
+        raise _unknown(resource_id)
+
+
+@command
+def runs(app: TenantApp, resource_id: str) -> list[dict[str, Any]]:
+    """Every run of a task, automation, app or sharing task as it really stands."""
+    if not app.world.knows(resource_id) and not app.world.has_runs(resource_id):
+        raise _unknown(resource_id)
+    return list(truth.of_resource(app.world, resource_id))
+
+
+@command
+def reloads(app: TenantApp) -> list[dict[str, Any]]:
+    """Every reload as it really stands."""
+    return [truth.reload(app.world, reload) for reload in app.world.apps.reloads.values()]
+
+
+@command
+def active(app: TenantApp) -> list[dict[str, Any]]:
+    """Everything that has not ended."""
+    return [run for run in truth.of_everything(app.world) if run["active"]]
+
+
+@slow_command
+def file_sha256(app: TenantApp, execution_id: str, alias: str) -> str:
+    """The digest of a file, there already or not."""
+    for executions in list(app.world.sharing.executions.values()):
+        for execution in list(executions):
+            for file in execution.files:
+                if (execution.id, file.alias) == (execution_id, alias):
+                    return file.sha256(execution_id)
+    raise ValueError(f"there is no file {alias} of an execution {execution_id}")

@@ -1,0 +1,30 @@
+"""Reloads one app by its name, then several side by side, each named in the grid by its app."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
+from airflow_provider_qlik.sensors.reloads import QlikReloadSensor
+
+with DAG(
+    dag_id="qlik_reload_apps",
+    schedule=None,
+    params={"app_name": "Sales", "space_name": "Finance"},
+    tags=["qlik"],
+) as dag:
+    sales = QlikReloadAppOperator(
+        task_id="sales",
+        app_name="{{ params.app_name }}",
+        space_name="{{ params.space_name }}",
+        variables={"vToday": "{{ ds | default('today') }}"},
+        if_pending="wait",
+        poll_interval=1,
+    )
+    regions = QlikReloadAppOperator.partial(task_id="regions", poll_interval=1).expand(
+        app_id=["demo-north", "demo-south"]
+    )
+    looked = QlikReloadSensor.partial(task_id="looked", poke_interval=1, timeout=3600).expand(
+        app_id=["demo-north", "demo-south"]
+    )
+    sales >> regions >> looked

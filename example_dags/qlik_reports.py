@@ -1,0 +1,29 @@
+"""Makes the reports of a sharing task, one for each recipient, and fetches their files."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOperator
+from airflow_provider_qlik.sensors.sharing_tasks import QlikSharingTaskSensor
+
+with DAG(
+    dag_id="qlik_reports",
+    schedule=None,
+    params={"sharing_task_id": "demo-report", "folder": "/tmp/qlik-reports"},
+    tags=["qlik"],
+) as dag:
+    weekly = QlikRunSharingTaskOperator(
+        task_id="weekly",
+        sharing_task_id="{{ params.sharing_task_id }}",
+        # Or an address such as s3://connection@bucket/reports.
+        download_to="{{ params.folder }}",
+        file_name="{task}-{recipient}.{type}",
+        fail_on="all",
+        settle=2,
+        poll_interval=1,
+    )
+    last = QlikSharingTaskSensor(
+        task_id="last", sharing_task_id="{{ params.sharing_task_id }}", poke_interval=1, timeout=3600
+    )
+    weekly >> last

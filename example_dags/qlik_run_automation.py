@@ -1,0 +1,34 @@
+"""Runs an automation with inputs and one without, found by its name."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
+from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
+
+with DAG(
+    dag_id="qlik_run_automation",
+    schedule=None,
+    params={"mail_id": "demo-mail", "export_name": "Export data", "month": "11"},
+    tags=["qlik"],
+) as dag:
+    export = QlikRunAutomationOperator(
+        task_id="export", automation_name="{{ params.export_name }}", wait_for_completion=False
+    )
+    exported = QlikAutomationRunSensor(
+        task_id="exported",
+        automation_name="{{ params.export_name }}",
+        run_id="{{ ti.xcom_pull(task_ids='export', key='run_id') }}",
+        poke_interval=1,
+        timeout=3600,
+    )
+    # An automation in run mode "triggered".
+    mail = QlikRunAutomationOperator(
+        task_id="mail",
+        automation_id="{{ params.mail_id }}",
+        inputs={"month": "{{ params.month }}"},
+        settle=2,
+        poll_interval=1,
+    )
+    export >> exported >> mail

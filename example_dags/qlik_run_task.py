@@ -1,0 +1,24 @@
+"""Runs a task of Qlik Cloud, then looks at the run that its own schedule made last."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
+from airflow_provider_qlik.sensors.tasks import QlikTaskRunSensor
+
+with DAG(
+    dag_id="qlik_run_task",
+    schedule=None,
+    params={"task_id": "demo-task", "app_id": "demo-app", "task_name": "Nightly load"},
+    tags=["qlik"],
+) as dag:
+    refresh = QlikRunTaskOperator(task_id="refresh", qlik_task_id="{{ params.task_id }}", poll_interval=1)
+    last = QlikTaskRunSensor(
+        task_id="last",
+        qlik_task_name="{{ params.task_name }}",
+        app_id="{{ params.app_id }}",
+        poke_interval=1,
+        timeout=3600,
+    )
+    refresh >> last

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+
+from airflow_provider_qlik.arguments import InvalidArgument
+from airflow_provider_qlik.operators.call import QlikCallOperator
+from airflow_provider_qlik.sandbox import Tenant
+from tests.provider.conftest import Task
+
+NEW_TASK = {"name": "Morning", "specVersion": "1.0"}
+
+
+def call(operation: str, arguments: Any = None, **others: Any) -> QlikCallOperator:
+    return QlikCallOperator(task_id="call", operation=operation, arguments=arguments, **others)
+
+
+def test_an_operation_is_called_by_name_and_its_answer_is_plain_json(tenant: Tenant, task: Task) -> None:
+    automation = tenant.add_automation("Prepare", executionToken="a-secret-of-the-automation")
+    answer = call("automations.get", {"automation_id": automation}).execute(task.context)
+    assert (answer["id"], answer["name"], answer["runMode"]) == (automation, "Prepare", "manual")
+    assert "a-secret-of-the-automation" not in json.dumps(answer)
+    assert call("automations.disable", {"automation_id": automation}).execute(task.context) is None
+    assert call("automations.get", {"automation_id": automation}).execute(task.context)["state"] == "disabled"
+
+
+def test_a_list_is_fetched_whole_up_to_a_limit(tenant: Tenant, task: Task, capfd: pytest.CaptureFixture[str]) -> None:
+    for number in range(45):
+        tenant.add_task(f"Task {number}")
+    assert len(call("tasks.list").execute(task.context)) == 45
+    tenant.clear_journal()
+    assert len(call("tasks.list", max_items=30).execute(task.context)) == 30
+    assert len(tenant.journal()) == 2
+    assert "more than max_items=30" in capfd.readouterr().out
+
+
+def test_a_dag_can_create_the_same_thing_twice(tenant: Tenant, task: Task) -> None:
+    first = call("tasks.create", {"task": NEW_TASK}, if_exists="return").execute(task.context)
+    again = call("tasks.create", {"task": NEW_TASK}, if_exists="return").execute(task.context)
+    assert again["id"] == first["id"]
+    with pytest.raises(AirflowSkipException, match=f"there already, as {first['id']}"):
+        call("tasks.create", {"task": NEW_TASK}, if_exists="skip").execute(task.context)
+    with pytest.raises(AirflowFailException, match=f"there already, as {first['id']}"):
+        call("tasks.create", {"task": NEW_TASK}, if_exists="fail").execute(task.context)
+    assert len(tenant.journal(operation="create_task")) == 1
+
+
+@pytest.mark.parametrize("family", ["automations", "reload_tasks"])
+def test_each_family_knows_what_is_there_already(tenant: Tenant, task: Task, family: str) -> None:
+    app = tenant.add_app("Sales")
+    arguments = {
+        "automations": {"automation": {"name": 'Say "hello"'}},
+        "reload_tasks": {"reload_task": {"appId": app, "timeZone": "Europe/Rome", "recurrence": ["RRULE:FREQ=DAILY"]}},
+    }[family]
+    first = call(f"{family}.create", arguments, if_exists="return").execute(task.context)
+    assert call(f"{family}.create", arguments, if_exists="return").execute(task.context)["id"] == first["id"]
+
+
+def test_what_is_missing_fails_or_not_as_the_user_says(tenant: Tenant, task: Task) -> None:
+    arguments = {"task_id": "gone"}
+    with pytest.raises(AirflowFailException, match="404"):
+        call("tasks.delete", arguments).execute(task.context)
+    with pytest.raises(AirflowSkipException, match="404"):
+        call("tasks.delete", arguments, if_missing="skip").execute(task.context)
+    assert call("tasks.delete", arguments, if_missing="return").execute(task.context) is None
+
+
+def test_numbers_and_booleans_may_come_from_templates(tenant: Tenant, task: Task) -> None:
+    operator = call("automations.list", {"limit": "{{ params.limit }}", "list_all": "{{ params.all }}"})
+    operator.arguments = {"limit": "5", "list_all": "True"}
+    assert operator.execute(task.context) == []
+    (entry,) = tenant.journal()
+    assert dict(entry.query) == {"limit": "5", "listAll": "true"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "others", "told"),
+    [
+        ("reload_task.create", {}, {}, "reload_tasks.create"),
+        ("tasks.strat", {}, {}, "tasks.start"),
+        (None, {}, {}, "operation"),
+        ("tasks.get", {}, {}, "task_id"),
+        ("tasks.get", {"id": "1"}, {}, "task_id"),
+        ("tasks.get", {"task_id": 5}, {}, "task_id"),
+        ("tasks.get", "1", {}, "arguments"),
+        ("tasks.list", {"limit": "ten"}, {}, "limit"),
+        (
+            "sharing_tasks.execution_file",
+            {"sharing_task_id": "1", "execution_id": "1", "file_alias": "1"},
+            {},
+            "download_to",
+        ),
+        ("tasks.get", {"task_id": "1"}, {"if_exists": "skip"}, "if_exists"),
+        ("tasks.get", {"task_id": "1"}, {"if_missing": "skip"}, "if_missing"),
+        ("tasks.delete", {"task_id": "1"}, {"if_missing": "cry"}, "if_missing"),
+        ("tasks.list", {}, {"max_items": 0}, "max_items"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_said_when_the_dag_is_parsed(
+    operation: Any, arguments: Any, others: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=told):
+        call(operation, arguments, **others)
+
+
+def test_a_bad_body_is_refused_before_anything_is_sent(tenant: Tenant, task: Task) -> None:
+    with pytest.raises(AirflowFailException, match="specVersion must be given"):
+        call("tasks.create", {"task": {"name": "Morning"}}).execute(task.context)
+    assert tenant.journal() == []

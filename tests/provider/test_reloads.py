@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+
+from airflow_provider_qlik.arguments import InvalidArgument
+from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
+from airflow_provider_qlik.sandbox import Script, Tenant
+from airflow_provider_qlik.sensors.reload_tasks import QlikReloadTaskSensor
+from airflow_provider_qlik.sensors.reloads import QlikReloadSensor
+from tests.provider.conftest import FAST, Task, finish
+
+both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
+
+
+def reload(app_id: str | None = None, **arguments: Any) -> QlikReloadAppOperator:
+    return QlikReloadAppOperator(task_id="reload", app_id=app_id, **{**FAST, **arguments})
+
+
+def starts(tenant: Tenant) -> int:
+    return sum(entry.carried_out for entry in tenant.journal(method="POST", path="/api/v1/reloads"))
+
+
+@both_modes
+def test_an_app_is_reloaded_once_with_what_was_given(tenant: Tenant, task: Task, deferrable: bool) -> None:
+    app = tenant.add_app("Sales")
+    tenant.script(app, Script(wait=1, run=4, log=("Fields found: 12",)))
+
+    operator = reload(app, partial=True, weight=2, variables={"vYear": "2026"}, deferrable=deferrable)
+    result = finish(operator, task.context)
+
+    assert (result["kind"], result["status"], result["state"]) == ("reload", "SUCCEEDED", "succeeded")
+    assert result["link"] == task.pushed["qlik_link"] == f"{tenant.url}/sense/app/{app}"
+    (entry,) = tenant.journal(method="POST", path="/api/v1/reloads")
+    assert entry.body == {"appId": app, "partial": True, "weight": 2, "variables": {"vYear": "2026"}}
+
+
+@both_modes
+def test_a_failed_reload_fails_the_task_with_its_error(tenant: Tenant, task: Task, deferrable: bool) -> None:
+    app = tenant.add_app("Sales")
+    tenant.script(app, Script(run=2, end="FAILED", error="Table 'ledger' not found"))
+    with pytest.raises(AirflowException, match="'FAILED'.*Table 'ledger' not found"):
+        finish(reload(app, deferrable=deferrable), task.context)
+
+
+@both_modes
+def test_the_log_of_a_reload_is_in_the_log_of_the_task(
+    tenant: Tenant, task: Task, deferrable: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    app = tenant.add_app("Sales")
+    tenant.script(app, Script(run=1, log=("Connected", "Fields found: 12")))
+    finish(reload(app, deferrable=deferrable), task.context)
+    assert "| Fields found: 12" in capfd.readouterr().out
+
+
+def test_a_pending_reload_fails_the_task_unless_something_else_is_wanted(tenant: Tenant, task: Task) -> None:
+    app = tenant.add_app("Sales")
+    tenant.add_run(app, started_ago=1, script=Script(run=600))
+    with pytest.raises(AirflowFailException, match="pending already, and Qlik takes one at a time"):
+        finish(reload(app), task.context)
+    with pytest.raises(AirflowSkipException, match="pending already"):
+        finish(reload(app, if_pending="skip"), task.context)
+    assert starts(tenant) == 0
+
+
+@both_modes
+def test_a_pending_reload_can_be_waited_for(tenant: Tenant, task: Task, deferrable: bool) -> None:
+    app = tenant.add_app("Sales")
+    pending = tenant.add_run(app, started_ago=1, script=Script(run=12))
+
+    result = finish(reload(app, if_pending="wait", deferrable=deferrable), task.context)
+
+    assert (result["run_id"], result["adopted"], result["state"]) == (pending, True, "succeeded")
+    assert starts(tenant) == 0
+
+
+@both_modes
+def test_a_reload_of_somebody_else_is_waited_for_but_never_cancelled(
+    tenant: Tenant, task: Task, deferrable: bool
+) -> None:
+    app = tenant.add_app("Sales")
+    tenant.add_run(app, started_ago=1, script=Script(end=None))
+    with pytest.raises(AirflowException, match="Gave up waiting"):
+        finish(reload(app, if_pending="wait", timeout=0.3, deferrable=deferrable), task.context)
+    assert tenant.journal(operation="cancel_reload") == []
+
+
+@both_modes
+def test_a_reload_that_takes_too_long_is_cancelled(tenant: Tenant, task: Task, deferrable: bool) -> None:
+    app = tenant.add_app("Sales")
+    tenant.script(app, Script(end=None))
+    with pytest.raises(AirflowException, match="Gave up waiting"):
+        finish(reload(app, timeout=0.3, deferrable=deferrable), task.context)
+    tenant.advance(5)
+    assert tenant.active() == []
+
+
+def test_a_reload_whose_answer_was_lost_is_found_and_not_started_again(tenant: Tenant, task: Task) -> None:
+    app = tenant.add_app("Sales")
+    tenant.add_run(app)
+    tenant.script(app, Script(run=40))
+    tenant.fault(method="POST", path="/api/v1/reloads", reset="after")
+    result = finish(reload(app, settle=0.3), task.context)
+    assert result["state"] == "succeeded"
+    assert starts(tenant) == 1
+    assert result["run_id"] == tenant.runs(app)[-1]["id"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({}, "app_id"),
+        ({"app_id": "1", "app_name": "Sales"}, "app_name"),
+        ({"app_id": "1", "space_name": "Finance"}, "space_name"),
+        ({"app_name": " "}, "app_name"),
+        ({"app_id": "1", "variables": {str(number): "x" for number in range(21)}}, "variables"),
+        ({"app_id": "1", "variables": {"v": "x" * 257}}, "variables"),
+        ({"app_id": "1", "variables": {"v" * 257: "x"}}, "variables"),
+        ({"app_id": "1", "if_pending": "queue"}, "if_pending"),
+    ],
+    ids=str,
+)
+def test_bad_arguments_are_refused_when_the_dag_is_parsed(arguments: dict[str, Any], name: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"^{name}: "):
+        reload(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"partial": "yes"}, "partial"),
+        ({"weight": "heavy"}, "weight"),
+        ({"variables": {"v": 1}}, "variables"),
+        ({"variables": ["v"]}, "variables"),
+    ],
+    ids=str,
+)
+def test_bad_arguments_are_refused_before_anything_is_started(
+    tenant: Tenant, task: Task, arguments: dict[str, Any], name: str
+) -> None:
+    with pytest.raises((AirflowFailException, InvalidArgument), match=name):
+        reload("some-app", **arguments).execute(task.context)
+    assert tenant.journal() == []
+
+
+@both_modes
+def test_a_sensor_waits_for_a_reload(tenant: Tenant, task: Task, deferrable: bool) -> None:
+    app = tenant.add_app("Sales")
+    tenant.add_run(app, started_ago=7200, script=Script(end="FAILED"))
+    last = tenant.add_run(app, started_ago=1, script=Script(run=10))
+    sensor = QlikReloadSensor(task_id="wait", app_name="Sales", poke_interval=0.1, timeout=30, deferrable=deferrable)
+    assert finish(sensor, task.context)["run_id"] == last
+
+
+@both_modes
+def test_a_reload_task_is_waited_for_until_it_has_executed(tenant: Tenant, task: Task, deferrable: bool) -> None:
+    app = tenant.add_app("Sales")
+    schedule = tenant.add_reload_task(app)
+    tenant.execute_reload_task(schedule, ago=7200)
+    moment = tenant.now()
+    tenant.fault(operation="get_reload_task", status=503, times=2)
+    sensor = QlikReloadTaskSensor(
+        task_id="wait",
+        reload_task_id=schedule,
+        started_after=moment,
+        poke_interval=0.1,
+        timeout=1,
+        deferrable=deferrable,
+    )
+    with pytest.raises(AirflowException):
+        finish(sensor, task.context)
+    tenant.execute_reload_task(schedule)
+    sensor.timeout = 30
+    result = finish(sensor, task.context)
+    assert (result["kind"], result["state"], result["status"]) == ("reload_task", "succeeded", "executed")
+
+
+@both_modes
+def test_a_disabled_reload_task_fails_at_once_with_the_reason(tenant: Tenant, task: Task, deferrable: bool) -> None:
+    schedule = tenant.add_reload_task(tenant.add_app("Sales"), state="Disabled", disabledCode="CONSECUTIVE-FAILURES")
+    sensor = QlikReloadTaskSensor(
+        task_id="wait", reload_task_id=schedule, started_after=tenant.now(), timeout=30, deferrable=deferrable
+    )
+    with pytest.raises(AirflowFailException, match=r"disabled \(CONSECUTIVE-FAILURES\)"):
+        finish(sensor, task.context)
+
+
+def test_a_reload_task_sensor_needs_a_moment() -> None:
+    with pytest.raises(InvalidArgument, match="started_after"):
+        QlikReloadTaskSensor(task_id="wait", reload_task_id="1")
+    with pytest.raises(InvalidArgument, match="reload_task_id"):
+        QlikReloadTaskSensor(task_id="wait", started_after="2026-11-22")

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow_provider_qlik.sandbox import Script
+from airflow_provider_qlik.sandbox.admission import admit
+from airflow_provider_qlik.sandbox.script import Life
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def after(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def running(seconds: float) -> Life:
+    return Life(Script(run=seconds), START, START)
+
+
+def held(script: Script | None = None) -> Life:
+    return Life(script or Script(run=10), START, None)
+
+
+def test_what_finds_room_begins_at_once() -> None:
+    life = held()
+    admit([running(10), life], 2, START)
+    assert life.begin == START
+
+
+def test_what_finds_no_room_begins_when_another_one_ends() -> None:
+    first, second = held(), held()
+    admit([running(10), running(4), first, second], 2, START)
+    assert (first.begin, second.begin) == (after(4), after(10))
+
+
+def test_where_more_run_than_may_several_must_end_first() -> None:
+    life = held()
+    admit([running(10), running(20), life], 1, START)
+    assert life.begin == after(20)
+
+
+def test_behind_what_never_ends_nothing_begins() -> None:
+    life = held()
+    admit([Life(Script(end=None), START, START), life], 1, START)
+    assert life.begin is None
+
+
+def test_what_was_stopped_before_it_began_takes_no_room() -> None:
+    stopped, life = held(), held()
+    stopped.stop(after(1))
+    admit([stopped, life], 1, after(3))
+    assert life.begin == after(3)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from airflow_provider_qlik.sandbox import SandboxError, Script, Tenant
+
+RELOAD_TASKS = "/api/v1/reload-tasks"
+
+
+@pytest.fixture
+def app_id(tenant: Tenant) -> str:
+    return tenant.add_app("Sales", id="app-1", space_id=tenant.add_space("Finance", id="space-1"))
+
+
+def read(api: httpx.Client, task_id: str) -> dict[str, Any]:
+    answer = api.get(f"{RELOAD_TASKS}/{task_id}")
+    assert answer.status_code == 200
+    return dict(answer.json())
+
+
+def test_a_reload_task_is_created_enabled(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+    body = {
+        "appId": app_id,
+        "timeZone": "Europe/Berlin",
+        "recurrence": ["RRULE:FREQ=DAILY"],
+        "type": "scheduled_reload",
+    }
+    answer = api.post(RELOAD_TASKS, json=body)
+    task = answer.json()
+    assert answer.status_code == 201
+    assert (task["state"], task["spaceId"], task["userId"]) == ("Enabled", "space-1", tenant.user_id)
+    assert (task["recurrence"], "type" in task) == (["RRULE:FREQ=DAILY"], False)
+    assert read(api, task["id"]) == task
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"appId": 7}, {"timeZone": None}, {"recurrence": "RRULE:FREQ=DAILY"}, {"type": "other"}]
+)
+def test_a_reload_task_of_the_wrong_shape_is_refused_by_name(
+    api: httpx.Client, app_id: str, wrong: dict[str, Any]
+) -> None:
+    answer = api.post(RELOAD_TASKS, json={"appId": app_id, "timeZone": "UTC", **wrong})
+    error = answer.json()["errors"][0]
+    assert (answer.status_code, error["code"]) == (400, "RELOAD-TASKS-400")
+    assert f"body.{next(iter(wrong))}" in error["detail"]
+
+
+def test_a_reload_task_of_an_unknown_app_is_404(tenant: Tenant, api: httpx.Client) -> None:
+    assert api.post(RELOAD_TASKS, json={"appId": "nothing-here", "timeZone": "UTC"}).status_code == 404
+    with pytest.raises(SandboxError, match="nothing-here"):
+        tenant.add_reload_task("nothing-here")
+
+
+def test_an_update_changes_what_it_names(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+    path = f"{RELOAD_TASKS}/{tenant.add_reload_task(app_id, partial=True)}"
+    disabled = api.put(path, json={"state": "Disabled"}).json()
+    assert (disabled["state"], disabled["disabledCode"], disabled["partial"]) == ("Disabled", "MANUALLY", True)
+    enabled = api.put(path, json={"state": "Enabled", "partial": False}).json()
+    assert (enabled["state"], "disabledCode" in enabled, enabled["partial"]) == ("Enabled", False, False)
+    assert api.put(path, json={"state": "Paused"}).status_code == 400
+    assert api.put(path, json={"appId": "nothing-here"}).status_code == 404
+
+
+def test_a_deleted_reload_task_is_gone(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+    path = f"{RELOAD_TASKS}/{tenant.add_reload_task(app_id)}"
+    assert api.delete(path).status_code == 204
+    for method, body in (("GET", None), ("PUT", {}), ("DELETE", None)):
+        assert api.request(method, path, json=body).status_code == 404
+
+
+def test_reload_tasks_are_listed_for_an_app(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+    first = tenant.add_reload_task(app_id)
+    second = tenant.add_reload_task(app_id, partial=True)
+    third = tenant.add_reload_task(tenant.add_app())
+
+    def listed(**query: str) -> list[str]:
+        return [task["id"] for task in api.get(RELOAD_TASKS, params=query).json()["data"]]
+
+    assert listed() == [first, second, third]
+    assert listed(appId=app_id) == [first, second]
+    assert listed(appId=app_id, partial="true") == [second]
+    assert api.get(RELOAD_TASKS, params={"partial": "1"}).status_code == 400
+
+
+def test_the_schedule_fires_a_reload_of_the_app(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+    task_id = tenant.add_reload_task(app_id, partial=True, nextExecutionTime="2030-01-01T00:00:00Z")
+    assert "lastExecutionTime" not in read(api, task_id)
+    tenant.script(app_id, Script(run=100))
+    reload_id = tenant.execute_reload_task(task_id, ago=60)
+    task, reload = read(api, task_id), api.get(f"/api/v1/reloads/{reload_id}").json()
+    assert (reload["status"], reload["type"], reload["resourceId"]) == ("RELOADING", "chronos", task_id)
+    assert (reload["appId"], reload["partial"]) == (app_id, True)
+    assert task["lastExecutionTime"] == f"{reload['creationTime'][:19]}Z"
+    assert task["nextExecutionTime"] == "2030-01-01T00:00:00Z"
+    assert [run["via"] for run in tenant.active()] == ["schedule"]
+
+
+def test_the_last_execution_may_be_told_finely(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+    tenant.switch(reload_task_times="milliseconds")
+    task_id = tenant.add_reload_task(app_id, lastExecutionTime="2020-01-01T00:00:00Z")
+    assert read(api, task_id)["lastExecutionTime"] == "2020-01-01T00:00:00Z"
+    reload_id = tenant.execute_reload_task(task_id)
+    reload = api.get(f"/api/v1/reloads/{reload_id}").json()
+    assert read(api, task_id)["lastExecutionTime"] == reload["creationTime"]
+
+
+def test_only_an_enabled_schedule_fires(tenant: Tenant, app_id: str) -> None:
+    with pytest.raises(SandboxError, match="Disabled"):
+        tenant.execute_reload_task(tenant.add_reload_task(app_id, state="Disabled"))
+    with pytest.raises(SandboxError, match="nothing-here"):
+        tenant.execute_reload_task("nothing-here")
