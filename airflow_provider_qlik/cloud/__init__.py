@@ -1,14 +1,14 @@
 """Qlik Cloud without Airflow: what can be asked (`api`), what comes back (`models`), how it is sent (`client`)."""
 
-from airflow_provider_qlik.cloud.auth import (
+from airflow_provider_qlik.cloud.call import Call, Flow, Pause, ask, pause
+from airflow_provider_qlik.cloud.client import AsyncClient, Client
+from airflow_provider_qlik.cloud.credentials import (
     ApiKey,
     ClientCredentials,
     Credentials,
     Impersonation,
     PrivateKey,
 )
-from airflow_provider_qlik.cloud.call import Call, Flow, Pause, ask, pause
-from airflow_provider_qlik.cloud.client import AsyncClient, Client
 from airflow_provider_qlik.cloud.errors import (
     BadRequest,
     Conflict,

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import threading
 import time
-import uuid
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -17,13 +16,10 @@ from typing import Any, ClassVar, TypeAlias
 from urllib.parse import urlsplit
 
 import httpx
-import jwt
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import SecretStr
 
-from airflow_provider_qlik.arguments import InvalidArgument, checked_word
 from airflow_provider_qlik.cloud.answer import refusal
+from airflow_provider_qlik.cloud.credentials import ApiKey, Credentials, OAuth, fits_a_header
 from airflow_provider_qlik.cloud.errors import TOKEN_PATH, CouldNotConnect, QlikCloudError, UnreadableAnswer
 from airflow_provider_qlik.cloud.models.shape import Moment, Reply, Shape
 from airflow_provider_qlik.cloud.tenant import Tenant
@@ -31,127 +27,6 @@ from airflow_provider_qlik.cloud.tenant import Tenant
 RENEW_BEFORE_END = 60.0
 LONGEST_WAIT_FOR_ANOTHER = 90.0
 LIFETIME_WHERE_UNSAID = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """Signs in with an API key of a user."""
-
-    key: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        _sendable("key", self.key, "the API key")
-
-
-@dataclass(frozen=True, slots=True)
-class ClientCredentials:
-    """Signs in as an OAuth client, machine to machine. `scope` is a list of scopes with blanks between, if any."""
-
-    client_id: str
-    client_secret: str = field(repr=False)
-    scope: str | None = None
-
-    def __post_init__(self) -> None:
-        _given("client_id", self.client_id, "the OAuth client id")
-        _given("client_secret", self.client_secret, "the OAuth client secret")
-
-    def token_request(self, tenant: Tenant) -> dict[str, Any]:
-        """The body to ask a token with."""
-        body = {"grant_type": "client_credentials", "client_id": self.client_id, "client_secret": self.client_secret}
-        return {**body, "scope": self.scope} if self.scope else body
-
-
-@dataclass(frozen=True, slots=True)
-class Impersonation:
-    """Signs in as an OAuth client that acts for a user, looked up by `user_field`: "subject" or "userId"."""
-
-    client_id: str
-    client_secret: str = field(repr=False)
-    user: str
-    user_field: str = "subject"
-
-    def __post_init__(self) -> None:
-        _given("client_id", self.client_id, "the OAuth client id")
-        _given("client_secret", self.client_secret, "the OAuth client secret")
-        _given("user", self.user, "the user to act for")
-        checked_word("user_field", self.user_field, ("subject", "userId"))
-
-    def token_request(self, tenant: Tenant) -> dict[str, Any]:
-        """The body to ask a token with."""
-        return {
-            "grant_type": "urn:qlik:oauth:user-impersonation",
-            "client_id": self.client_id,
-            "client_secret": self.client_secret,
-            "user_lookup": {"field": self.user_field, "value": self.user},
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class PrivateKey:
-    """Signs in as an OAuth client by a private key (PEM), whose public half Qlik knows as `key_id`."""
-
-    client_id: str
-    private_key: str = field(repr=False)
-    key_id: str
-    scope: str | None = None
-
-    def __post_init__(self) -> None:
-        _given("client_id", self.client_id, "the OAuth client id")
-        _given("private_key", self.private_key, "the private key in PEM form")
-        _given("key_id", self.key_id, "the id (kid) under which Qlik knows the public key")
-        _algorithm(self.private_key)
-
-    def token_request(self, tenant: Tenant) -> dict[str, Any]:
-        """The body to ask a token with; each has an assertion of its own, good for two minutes."""
-        now = int(time.time())
-        claims = {
-            "iss": self.client_id,
-            "sub": self.client_id,
-            "aud": tenant.url + TOKEN_PATH,
-            "jti": str(uuid.uuid4()),
-            "iat": now,
-            "exp": now + 120,
-        }
-        key = self.private_key
-        body = {
-            "grant_type": "client_credentials",
-            "client_id": self.client_id,
-            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-            "client_assertion": jwt.encode(claims, key, _algorithm(key), headers={"kid": self.key_id}),
-        }
-        return {**body, "scope": self.scope} if self.scope else body
-
-
-OAuth: TypeAlias = ClientCredentials | Impersonation | PrivateKey
-Credentials: TypeAlias = ApiKey | OAuth
-
-
-def _given(argument: str, value: object, what: str) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidArgument(argument, None, f"give {what}")
-
-
-def _sendable(argument: str, value: object, what: str) -> None:
-    _given(argument, value, what)
-    if not _fits_a_header(str(value).strip()):
-        raise InvalidArgument(argument, None, f"{what} has characters that no header can hold")
-
-
-def _fits_a_header(value: str) -> bool:
-    return bool(value) and value.isascii() and value.isprintable()
-
-
-def _algorithm(pem: str) -> str:
-    """The JWT algorithm that fits a private key."""
-    try:
-        key = load_pem_private_key(pem.encode(), password=None)
-    except (ValueError, TypeError):
-        raise InvalidArgument("private_key", None, "must be an unencrypted private key in PEM form") from None
-    if isinstance(key, rsa.RSAPrivateKey):
-        return "RS256"
-    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP384R1):
-        return "ES384"
-    raise InvalidArgument("private_key", None, "must be an RSA key or an EC key on curve P-384")
 
 
 def sign_in(tenant: Tenant, credentials: Credentials, on_secret: Callable[[str], object] | None = None) -> httpx.Auth:
@@ -329,7 +204,7 @@ class _OAuth(_SignIn):
             # Without an excerpt: there may be a token in it.
             raise CouldNotConnect(f"could not sign in: POST {TOKEN_PATH} was answered without a token") from None
         value = answer.access_token.get_secret_value()
-        if not _fits_a_header(value):
+        if not fits_a_header(value):
             # Not left to the HTTP library, whose error would show it.
             raise CouldNotConnect(f"could not sign in: POST {TOKEN_PATH} was answered with a token that cannot be sent")
         if self._on_secret:

@@ -18,8 +18,9 @@ import httpx
 
 from airflow_provider_qlik import __version__
 from airflow_provider_qlik.cloud.answer import read
-from airflow_provider_qlik.cloud.auth import Credentials, sign_in
+from airflow_provider_qlik.cloud.auth import sign_in
 from airflow_provider_qlik.cloud.call import Call, Flow, Pause
+from airflow_provider_qlik.cloud.credentials import Credentials
 from airflow_provider_qlik.cloud.download import Download
 from airflow_provider_qlik.cloud.errors import CouldNotConnect, NoAnswer, QlikCloudError, UnreadableAnswer
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page

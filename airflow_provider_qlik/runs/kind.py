@@ -174,7 +174,7 @@ class RunKind(ABC):
             # Of a resource that never ran, or of none: only the latter is an error.
             yield from self.resource(wanted.resource_id)
             return None
-        begun = [run for run in runs if run.moment is not None and run.moment >= moment]
+        begun = [run for run in runs if run.moment is not None and not _before(run, moment)]
         first = min(begun, key=lambda run: run.moment or moment, default=None)
         return None if first is None else (yield from self.settled(first))
 
@@ -224,6 +224,13 @@ def _all_before(moment: datetime | None) -> Enough:
     """True for a page of runs that all began before a moment; without one, for any page."""
 
     def all_before(page: Sequence[Run]) -> bool:
-        return moment is None or all(run.moment is not None and run.moment < moment for run in page)
+        return moment is None or all(_before(run, moment) for run in page)
 
     return all_before
+
+
+def _before(run: Run, moment: datetime) -> bool:
+    """Whether a run surely began before a moment. Times of automations are cut to the second: then so is the moment."""
+    if run.moment is None:
+        return False
+    return run.moment < (moment if run.moment.microsecond else moment.replace(microsecond=0))

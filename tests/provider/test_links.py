@@ -96,7 +96,8 @@ def test_any_operation_can_be_mapped() -> None:
         mapped = QlikCallOperator.partial(task_id="mapped", operation="tasks.get").expand(
             arguments=[{"task_id": "1"}, {"task_id": "2"}]
         )
-    assert mapped.unmap({"arguments": {"task_id": "2"}}).arguments == {"task_id": "2"}
+    single: Any = mapped.unmap({"arguments": {"task_id": "2"}})
+    assert single.arguments == {"task_id": "2"}
 
 
 def test_a_mapped_task_is_named_unless_the_dag_does_so(tenant: Tenant) -> None:
