@@ -1,6 +1,7 @@
 """What an operator or sensor is about, by id or by name: written once for both.
 
-Each class is mixed into an operator and a sensor. It loads nothing of `cloud/` or `runs/`: Dag files import it.
+Each class is mixed into an operator and a sensor, which take its arguments in constructors of their own: Airflow looks
+for them there. It loads nothing of `cloud/` or `runs/`: Dag files import it.
 """
 
 from __future__ import annotations

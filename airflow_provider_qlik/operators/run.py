@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_qlik.arguments import checked_limit, checked_seconds
+from airflow_provider_qlik.compat import deferral_failures
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
+from airflow_provider_qlik.memory import Memory
 from airflow_provider_qlik.targets import Target
 from airflow_provider_qlik.triggers.runs import QlikRunTrigger
 from airflow_provider_qlik.waiting import (
@@ -28,9 +31,10 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
-    from airflow_provider_qlik.runs import Outcome, Run
+    from airflow_provider_qlik.runs import Outcome, Run, Search
 
 ONE_DAY = 24 * 60 * 60
+LONGEST_CANCEL = 120.0
 
 
 class QlikRunOperator(Target, BaseOperator):
@@ -43,7 +47,10 @@ class QlikRunOperator(Target, BaseOperator):
     :param poll_interval: seconds between two looks at the run.
     :param timeout: seconds to wait for the run to end, or None for no limit. An `execution_timeout` that is shorter
         counts, also while deferred.
-    :param cancel_on_kill: cancel the run when the task is killed on its worker, or gives up waiting.
+    :param cancel_on_kill: cancel the run when the task is killed on its worker or while it is deferred (cleared, marked
+        failed or as success), or gives up waiting.
+    :param durable: a retry takes up the run of the try before, if that lost sight of it (Airflow 3.3 and later); a
+        user's clear starts anew. On older Airflow the marker does the same for tasks.
     :param find_timeout: seconds within which a started run must show up, where Qlik does not say which one it is.
     :param settle: seconds for which a run must be the only one that can be ours, where nothing but the time tells: for
         sharing tasks, automations with inputs, and tasks of a tenant that shows no markers. Three times as long for
@@ -68,6 +75,7 @@ class QlikRunOperator(Target, BaseOperator):
         poll_interval: float | timedelta = 15.0,
         timeout: float | timedelta | None = ONE_DAY,
         cancel_on_kill: bool = True,
+        durable: bool = True,
         find_timeout: float | timedelta = 300.0,
         settle: float | timedelta = 20.0,
         **kwargs: Any,
@@ -81,6 +89,7 @@ class QlikRunOperator(Target, BaseOperator):
         self.poll_interval = checked_seconds("poll_interval", poll_interval, least=0.1)
         self.timeout = checked_limit("timeout", timeout)
         self.cancel_on_kill = cancel_on_kill
+        self.durable = durable
         self.find_timeout = checked_seconds("find_timeout", find_timeout)
         self.settle = checked_seconds("settle", settle)
         self.link: str | None = None
@@ -118,9 +127,11 @@ class QlikRunOperator(Target, BaseOperator):
         name_map_index(context, self.target_label)
         with QlikCloudHook(self.qlik_conn_id) as hook:
             try:
-                self._run = run = self._start(hook, context)
+                memory = Memory(context, self.durable)
+                self._run = run = self._take_up(hook, memory) or self._start(hook, context, memory)
                 self._show(hook, run, context)
                 if not self.wait_for_completion:
+                    memory.forget()
                     return {**run.to_json(), "link": self.link}
                 deadline = deadline_in(self.timeout, self.execution_timeout)
                 if self.deferrable:
@@ -129,19 +140,31 @@ class QlikRunOperator(Target, BaseOperator):
                 ended = hook.run_flow(watch.until_end(self.poll_interval), ONE_TRY)
             except (QlikCloudError, InvalidArgument) as error:
                 self.on_error(error)
-                self._give_up(hook, self._run, error)
-            return self._tell(hook, ended)
+                self._give_up(hook, self._run, error, memory)
+            return self._tell(hook, ended, memory)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Tells how the run ended, when the trigger has fired."""
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
         name_map_index(context, self.target_label)
-        waited = read_event(event)
+        waited, memory = read_event(event), Memory(context, self.durable)
         with QlikCloudHook(self.qlik_conn_id) as hook:
             if waited.run is None or waited.error is not None:
-                self._give_up(hook, waited.run, waited.exception())
-            return self._tell(hook, waited.run)
+                self._give_up(hook, waited.run, waited.exception(), memory)
+            return self._tell(hook, waited.run, memory)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Goes on after a deferral. If that failed or timed out, its run is not left behind."""
+        from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except deferral_failures():
+            if self.cancel_on_kill:
+                with QlikCloudHook(self.qlik_conn_id) as hook:
+                    self._cancel_pushed(hook, context)
+            raise
 
     def on_kill(self) -> None:
         """Cancels the run, if `cancel_on_kill`. Asks and does not wait: a worker that is killed has seconds left."""
@@ -151,16 +174,67 @@ class QlikRunOperator(Target, BaseOperator):
             with QlikCloudHook(self.qlik_conn_id) as hook:
                 self._cancel(hook, self._run)
 
-    def _start(self, hook: QlikCloudHook, context: Context) -> Run:
-        from airflow_provider_qlik.runs import KINDS, Search
+    def _take_up(self, hook: QlikCloudHook, memory: Memory) -> Run | None:
+        """The run of the try before, if that had started one and did not see it to its end."""
+        from airflow_provider_qlik.runs import KINDS, Wanted, find_run
+
+        left = memory.recall()
+        if left is None:
+            return None
+        kind, run, intent = KINDS[self.kind], left.run, left.intent
+        if run is None and left.cleared:
+            recent = hook.run_flow(kind.recent(intent.resource_id, intent.earliest))
+            run = next((each for each in recent if intent.marks(each)), None)
+        elif run is None:
+            # The try before was broken off between asking for the start and knowing what came of it.
+            run = hook.run_flow(find_run(kind, intent, self._search(), self.log.log, answered=False))
+        if run is None:
+            return None
+        seen = hook.run_flow(kind.look(Wanted.of(run)))
+        if left.cleared:
+            if seen is not None and not seen.ended and self.cancel_on_kill:
+                self.log.info("The task was cleared, and the run of its last try goes on: %s", seen)
+                self._cancel(hook, seen)
+                if kind.one_at_a_time:
+                    self._outlast(hook, seen)
+            memory.forget()
+            return None
+        self.log.info("Taking up the run of the try before: %s", seen or run)
+        memory.keep(intent, run)
+        return run if seen is None else replace(seen, adopted=run.adopted, alone_since=run.alone_since)
+
+    def _outlast(self, hook: QlikCloudHook, run: Run) -> None:
+        """Waits until a cancelled run is gone, where another could not start beside it; not for ever."""
+        from airflow_provider_qlik.cloud import QlikCloudError
+        from airflow_provider_qlik.cloud.retry import ONE_TRY
+        from airflow_provider_qlik.runs import KINDS, Wanted, Watch
+
+        watch = Watch(KINDS[run.kind], Wanted.of(run), self.log.log, deadline=deadline_in(LONGEST_CANCEL))
+        try:
+            hook.run_flow(watch.until_end(1.0), ONE_TRY)
+        except QlikCloudError as error:
+            self.log.warning("%s", error)
+
+    def _start(self, hook: QlikCloudHook, context: Context, memory: Memory) -> Run:
+        from airflow_provider_qlik.runs import KINDS
 
         kind, mark, parameters = KINDS[self.kind], start_marker(context), self.parameters()
         resource_id = self.find_target(hook)
         self.prepare(hook)
         intent = hook.run_flow(kind.intend(resource_id, mark))
+        if intent.underway is not None:
+            self.log.info("Taking up the run that carries the marker of this task: %s", intent.underway)
+            return intent.underway
+        memory.keep(intent)
         self.log.info("Starting %s %s, marked %s", kind.name, resource_id, mark)
-        search = Search(give_up=self.find_timeout, settle=self.settle, settle_unsure=3 * self.settle)
-        return hook.run_flow(kind.start(intent, search, self.log.log, parameters=parameters))
+        run = hook.run_flow(kind.start(intent, self._search(), self.log.log, parameters=parameters))
+        memory.keep(intent, run)
+        return run
+
+    def _search(self) -> Search:
+        from airflow_provider_qlik.runs import Search
+
+        return Search(give_up=self.find_timeout, settle=self.settle, settle_unsure=3 * self.settle)
 
     def _show(self, hook: QlikCloudHook, run: Run, context: Context) -> None:
         from airflow_provider_qlik.runs import KINDS
@@ -178,6 +252,7 @@ class QlikRunOperator(Target, BaseOperator):
                 run_id=run.id,
                 alone_since=as_text(run.alone_since),
                 adopted=run.adopted,
+                cancel_on_kill=self.cancel_on_kill,
                 poll_interval=self.poll_interval,
                 deadline=as_text(deadline),
                 qlik_conn_id=self.qlik_conn_id,
@@ -187,13 +262,14 @@ class QlikRunOperator(Target, BaseOperator):
         )
         raise AssertionError("defer() does not return")
 
-    def _tell(self, hook: QlikCloudHook, run: Run) -> dict[str, Any]:
+    def _tell(self, hook: QlikCloudHook, run: Run, memory: Memory) -> dict[str, Any]:
         """What the task returns, or the failure that says why."""
         from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
 
         self._run = None
         result = explained(hook, run, self.log.log)
         self.link = result.link
+        memory.forget()
         if why := self.verdict(result):
             fail_with(f"{why}. {result.link}")
         self.log.info("%s. %s", result.message, result.link)
@@ -202,30 +278,45 @@ class QlikRunOperator(Target, BaseOperator):
         except (QlikCloudError, InvalidArgument) as error:
             fail(error)
 
-    def _give_up(self, hook: QlikCloudHook, run: Run | None, error: Exception) -> NoReturn:
+    def _give_up(self, hook: QlikCloudHook, run: Run | None, error: Exception, memory: Memory) -> NoReturn:
         """Fails the task for a wait that cannot go on; what it started is not left behind."""
         from airflow_provider_qlik.runs import AmbiguousRun
 
         # Where it is not known which run is ours, none is cancelled.
-        if run is not None and not run.ended and self.cancel_on_kill and not isinstance(error, AmbiguousRun):
-            self._cancel(hook, run)
+        cancels = run is not None and not run.ended and self.cancel_on_kill and not isinstance(error, AmbiguousRun)
+        if cancels and run is not None and self._cancel(hook, run):
+            memory.forget()
         self._run = None
         fail(error)
 
-    def _cancel(self, hook: QlikCloudHook, run: Run) -> None:
+    def _cancel_pushed(self, hook: QlikCloudHook, context: Context) -> None:
+        """Cancels the run whose id this task has pushed, where nothing else is known of it any more."""
+        from airflow_provider_qlik.runs import KINDS, Wanted
+
+        task_instance = context["ti"]
+        run_id = task_instance.xcom_pull(task_ids=task_instance.task_id, key="run_id")
+        if not run_id:
+            return
+        run = hook.run_flow(KINDS[self.kind].look(Wanted(resource_id=self.find_target(hook), run_id=str(run_id))))
+        if run is not None and not run.ended:
+            self._cancel(hook, run)
+
+    def _cancel(self, hook: QlikCloudHook, run: Run) -> bool:
+        """Whether the run was asked to stop."""
         from airflow_provider_qlik.cloud import QlikCloudError
         from airflow_provider_qlik.cloud.retry import Patience
         from airflow_provider_qlik.runs import KINDS
 
         if run.adopted:
             self.log.info("%s was started by somebody else: it is left alone", run)
-            return
+            return False
         try:
             asked = hook.run_flow(KINDS[run.kind].cancel(run), Patience(tries=2, budget=4.0))
         except QlikCloudError as error:
             self.log.error("%s could not be cancelled and may still be going on: %s", run, error)
-        else:
-            self.log.info("Asked Qlik Cloud to stop %s", asked)
+            return False
+        self.log.info("Asked Qlik Cloud to stop %s", asked)
+        return True
 
 
 def start_marker(context: Context) -> str:

@@ -11,6 +11,7 @@ from airflow_provider_qlik.runs.errors import (
     WaitTimedOut,
 )
 from airflow_provider_qlik.runs.find import Intent, Search, marker
+from airflow_provider_qlik.runs.find import find as find_run
 from airflow_provider_qlik.runs.kind import RunKind
 from airflow_provider_qlik.runs.outcome import Outcome, outcome
 from airflow_provider_qlik.runs.reload_tasks import ReloadTaskExecutions
@@ -48,6 +49,7 @@ __all__ = [
     "Wanted",
     "Watch",
     "Worker",
+    "find_run",
     "marker",
     "outcome",
 ]

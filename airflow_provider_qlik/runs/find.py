@@ -38,13 +38,17 @@ RIVAL_WINDOW = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """What is known before a start: the marker it will carry, the runs that exist, the server's clock (UTC)."""
+    """What is known before a start: the marker it will carry, the runs that exist, the server's clock (UTC).
+
+    `underway` is a run that carries the very marker already and goes on: an earlier try has started it.
+    """
 
     kind: str
     resource_id: str
     marker: str
     known: tuple[str, ...]
     server_time: datetime | None
+    underway: Run | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The intent as plain JSON."""

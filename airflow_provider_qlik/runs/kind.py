@@ -80,6 +80,8 @@ class RunKind(ABC):
 
     # What a kind may say.
 
+    one_at_a_time: ClassVar[bool] = False
+    """Whether nothing can be started before the last run has ended."""
     last_page_size: ClassVar[int] = 1
     """How many items of the list surely hold all of the last run."""
 
@@ -102,8 +104,15 @@ class RunKind(ABC):
             # Of a resource that never ran, or of none: only the latter is an error.
             yield from self.resource(resource_id)
             return Intent(kind=self.name, resource_id=resource_id, marker=marker, known=(), server_time=None)
-        known = tuple(self.run_of(resource_id, item).id for item in page.items)
-        return Intent(kind=self.name, resource_id=resource_id, marker=marker, known=known, server_time=page.server_time)
+        runs = [self.run_of(resource_id, item) for item in page.items]
+        return Intent(
+            kind=self.name,
+            resource_id=resource_id,
+            marker=marker,
+            known=tuple(run.id for run in runs),
+            server_time=page.server_time,
+            underway=next((run for run in runs if marker in (run.triggered_by or "") and not run.ended), None),
+        )
 
     def start(
         self,

@@ -11,6 +11,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_qlik.arguments import checked_id, checked_moment, checked_seconds, checked_word
+from airflow_provider_qlik.compat import is_deferred, kills_deferred_tasks
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 
 KIND_NAMES = ("task", "automation", "reload", "sharing_task", "reload_task")
@@ -20,8 +21,9 @@ KIND_NAMES = ("task", "automation", "reload", "sharing_task", "reload_task")
 class QlikRunTrigger(BaseTrigger):
     """Fires once, when a run has ended or the wait for it cannot go on.
 
-    It starts and cancels nothing, so a triggerer may lose it and another take it up. Its arguments are ids, texts and
-    numbers, nothing secret. The event is that of `airflow_provider_qlik.events`.
+    It starts nothing, and cancels the run only when a user ends its deferred task, so a triggerer may lose it and
+    another take it up. Its arguments are ids, texts and numbers, nothing secret. The event is that of
+    `airflow_provider_qlik.events`.
 
     :param kind: the kind of run: ``task``, ``automation``, ``reload``, ``sharing_task`` or ``reload_task``.
     :param resource_id: the id of the task, automation, app, sharing task or reload task.
@@ -29,6 +31,7 @@ class QlikRunTrigger(BaseTrigger):
     :param started_after: without run_id: wait for the first run begun at or after this moment (ISO 8601).
     :param alone_since: set for a run that only the time tells (ISO 8601), see `Run.alone_since`.
     :param adopted: whether it is somebody else's run that is waited for in place of one of ours.
+    :param cancel_on_kill: cancel the run when a user clears or marks the deferred task.
     :param poll_interval: seconds between two looks.
     :param deadline: the moment (ISO 8601) to give up at, by the wall clock.
     :param qlik_conn_id: the Airflow connection.
@@ -45,6 +48,7 @@ class QlikRunTrigger(BaseTrigger):
         started_after: str | None = None,
         alone_since: str | None = None,
         adopted: bool = False,
+        cancel_on_kill: bool = False,
         poll_interval: float = 15.0,
         deadline: str | None = None,
         qlik_conn_id: str = DEFAULT_CONNECTION_ID,
@@ -56,13 +60,14 @@ class QlikRunTrigger(BaseTrigger):
         self.started_after = _checked("started_after", started_after)
         self.alone_since = _checked("alone_since", alone_since)
         self.adopted = adopted
+        self.cancel_on_kill = cancel_on_kill
         self.poll_interval = checked_seconds("poll_interval", poll_interval, least=0.1)
         self.deadline = _checked("deadline", deadline)
         self.qlik_conn_id = qlik_conn_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The path of this class and the arguments to make it again."""
-        names = ("kind", "resource_id", "run_id", "started_after", "alone_since", "adopted")
+        names = ("kind", "resource_id", "run_id", "started_after", "alone_since", "adopted", "cancel_on_kill")
         arguments = {name: getattr(self, name) for name in (*names, "poll_interval", "deadline", "qlik_conn_id")}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
@@ -92,7 +97,47 @@ class QlikRunTrigger(BaseTrigger):
                 event = Event.ended(run)
             except (QlikCloudError, InvalidArgument) as error:
                 event = Event.broken_off(error, watch.run)
+            except asyncio.CancelledError:
+                if not kills_deferred_tasks():
+                    await self.on_kill()
+                raise
         yield TriggerEvent(event.to_json())  # type: ignore[no-untyped-call]
+
+    async def on_kill(self) -> None:
+        """Cancels the run, when a user has cleared or marked the deferred task (Airflow 3.3 and later).
+
+        Airflow gives this about a second before it interrupts it, so the work is a task of its own that goes on.
+        """
+        if self.cancel_on_kill and not self.adopted and self.run_id is not None:
+            work = asyncio.ensure_future(self._cancel(self.run_id))
+            _cancels.add(work)
+            work.add_done_callback(_cancels.discard)
+            await asyncio.shield(work)
+
+    async def _cancel(self, run_id: str) -> None:
+        from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
+        from airflow_provider_qlik.cloud.retry import Patience
+        from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+        from airflow_provider_qlik.runs import KINDS, Wanted
+
+        if await is_deferred(self.task_instance):
+            # Another triggerer has it now; or the task was cleared and waits again, and its new try has cancelled this.
+            self.log.info("The task is deferred: %s run %s is left alone", self.kind, run_id)
+            return
+        kind = KINDS[self.kind]
+        try:
+            async with QlikCloudHook(self.qlik_conn_id) as hook:
+                wanted = Wanted(resource_id=self.resource_id, run_id=run_id)
+                run = await hook.arun_flow(kind.look(wanted), Patience(tries=3, budget=20.0))
+                if run is not None and not run.ended:
+                    asked = await hook.arun_flow(kind.cancel(run), Patience(tries=5, budget=60.0))
+                    self.log.info("Asked Qlik Cloud to stop %s", asked)
+        except (QlikCloudError, InvalidArgument) as error:
+            self.log.error("%s run %s could not be cancelled and may still be going on: %s", self.kind, run_id, error)
+
+
+_cancels: set[asyncio.Future[None]] = set()
+"""Cancels under way: an event loop keeps no hold on its tasks."""
 
 
 def _checked(argument: str, given: str | None) -> str | None:

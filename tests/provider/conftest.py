@@ -47,11 +47,29 @@ def tenant(_fast_sandbox: sandboxes.Tenant, monkeypatch: pytest.MonkeyPatch) -> 
     return _fast_sandbox
 
 
+class Store:
+    """What Airflow keeps for a task from try to try: JSON, and never None."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return json.loads(self.kept[key]) if key in self.kept else default
+
+    def set(self, key: str, value: Any) -> None:
+        assert value is not None
+        self.kept[key] = json.dumps(value, allow_nan=False)
+
+    def delete(self, key: str) -> None:
+        self.kept.pop(key, None)
+
+
 class Task:
     """A task instance as an operator sees it, and what it was told."""
 
     def __init__(self, **identity: Any) -> None:
         self.pushed: dict[str, Any] = {}
+        self.store = Store()
         self.identity = {
             "dag_id": "dag",
             "run_id": "run",
@@ -63,7 +81,17 @@ class Task:
 
     @property
     def context(self) -> Any:
-        return {"ti": SimpleNamespace(**self.identity, xcom_push=self._push)}
+        task_instance = SimpleNamespace(**self.identity, xcom_push=self._push, xcom_pull=self._pull)
+        return {"ti": task_instance, "task_state_store": self.store}
+
+    def try_again(self, *, cleared: bool = False) -> Task:
+        """The next try of the same task, by itself or after a clear. XComs are wiped, what the store keeps is not."""
+        again = Task(**{**self.identity, "max_tries": self.identity["max_tries"] + cleared})
+        again.store = self.store
+        return again
+
+    def _pull(self, *, task_ids: str, key: str) -> Any:
+        return self.pushed.get(key) if task_ids == self.identity["task_id"] else None
 
     def _push(self, key: str, value: Any) -> None:
         self.pushed[key] = value

@@ -1,0 +1,53 @@
+"""Which Airflow this is, asked by feature: the only place that does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger
+
+
+def kills_deferred_tasks() -> bool:
+    """Whether Airflow tells a trigger that a user has ended its task (3.3 and later)."""
+    return hasattr(BaseTrigger, "on_kill")
+
+
+def deferral_failures() -> tuple[type[BaseException], ...]:
+    """What a task is resumed with when its deferral has failed or timed out."""
+    from airflow import exceptions
+
+    try:
+        from airflow.sdk import exceptions as sdk_exceptions
+    except ImportError:
+        places: tuple[Any, ...] = (exceptions,)
+    else:
+        places = (sdk_exceptions, exceptions)
+    found: dict[str, type[BaseException]] = {}
+    for place in places:
+        for name in ("TaskDeferralError", "TaskDeferralTimeout"):
+            if name not in found and hasattr(place, name):
+                found[name] = getattr(place, name)
+    return tuple(found.values())
+
+
+async def is_deferred(task_instance: Any) -> bool:
+    """Whether a trigger's task instance is deferred, so that somebody still waits. True where that cannot be told."""
+    try:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    except ImportError:
+        return True
+    if task_instance is None:
+        return True
+    mapped = task_instance.map_index is not None and task_instance.map_index >= 0
+    # The call waits for Airflow's supervisor, which must not be done in the event loop.
+    states = await asyncio.to_thread(
+        RuntimeTaskInstance.get_task_states,
+        dag_id=task_instance.dag_id,
+        task_ids=[task_instance.task_id],
+        run_ids=[task_instance.run_id],
+        map_index=task_instance.map_index if mapped else None,
+    )
+    of_run = states.get(task_instance.run_id, {})
+    name = f"{task_instance.task_id}_{task_instance.map_index}" if mapped else task_instance.task_id
+    return str(of_run.get(name, of_run.get(task_instance.task_id))) == "deferred"
