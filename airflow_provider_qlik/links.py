@@ -26,9 +26,8 @@ class QlikRunLink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
         """The link, or an empty text where no run has started."""
         # When a task ends Airflow asks once more and stores the answer: the one who just ran need not look it up.
-        own = getattr(operator, "link", None)
-        if own:
-            return str(own)
+        if hasattr(operator, "link"):
+            return str(operator.link or "")
         from airflow.providers.common.compat.sdk import XCom
 
         return str(XCom.get_value(key=self.xcom_key, ti_key=ti_key) or "")

@@ -19,11 +19,13 @@ class Remembered:
     """What the try before left behind: what it was about to start, and the run if it got to know it.
 
     `cleared` tells that a user has cleared the task since: then it starts anew, and the old run is of no use any more.
+    `cancelled` tells that the run was asked to stop, which may take a while: it is not to be taken up.
     """
 
     intent: Intent
     run: Run | None
     cleared: bool
+    cancelled: bool
 
 
 class Memory:
@@ -49,7 +51,13 @@ class Memory:
             intent=Intent.from_json(entry["intent"]),
             run=None if run is None else Run.from_json(run),
             cleared=entry["max_tries"] != self._max_tries,
+            cancelled=bool(entry.get("cancelled")),
         )
+
+    @property
+    def lasts(self) -> bool:
+        """Whether anything is remembered at all: whether a retry would know of this try."""
+        return self._store is not None
 
     def keep(self, intent: Intent, run: Run | None = None) -> None:
         """Remembers what is about to be started, or has been."""
@@ -60,6 +68,12 @@ class Memory:
                 "run": None if run is None else run.to_json(),
             }
             self._store.set(KEY, entry)
+
+    def cancelled(self) -> None:
+        """Remembers that the run was asked to stop."""
+        entry = self._store.get(KEY) if self._store is not None else None
+        if isinstance(entry, Mapping):
+            self._store.set(KEY, {**entry, "cancelled": True})
 
     def forget(self) -> None:
         """Remembers nothing: the run has ended, and what came of it was told."""

@@ -63,6 +63,14 @@ _Arrived: TypeAlias = Token | QlikCloudError | None
 """What those who wait for a token get: it, why there is none, or nothing where whoever asked was broken off."""
 
 
+class _Coming(Future[_Arrived]):
+    """A token that somebody is asking for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked_by = threading.get_ident()
+
+
 class _TokenHolder:
     """The token of one tenant and one set of credentials, shared by all clients of the process."""
 
@@ -70,7 +78,8 @@ class _TokenHolder:
     _lock = threading.Lock()
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        # Re-entrant, since a signal may interrupt a thread in here to cancel what it has started.
+        self.lock = threading.RLock()
         self.token: Token | None = None
         self.coming: Future[_Arrived] | None = None
 
@@ -149,7 +158,7 @@ class _OAuth(_SignIn):
                     return token
                 coming, mine = holder.coming, holder.coming is None
                 if coming is None:
-                    coming = holder.coming = Future()
+                    coming = holder.coming = _Coming()
                     # Nobody who waits may cancel it for the others.
                     coming.set_running_or_notify_cancel()
             if mine:
@@ -251,6 +260,9 @@ class _OAuth(_SignIn):
 
 
 def _result(coming: Future[_Arrived]) -> _Arrived:
+    if isinstance(coming, _Coming) and coming.asked_by == threading.get_ident():
+        # This very thread was interrupted while asking, by a signal: it would wait for itself.
+        return None
     try:
         return coming.result(timeout=LONGEST_WAIT_FOR_ANOTHER)
     except FutureTimeoutError:

@@ -100,9 +100,7 @@ def origin(host: str | None, port: int | None = None) -> str:
     """The scheme, host and port of what a user gave as the tenant's address."""
     given = (host or "").strip()
     if not given:
-        raise InvalidArgument(
-            "host", host if host else "nothing", "give the tenant's address, such as https://acme.eu.qlikcloud.com"
-        )
+        raise InvalidArgument("host", None, "give the tenant's address, such as https://acme.eu.qlikcloud.com")
     try:
         parts = urlsplit(given if "://" in given else f"https://{given}")
     except ValueError:

@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
 
 from airflow_provider_qlik.arguments import checked_limit, checked_seconds
 from airflow_provider_qlik.compat import deferral_failures
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
-from airflow_provider_qlik.memory import Memory
+from airflow_provider_qlik.memory import Memory, Remembered
 from airflow_provider_qlik.targets import Target
 from airflow_provider_qlik.triggers.runs import QlikRunTrigger
 from airflow_provider_qlik.waiting import (
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
-    from airflow_provider_qlik.runs import Outcome, Run, Search
+    from airflow_provider_qlik.runs import Intent, Outcome, Run, Search
 
+RUN_KEY = "qlik_run"
 ONE_DAY = 24 * 60 * 60
 LONGEST_CANCEL = 120.0
 
@@ -94,6 +95,7 @@ class QlikRunOperator(Target, BaseOperator):
         self.settle = checked_seconds("settle", settle)
         self.link: str | None = None
         self._run: Run | None = None
+        self._intent: Intent | None = None
 
     # What a kind of run may add.
 
@@ -125,10 +127,11 @@ class QlikRunOperator(Target, BaseOperator):
         from airflow_provider_qlik.runs import KINDS, Wanted, Watch
 
         name_map_index(context, self.target_label)
+        memory = Memory(context, self.durable)
         with QlikCloudHook(self.qlik_conn_id) as hook:
             try:
-                memory = Memory(context, self.durable)
-                self._run = run = self._take_up(hook, memory) or self._start(hook, context, memory)
+                left = memory.recall()
+                self._run = run = self._take_up(hook, memory, left) or self._start(hook, context, memory, left)
                 self._show(hook, run, context)
                 if not self.wait_for_completion:
                     memory.forget()
@@ -136,11 +139,16 @@ class QlikRunOperator(Target, BaseOperator):
                 deadline = deadline_in(self.timeout, self.execution_timeout)
                 if self.deferrable:
                     self._defer(run, deadline)
-                watch = Watch(KINDS[self.kind], Wanted.of(run), self.log.log, deadline=deadline)
+                watch = Watch(KINDS[self.kind], Wanted.of(run), self.log.log, seen=run, deadline=deadline)
                 ended = hook.run_flow(watch.until_end(self.poll_interval), ONE_TRY)
             except (QlikCloudError, InvalidArgument) as error:
                 self.on_error(error)
                 self._give_up(hook, self._run, error, memory)
+            except Exception:
+                # Whatever it was, what this try has started is not left behind.
+                if self._run is not None and self.cancel_on_kill and self._cancel(hook, self._run):
+                    memory.cancelled()
+                raise
             return self._tell(hook, ended, memory)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -149,9 +157,17 @@ class QlikRunOperator(Target, BaseOperator):
 
         name_map_index(context, self.target_label)
         waited, memory = read_event(event), Memory(context, self.durable)
+        ours = self._pushed(context)
+        self.link = self._pulled(context, LINK_KEY)
+        if ours is not None and waited.run is not None and ours.id != waited.run.id:
+            # After a clear, the trigger of the try before may still fire, and Airflow hands us its event.
+            self.log.info("An event told of %s, which is not the run of this try: still waiting for ours", waited.run)
+            self._defer(ours, deadline_in(self.timeout, self.execution_timeout))
         with QlikCloudHook(self.qlik_conn_id) as hook:
             if waited.run is None or waited.error is not None:
-                self._give_up(hook, waited.run, waited.exception(), memory)
+                # What was pushed at the start knows who does the work, which a trigger that saw nothing does not.
+                known = waited.run if waited.run is not None and waited.run.worker is not None else ours or waited.run
+                self._give_up(hook, known, waited.exception(), memory)
             return self._tell(hook, waited.run, memory)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -161,25 +177,51 @@ class QlikRunOperator(Target, BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except deferral_failures():
-            if self.cancel_on_kill:
+            run = self._pushed(context)
+            if run is not None and self.cancel_on_kill:
                 with QlikCloudHook(self.qlik_conn_id) as hook:
-                    self._cancel_pushed(hook, context)
+                    if self._cancel(hook, run):
+                        Memory(context, self.durable).cancelled()
             raise
 
     def on_kill(self) -> None:
         """Cancels the run, if `cancel_on_kill`. Asks and does not wait: a worker that is killed has seconds left."""
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
-        if self._run is not None and self.cancel_on_kill:
+        if self.cancel_on_kill and (self._run is not None or self._intent is not None):
             with QlikCloudHook(self.qlik_conn_id) as hook:
-                self._cancel(hook, self._run)
+                run = self._run or self._started_but_not_found(hook)
+                if run is not None:
+                    self._cancel(hook, run)
 
-    def _take_up(self, hook: QlikCloudHook, memory: Memory) -> Run | None:
+    def _started_but_not_found(self, hook: QlikCloudHook) -> Run | None:
+        """The run that was asked for, if it can be told by its marker already."""
+        from airflow_provider_qlik.cloud import QlikCloudError
+        from airflow_provider_qlik.cloud.retry import ONE_TRY
+        from airflow_provider_qlik.runs import KINDS
+
+        if self._intent is None:
+            return None
+        intent = self._intent
+        try:
+            recent = hook.run_flow(KINDS[self.kind].recent(intent.resource_id, intent.earliest), ONE_TRY)
+        except QlikCloudError as error:
+            self.log.warning("%s", error)
+            recent = []
+        run = next((each for each in recent if each.id not in intent.known and intent.marks(each)), None)
+        if run is None:
+            self.log.error(
+                "Killed while its run was looked for: a run of %s %s that was started may go on",
+                self.kind,
+                intent.resource_id,
+            )
+        return run
+
+    def _take_up(self, hook: QlikCloudHook, memory: Memory, left: Remembered | None) -> Run | None:
         """The run of the try before, if that had started one and did not see it to its end."""
         from airflow_provider_qlik.runs import KINDS, Wanted, find_run
 
-        left = memory.recall()
-        if left is None:
+        if left is None or (left.cancelled and not left.cleared):
             return None
         kind, run, intent = KINDS[self.kind], left.run, left.intent
         if run is None and left.cleared:
@@ -201,7 +243,9 @@ class QlikRunOperator(Target, BaseOperator):
             return None
         self.log.info("Taking up the run of the try before: %s", seen or run)
         memory.keep(intent, run)
-        return run if seen is None else replace(seen, adopted=run.adopted, alone_since=run.alone_since)
+        if seen is None:
+            return run
+        return replace(seen, adopted=run.adopted, alone_since=run.alone_since, marker=run.marker)
 
     def _outlast(self, hook: QlikCloudHook, run: Run) -> None:
         """Waits until a cancelled run is gone, where another could not start beside it; not for ever."""
@@ -215,19 +259,29 @@ class QlikRunOperator(Target, BaseOperator):
         except QlikCloudError as error:
             self.log.warning("%s", error)
 
-    def _start(self, hook: QlikCloudHook, context: Context, memory: Memory) -> Run:
-        from airflow_provider_qlik.runs import KINDS
+    def _start(self, hook: QlikCloudHook, context: Context, memory: Memory, left: Remembered | None) -> Run:
+        from airflow_provider_qlik.cloud import QlikCloudError
+        from airflow_provider_qlik.runs import KINDS, AmbiguousRun, RunNotFound
 
         kind, mark, parameters = KINDS[self.kind], start_marker(context), self.parameters()
         resource_id = self.find_target(hook)
         self.prepare(hook)
         intent = hook.run_flow(kind.intend(resource_id, mark))
-        if intent.underway is not None:
+        passed = left.run.id if left is not None and left.run is not None else None
+        if self.durable and intent.underway is not None and intent.underway.id != passed:
             self.log.info("Taking up the run that carries the marker of this task: %s", intent.underway)
             return intent.underway
         memory.keep(intent)
+        self._intent = intent
         self.log.info("Starting %s %s, marked %s", kind.name, resource_id, mark)
-        run = hook.run_flow(kind.start(intent, self._search(), self.log.log, parameters=parameters))
+        try:
+            run = hook.run_flow(kind.start(intent, self._search(), self.log.log, parameters=parameters))
+        except QlikCloudError as error:
+            if not isinstance(error, (RunNotFound, AmbiguousRun)) and not error.may_have_happened:
+                # Surely nothing was started: a retry must not look for it, and find somebody else's.
+                memory.forget()
+                self._intent = None
+            raise
         memory.keep(intent, run)
         return run
 
@@ -243,6 +297,20 @@ class QlikRunOperator(Target, BaseOperator):
         self.log.info("Started: %s. %s", run, self.link)
         context["ti"].xcom_push(key="run_id", value=run.id)
         context["ti"].xcom_push(key=LINK_KEY, value=self.link)
+        context["ti"].xcom_push(key=RUN_KEY, value=run.to_json())
+
+    def _pushed(self, context: Context) -> Run | None:
+        """The run that this try has started, as it pushed it then."""
+        from airflow_provider_qlik.runs import Run
+
+        task_instance = context["ti"]
+        given = task_instance.xcom_pull(
+            task_ids=task_instance.task_id, key=RUN_KEY, map_indexes=task_instance.map_index
+        )
+        try:
+            return Run.from_json(given) if isinstance(given, Mapping) else None
+        except (KeyError, TypeError, ValueError):
+            return None
 
     def _defer(self, run: Run, deadline: datetime | None) -> NoReturn:
         self.defer(
@@ -251,6 +319,7 @@ class QlikRunOperator(Target, BaseOperator):
                 resource_id=run.resource_id,
                 run_id=run.id,
                 alone_since=as_text(run.alone_since),
+                marker=run.marker,
                 adopted=run.adopted,
                 cancel_on_kill=self.cancel_on_kill,
                 poll_interval=self.poll_interval,
@@ -269,14 +338,21 @@ class QlikRunOperator(Target, BaseOperator):
         self._run = None
         result = explained(hook, run, self.log.log)
         self.link = result.link
-        memory.forget()
         if why := self.verdict(result):
+            memory.forget()
             fail_with(f"{why}. {result.link}")
         self.log.info("%s. %s", result.message, result.link)
         try:
-            return {**result.to_json(), **self.collect(hook, result)}
-        except (QlikCloudError, InvalidArgument) as error:
-            fail(error)
+            collected = self.collect(hook, result)
+        except Exception as error:
+            # The run is done and well. A retry that remembers it only fetches again; one that does not would run again.
+            if not memory.lasts:
+                raise AirflowFailException(f"The run succeeded, but not what comes after it: {error}") from error
+            if isinstance(error, (QlikCloudError, InvalidArgument)):
+                fail(error)
+            raise
+        memory.forget()
+        return {**result.to_json(), **collected}
 
     def _give_up(self, hook: QlikCloudHook, run: Run | None, error: Exception, memory: Memory) -> NoReturn:
         """Fails the task for a wait that cannot go on; what it started is not left behind."""
@@ -285,21 +361,9 @@ class QlikRunOperator(Target, BaseOperator):
         # Where it is not known which run is ours, none is cancelled.
         cancels = run is not None and not run.ended and self.cancel_on_kill and not isinstance(error, AmbiguousRun)
         if cancels and run is not None and self._cancel(hook, run):
-            memory.forget()
+            memory.cancelled()
         self._run = None
         fail(error)
-
-    def _cancel_pushed(self, hook: QlikCloudHook, context: Context) -> None:
-        """Cancels the run whose id this task has pushed, where nothing else is known of it any more."""
-        from airflow_provider_qlik.runs import KINDS, Wanted
-
-        task_instance = context["ti"]
-        run_id = task_instance.xcom_pull(task_ids=task_instance.task_id, key="run_id")
-        if not run_id:
-            return
-        run = hook.run_flow(KINDS[self.kind].look(Wanted(resource_id=self.find_target(hook), run_id=str(run_id))))
-        if run is not None and not run.ended:
-            self._cancel(hook, run)
 
     def _cancel(self, hook: QlikCloudHook, run: Run) -> bool:
         """Whether the run was asked to stop."""

@@ -9,7 +9,7 @@ from airflow_provider_qlik.cloud.api import automations
 from airflow_provider_qlik.cloud.call import Call, Flow, ask
 from airflow_provider_qlik.cloud.errors import BadRequest, Conflict, NotFound
 from airflow_provider_qlik.cloud.models.automations import AutomationRun, AutomationRunList
-from airflow_provider_qlik.runs.errors import CannotStart
+from airflow_provider_qlik.runs.errors import CannotStart, before_start
 from airflow_provider_qlik.runs.find import Intent, Say
 from airflow_provider_qlik.runs.kind import Resource, RunKind
 from airflow_provider_qlik.runs.run import Run, Words
@@ -65,7 +65,7 @@ class AutomationRuns(RunKind):
 
     def _execute(self, automation_id: str, inputs: Mapping[str, Any]) -> Flow[None]:
         """Nothing: a triggered automation was started with inputs, by its execution token."""
-        automation = yield from ask(automations.get(automation_id))
+        automation = yield from before_start(ask(automations.get(automation_id)))
         name = f"automation {automation.name or ''} {automation_id}".replace("  ", " ")
         if automation.run_mode != "triggered":
             raise CannotStart(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+from airflow_provider_qlik.cloud.call import Flow
 from airflow_provider_qlik.cloud.errors import QlikCloudError
+
+T = TypeVar("T")
 
 
 class RunError(QlikCloudError):
@@ -11,6 +16,24 @@ class RunError(QlikCloudError):
 
 class CannotStart(RunError):
     """Qlik refused to start it, and why as far as it says: disabled, not there, not allowed. Nothing was started."""
+
+
+class NothingStarted(QlikCloudError):
+    """What had to be read before a start could not be: nothing was started, and it may well work a little later."""
+
+    @property
+    def transient(self) -> bool:
+        return True
+
+
+def before_start(flow: Flow[T]) -> Flow[T]:
+    """The result of a flow that only reads, before anything is started. Raises NothingStarted for a lost answer."""
+    try:
+        return (yield from flow)
+    except QlikCloudError as error:
+        if error.may_have_happened:
+            raise NothingStarted(f"Nothing was started: {error}") from error
+        raise
 
 
 class ReloadPending(RunError):

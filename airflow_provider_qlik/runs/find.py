@@ -28,7 +28,7 @@ def marker(*identity: str) -> str:
     return "airflow-" + hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
 
 
-MARKER = re.compile(r"airflow-[0-9a-f]{16}")
+MARKER = re.compile(r"airflow-[0-9a-f]{8,16}")
 """What a marker looks like. Its beginning alone tells nothing: a user or OAuth client may be called airflow-prod."""
 ENOUGH_OF_A_MARKER = 16
 """Characters by which a marker is known where Qlik cuts it."""
@@ -74,7 +74,7 @@ class Intent:
 
     def could_be(self, run: Run) -> bool:
         """Whether a run can have come from this start: it did not exist before, and did not begin before."""
-        if run.id in self.known:
+        if run.id in self.known or (MARKER.search(run.triggered_by or "") and not self.marks(run)):
             return False
         return self.earliest is None or run.moment is None or run.moment >= self.earliest
 
@@ -155,7 +155,7 @@ def find(
                 ours = unmarked[0]
                 say(logging.INFO, f"{ours} carries no marker, but no other can be ours: it is followed.")
                 since = min(filter(None, (intent.server_time, ours.moment)), default=None)
-                return replace(ours, alone_since=since)
+                return replace(ours, alone_since=since, marker=intent.marker)
         now = clock()
         unanswered_for_long = not answered and not candidates and now - answering_since >= search.give_up_unanswered
         if unanswered_for_long or now - began >= search.give_up:
@@ -170,11 +170,15 @@ def rivals(ours: Run, recent: Sequence[Run]) -> list[Run]:
     """The other runs that could as well be ours, for a run that only the time tells."""
     if ours.alone_since is None:
         return []
-    until = (ours.moment or ours.alone_since) + RIVAL_WINDOW
+    since, until = ours.alone_since, (ours.moment or ours.alone_since) + RIVAL_WINDOW
     return [
         run
         for run in recent
-        if run.id != ours.id and run.moment is not None and ours.alone_since <= run.moment <= until
+        if run.id != ours.id
+        and (
+            (run.moment is not None and since <= run.moment <= until)
+            or (ours.marker is not None and ours.marker in (run.triggered_by or ""))
+        )
     ]
 
 

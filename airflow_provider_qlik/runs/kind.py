@@ -189,13 +189,14 @@ class RunKind(ABC):
 
     def _look_among_rivals(self, wanted: Wanted, run_id: str, since: datetime) -> Flow[Run | None]:
         runs = yield from self.recent(wanted.resource_id, since)
-        ours = next((replace(run, alone_since=since) for run in runs if run.id == run_id), None)
+        ours = next((run for run in runs if run.id == run_id), None)
         if ours is None:
             return None
+        ours = replace(ours, alone_since=since, marker=wanted.marker)
         others = rivals(ours, runs)
         if others:
             raise ambiguous(self, wanted.resource_id, [ours, *others])
-        return replace((yield from self.settled(ours)), alone_since=since)
+        return replace((yield from self.settled(ours)), alone_since=since, marker=wanted.marker)
 
     def _collect(self, resource_id: str, enough: Enough, limit: int) -> Flow[list[Run]]:
         """The runs page by page, until a page that is not empty says that it is *enough*."""

@@ -55,5 +55,5 @@ def _only(argument: str, name: str, candidates: Sequence[tuple[str | None, str |
         raise InvalidArgument(argument, name, f"{len(exact)} have that name: {', '.join(exact)}; give the id")
     listed = "; ".join(f"{candidate!r} is {found}" for candidate, found in candidates[:MOST_CANDIDATES])
     more = f" and {len(candidates) - MOST_CANDIDATES} more" if len(candidates) > MOST_CANDIDATES else ""
-    hint = f"; there are {listed}{more}" if listed else ""
-    raise InvalidArgument(argument, name, f"none has exactly that name that this user can see{hint}")
+    hint = f"; what comes near: {listed}{more}" if listed else ""
+    raise InvalidArgument(argument, name, f"nothing that this user can see has exactly that name{hint}")

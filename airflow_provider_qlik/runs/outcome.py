@@ -62,11 +62,12 @@ def outcome(kind: RunKind, run: Run, tenant_url: str, say: Say) -> Flow[Outcome]
         for line in lines[-LOG_LINES:]:
             say(logging.INFO, f"| {line}")
     if run.state is not State.SUCCEEDED:
-        reason = (yield from kind.reason(run)) or run.reason or _last_word(lines)
+        reason = (yield from kind.reason(run)) or run.reason or _last_words(lines)
         run = replace(run, reason=reason)
     return Outcome(run, link)
 
 
-def _last_word(lines: list[str]) -> str | None:
+def _last_words(lines: list[str]) -> str | None:
     """The last line of a log that tells something."""
-    return next((line.strip() for line in reversed(lines) if line.strip()), None)
+    last = next((line.strip() for line in reversed(lines) if line.strip()), None)
+    return f"Qlik Cloud gives no reason; the last line of its log: {last}" if last else None

@@ -11,7 +11,7 @@ from airflow_provider_qlik.cloud.api import apps, reloads
 from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
 from airflow_provider_qlik.cloud.errors import Conflict, NotFound, QlikCloudError, TooManyRequests
 from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadList
-from airflow_provider_qlik.runs.errors import ReloadPending
+from airflow_provider_qlik.runs.errors import ReloadPending, before_start
 from airflow_provider_qlik.runs.find import Intent, Say
 from airflow_provider_qlik.runs.kind import Resource, RunKind
 from airflow_provider_qlik.runs.run import Run, Words
@@ -76,7 +76,7 @@ class ReloadRuns(RunKind):
                 return self.run_of(intent.resource_id, reload)
             if parameters.get("if_pending") != "wait":
                 break
-            pending = yield from self._pending(intent.resource_id)
+            pending = yield from before_start(self._pending(intent.resource_id))
             if pending is not None:
                 say(logging.INFO, f"A reload of this app was pending already and is waited for: {pending}")
                 return replace(pending, adopted=True)

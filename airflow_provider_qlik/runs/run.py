@@ -65,7 +65,8 @@ class Run:
     """One run: ids, state, Qlik's own word for it, times in UTC.
 
     `known_word` is False for a status that this version has never heard of. `reason` is what Qlik itself gave as error.
-    `alone_since` is set when nothing but the time tells that the run is ours: from then on no other may turn up.
+    `alone_since` is set when nothing but the time tells that the run is ours: from then on no other may turn up, and
+    none with our `marker` at all.
     `adopted` marks somebody else's run that is waited for in place of one of ours, and never cancelled. A run that is
     made up of several executions has their ids as `parts`, and `counts` how many of them are in which state.
     """
@@ -85,6 +86,7 @@ class Run:
     worker: Worker | None = None
     log: str | None = field(default=None, repr=False)
     alone_since: datetime | None = None
+    marker: str | None = None
     adopted: bool = False
     counts: Mapping[str, int] | None = None
     parts: tuple[str, ...] = ()
@@ -130,6 +132,7 @@ class Run:
             if self.worker
             else None,
             "alone_since": _text(self.alone_since),
+            "marker": self.marker,
             "adopted": self.adopted,
             "counts": dict(self.counts) if self.counts is not None else None,
             "parts": list(self.parts),
@@ -153,6 +156,7 @@ class Run:
             triggered_by=given["triggered_by"],
             worker=Worker(**worker) if worker else None,
             alone_since=_moment(given["alone_since"]),
+            marker=given["marker"],
             adopted=bool(given["adopted"]),
             counts=dict(given["counts"]) if given["counts"] is not None else None,
             parts=tuple(map(_word, given["parts"])),
@@ -181,12 +185,19 @@ class Wanted:
     run_id: str | None = None
     started_after: datetime | None = None
     alone_since: datetime | None = None
+    marker: str | None = None
     adopted: bool = False
 
     @classmethod
     def of(cls, run: Run) -> Self:
         """The wish for exactly that run."""
-        return cls(resource_id=run.resource_id, run_id=run.id, alone_since=run.alone_since, adopted=run.adopted)
+        return cls(
+            resource_id=run.resource_id,
+            run_id=run.id,
+            alone_since=run.alone_since,
+            marker=run.marker,
+            adopted=run.adopted,
+        )
 
     def pinned_to(self, run: Run) -> Wanted:
         """The same wish, from now on for the run that was seen."""

@@ -28,7 +28,8 @@ def utc_now() -> datetime:
 class Watch:
     """One wait for one run: what was seen last, what was said when, how long something has been wrong.
 
-    Polls that fail for a passing reason are counted, said and outlasted; the deadline (UTC, None: no end) decides.
+    *seen* is what is known of the run already. Polls that fail for a passing reason are counted, said and outlasted;
+    the deadline (UTC, None: no end) decides.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class Watch:
         wanted: Wanted,
         say: Say,
         *,
+        seen: Run | None = None,
         deadline: datetime | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.kind = kind
         self.wanted = wanted
-        self.run: Run | None = None
+        self.run = seen
+        self._said: tuple[str, str] | None = None
         self._say = say
         self._deadline = deadline
         self._clock = clock
@@ -118,8 +121,9 @@ class Watch:
         if self._failures:
             self._tell(logging.INFO, f"Qlik Cloud answers again, after {self._failures} polls without an answer.")
             self._failures = 0
-        before, self.run = self.run, run or self.run
-        if run is not None and (before is None or (before.status, before.id) != (run.status, run.id)):
+        self.run = run or self.run
+        if run is not None and self._said != (run.status, run.id):
+            self._said = (run.status, run.id)
             if not run.known_word:
                 self._tell(
                     logging.WARNING,

@@ -18,11 +18,11 @@ def fill(tenant: Tenant) -> list[str]:
     tenant.script(mail, Script(wait=1, run=5, log=("Mail sent",)))
     export = tenant.add_automation("Export data", "demo-export")
     tenant.script(export, Script(run=15, end="finished with warnings", log=("3 rows were skipped",)))
-    orders = tenant.add_app("Orders", "demo-orders")
-    tenant.script(orders, Script(wait=1, run=12, log=("Connected", "Reload finished")))
-    report = tenant.add_sharing_task("Weekly report", "demo-report", ("user-sandbox", "chef@sandbox.example"), orders)
+    north, south = tenant.add_app("North", "demo-north"), tenant.add_app("South", "demo-south")
+    tenant.script(north, Script(wait=1, run=12, log=("Connected", "Reload finished")))
+    report = tenant.add_sharing_task("Weekly report", "demo-report", ("user-sandbox", "chef@sandbox.example"), north)
     tenant.script(report, Sharing([Script(run=6), Script(run=9)], delivery=2))
-    for resource_id in (sales, finance, export, orders, report):
+    for resource_id in (sales, finance, export, north, south, report):
         tenant.add_run(resource_id, started_ago=86_400, script=Script(run=60))
     return [
         f"task           Reload sales ({sales}): succeeds after 22 s",
@@ -30,6 +30,7 @@ def fill(tenant: Tenant) -> list[str]:
         f"task           Reload that never ends ({endless}): until it is cancelled",
         f"automation     Send mail ({mail}): in run mode triggered, takes inputs, finishes after 6 s",
         f"automation     Export data ({export}): finishes with warnings after 15 s",
-        f"app            Orders ({orders}): a reload succeeds after 13 s",
+        f"app            North ({north}): a reload succeeds after 13 s",
+        f"app            South ({south}): a reload succeeds after 1 s",
         f"sharing task   Weekly report ({report}): one pdf for each of two recipients, after 6 and 9 s",
     ]

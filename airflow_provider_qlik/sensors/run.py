@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
+    AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
@@ -97,7 +98,13 @@ class QlikRunSensor(Target, BaseSensorOperator):
         name_map_index(context, self.target_label)
         if not self.deferrable:
             return super().execute(context)
-        wanted = self._find_wanted()
+        try:
+            wanted = self._find_wanted()
+        except AirflowFailException as error:
+            # As Airflow does it for a sensor that pokes.
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
         deadline = deadline_in(self.timeout, self.execution_timeout)
         self.defer(
             trigger=QlikRunTrigger(
@@ -121,11 +128,15 @@ class QlikRunSensor(Target, BaseSensorOperator):
         from airflow_provider_qlik.runs import KINDS, Watch
 
         # Kept from poke to poke, so that it says changes only and sticks to the run it has seen.
-        self._watch = self._watch or Watch(KINDS[self.kind], self._find_wanted(), self.log.log)
         with QlikCloudHook(self.qlik_conn_id) as hook:
             try:
+                self._watch = self._watch or Watch(KINDS[self.kind], self.wanted(hook), self.log.log)
                 run = hook.run_flow(self._watch.look(), ONE_TRY)
             except (QlikCloudError, InvalidArgument) as error:
+                if self._watch is None and isinstance(error, QlikCloudError) and error.transient:
+                    # A name could not be looked up just now.
+                    self.log.warning("%s. Asking again at the next poke", error)
+                    return PokeReturnValue(False)
                 fail(error)
             return PokeReturnValue(run is not None, self._tell(hook, run, context) if run else None)
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import AsyncIterator
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_qlik.arguments import checked_id, checked_moment, checked_seconds, checked_word
 from airflow_provider_qlik.compat import is_deferred, kills_deferred_tasks
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 
+if TYPE_CHECKING:
+    from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+
+CONNECTION_TRIES = 60
+CONNECTION_PAUSE = 10.0
 KIND_NAMES = ("task", "automation", "reload", "sharing_task", "reload_task")
 """The kinds of run, by the names that `runs` knows them under; here again so that Dag files need not load that."""
 
@@ -30,6 +36,7 @@ class QlikRunTrigger(BaseTrigger):
     :param run_id: the run to wait for.
     :param started_after: without run_id: wait for the first run begun at or after this moment (ISO 8601).
     :param alone_since: set for a run that only the time tells (ISO 8601), see `Run.alone_since`.
+    :param marker: for such a run: the marker that no other may carry.
     :param adopted: whether it is somebody else's run that is waited for in place of one of ours.
     :param cancel_on_kill: cancel the run when a user clears or marks the deferred task.
     :param poll_interval: seconds between two looks.
@@ -47,6 +54,7 @@ class QlikRunTrigger(BaseTrigger):
         run_id: str | None = None,
         started_after: str | None = None,
         alone_since: str | None = None,
+        marker: str | None = None,
         adopted: bool = False,
         cancel_on_kill: bool = False,
         poll_interval: float = 15.0,
@@ -59,6 +67,7 @@ class QlikRunTrigger(BaseTrigger):
         self.run_id = None if run_id is None else checked_id("run_id", run_id)
         self.started_after = _checked("started_after", started_after)
         self.alone_since = _checked("alone_since", alone_since)
+        self.marker = marker
         self.adopted = adopted
         self.cancel_on_kill = cancel_on_kill
         self.poll_interval = checked_seconds("poll_interval", poll_interval, least=0.1)
@@ -67,7 +76,7 @@ class QlikRunTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The path of this class and the arguments to make it again."""
-        names = ("kind", "resource_id", "run_id", "started_after", "alone_since", "adopted", "cancel_on_kill")
+        names = ("kind", "resource_id", "run_id", "started_after", "alone_since", "marker", "adopted", "cancel_on_kill")
         arguments = {name: getattr(self, name) for name in (*names, "poll_interval", "deadline", "qlik_conn_id")}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
@@ -80,18 +89,32 @@ class QlikRunTrigger(BaseTrigger):
         from airflow_provider_qlik.cloud.retry import ONE_TRY
         from airflow_provider_qlik.events import Event
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
-        from airflow_provider_qlik.runs import KINDS, Wanted, Watch
+        from airflow_provider_qlik.runs import KINDS, Run, State, Wanted, Watch
 
         wanted = Wanted(
             resource_id=self.resource_id,
             run_id=self.run_id,
             started_after=_moment(self.started_after),
             alone_since=_moment(self.alone_since),
+            marker=self.marker,
             adopted=self.adopted,
         )
-        watch = Watch(KINDS[self.kind], wanted, self.log.log, deadline=_moment(self.deadline))
+        seen = None
+        if self.run_id is not None:
+            seen = Run(
+                kind=self.kind,
+                resource_id=self.resource_id,
+                id=self.run_id,
+                state=State.ACTIVE,
+                status="not seen yet",
+                alone_since=wanted.alone_since,
+                marker=self.marker,
+                adopted=self.adopted,
+            )
+        watch = Watch(KINDS[self.kind], wanted, self.log.log, seen=seen, deadline=_moment(self.deadline))
         async with QlikCloudHook(self.qlik_conn_id) as hook:
             try:
+                await self._connect(hook)
                 # One try a poll: the watch itself outlasts what passes.
                 run = await hook.arun_flow(watch.until_end(self.poll_interval), ONE_TRY)
                 event = Event.ended(run)
@@ -102,6 +125,25 @@ class QlikRunTrigger(BaseTrigger):
                     await self.on_kill()
                 raise
         yield TriggerEvent(event.to_json())  # type: ignore[no-untyped-call]
+
+    async def _connect(self, hook: QlikCloudHook) -> None:
+        """Reads the connection. That Airflow cannot give it just now ends no wait; that it is no good does."""
+        from airflow_provider_qlik.arguments import InvalidArgument
+
+        tries = 0
+        while True:
+            try:
+                await hook.get_async_conn()
+                return
+            except (InvalidArgument, AirflowNotFoundException):
+                raise
+            except Exception as error:  # whatever the way to Airflow's database or secrets raises
+                tries += 1
+                over = self.deadline is not None and datetime.now(UTC) >= datetime.fromisoformat(self.deadline)
+                if over or tries >= CONNECTION_TRIES:
+                    raise
+                self.log.warning("The connection could not be read: %s. Trying again", error)
+            await asyncio.sleep(CONNECTION_PAUSE)
 
     async def on_kill(self) -> None:
         """Cancels the run, when a user has cleared or marked the deferred task (Airflow 3.3 and later).

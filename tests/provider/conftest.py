@@ -90,7 +90,7 @@ class Task:
         again.store = self.store
         return again
 
-    def _pull(self, *, task_ids: str, key: str) -> Any:
+    def _pull(self, *, task_ids: str, key: str, map_indexes: int | None = None) -> Any:
         return self.pushed.get(key) if task_ids == self.identity["task_id"] else None
 
     def _push(self, key: str, value: Any) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +17,7 @@ from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.triggers import runs as trigger_module
 from airflow_provider_qlik.triggers.runs import QlikRunTrigger
-from tests.provider.conftest import FAST, Task, finish
+from tests.provider.conftest import FAST, Task, finish, fire
 
 both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
 every_kind = pytest.mark.parametrize("kind", ["task", "automation", "reload", "sharing_task"])
@@ -240,3 +243,135 @@ def test_an_error_that_a_retry_mends_keeps_the_run_for_it(tenant: Tenant, task: 
     assert not isinstance(error.value, AirflowFailException)
     assert finish(operator("automation", resource), task.try_again().context)["state"] == "succeeded"
     assert starts(tenant, resource) == 1
+
+
+# What a review found
+
+
+def test_an_event_of_the_run_before_a_clear_is_not_taken_for_ours(tenant: Tenant, task: Task) -> None:
+    resource = some(tenant, "automation")
+    old = deferred_trigger(task, operator("automation", resource, deferrable=True))
+    again = task.try_again(cleared=True)
+    an_operator = operator("automation", resource, deferrable=True)
+    deferred_trigger(again, an_operator)
+    event = fire(old)
+    assert event["run"]["status"] == "stopped"
+
+    with pytest.raises(TaskDeferred) as deferred:
+        an_operator.execute_complete(again.context, event)
+    event = fire(deferred.value.trigger)
+    assert an_operator.execute_complete(again.context, event)["run_id"] == again.pushed["run_id"]
+
+
+def test_a_deferral_that_times_out_leaves_a_reload_of_somebody_else_alone(tenant: Tenant, task: Task) -> None:
+    app = tenant.add_app("Sales")
+    tenant.add_run(app, started_ago=1, script=Script(run=600))
+    an_operator = operator("reload", app, if_pending="wait", deferrable=True)
+    with pytest.raises(TaskDeferred):
+        an_operator.execute(task.context)
+    with pytest.raises(deferral_failures()):
+        an_operator.resume_execution("__fail__", {"error": "Trigger timeout"}, task.context)
+    assert tenant.journal(operation="cancel_reload") == []
+
+
+@every_kind
+@both_modes
+def test_an_outage_from_the_start_to_the_deadline_leaves_nothing_running(
+    tenant: Tenant, task: Task, kind: str, deferrable: bool
+) -> None:
+    resource = some(tenant, kind, Script(end=None))
+    an_operator = operator(kind, resource, deferrable=deferrable, timeout=0.5)
+    show = an_operator._show
+
+    def show_then_outage(*given: Any) -> None:
+        show(*given)
+        tenant.fault(method="GET", status=503, times=None)
+
+    an_operator._show = show_then_outage
+    with pytest.raises(AirflowException, match="got no answer"):
+        finish(an_operator, task.context)
+    tenant.clear_faults()
+    tenant.advance(5)
+    assert tenant.active() == []
+
+
+def test_what_could_not_be_read_before_a_start_is_no_start(
+    tenant: Tenant, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_qlik.cloud.retry import Patience
+
+    monkeypatch.setattr(Patience, "pause_after", lambda *_: 0.0)
+    automation = tenant.add_automation("Mail", run_mode="triggered")
+    tenant.fault(operation="get_automation", status=500, times=None)
+    with pytest.raises(AirflowException, match="Nothing was started") as error:
+        finish(operator("automation", automation, inputs={}), task.context)
+    assert not isinstance(error.value, AirflowFailException)
+    assert tenant.journal(method="POST", path="/api/*") == []
+
+
+@both_modes
+def test_a_retry_does_not_take_up_a_run_that_was_asked_to_stop(tenant: Tenant, task: Task, deferrable: bool) -> None:
+    resource = some(tenant, "task", Script(end=None, stopping=600), Script(run=2))
+    with pytest.raises(AirflowException, match="Gave up waiting"):
+        finish(operator("task", resource, timeout=0.3, deferrable=deferrable), task.context)
+    result = finish(operator("task", resource, deferrable=deferrable), task.try_again().context)
+    assert result["state"] == "succeeded"
+    assert starts(tenant, resource) == 2
+
+
+def test_a_task_killed_while_its_run_is_looked_for_cancels_it(tenant: Tenant, task: Task) -> None:
+    resource = some(tenant, "task", Script(end=None))
+    tenant.switch(show_after=60)
+    an_operator = operator("task", resource)
+
+    def kill_it_once_started() -> None:
+        while not tenant.runs(resource):
+            time.sleep(0.01)
+        tenant.advance(61)
+        an_operator.on_kill()
+
+    with ThreadPoolExecutor() as pool:
+        killed = pool.submit(kill_it_once_started)
+        with pytest.raises(AirflowException):
+            an_operator.execute(task.context)
+        killed.result()
+    tenant.advance(5)
+    assert tenant.active() == []
+
+
+@both_modes
+def test_a_retry_after_a_failed_download_only_downloads(
+    tenant: Tenant, task: Task, deferrable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_qlik.cloud.retry import Patience
+
+    monkeypatch.setattr(Patience, "pause_after", lambda *_: 0.0)
+    resource = some(tenant, "sharing_task", Script(run=8, end="successful"))
+    tenant.fault(operation="get_sharing_task_execution_file", status=503, times=5)
+    arguments: dict[str, Any] = {"download_to": str(tmp_path), "deferrable": deferrable}
+    with pytest.raises(AirflowException, match="503"):
+        finish(operator("sharing_task", resource, **arguments), task.context)
+    result = finish(operator("sharing_task", resource, **arguments), task.try_again().context)
+    assert len(result["files"]) == len(list(tmp_path.iterdir())) == 1
+    assert len(tenant.journal(operation="execute_sharing_task")) == 1
+
+
+def test_without_a_memory_a_failed_download_fails_for_good(tenant: Tenant, task: Task, tmp_path: Path) -> None:
+    resource = some(tenant, "sharing_task", Script(run=8, end="successful"))
+    tenant.fault(operation="get_sharing_task_execution_file", status=404)
+    with pytest.raises(AirflowFailException, match="The run succeeded, but not what comes after it"):
+        finish(operator("sharing_task", resource, download_to=str(tmp_path), durable=False), task.context)
+
+
+def test_what_goes_wrong_in_airflow_after_a_start_leaves_nothing_running(tenant: Tenant, task: Task) -> None:
+    resource = some(tenant, "automation", Script(end=None))
+    context = task.context
+
+    def refuse(**_: Any) -> None:
+        raise RuntimeError("no database")
+
+    context["ti"].xcom_push = refuse
+    with pytest.raises(RuntimeError, match="no database"):
+        operator("automation", resource).execute(context)
+    tenant.advance(5)
+    assert tenant.active() == []

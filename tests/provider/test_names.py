@@ -45,9 +45,12 @@ def test_a_name_that_nothing_has_lists_what_comes_near(tenant: Tenant, task: Tas
     near = tenant.add_app("Sales 2026")
     for number in range(25):
         tenant.add_app(f"Other {number}")
-    with pytest.raises(AirflowFailException, match=f"app_name: none has exactly that name.*'Sales 2026' is {near}"):
+    with pytest.raises(
+        AirflowFailException,
+        match=f"app_name: nothing .* exactly that name.*'Sales 2026' is {near}",
+    ):
         finish(start(QlikReloadAppOperator, app_name="Sales"), task.context)
-    with pytest.raises(AirflowFailException, match="space_name: none has exactly that name"):
+    with pytest.raises(AirflowFailException, match="space_name: nothing that this user can see has exactly that name"):
         finish(start(QlikReloadAppOperator, app_name="Sales 2026", space_name="Nowhere"), task.context)
     assert posts(tenant) == 0
 

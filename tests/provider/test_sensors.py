@@ -174,3 +174,25 @@ def test_a_moment_that_is_none_is_refused_before_anything_is_asked(
     with pytest.raises(AirflowFailException, match="started_after: a datetime or an ISO 8601 text"):
         finish(task_sensor("some-task", started_after=given, deferrable=deferrable), task.context)
     assert tenant.journal() == []
+
+
+@both_modes
+def test_with_soft_fail_a_name_that_nothing_has_skips_in_both_modes(
+    tenant: Tenant, task: Task, deferrable: bool
+) -> None:
+    sensor = QlikAutomationRunSensor(task_id="wait", automation_name="Nope", soft_fail=True, deferrable=deferrable)
+    with pytest.raises(AirflowSkipException):
+        finish(sensor, task.context)
+
+
+def test_a_name_that_cannot_be_looked_up_just_now_is_asked_for_again(
+    tenant: Tenant, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_qlik.cloud.retry import Patience
+
+    monkeypatch.setattr(Patience, "pause_after", lambda *_: 0.0)
+    automation = tenant.add_automation("Prepare")
+    tenant.add_run(automation)
+    tenant.fault(operation="list_automations", status=503, times=12)
+    sensor = QlikAutomationRunSensor(task_id="wait", automation_name="Prepare", poke_interval=0.1, timeout=30)
+    assert finish(sensor, task.context)["state"] == "succeeded"

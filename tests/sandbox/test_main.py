@@ -53,7 +53,7 @@ def test_it_is_steered_from_another_process_and_has_the_demo_content() -> None:
         assert len(names) > 1
         assert Tenant(url).runs(task_id) == []
         assert any("demo-sales" in line for line in lines)
-        for resource_id in ("demo-orders", "demo-report"):
+        for resource_id in ("demo-north", "demo-south", "demo-report"):
             assert any(resource_id in line for line in lines)
             assert len(Tenant(url).runs(resource_id)) == 1
 
