@@ -299,14 +299,15 @@ class QlikRunOperator(Target, BaseOperator):
         context["ti"].xcom_push(key=LINK_KEY, value=self.link)
         context["ti"].xcom_push(key=RUN_KEY, value=run.to_json())
 
+    def _pulled(self, context: Context, key: str) -> Any:
+        task_instance = context["ti"]
+        return task_instance.xcom_pull(task_ids=task_instance.task_id, key=key, map_indexes=task_instance.map_index)
+
     def _pushed(self, context: Context) -> Run | None:
         """The run that this try has started, as it pushed it then."""
         from airflow_provider_qlik.runs import Run
 
-        task_instance = context["ti"]
-        given = task_instance.xcom_pull(
-            task_ids=task_instance.task_id, key=RUN_KEY, map_indexes=task_instance.map_index
-        )
+        given = self._pulled(context, RUN_KEY)
         try:
             return Run.from_json(given) if isinstance(given, Mapping) else None
         except (KeyError, TypeError, ValueError):
