@@ -13,6 +13,7 @@ from tests.runs.conftest import AUTOMATION, TASK, Stage
 
 both_kinds = pytest.mark.parametrize("kind", [TASK, AUTOMATION], ids=lambda kind: kind.name)
 TENANT = "https://acme.eu.qlikcloud.com"
+LAST_LINE = "Qlik Cloud gives no reason; the last line of its log: Error: disk full"
 LOG = {"task": "get_task_run_log", "automation": "get_automation_run_debug"}
 
 
@@ -154,7 +155,7 @@ def test_the_reason_of_a_task_run_behind_which_is_an_automation_is_that_of_its_r
 def test_where_qlik_gives_no_reason_the_last_line_of_the_log_is_it(stage: Stage, kind: RunKind) -> None:
     result = told(stage, ended(stage, kind, Script(end="FAILED", log=("Started", "Error: disk full", "  ", ""))))
 
-    assert result.run.reason == "Error: disk full"
+    assert result.run.reason == LAST_LINE
 
 
 @pytest.mark.parametrize("fault", [{"status": 403}, {"status": 404}, {"status": 500}, {"answer": "html"}], ids=str)
@@ -168,13 +169,13 @@ def test_a_reason_that_cannot_be_had_changes_nothing_about_the_end(
 
     result = told(stage, run)
 
-    assert (result.run.state, result.run.reason) == (State.FAILED, "Error: disk full")
+    assert (result.run.state, result.run.reason) == (State.FAILED, LAST_LINE)
 
 
 def test_behind_a_worker_of_another_type_the_log_tells_the_reason(stage: Stage) -> None:
     result = told(stage, ended(stage, TASK, Script(end="FAILED", log=("Error: disk full",)), worker="dataflows"))
 
-    assert result.run.reason == "Error: disk full"
+    assert result.run.reason == LAST_LINE
 
 
 @both_kinds

@@ -1,0 +1,86 @@
+"""How an operator ends what it has started."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_qlik.waiting import deadline_in
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+    from airflow_provider_qlik.runs import Intent, Run
+
+LONGEST_CANCEL = 120.0
+
+
+class EndsItsRun:
+    """Cancels the run of an operator, known or still looked for. `_run` and `_intent` are what it has started."""
+
+    kind: ClassVar[str]
+    log: Any
+    qlik_conn_id: str
+    cancel_on_kill: bool
+    _run: Run | None
+    _intent: Intent | None
+
+    def on_kill(self) -> None:
+        """Cancels the run, if `cancel_on_kill`. Asks and does not wait: a worker that is killed has seconds left."""
+        from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+
+        if self.cancel_on_kill and (self._run is not None or self._intent is not None):
+            with QlikCloudHook(self.qlik_conn_id) as hook:
+                run = self._run or self._started_but_not_found(hook)
+                if run is not None:
+                    self._cancel(hook, run)
+
+    def _started_but_not_found(self, hook: QlikCloudHook) -> Run | None:
+        """The run that was asked for, if it can be told by its marker already."""
+        from airflow_provider_qlik.cloud import QlikCloudError
+        from airflow_provider_qlik.cloud.retry import ONE_TRY
+        from airflow_provider_qlik.runs import KINDS
+
+        if self._intent is None:
+            return None
+        intent = self._intent
+        try:
+            recent = hook.run_flow(KINDS[self.kind].recent(intent.resource_id, intent.earliest), ONE_TRY)
+        except QlikCloudError as error:
+            self.log.warning("%s", error)
+            recent = []
+        run = next((each for each in recent if each.id not in intent.known and intent.marks(each)), None)
+        if run is None:
+            self.log.error(
+                "Killed while its run was looked for: a run of %s %s that was started may go on",
+                self.kind,
+                intent.resource_id,
+            )
+        return run
+
+    def _cancel(self, hook: QlikCloudHook, run: Run) -> bool:
+        """Whether the run was asked to stop."""
+        from airflow_provider_qlik.cloud import QlikCloudError
+        from airflow_provider_qlik.cloud.retry import Patience
+        from airflow_provider_qlik.runs import KINDS
+
+        if run.adopted:
+            self.log.info("%s was started by somebody else: it is left alone", run)
+            return False
+        try:
+            asked = hook.run_flow(KINDS[run.kind].cancel(run), Patience(tries=2, budget=4.0))
+        except QlikCloudError as error:
+            self.log.error("%s could not be cancelled and may still be going on: %s", run, error)
+            return False
+        self.log.info("Asked Qlik Cloud to stop %s", asked)
+        return True
+
+    def _outlast(self, hook: QlikCloudHook, run: Run) -> None:
+        """Waits until a cancelled run is gone, where another could not start beside it; not for ever."""
+        from airflow_provider_qlik.cloud import QlikCloudError
+        from airflow_provider_qlik.cloud.retry import ONE_TRY
+        from airflow_provider_qlik.runs import KINDS, Wanted, Watch
+
+        watch = Watch(KINDS[run.kind], Wanted.of(run), self.log.log, deadline=deadline_in(LONGEST_CANCEL))
+        try:
+            hook.run_flow(watch.until_end(1.0), ONE_TRY)
+        except QlikCloudError as error:
+            self.log.warning("%s", error)
