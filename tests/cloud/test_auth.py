@@ -589,3 +589,16 @@ def test_bad_credentials_are_refused_by_name_and_not_repeated(made: Callable[[],
 
     assert "nter2" not in str(refused.value) + repr(refused.value)
     assert refused.value.__cause__ is None
+
+
+def test_a_signal_that_interrupts_a_sign_in_does_not_wait_for_itself(sandbox: SandboxTenant) -> None:
+    """As when a worker is told to end while it asks for a token: what it then cancels needs a token, too."""
+    auth = sign_in(Tenant.at(sandbox.url), ClientCredentials(sandbox.client_id, sandbox.client_secret))
+    interrupted = auth.sync_auth_flow(httpx.Request("GET", f"{sandbox.url}/api/v1/users/me"))
+    assert next(interrupted).url.path == "/oauth/token"
+
+    with pytest.raises(CouldNotConnect, match="got no answer"):
+        next(auth.sync_auth_flow(httpx.Request("POST", f"{sandbox.url}/api/v1/reloads/1/actions/cancel")))
+    # The try after that asks for a token of its own.
+    again = auth.sync_auth_flow(httpx.Request("POST", f"{sandbox.url}/api/v1/reloads/1/actions/cancel"))
+    assert next(again).url.path == "/oauth/token"

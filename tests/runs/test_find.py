@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_qlik.cloud.tenant import TASKS_PATHS
 from airflow_provider_qlik.runs import AmbiguousRun, Intent, Run, RunNotFound, Search, State, Wanted
-from airflow_provider_qlik.runs.find import rivals
+from airflow_provider_qlik.runs.find import find, rivals
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import MARKER, OTHER_MARKER, TASK, Stage, staged
@@ -413,3 +413,13 @@ def test_an_intent_survives_being_stored(stage: Stage) -> None:
 
     assert Intent.from_json(intent.to_json()) == intent
     assert len(intent.known) == 1
+
+
+def test_a_run_that_shows_another_marker_is_not_ours_though_qlik_cuts_it(stage: Stage) -> None:
+    task = stage.sandbox.add_task()
+    intent = stage.intend(TASK, task)
+    stage.sandbox.add_run(task, id="other-dag", started_ago=0, triggered_by=OTHER_MARKER[:20], script=Script(end=None))
+
+    found = stage.run(find(TASK, intent, Search(give_up=100), stage.say, stage.clock))
+
+    assert found is None

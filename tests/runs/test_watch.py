@@ -14,7 +14,7 @@ from airflow_provider_qlik.cloud.models.tasks import TaskRunList
 from airflow_provider_qlik.runs import AmbiguousRun, Run, RunGone, RunKind, State, WaitTimedOut, Wanted, Watch
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
-from tests.runs.conftest import AUTOMATION, TASK, Stage
+from tests.runs.conftest import AUTOMATION, MARKER, TASK, Stage
 
 both_kinds = pytest.mark.parametrize("kind", [TASK, AUTOMATION], ids=lambda kind: kind.name)
 POLL = {"task": "list_task_runs", "automation": "get_automation_run"}
@@ -283,6 +283,19 @@ def test_a_run_of_another_time_is_no_rival(stage: Stage, ago: float) -> None:
     ended = stage.until_end(TASK, Wanted.of(ours))
 
     assert (ended.id, ended.state) == (ours.id, State.SUCCEEDED)
+
+
+def test_the_run_that_carries_our_marker_is_noticed_however_late_it_begins(stage: Stage) -> None:
+    """Ours was queued for long, and a colleague's run was alone until then."""
+    colleagues = alone(stage, run=600)
+    assert colleagues.marker == MARKER
+
+    def begin() -> None:
+        stage.sandbox.add_run(colleagues.resource_id, id="ours", started_ago=0, triggered_by=MARKER)
+
+    stage.after(300, begin)
+    with pytest.raises(AmbiguousRun, match="ours"):
+        stage.until_end(TASK, Wanted.of(Run.from_json(colleagues.to_json())))
 
 
 def test_a_run_that_carries_its_marker_has_no_rivals(stage: Stage) -> None:
