@@ -200,19 +200,19 @@ class QlikRunOperator(EndsItsRun, Target, BaseOperator):
         if run is None:
             return None
         seen = hook.run_flow(kind.look(Wanted.of(run)))
+        if seen is not None:
+            seen = replace(seen, adopted=run.adopted, alone_since=run.alone_since, marker=run.marker)
         if left.cleared:
             if seen is not None and not seen.ended and self.cancel_on_kill:
                 self.log.info("The task was cleared, and the run of its last try goes on: %s", seen)
                 self._cancel(hook, seen)
-                if kind.one_at_a_time:
+                if kind.one_at_a_time and not seen.adopted:
                     self._outlast(hook, seen)
             memory.forget()
             return None
         self.log.info("Taking up the run of the try before: %s", seen or run)
         memory.keep(intent, run)
-        if seen is None:
-            return run
-        return replace(seen, adopted=run.adopted, alone_since=run.alone_since, marker=run.marker)
+        return seen or run
 
     def _start(self, hook: QlikCloudHook, context: Context, memory: Memory, left: Remembered | None) -> Run:
         from airflow_provider_qlik.cloud import QlikCloudError

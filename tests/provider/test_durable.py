@@ -375,3 +375,12 @@ def test_what_goes_wrong_in_airflow_after_a_start_leaves_nothing_running(tenant:
         operator("automation", resource).execute(context)
     tenant.advance(5)
     assert tenant.active() == []
+
+
+def test_a_clear_leaves_a_reload_of_somebody_else_alone(tenant: Tenant, task: Task) -> None:
+    app = tenant.add_app("Sales")
+    tenant.add_run(app, started_ago=1, script=Script(run=600))
+    for this_try in (task, task.try_again(cleared=True)):
+        with pytest.raises(TaskDeferred):
+            operator("reload", app, if_pending="wait", deferrable=True).execute(this_try.context)
+    assert tenant.journal(operation="cancel_reload") == []
