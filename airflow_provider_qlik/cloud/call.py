@@ -66,7 +66,17 @@ class Pause:
     seconds: float
 
 
-Flow: TypeAlias = Generator[Call[Any] | Pause, Any, T]
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """The wish for credentials other than those used *since* a moment of the monotonic clock; the answer: whether
+    there are any."""
+
+    since: float
+
+
+Step: TypeAlias = Call[Any] | Pause | Renew
+
+Flow: TypeAlias = Generator[Step, Any, T]
 """A procedure: yields calls and pauses, is sent the answers, has errors thrown into it, returns its result."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from types import NoneType
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, BinaryIO, Generic, Self, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -19,7 +20,7 @@ import httpx
 from airflow_provider_qlik import __version__
 from airflow_provider_qlik.cloud.answer import read
 from airflow_provider_qlik.cloud.auth import sign_in
-from airflow_provider_qlik.cloud.call import Call, Flow, Pause
+from airflow_provider_qlik.cloud.call import Call, Flow, Pause, Renew
 from airflow_provider_qlik.cloud.credentials import Credentials
 from airflow_provider_qlik.cloud.download import Download
 from airflow_provider_qlik.cloud.errors import CouldNotConnect, NoAnswer, QlikCloudError, UnreadableAnswer
@@ -30,6 +31,9 @@ from airflow_provider_qlik.cloud.retry import Patience, attempts
 from airflow_provider_qlik.cloud.tenant import Tenant
 
 T = TypeVar("T")
+
+Known: TypeAlias = tuple[Tenant, Credentials]
+"""What a client is made of; what reading it again gives."""
 
 PART_BYTES = 256 * 1024
 
@@ -55,8 +59,14 @@ class _NotOurs(logging.Filter):
 _not_ours = _NotOurs()
 
 
-class _Wire:
-    """What both drivers know: how a call becomes a request, and what came of it an answer or an error."""
+RereadT = TypeVar("RereadT")
+
+
+class _Wire(Generic[RereadT]):
+    """What both drivers know: how a call becomes a request, and what came of it an answer or an error.
+
+    *reread* gives tenant and credentials anew, for when Qlik Cloud refuses these.
+    """
 
     def __init__(
         self,
@@ -65,12 +75,27 @@ class _Wire:
         *,
         patience: Patience = Patience(),  # noqa: B008 (frozen)
         on_secret: Callable[[str], object] | None = None,
+        reread: RereadT | None = None,
     ) -> None:
         self.tenant = tenant
         self.patience = patience
         self._on_secret = on_secret
-        self._auth = sign_in(tenant, credentials, on_secret)
+        self._reread = reread
+        self._reread_at = self._renewed_at = -math.inf
+        self._use(credentials)
         self._open()
+
+    def _use(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+        self._auth = sign_in(self.tenant, credentials, self._on_secret)
+
+    def _take_over(self, known: Known) -> None:
+        """Goes on with what was read anew. Another tenant knows nothing of what was begun with this one."""
+        tenant, credentials = known
+        self._reread_at = time.monotonic()
+        if credentials != self._credentials and tenant.url == self.tenant.url:
+            self._renewed_at = self._reread_at
+            self._use(credentials)
 
     def _open(self) -> None:
         raise NotImplementedError
@@ -136,11 +161,7 @@ def _as_our_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]:
         _sending.reset(token)
 
 
-def _sleep(step: Pause) -> Any:
-    time.sleep(step.seconds)
-
-
-class Client(_Wire):
+class Client(_Wire[Callable[[], Known]]):
     """A client for threads: sends calls, runs flows, goes through lists. Use it in a ``with``."""
 
     def _open(self) -> None:
@@ -204,12 +225,20 @@ class Client(_Wire):
         redirected = self._redirected(call, response)
         return self._send(redirected) if redirected else self._read(call, response)
 
+    def _renew(self, step: Renew) -> bool:
+        if self._reread is not None and self._reread_at < step.since:
+            self._take_over(self._reread())
+        return self._renewed_at >= step.since
+
+    def _take(self, step: Pause | Renew) -> Any:
+        return self._renew(step) if isinstance(step, Renew) else time.sleep(step.seconds)
+
     def _drive(self, flow: Flow[T], perform: Callable[[Call[Any]], Any]) -> T:
         try:
             step = next(flow)
             while True:
                 try:
-                    answer = perform(step) if isinstance(step, Call) else _sleep(step)
+                    answer = perform(step) if isinstance(step, Call) else self._take(step)
                 except QlikCloudError as error:
                     step = flow.throw(error)
                 else:
@@ -221,11 +250,12 @@ class Client(_Wire):
             flow.close()
 
 
-class AsyncClient(_Wire):
+class AsyncClient(_Wire[Callable[[], Awaitable[Known]]]):
     """The same for an event loop. Use it in an ``async with``."""
 
     def _open(self) -> None:
         self._http = httpx.AsyncClient(**self.tenant.http_options())
+        self._renewing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -259,12 +289,22 @@ class AsyncClient(_Wire):
         redirected = self._redirected(call, response)
         return await self._send(redirected) if redirected else self._read(call, response)
 
+    async def _renew(self, step: Renew) -> bool:
+        # One reading for all whose credentials were refused together.
+        async with self._renewing:
+            if self._reread is not None and self._reread_at < step.since:
+                self._take_over(await self._reread())
+        return self._renewed_at >= step.since
+
+    def _take(self, step: Pause | Renew) -> Awaitable[Any]:
+        return self._renew(step) if isinstance(step, Renew) else asyncio.sleep(step.seconds)
+
     async def _drive(self, flow: Flow[T], perform: Callable[[Call[Any]], Awaitable[Any]]) -> T:
         try:
             step = next(flow)
             while True:
                 try:
-                    answer = await (asyncio.sleep(step.seconds) if isinstance(step, Pause) else perform(step))
+                    answer = await (perform(step) if isinstance(step, Call) else self._take(step))
                 except QlikCloudError as error:
                     step = flow.throw(error)
                 else:

@@ -152,6 +152,11 @@ class Refused(QlikCloudError):
         return self.path == TOKEN_PATH
 
     @property
+    def credentials_refused(self) -> bool:
+        """Whether other credentials might help: a 401, or a sign-in that was refused for good."""
+        return self.status == 401 or (self.signing_in and self.status in {400, 403})
+
+    @property
     def may_have_happened(self) -> bool:
         turned_away = self.signing_in or (self.status == 503 and self.retry_after is not None)
         return (self.status >= 500 or self.status in {408, 425}) and not turned_away

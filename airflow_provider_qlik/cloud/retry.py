@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
+from airflow_provider_qlik.cloud.call import Call, Flow, Renew, ask, pause
 from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError, Refused
 
 T = TypeVar("T")
@@ -47,15 +47,24 @@ def attempts(
     clock: Callable[[], float] = time.monotonic,
     chance: Callable[[], float] = random.random,
 ) -> Flow[T]:
-    """The call's answer, asked for again as often as is safe and the patience lasts; else the last error."""
+    """The call's answer, asked for again as often as is safe and the patience lasts; else the last error.
+
+    Refused credentials are renewed once, which is no try of its own.
+    """
     began = clock()
     tries = 0
-    perhaps_done = False
+    perhaps_done = renewed = False
     while True:
         tries += 1
+        sent = clock()
         try:
             return (yield from ask(call))
         except QlikCloudError as error:
+            if isinstance(error, Refused) and error.credentials_refused and not renewed:
+                renewed = True
+                if (yield Renew(since=sent)):
+                    tries -= 1
+                    continue
             if perhaps_done and call.method == "DELETE" and isinstance(error, NotFound):
                 # The try before this one did it, and only its answer was lost.
                 return cast(T, None)

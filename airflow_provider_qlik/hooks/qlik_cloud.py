@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
 from airflow_provider_qlik.cloud import AsyncClient, Call, Client, Flow, InvalidArgument, Patience, QlikCloudError
 from airflow_provider_qlik.cloud.api import users
+from airflow_provider_qlik.cloud.client import Known
+from airflow_provider_qlik.cloud.errors import CouldNotConnect
 from airflow_provider_qlik.cloud.retry import ONE_TRY
 from airflow_provider_qlik.cloud.tenant import trust
 from airflow_provider_qlik.connection import (
@@ -49,6 +52,7 @@ class QlikCloudHook(BaseHook):
         super().__init__()
         self.qlik_conn_id = qlik_conn_id
         self._client: Client | None = None
+        self._known: Known | None = None
         self._async_client: AsyncClient | None = None
 
     @classmethod
@@ -64,27 +68,57 @@ class QlikCloudHook(BaseHook):
     def get_conn(self) -> Client:
         """The client of this hook, open. Raises InvalidArgument that names the field of the connection at fault."""
         if self._client is None:
-            connection = self.get_connection(self.qlik_conn_id)
-            parts = _parts(connection, connection.extra_dejson)
-            tenant, credentials = self._parsed(parts)
-            self._client = Client(tenant, credentials, on_secret=mask_secret)
+            self._known = self._read()
+            self._client = Client(*self._known, on_secret=mask_secret, reread=self._reread)
         return self._client
 
     async def get_async_conn(self) -> AsyncClient:
         """The same for an event loop. Nothing in it blocks."""
         if self._async_client is None:
-            connection = await get_async_connection(self.qlik_conn_id)
-            parts = _parts(connection, await get_async_extra_dejson(connection))
-            tenant, credentials = self._parsed(parts)
+            tenant, credentials = await self._aread()
             # Reading the authorities' certificates takes tens of milliseconds; it is kept for the clients after this.
             await asyncio.to_thread(trust, tenant.ca_bundle)
             loop = asyncio.get_running_loop()
             self._async_client = AsyncClient(
-                tenant, credentials, on_secret=lambda token: loop.run_in_executor(None, mask_secret, token)
+                tenant,
+                credentials,
+                on_secret=lambda token: loop.run_in_executor(None, mask_secret, token),
+                reread=self._areread,
             )
         return self._async_client
 
-    def _parsed(self, parts: dict[str, Any]) -> Any:
+    def _read(self) -> Known:
+        connection = self.get_connection(self.qlik_conn_id)
+        return self._parsed(_parts(connection, connection.extra_dejson))
+
+    async def _aread(self) -> Known:
+        connection = await get_async_connection(self.qlik_conn_id)
+        return self._parsed(_parts(connection, await get_async_extra_dejson(connection)))
+
+    def _reread(self) -> Known:
+        with self._reading_again():
+            return self._read()
+
+    async def _areread(self) -> Known:
+        with self._reading_again():
+            return await self._aread()
+
+    @contextmanager
+    def _reading_again(self) -> Iterator[None]:
+        """That Airflow cannot give the connection just now is passing; that it is no more, or no good, is not."""
+        self.log.info("Qlik Cloud refuses the credentials of %r: reading the connection again", self.qlik_conn_id)
+        try:
+            yield
+        except InvalidArgument:
+            raise
+        except AirflowNotFoundException as error:
+            raise InvalidArgument("qlik_conn_id", self.qlik_conn_id, "is no connection any more") from error
+        except Exception as error:  # whatever the way to Airflow's database or secrets raises
+            raise CouldNotConnect(
+                f"the credentials were refused, and connection {self.qlik_conn_id!r} could not be read again: {error}"
+            ) from error
+
+    def _parsed(self, parts: dict[str, Any]) -> Known:
         try:
             return parse(**parts)
         except InvalidArgument as error:

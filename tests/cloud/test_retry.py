@@ -20,6 +20,7 @@ from airflow_provider_qlik.cloud import (
 )
 from airflow_provider_qlik.cloud.answer import refusal
 from airflow_provider_qlik.cloud.api import automations, tasks
+from airflow_provider_qlik.cloud.call import Renew
 from airflow_provider_qlik.cloud.models.shape import Reply
 from airflow_provider_qlik.cloud.retry import attempts, may_repeat
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
@@ -54,6 +55,7 @@ class Played:
 
     def __init__(self, call: Call[Any], errors: list[QlikCloudError], chance: float = 0.0, **patience: Any) -> None:
         self.now = 1000.0
+        self.others = patience.pop("others", [False])
         self.tries = 0
         self.pauses: list[float] = []
         self.result: Any = None
@@ -67,6 +69,9 @@ class Played:
                     self.pauses.append(step.seconds)
                     self.now += step.seconds
                     step = steps.send(None)
+                    continue
+                if isinstance(step, Renew):
+                    step = steps.send(self.others.pop(0))
                     continue
                 assert step == call
                 self.tries += 1
