@@ -31,6 +31,14 @@ def deferral_failures() -> tuple[type[BaseException], ...]:
     return tuple(found.values())
 
 
+def give_retry_policy(operator: Any) -> None:
+    """Gives an operator this package's retry policy, unless it has one already (Airflow 3.3 and later)."""
+    if getattr(operator, "retry_policy", "unheard of") is None:
+        from airflow_provider_qlik.retry_policy import QlikRetryPolicy
+
+        operator.retry_policy = QlikRetryPolicy()
+
+
 async def is_deferred(task_instance: Any) -> bool:
     """Whether a trigger's task instance is deferred, so that somebody still waits. True where that cannot be told."""
     try:

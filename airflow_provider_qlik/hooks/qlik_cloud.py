@@ -72,6 +72,13 @@ class QlikCloudHook(BaseHook):
             self._client = Client(*self._known, on_secret=mask_secret, reread=self._reread)
         return self._client
 
+    def beside(self) -> Client | None:
+        """Another client of the same tenant, for a signal handler; None if there is none yet. Asks Airflow for nothing.
+
+        Whom a signal interrupts may hold locks of this hook's client, or of Airflow's way to its supervisor.
+        """
+        return Client(*self._known) if self._known is not None else None
+
     async def get_async_conn(self) -> AsyncClient:
         """The same for an event loop. Nothing in it blocks."""
         if self._async_client is None:

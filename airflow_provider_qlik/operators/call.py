@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 
 from airflow_provider_qlik import operations
 from airflow_provider_qlik.arguments import InvalidArgument, checked_count, checked_word
+from airflow_provider_qlik.compat import give_retry_policy
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_qlik.waiting import fail
 
@@ -53,6 +54,7 @@ class QlikCallOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        give_retry_policy(self)
         self.operation = operation
         self.arguments = {} if arguments is None else arguments
         self.max_items = checked_count("max_items", max_items)

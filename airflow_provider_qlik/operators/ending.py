@@ -2,38 +2,52 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from airflow_provider_qlik.waiting import deadline_in
 
 if TYPE_CHECKING:
+    from airflow_provider_qlik.cloud import Client
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+    from airflow_provider_qlik.memory import Memory
     from airflow_provider_qlik.runs import Intent, Run
+
+    RunsFlows: TypeAlias = Client | QlikCloudHook
 
 LONGEST_CANCEL = 120.0
 
 
 class EndsItsRun:
-    """Cancels the run of an operator, known or still looked for. `_run` and `_intent` are what it has started."""
+    """Cancels the run of an operator, known or still looked for.
+
+    `_run` and `_intent` are what it has started, `_hook` and `_memory` what it uses for that while `execute` runs.
+    """
 
     kind: ClassVar[str]
     log: Any
-    qlik_conn_id: str
     cancel_on_kill: bool
-    _run: Run | None
-    _intent: Intent | None
+    _run: Run | None = None
+    _intent: Intent | None = None
+    _hook: QlikCloudHook | None = None
+    _memory: Memory | None = None
 
     def on_kill(self) -> None:
         """Cancels the run, if `cancel_on_kill`. Asks and does not wait: a worker that is killed has seconds left."""
-        from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+        started = self._run is not None or self._intent is not None
+        if not self.cancel_on_kill or not started or self._hook is None:
+            return
+        client = self._hook.beside()
+        if client is None:
+            return
+        with client:
+            run = self._run or self._started_but_not_found(client)
+            if run is not None and self._cancel(client, run) and self._memory is not None:
+                # Its way to Airflow may be blocked by what the signal has interrupted.
+                aside(self._memory.cancelled)
 
-        if self.cancel_on_kill and (self._run is not None or self._intent is not None):
-            with QlikCloudHook(self.qlik_conn_id) as hook:
-                run = self._run or self._started_but_not_found(hook)
-                if run is not None:
-                    self._cancel(hook, run)
-
-    def _started_but_not_found(self, hook: QlikCloudHook) -> Run | None:
+    def _started_but_not_found(self, client: RunsFlows) -> Run | None:
         """The run that was asked for, if it can be told by its marker already."""
         from airflow_provider_qlik.cloud import QlikCloudError
         from airflow_provider_qlik.cloud.retry import ONE_TRY
@@ -43,7 +57,7 @@ class EndsItsRun:
             return None
         intent = self._intent
         try:
-            recent = hook.run_flow(KINDS[self.kind].recent(intent.resource_id, intent.earliest), ONE_TRY)
+            recent = client.run_flow(KINDS[self.kind].recent(intent.resource_id, intent.earliest), ONE_TRY)
         except QlikCloudError as error:
             self.log.warning("%s", error)
             recent = []
@@ -56,7 +70,7 @@ class EndsItsRun:
             )
         return run
 
-    def _cancel(self, hook: QlikCloudHook, run: Run) -> bool:
+    def _cancel(self, client: RunsFlows, run: Run) -> bool:
         """Whether the run was asked to stop."""
         from airflow_provider_qlik.cloud import QlikCloudError
         from airflow_provider_qlik.cloud.retry import Patience
@@ -66,14 +80,14 @@ class EndsItsRun:
             self.log.info("%s was started by somebody else: it is left alone", run)
             return False
         try:
-            asked = hook.run_flow(KINDS[run.kind].cancel(run), Patience(tries=2, budget=4.0))
+            asked = client.run_flow(KINDS[run.kind].cancel(run), Patience(tries=2, budget=4.0))
         except QlikCloudError as error:
             self.log.error("%s could not be cancelled and may still be going on: %s", run, error)
             return False
         self.log.info("Asked Qlik Cloud to stop %s", asked)
         return True
 
-    def _outlast(self, hook: QlikCloudHook, run: Run) -> None:
+    def _outlast(self, client: RunsFlows, run: Run) -> None:
         """Waits until a cancelled run is gone, where another could not start beside it; not for ever."""
         from airflow_provider_qlik.cloud import QlikCloudError
         from airflow_provider_qlik.cloud.retry import ONE_TRY
@@ -81,6 +95,13 @@ class EndsItsRun:
 
         watch = Watch(KINDS[run.kind], Wanted.of(run), self.log.log, deadline=deadline_in(LONGEST_CANCEL))
         try:
-            hook.run_flow(watch.until_end(1.0), ONE_TRY)
+            client.run_flow(watch.until_end(1.0), ONE_TRY)
         except QlikCloudError as error:
             self.log.warning("%s", error)
+
+
+def aside(work: Callable[[], object], seconds: float = 1.0) -> None:
+    """Does something in a thread of its own and waits for it no longer than so many seconds."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
 
 from airflow_provider_qlik.arguments import checked_limit, checked_seconds
-from airflow_provider_qlik.compat import deferral_failures
+from airflow_provider_qlik.compat import deferral_failures, give_retry_policy
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
 from airflow_provider_qlik.memory import Memory, Remembered
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
-    from airflow_provider_qlik.runs import Intent, Outcome, Run, Search
+    from airflow_provider_qlik.runs import Outcome, Run, Search
 
 RUN_KEY = "qlik_run"
 ONE_DAY = 24 * 60 * 60
@@ -53,6 +53,8 @@ class QlikRunOperator(EndsItsRun, Target, BaseOperator):
     :param durable: a retry takes up the run of the try before, if that lost sight of it (Airflow 3.3 and later); a
         user's clear starts anew. On older Airflow the marker does the same for tasks.
     :param find_timeout: seconds within which a started run must show up, where Qlik does not say which one it is.
+    :param unanswered_timeout: seconds within which a run must show up whose start got no answer, so that nobody knows
+        whether there is one. If none does, the task fails for good, and nothing is started again.
     :param settle: seconds for which a run must be the only one that can be ours, where nothing but the time tells: for
         sharing tasks, automations with inputs, and tasks of a tenant that shows no markers. Three times as long for
         a run that has ended by then.
@@ -78,10 +80,12 @@ class QlikRunOperator(EndsItsRun, Target, BaseOperator):
         cancel_on_kill: bool = True,
         durable: bool = True,
         find_timeout: float | timedelta = 300.0,
+        unanswered_timeout: float | timedelta = 60.0,
         settle: float | timedelta = 20.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        give_retry_policy(self)
         self.qlik_conn_id = qlik_conn_id
         self.wait_for_completion = wait_for_completion
         self.deferrable = (
@@ -92,10 +96,9 @@ class QlikRunOperator(EndsItsRun, Target, BaseOperator):
         self.cancel_on_kill = cancel_on_kill
         self.durable = durable
         self.find_timeout = checked_seconds("find_timeout", find_timeout)
+        self.unanswered_timeout = checked_seconds("unanswered_timeout", unanswered_timeout)
         self.settle = checked_seconds("settle", settle)
         self.link: str | None = None
-        self._run: Run | None = None
-        self._intent: Intent | None = None
 
     # What a kind of run may add.
 
@@ -127,8 +130,9 @@ class QlikRunOperator(EndsItsRun, Target, BaseOperator):
         from airflow_provider_qlik.runs import KINDS, Wanted, Watch
 
         name_map_index(context, self.target_label)
-        memory = Memory(context, self.durable)
+        self._memory = memory = Memory(context, self.durable)
         with QlikCloudHook(self.qlik_conn_id) as hook:
+            self._hook = hook
             try:
                 left = memory.recall()
                 self._run = run = self._take_up(hook, memory, left) or self._start(hook, context, memory, left)
@@ -188,9 +192,13 @@ class QlikRunOperator(EndsItsRun, Target, BaseOperator):
         """The run of the try before, if that had started one and did not see it to its end."""
         from airflow_provider_qlik.runs import KINDS, Wanted, find_run
 
-        if left is None or (left.cancelled and not left.cleared):
+        if left is None:
             return None
         kind, run, intent = KINDS[self.kind], left.run, left.intent
+        if left.cancelled and not left.cleared:
+            if run is not None and kind.one_at_a_time and not run.adopted:
+                self._outlast(hook, run)
+            return None
         if run is None and left.cleared:
             recent = hook.run_flow(kind.recent(intent.resource_id, intent.earliest))
             run = next((each for each in recent if intent.marks(each)), None)
@@ -222,8 +230,8 @@ class QlikRunOperator(EndsItsRun, Target, BaseOperator):
         resource_id = self.find_target(hook)
         self.prepare(hook)
         intent = hook.run_flow(kind.intend(resource_id, mark))
-        passed = left.run.id if left is not None and left.run is not None else None
-        if self.durable and intent.underway is not None and intent.underway.id != passed:
+        stopping = left is not None and left.cancelled
+        if self.durable and intent.underway is not None and not stopping:
             self.log.info("Taking up the run that carries the marker of this task: %s", intent.underway)
             return intent.underway
         memory.keep(intent)
@@ -243,7 +251,12 @@ class QlikRunOperator(EndsItsRun, Target, BaseOperator):
     def _search(self) -> Search:
         from airflow_provider_qlik.runs import Search
 
-        return Search(give_up=self.find_timeout, settle=self.settle, settle_unsure=3 * self.settle)
+        return Search(
+            give_up=self.find_timeout,
+            give_up_unanswered=self.unanswered_timeout,
+            settle=self.settle,
+            settle_unsure=3 * self.settle,
+        )
 
     def _show(self, hook: QlikCloudHook, run: Run, context: Context) -> None:
         from airflow_provider_qlik.runs import KINDS

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_qlik.arguments import InvalidArgument, checked_id, checked_moment
+from airflow_provider_qlik.compat import give_retry_policy
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
 from airflow_provider_qlik.targets import Target, literal
@@ -67,6 +68,7 @@ class QlikRunSensor(Target, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        give_retry_policy(self)
         if run_id is not None and started_after is not None:
             raise InvalidArgument("started_after", started_after, "give run_id or started_after, not both")
         if literal(run_id):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +19,7 @@ from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.triggers import runs as trigger_module
 from airflow_provider_qlik.triggers.runs import QlikRunTrigger
-from tests.provider.conftest import FAST, Task, finish, fire
+from tests.provider.conftest import FAST, Store, Task, finish, fire
 
 both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
 every_kind = pytest.mark.parametrize("kind", ["task", "automation", "reload", "sharing_task"])
@@ -50,7 +52,8 @@ def operator(kind: str, resource: str, **arguments: Any) -> Any:
         "reload": (QlikReloadAppOperator, "app_id"),
         "sharing_task": (QlikRunSharingTaskOperator, "sharing_task_id"),
     }[kind]
-    return cls(task_id="run", **{name: resource}, settle=0.2, **FAST, **arguments)
+    patience = {"settle": 0.2, "unanswered_timeout": 0.2}
+    return cls(task_id="run", **{name: resource}, **{**FAST, **patience, **arguments})
 
 
 def starts(tenant: Tenant, resource: str) -> int:
@@ -337,6 +340,71 @@ def test_a_task_killed_while_its_run_is_looked_for_cancels_it(tenant: Tenant, ta
         killed.result()
     tenant.advance(5)
     assert tenant.active() == []
+
+
+def wait_and_kill(tenant: Tenant, an_operator: Any, resource: str, task: Task) -> None:
+    """Runs an operator on a worker that gets a SIGTERM while it waits, and a SIGKILL before the run has ended."""
+
+    class Killed(BaseException):
+        pass
+
+    def terminate(*_: object) -> None:
+        if "run_id" not in task.pushed:
+            return
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        an_operator.on_kill()
+        raise Killed
+
+    before = signal.signal(signal.SIGALRM, terminate)
+    signal.setitimer(signal.ITIMER_REAL, 0.3, 0.1)
+    try:
+        with pytest.raises(Killed):
+            an_operator.execute(task.context)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert [run["stop_asked_at"] is not None for run in tenant.runs(resource)] == [True]
+
+
+@every_kind
+def test_a_run_cancelled_by_a_kill_is_not_taken_up_by_the_retry(tenant: Tenant, task: Task, kind: str) -> None:
+    resource = some(tenant, kind, Script(end=None, stopping=10), Script(run=2, end=SUCCESS[kind]))
+    wait_and_kill(tenant, operator(kind, resource), resource, task)
+    result = finish(operator(kind, resource), task.try_again().context)
+    assert result["state"] == "succeeded"
+    assert starts(tenant, resource) == 2
+    tenant.advance(10)
+    assert tenant.active() == []
+
+
+def test_a_kill_asks_airflow_for_nothing_that_its_interrupted_try_may_hold(
+    tenant: Tenant, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = some(tenant, "automation", Script(end=None))
+    an_operator = operator("automation", resource)
+    store = task.store
+    supervisor = threading.Lock()  # as in Airflow, it is not re-entrant
+
+    class Supervised(Store):
+        def get(self, key: str, default: Any = None) -> Any:
+            with supervisor:
+                return store.get(key, default)
+
+    def no_connection(*_: object) -> None:
+        raise AssertionError("asked for the connection")
+
+    def poll_interrupted_in_airflow(*_: object, **__: object) -> None:
+        monkeypatch.setattr("airflow_provider_qlik.hooks.qlik_cloud.QlikCloudHook.get_connection", no_connection)
+        with supervisor:
+            an_operator.on_kill()
+        raise WorkerKilled
+
+    task.store = Supervised()
+    task.store.kept = store.kept
+    monkeypatch.setattr(type(an_operator), "_show", poll_interrupted_in_airflow)
+    with pytest.raises(WorkerKilled):
+        an_operator.execute(task.context)
+    assert tenant.runs(resource)[0]["stop_asked_at"] is not None
 
 
 @both_modes
