@@ -38,6 +38,7 @@ class Field:
     choices: Mapping[str, str] = field(default_factory=dict)
     look: str | None = None
     least: float | None = None
+    most: float | None = None
     default: Any = None
 
     def conn_field(self) -> dict[str, Any]:
@@ -49,6 +50,8 @@ class Field:
             schema["format"] = self.look
         if self.least is not None:
             schema["minimum"] = self.least
+        if self.most is not None:
+            schema["maximum"] = self.most
         if self.default is not None:
             schema["default"] = self.default
         return {"label": self.label, "description": self.help, "schema": schema}
@@ -89,6 +92,15 @@ EXTRA_FIELDS = (
     Field("ca_bundle", "CA bundle", "Path of a PEM file with the authorities to trust, on each worker and triggerer."),
     Field("connect_timeout", "Time-out for connecting", "Seconds.", kind="number", least=0.001, default=10),
     Field("read_timeout", "Time-out for an answer", "Seconds.", kind="number", least=0.001, default=60),
+    Field(
+        "rate_limit_share",
+        "Share of the rate limits",
+        "Part of the tenant's rate limits for one triggerer: 0.5 where two of them divide this user's.",
+        kind="number",
+        least=0.001,
+        most=1,
+        default=1,
+    ),
     Field("tasks_api", "Tasks API", "Where the tenant's Tasks API lives.", choices=TASKS_API, default="/api/v1/tasks"),
 )
 
@@ -153,6 +165,7 @@ def parse(
         ca_bundle=given["ca_bundle"],
         connect_timeout=given["connect_timeout"],
         read_timeout=given["read_timeout"],
+        rate_limit_share=given["rate_limit_share"],
     )
     return tenant, _credentials(given["sign_in"], {**given, "login": login, "password": password})
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 
 from airflow_provider_qlik.arguments import InvalidArgument, checked_id
@@ -74,7 +74,44 @@ class Renew:
     since: float
 
 
-Step: TypeAlias = Call[Any] | Pause | Renew
+class Source(Protocol):
+    """What answers questions that many may have at the same time."""
+
+    @property
+    def name(self) -> str:
+        """What the questions of this source are known by."""
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there is a list that may answer for many groups at once."""
+
+    def look(self, about: Any) -> Flow[Any]:
+        """The answer to one question."""
+
+    def look_together(self, about: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
+        """The answers, or errors, to all questions of one group."""
+
+    def look_at_many(self, about: Sequence[Any], most_pages: int) -> Flow[Mapping[Any, Any]]:
+        """The answers to those questions of any group that one list gives, within so many pages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Question:
+    """What others may want to know at the same time: it can be answered alone, or together with those of its group.
+
+    The answer has to be asked for no sooner than `soonest`, no later than `latest` seconds from now. `alone` says that
+    a list made for other purposes will not do.
+    """
+
+    source: Source
+    about: Any
+    group: str
+    soonest: float = 0.0
+    latest: float = 0.0
+    alone: bool = False
+
+
+Step: TypeAlias = Call[Any] | Pause | Renew | Question
 
 Flow: TypeAlias = Generator[Step, Any, T]
 """A procedure: yields calls and pauses, is sent the answers, has errors thrown into it, returns its result."""
@@ -89,6 +126,29 @@ def ask(call: Call[T]) -> Flow[T]:
 def pause(seconds: float) -> Flow[None]:
     """Nothing, after so many seconds, inside a flow."""
     yield Pause(seconds)
+
+
+def by_itself(flow: Flow[T]) -> Flow[T]:
+    """The same flow where nobody else asks: each question becomes a pause and the calls that answer it."""
+    try:
+        step = next(flow)
+        while True:
+            try:
+                if isinstance(step, Question):
+                    if step.latest:
+                        yield Pause(step.latest)
+                    answer = yield from step.source.look(step.about)
+                else:
+                    answer = yield step
+            except Exception as error:  # whatever a driver throws in
+                step = flow.throw(error)
+            else:
+                step = flow.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        flow.close()
 
 
 class Several(tuple[str, ...]):

@@ -20,14 +20,16 @@ import httpx
 from airflow_provider_qlik import __version__
 from airflow_provider_qlik.cloud.answer import read
 from airflow_provider_qlik.cloud.auth import sign_in
-from airflow_provider_qlik.cloud.call import Call, Flow, Pause, Renew
+from airflow_provider_qlik.cloud.call import Call, Flow, Pause, Question, Renew, by_itself
 from airflow_provider_qlik.cloud.credentials import Credentials
 from airflow_provider_qlik.cloud.download import Download
-from airflow_provider_qlik.cloud.errors import CouldNotConnect, NoAnswer, QlikCloudError, UnreadableAnswer
+from airflow_provider_qlik.cloud.errors import CouldNotConnect, NoAnswer, QlikCloudError, Refused, UnreadableAnswer
+from airflow_provider_qlik.cloud.limits import CONNECTIONS, Limits
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.pages import Pages
-from airflow_provider_qlik.cloud.retry import Patience, attempts
+from airflow_provider_qlik.cloud.retry import ONE_TRY, Patience, attempts
+from airflow_provider_qlik.cloud.rounds import Rounds
 from airflow_provider_qlik.cloud.tenant import Tenant
 
 T = TypeVar("T")
@@ -36,6 +38,8 @@ Known: TypeAlias = tuple[Tenant, Credentials]
 """What a client is made of; what reading it again gives."""
 
 PART_BYTES = 256 * 1024
+REREAD_AFTER = 300.0
+"""Seconds after which a client in an event loop reads its connection again."""
 
 _SURELY_NOT_SENT = (
     httpx.ConnectError,
@@ -65,7 +69,8 @@ RereadT = TypeVar("RereadT")
 class _Wire(Generic[RereadT]):
     """What both drivers know: how a call becomes a request, and what came of it an answer or an error.
 
-    *reread* gives tenant and credentials anew, for when Qlik Cloud refuses these.
+    *reread* gives tenant and credentials anew, for when Qlik Cloud refuses these. `outdated` tells that it gave another
+    tenant, or other settings for it: whoever begins now needs another client.
     """
 
     def __init__(
@@ -81,7 +86,9 @@ class _Wire(Generic[RereadT]):
         self.patience = patience
         self._on_secret = on_secret
         self._reread = reread
-        self._reread_at = self._renewed_at = -math.inf
+        self._reread_at = time.monotonic()
+        self._renewed_at = -math.inf
+        self.outdated = False
         self._use(credentials)
         self._open()
 
@@ -93,6 +100,7 @@ class _Wire(Generic[RereadT]):
         """Goes on with what was read anew. Another tenant knows nothing of what was begun with this one."""
         tenant, credentials = known
         self._reread_at = time.monotonic()
+        self.outdated = tenant != self.tenant
         if credentials != self._credentials and tenant.url == self.tenant.url:
             self._renewed_at = self._reread_at
             self._use(credentials)
@@ -183,7 +191,7 @@ class Client(_Wire[Callable[[], Known]]):
 
     def run_flow(self, flow: Flow[T], patience: Patience | None = None) -> T:
         """The result of a flow. Raises QlikCloudError, or what the flow raises."""
-        return self._drive(flow, partial(self.call, patience=patience))
+        return self._drive(by_itself(flow), partial(self.call, patience=patience))
 
     def iterate(self, call: Call[Page[ItemT]]) -> Iterator[ItemT]:
         """All items of a paged list, fetched page by page as they are asked for."""
@@ -230,8 +238,11 @@ class Client(_Wire[Callable[[], Known]]):
             self._take_over(self._reread())
         return self._renewed_at >= step.since
 
-    def _take(self, step: Pause | Renew) -> Any:
-        return self._renew(step) if isinstance(step, Renew) else time.sleep(step.seconds)
+    def _take(self, step: Pause | Renew | Question) -> Any:
+        if isinstance(step, Renew):
+            return self._renew(step)
+        assert isinstance(step, Pause), step
+        return time.sleep(step.seconds)
 
     def _drive(self, flow: Flow[T], perform: Callable[[Call[Any]], Any]) -> T:
         try:
@@ -251,11 +262,27 @@ class Client(_Wire[Callable[[], Known]]):
 
 
 class AsyncClient(_Wire[Callable[[], Awaitable[Known]]]):
-    """The same for an event loop. Use it in an ``async with``."""
+    """The same for an event loop, and for all who wait there: they share the tenant's rate limits, and their polls.
+
+    Use it in an ``async with``. *count* is told what happens, by name and number: `requests`, `merged` (answers that
+    cost no request), `rate_limited`, `errors`, `turn_seconds` (waited for a turn).
+    """
+
+    def __init__(
+        self, *of: Any, count: Callable[[str, float], object] = lambda _name, _number: None, **arguments: Any
+    ) -> None:
+        super().__init__(*of, **arguments)
+        self._count = count
 
     def _open(self) -> None:
-        self._http = httpx.AsyncClient(**self.tenant.http_options())
+        self._http = httpx.AsyncClient(
+            **self.tenant.http_options(),
+            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
+        )
         self._renewing = asyncio.Lock()
+        self._limits: Limits | None = None
+        self._keeping_up: asyncio.Task[bool] | None = None
+        self._rounds = Rounds(self._ask, lambda answers: self._count("merged", answers))
 
     async def __aenter__(self) -> Self:
         return self
@@ -265,11 +292,15 @@ class AsyncClient(_Wire[Callable[[], Awaitable[Known]]]):
 
     async def aclose(self) -> None:
         """Nothing is left open."""
+        self._rounds.close()
+        if self._keeping_up is not None:
+            self._keeping_up.cancel()
         await self._http.aclose()
 
     async def call(self, call: Call[T], patience: Patience | None = None) -> T:
         """The answer of a call, retried where that is safe. Raises QlikCloudError."""
-        return await self._drive(attempts(call, patience or self.patience), self._send)
+        patience = patience or self.patience
+        return await self._drive(attempts(call, patience), partial(self._send, urgent=patience.urgent))
 
     async def run_flow(self, flow: Flow[T], patience: Patience | None = None) -> T:
         """The result of a flow. Raises QlikCloudError, or what the flow raises."""
@@ -282,12 +313,47 @@ class AsyncClient(_Wire[Callable[[], Awaitable[Known]]]):
             for item in pages.take(await self.call(pages.next_call)):
                 yield item
 
-    async def _send(self, call: Call[T]) -> T:
+    async def _ask(self, flow: Flow[T]) -> tuple[T, int]:
+        calls = 0
+
+        async def counted(call: Call[Any]) -> Any:
+            nonlocal calls
+            calls += 1
+            return await self.call(call, ONE_TRY)
+
+        return await self._drive(flow, counted), calls
+
+    async def _send(self, call: Call[T], urgent: bool = False) -> T:
+        limits = self._limits = self._limits or Limits.of(self.tenant, self._credentials)
+        urgent = urgent or call.method != "GET"
+        self._keep_up()
+        self._count("turn_seconds", await limits.turn(call.tier, urgent))
         request = self._request(call)
-        with _as_our_errors(call, request):
-            response = await self._http.send(request, auth=self._auth)
-        redirected = self._redirected(call, response)
-        return await self._send(redirected) if redirected else self._read(call, response)
+        self._count("requests", 1)
+        try:
+            async with limits.connection(urgent):
+                with _as_our_errors(call, request):
+                    response = await self._http.send(request, auth=self._auth)
+            redirected = self._redirected(call, response)
+            return await self._send(redirected, urgent) if redirected else self._read(call, response)
+        except QlikCloudError as error:
+            self._count("errors", 1)
+            if isinstance(error, Refused) and error.status == 429 and error.transient:
+                self._count("rate_limited", 1)
+                limits.hold(call.tier, error.retry_after or 1.0)
+            raise
+
+    def _keep_up(self) -> None:
+        """Reads the connection again every few minutes, beside; that it cannot be read just now does no harm."""
+        if self._reread is None or time.monotonic() - self._reread_at < REREAD_AFTER or self._keeping_up is not None:
+            return
+        self._keeping_up = asyncio.get_running_loop().create_task(self._renew(Renew(since=time.monotonic())))
+        self._keeping_up.add_done_callback(self._kept_up)
+
+    def _kept_up(self, done: asyncio.Task[bool]) -> None:
+        self._keeping_up = None
+        if done.cancelled() or done.exception() is not None:
+            self._reread_at = time.monotonic()
 
     async def _renew(self, step: Renew) -> bool:
         # One reading for all whose credentials were refused together.
@@ -296,8 +362,12 @@ class AsyncClient(_Wire[Callable[[], Awaitable[Known]]]):
                 self._take_over(await self._reread())
         return self._renewed_at >= step.since
 
-    def _take(self, step: Pause | Renew) -> Awaitable[Any]:
-        return self._renew(step) if isinstance(step, Renew) else asyncio.sleep(step.seconds)
+    async def _take(self, step: Pause | Renew | Question) -> Any:
+        if isinstance(step, Renew):
+            return await self._renew(step)
+        if isinstance(step, Question):
+            return await self._rounds.answer(step)
+        return await asyncio.sleep(step.seconds)
 
     async def _drive(self, flow: Flow[T], perform: Callable[[Call[Any]], Awaitable[Any]]) -> T:
         try:

@@ -19,7 +19,7 @@ class Patience:
     """How long one call may be tried: so many tries, within a budget in seconds.
 
     Pauses begin at `first_pause` seconds and double up to `longest_pause`, less a random part; where Qlik says
-    Retry-After, that counts, capped at `longest_retry_after`.
+    Retry-After, that counts, capped at `longest_retry_after`. In an event loop, `urgent` calls go before polls.
     """
 
     tries: int = 5
@@ -27,6 +27,7 @@ class Patience:
     first_pause: float = 0.5
     longest_pause: float = 20.0
     longest_retry_after: float = 60.0
+    urgent: bool = False
 
     def pause_after(self, tries: int, error: QlikCloudError, chance: float) -> float:
         """The seconds to wait after so many tries; *chance* is a random number from 0 to 1."""

@@ -21,13 +21,17 @@ _SAME_AS_NO_PATH = {"", "/", "/api", "/api/", "/api/v1", "/api/v1/"}
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant of Qlik Cloud: its address, where its Tasks API lives, how to trust it, and time-outs in seconds."""
+    """A tenant of Qlik Cloud: its address, where its Tasks API lives, how to trust it, and time-outs in seconds.
+
+    `rate_limit_share` is the part of its rate limits that one event loop may use.
+    """
 
     url: str
     tasks_path: str = TASKS_PATHS[0]
     ca_bundle: str | None = None
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
+    rate_limit_share: float = 1.0
 
     def __post_init__(self) -> None:
         # Whichever way it was made: a token goes to the address that stands here.
@@ -44,22 +48,26 @@ class Tenant:
         ca_bundle: str | None = None,
         connect_timeout: float = 10.0,
         read_timeout: float = 60.0,
+        rate_limit_share: float = 1.0,
     ) -> Self:
         """The tenant at a host name or address, as users paste it.
 
         Raises InvalidArgument when there is no host, when it has a path, a query or a user in it, when it is not https
-        (http is for loopback addresses alone), or when the CA bundle is not a file.
+        (http is for loopback addresses alone), when the CA bundle is not a file, or a number is impossible.
         """
         if ca_bundle and not Path(ca_bundle).is_file():
             raise InvalidArgument("ca_bundle", ca_bundle, "must be the path of a file with certificates (PEM)")
         for name, given in (("connect_timeout", connect_timeout), ("read_timeout", read_timeout)):
             checked_seconds(name, given, least=0.001)
+        if isinstance(rate_limit_share, bool) or not 0 < rate_limit_share <= 1:
+            raise InvalidArgument("rate_limit_share", rate_limit_share, "must be a number above 0 and at most 1")
         return cls(
             url=origin(host, port),
             tasks_path=checked_word("tasks_api", tasks_path or TASKS_PATHS[0], TASKS_PATHS),
             ca_bundle=ca_bundle or None,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
+            rate_limit_share=rate_limit_share,
         )
 
     @property

@@ -15,6 +15,7 @@ from airflow_provider_qlik.cloud.api import users
 from airflow_provider_qlik.cloud.client import Known
 from airflow_provider_qlik.cloud.errors import CouldNotConnect
 from airflow_provider_qlik.cloud.retry import ONE_TRY
+from airflow_provider_qlik.cloud.shared import Lease, share
 from airflow_provider_qlik.cloud.tenant import trust
 from airflow_provider_qlik.connection import (
     CONNECTION_NAME,
@@ -24,6 +25,7 @@ from airflow_provider_qlik.connection import (
     form_widgets,
     parse,
 )
+from airflow_provider_qlik.statistics import count
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -53,7 +55,7 @@ class QlikCloudHook(BaseHook):
         self.qlik_conn_id = qlik_conn_id
         self._client: Client | None = None
         self._known: Known | None = None
-        self._async_client: AsyncClient | None = None
+        self._lease: Lease | None = None
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -80,19 +82,23 @@ class QlikCloudHook(BaseHook):
         return Client(*self._known) if self._known is not None else None
 
     async def get_async_conn(self) -> AsyncClient:
-        """The same for an event loop. Nothing in it blocks."""
-        if self._async_client is None:
-            tenant, credentials = await self._aread()
-            # Reading the authorities' certificates takes tens of milliseconds; it is kept for the clients after this.
-            await asyncio.to_thread(trust, tenant.ca_bundle)
-            loop = asyncio.get_running_loop()
-            self._async_client = AsyncClient(
-                tenant,
-                credentials,
-                on_secret=lambda token: loop.run_in_executor(None, mask_secret, token),
-                reread=self._areread,
-            )
-        return self._async_client
+        """The client of all in this event loop who use the connection, until `aclose`. Nothing in it blocks."""
+        if self._lease is None:
+            self._lease = await share(self.qlik_conn_id, self._open_async)
+        return self._lease.client
+
+    async def _open_async(self) -> AsyncClient:
+        tenant, credentials = await self._aread()
+        # Reading the authorities' certificates takes tens of milliseconds; it is kept for the clients after this.
+        await asyncio.to_thread(trust, tenant.ca_bundle)
+        loop = asyncio.get_running_loop()
+        return AsyncClient(
+            tenant,
+            credentials,
+            on_secret=lambda token: loop.run_in_executor(None, mask_secret, token),
+            reread=self._areread,
+            count=count,
+        )
 
     def _read(self) -> Known:
         connection = self.get_connection(self.qlik_conn_id)
@@ -113,7 +119,6 @@ class QlikCloudHook(BaseHook):
     @contextmanager
     def _reading_again(self) -> Iterator[None]:
         """That Airflow cannot give the connection just now is passing; that it is no more, or no good, is not."""
-        self.log.info("Qlik Cloud refuses the credentials of %r: reading the connection again", self.qlik_conn_id)
         try:
             yield
         except InvalidArgument:
@@ -121,9 +126,7 @@ class QlikCloudHook(BaseHook):
         except AirflowNotFoundException as error:
             raise InvalidArgument("qlik_conn_id", self.qlik_conn_id, "is no connection any more") from error
         except Exception as error:  # whatever the way to Airflow's database or secrets raises
-            raise CouldNotConnect(
-                f"the credentials were refused, and connection {self.qlik_conn_id!r} could not be read again: {error}"
-            ) from error
+            raise CouldNotConnect(f"connection {self.qlik_conn_id!r} could not be read again: {error}") from error
 
     def _parsed(self, parts: dict[str, Any]) -> Known:
         try:
@@ -174,10 +177,10 @@ class QlikCloudHook(BaseHook):
             client.close()
 
     async def aclose(self) -> None:
-        """Nothing is left open in the event loop."""
-        client, self._async_client = self._async_client, None
-        if client is not None:
-            await client.aclose()
+        """Nothing is left open."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            await lease.release()
 
     def __enter__(self) -> Self:
         return self

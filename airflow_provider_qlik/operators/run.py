@@ -45,7 +45,8 @@ class QlikRunOperator(EndsItsRun, Target, BaseOperator):
     :param wait_for_completion: False: the task succeeds as soon as the run has started.
     :param deferrable: wait in the triggerer and hold no worker; Airflow's ``[operators] default_deferrable`` decides
         where it is not given.
-    :param poll_interval: seconds between two looks at the run.
+    :param poll_interval: seconds between two looks at the run, at least.
+    :param longest_poll_interval: seconds up to which that grows: a run is looked at again after a twentieth of its age.
     :param timeout: seconds to wait for the run to end, or None for no limit. An `execution_timeout` that is shorter
         counts, also while deferred.
     :param cancel_on_kill: cancel the run when the task is killed on its worker or while it is deferred (cleared, marked
@@ -76,6 +77,7 @@ class QlikRunOperator(EndsItsRun, Target, BaseOperator):
         wait_for_completion: bool = True,
         deferrable: bool | None = None,
         poll_interval: float | timedelta = 15.0,
+        longest_poll_interval: float | timedelta = 60.0,
         timeout: float | timedelta | None = ONE_DAY,
         cancel_on_kill: bool = True,
         durable: bool = True,
@@ -92,6 +94,7 @@ class QlikRunOperator(EndsItsRun, Target, BaseOperator):
             conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
         )
         self.poll_interval = checked_seconds("poll_interval", poll_interval, least=0.1)
+        self.longest_poll_interval = checked_seconds("longest_poll_interval", longest_poll_interval)
         self.timeout = checked_limit("timeout", timeout)
         self.cancel_on_kill = cancel_on_kill
         self.durable = durable
@@ -144,7 +147,7 @@ class QlikRunOperator(EndsItsRun, Target, BaseOperator):
                 if self.deferrable:
                     self._defer(run, deadline)
                 watch = Watch(KINDS[self.kind], Wanted.of(run), self.log.log, seen=run, deadline=deadline)
-                ended = hook.run_flow(watch.until_end(self.poll_interval), ONE_TRY)
+                ended = hook.run_flow(watch.until_end(self.poll_interval, self.longest_poll_interval), ONE_TRY)
             except (QlikCloudError, InvalidArgument) as error:
                 self.on_error(error)
                 self._give_up(hook, self._run, error, memory)
@@ -292,6 +295,7 @@ class QlikRunOperator(EndsItsRun, Target, BaseOperator):
                 adopted=run.adopted,
                 cancel_on_kill=self.cancel_on_kill,
                 poll_interval=self.poll_interval,
+                longest_poll_interval=self.longest_poll_interval,
                 deadline=as_text(deadline),
                 qlik_conn_id=self.qlik_conn_id,
             ),

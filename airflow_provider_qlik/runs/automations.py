@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import automations
 from airflow_provider_qlik.cloud.call import Call, Flow, ask
 from airflow_provider_qlik.cloud.errors import BadRequest, Conflict, NotFound
-from airflow_provider_qlik.cloud.models.automations import AutomationRun, AutomationRunList
+from airflow_provider_qlik.cloud.models.automations import Automation, AutomationRun, AutomationRunList
+from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.runs.errors import CannotStart, before_start
 from airflow_provider_qlik.runs.find import Intent, Say
 from airflow_provider_qlik.runs.kind import Resource, RunKind
-from airflow_provider_qlik.runs.run import Run, Words
+from airflow_provider_qlik.runs.run import Run, Wanted, Words
+
+LARGEST_PAGE = 200
 
 
 class AutomationRuns(RunKind):
@@ -27,6 +30,9 @@ class AutomationRuns(RunKind):
         cancelled=frozenset({"stopped"}),
         stopping=frozenset({"must stop"}),
     )
+
+    listed_whole: ClassVar[bool] = True
+    crowded: ClassVar[bool] = True
 
     def resource(self, resource_id: str) -> Flow[Resource]:
         """The automation."""
@@ -80,6 +86,21 @@ class AutomationRuns(RunKind):
         """One run. Raises NotFound."""
         run = yield from ask(automations.get_run(resource_id, run_id))
         return self.run_of(resource_id, run)
+
+    def look_at_many(self, wanted: Sequence[Wanted], most_pages: int) -> Flow[dict[Wanted, Run]]:
+        """Those that are the last run of their automation, from the list of all automations."""
+        missing = {(each.resource_id, each.run_id): each for each in wanted if each.run_id and not each.alone_since}
+        found: dict[Wanted, Run] = {}
+        pages: Pages[Automation] = Pages(automations.list(limit=LARGEST_PAGE))
+        for _ in range(most_pages):
+            if pages.next_call is None or not missing:
+                break
+            for item in pages.take((yield from ask(pages.next_call))):
+                last = item.last_run
+                each = missing.pop((item.id, last.id), None) if last is not None else None
+                if each is not None and last is not None:
+                    found[each] = self.run_of(item.id, last)
+        return found
 
     def cancel(self, run: Run) -> Flow[str]:
         """The run is asked to stop."""

@@ -6,17 +6,20 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from airflow_provider_qlik.cloud.call import Call, Flow, ask
-from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError, Refused
+from airflow_provider_qlik.cloud.errors import InvalidArgument, NotFound, QlikCloudError, Refused
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.runs.errors import CannotStart, RunNotFound
 from airflow_provider_qlik.runs.find import Intent, Say, Search, ambiguous, find, rivals
 from airflow_provider_qlik.runs.run import Run, Wanted, Words
+
+T = TypeVar("T")
 
 MOST_PAGES = 20
 
@@ -84,6 +87,11 @@ class RunKind(ABC):
     """Whether nothing can be started before the last run has ended."""
     last_page_size: ClassVar[int] = 1
     """How many items of the list surely hold all of the last run."""
+
+    listed_whole: ClassVar[bool] = False
+    """Whether the list tells as much of a run as `get` does."""
+    crowded: ClassVar[bool] = False
+    """Whether there is a list that tells of runs of many resources, see `look_at_many`."""
 
     def group(self, runs: Sequence[Run]) -> list[Run]:
         """The runs that items of the list make up, where a run has several."""
@@ -187,6 +195,32 @@ class RunKind(ABC):
         first = min(begun, key=lambda run: run.moment or moment, default=None)
         return None if first is None else (yield from self.settled(first))
 
+    def look_together(self, wanted: Sequence[Wanted]) -> Flow[dict[Wanted, Run | Exception | None]]:
+        """The wanted runs of one task or automation as `look` sees them, or what it raises.
+
+        What several of them would ask is asked once.
+        """
+        known: dict[Call[Any], Any] = {}
+        seen: dict[Wanted, Run | Exception | None] = {}
+        given = [each for each in wanted if each.run_id and each.alone_since is None]
+        if self.listed_whole and len(given) > 1:
+            try:
+                page = yield from ask(self.newest(given[0].resource_id, 100))
+            except NotFound:
+                pass
+            else:
+                runs = {run.id: run for run in (self.run_of(given[0].resource_id, item) for item in page.items)}
+                seen |= {each: runs[each.run_id] for each in given if each.run_id in runs}
+        for each in wanted:
+            if each not in seen:
+                seen[each] = yield from remembering(self.look(each), known)
+        return seen
+
+    def look_at_many(self, wanted: Sequence[Wanted], most_pages: int) -> Flow[dict[Wanted, Run]]:
+        """The wanted runs, of whatever tasks or automations, that one list tells of in no more than so many pages."""
+        yield from ()
+        return {}
+
     def _look_among_rivals(self, wanted: Wanted, run_id: str, since: datetime) -> Flow[Run | None]:
         runs = yield from self.recent(wanted.resource_id, since)
         ours = next((run for run in runs if run.id == run_id), None)
@@ -244,3 +278,27 @@ def _before(run: Run, moment: datetime) -> bool:
     if run.moment is None:
         return False
     return run.moment < (moment if run.moment.microsecond else moment.replace(microsecond=0))
+
+
+def remembering(flow: Flow[T], known: dict[Call[Any], Any]) -> Flow[T | Exception]:
+    """The result of a flow of reads, or what went wrong; its calls are not made if their answer is *known*."""
+    try:
+        step = next(flow)
+        while True:
+            if not isinstance(step, Call):
+                step = flow.send((yield step))
+                continue
+            if step not in known:
+                try:
+                    known[step] = yield step
+                except QlikCloudError as error:
+                    known[step] = error
+            answer = known[step]
+            step = flow.throw(copy(answer)) if isinstance(answer, QlikCloudError) else flow.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    except (QlikCloudError, InvalidArgument) as error:
+        return error
+    finally:
+        flow.close()

@@ -24,6 +24,7 @@ class ReloadRuns(RunKind):
 
     name: ClassVar[str] = "reload"
     enable_hint: ClassVar[str] = ""
+    listed_whole: ClassVar[bool] = True
     one_at_a_time: ClassVar[bool] = True
     words: ClassVar[Words] = Words(
         active=frozenset({"queued", "reloading"}),

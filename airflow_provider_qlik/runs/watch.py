@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from airflow_provider_qlik.cloud.call import Flow, pause
+from airflow_provider_qlik.cloud.call import Flow, Question, pause
 from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError
 from airflow_provider_qlik.runs.errors import RunGone, WaitTimedOut
 from airflow_provider_qlik.runs.find import Say
@@ -18,6 +18,11 @@ SIGN_OF_LIFE = timedelta(minutes=5)
 MISSING_FOR_GOOD = timedelta(minutes=2)
 UNCLEAR_LOOKS = 3
 UNCLEAR_PAUSE = 2.0
+GROWTH = 0.05
+"""The part of a run's age at which it is looked at again: so much later than need be its end is noticed, at most."""
+SOONEST = 0.5
+"""The part of an interval after which a look may be shared with others whose time has come."""
+LOOK_ALONE = timedelta(minutes=10)
 
 
 def utc_now() -> datetime:
@@ -50,32 +55,37 @@ class Watch:
         self._deadline = deadline
         self._clock = clock
         self._began = self._spoke = clock()
+        self._seen_alone = self._began
         self._missing_since: datetime | None = None
         self._failures = 0
         self._asked_to_wait = 0.0
 
-    def until_end(self, poll_interval: float) -> Flow[Run]:
+    def until_end(self, poll_interval: float, longest_poll_interval: float | None = None) -> Flow[Run]:
         """The run, ended. Looks every so many seconds, or when Qlik says that it may be asked again.
 
-        Raises WaitTimedOut after the deadline, RunGone, AmbiguousRun, and what Qlik refuses for good (401, 403, …).
+        The interval grows with the age of the run, up to *longest_poll_interval*, if that is given. Raises WaitTimedOut
+        after the deadline, RunGone, AmbiguousRun, and what Qlik refuses for good (401, 403, …).
         """
+        seconds = 0.0
         while True:
-            ended = yield from self.look()
+            ended = yield from self.look(seconds)
             if ended is not None:
                 return ended
-            seconds = max(poll_interval, self._asked_to_wait)
             left = None if self._deadline is None else (self._deadline - self._clock()).total_seconds()
             if left is not None and left <= 0:
                 raise WaitTimedOut(self._out_of_time())
-            yield from pause(seconds if left is None else min(seconds, left))
+            seconds = min(max(poll_interval, self._age() * GROWTH), max(poll_interval, longest_poll_interval or 0.0))
+            seconds = max(seconds, self._asked_to_wait)
+            seconds = seconds if left is None else min(seconds, left)
 
-    def look(self) -> Flow[Run | None]:
+    def look(self, after: float = 0.0) -> Flow[Run | None]:
         """The run if it has ended; None while it goes on, there is none yet, or no answer came.
 
-        Raises as `until_end` does, but for the deadline.
+        Looks *after* so many seconds, or somewhat sooner together with others. Raises as `until_end` does, but for the
+        deadline.
         """
         try:
-            run = yield from self._look()
+            run = yield from self._look(after)
             for _ in range(UNCLEAR_LOOKS - 1):
                 if run is None or run.ended or run.ended_at is None:
                     break
@@ -96,10 +106,10 @@ class Watch:
         self._note(run)
         return run if run is not None and run.ended else None
 
-    def _look(self) -> Flow[Run | None]:
+    def _look(self, after: float = 0.0) -> Flow[Run | None]:
         gone: NotFound | None = None
         try:
-            run = yield from self.kind.look(self.wanted)
+            run = yield from self._answer(after)
         except NotFound as error:
             run, gone = None, error
         if run is not None:
@@ -115,6 +125,26 @@ class Watch:
                 what = what if gone else f"{self.wanted} of {what}"
                 raise RunGone(f"Qlik Cloud does not know {what}, or does not show it to this user") from gone
         return run
+
+    def _answer(self, after: float) -> Flow[Run | None]:
+        """What is to be seen of the wanted run. Now and then it is looked at alone, whatever lists say."""
+        now = self._clock()
+        alone = now - self._seen_alone >= LOOK_ALONE
+        self._seen_alone = now if alone else self._seen_alone
+        answer: Run | None = yield Question(
+            source=self.kind,
+            about=self.wanted,
+            group=self.wanted.resource_id,
+            soonest=max(after * SOONEST, min(after, self._asked_to_wait)),
+            latest=after,
+            alone=alone,
+        )
+        return answer
+
+    def _age(self) -> float:
+        """How long the run has been going on, in seconds; or the wait, where there is none yet."""
+        began = (self.run and self.run.moment) or self._began
+        return (self._clock() - began).total_seconds()
 
     def _note(self, run: Run | None) -> None:
         """Says each change of status, and a sign of life now and then."""

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_qlik.arguments import checked_id, checked_moment, checked_seconds, checked_word
+from airflow_provider_qlik.arguments import checked_id, checked_limit, checked_moment, checked_seconds, checked_word
 from airflow_provider_qlik.compat import is_deferred, kills_deferred_tasks
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
+WHEN = ("poll_interval", "longest_poll_interval", "deadline")
 CONNECTION_TRIES = 60
 CONNECTION_PAUSE = 10.0
 KIND_NAMES = ("task", "automation", "reload", "sharing_task", "reload_task")
@@ -39,7 +40,8 @@ class QlikRunTrigger(BaseTrigger):
     :param marker: for such a run: the marker that no other may carry.
     :param adopted: whether it is somebody else's run that is waited for in place of one of ours.
     :param cancel_on_kill: cancel the run when a user clears or marks the deferred task.
-    :param poll_interval: seconds between two looks.
+    :param poll_interval: seconds between two looks, at least.
+    :param longest_poll_interval: seconds up to which that grows with the age of the run; None: it does not grow.
     :param deadline: the moment (ISO 8601) to give up at, by the wall clock.
     :param qlik_conn_id: the Airflow connection.
 
@@ -58,6 +60,7 @@ class QlikRunTrigger(BaseTrigger):
         adopted: bool = False,
         cancel_on_kill: bool = False,
         poll_interval: float = 15.0,
+        longest_poll_interval: float | None = None,
         deadline: str | None = None,
         qlik_conn_id: str = DEFAULT_CONNECTION_ID,
     ) -> None:
@@ -71,13 +74,14 @@ class QlikRunTrigger(BaseTrigger):
         self.adopted = adopted
         self.cancel_on_kill = cancel_on_kill
         self.poll_interval = checked_seconds("poll_interval", poll_interval, least=0.1)
+        self.longest_poll_interval = checked_limit("longest_poll_interval", longest_poll_interval)
         self.deadline = _checked("deadline", deadline)
         self.qlik_conn_id = qlik_conn_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The path of this class and the arguments to make it again."""
         names = ("kind", "resource_id", "run_id", "started_after", "alone_since", "marker", "adopted", "cancel_on_kill")
-        arguments = {name: getattr(self, name) for name in (*names, "poll_interval", "deadline", "qlik_conn_id")}
+        arguments = {name: getattr(self, name) for name in (*names, *WHEN, "qlik_conn_id")}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -90,6 +94,7 @@ class QlikRunTrigger(BaseTrigger):
         from airflow_provider_qlik.events import Event
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
         from airflow_provider_qlik.runs import KINDS, Run, State, Wanted, Watch
+        from airflow_provider_qlik.statistics import waiting
 
         wanted = Wanted(
             resource_id=self.resource_id,
@@ -112,11 +117,12 @@ class QlikRunTrigger(BaseTrigger):
                 adopted=self.adopted,
             )
         watch = Watch(KINDS[self.kind], wanted, self.log.log, seen=seen, deadline=_moment(self.deadline))
+        waiting(1)
         async with QlikCloudHook(self.qlik_conn_id) as hook:
             try:
                 await self._connect(hook)
                 # One try a poll: the watch itself outlasts what passes.
-                run = await hook.arun_flow(watch.until_end(self.poll_interval), ONE_TRY)
+                run = await hook.arun_flow(watch.until_end(self.poll_interval, self.longest_poll_interval), ONE_TRY)
                 event = Event.ended(run)
             except (QlikCloudError, InvalidArgument) as error:
                 event = Event.broken_off(error, watch.run)
@@ -124,6 +130,8 @@ class QlikRunTrigger(BaseTrigger):
                 if not kills_deferred_tasks():
                     await self.on_kill()
                 raise
+            finally:
+                waiting(-1)
         yield TriggerEvent(event.to_json())  # type: ignore[no-untyped-call]
 
     async def _connect(self, hook: QlikCloudHook) -> None:
@@ -170,9 +178,9 @@ class QlikRunTrigger(BaseTrigger):
         try:
             async with QlikCloudHook(self.qlik_conn_id) as hook:
                 wanted = Wanted(resource_id=self.resource_id, run_id=run_id)
-                run = await hook.arun_flow(kind.look(wanted), Patience(tries=3, budget=20.0))
+                run = await hook.arun_flow(kind.look(wanted), Patience(tries=3, budget=20.0, urgent=True))
                 if run is not None and not run.ended:
-                    asked = await hook.arun_flow(kind.cancel(run), Patience(tries=5, budget=60.0))
+                    asked = await hook.arun_flow(kind.cancel(run), Patience(tries=5, budget=60.0, urgent=True))
                     self.log.info("Asked Qlik Cloud to stop %s", asked)
         except (QlikCloudError, InvalidArgument) as error:
             self.log.error("%s run %s could not be cancelled and may still be going on: %s", self.kind, run_id, error)

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import pytest
 
 from airflow_provider_qlik import sandbox as sandboxes
-from airflow_provider_qlik.cloud import ApiKey, Client, Flow, Patience, Pause, QlikCloudError, Tenant
+from airflow_provider_qlik.cloud import ApiKey, Call, Client, Flow, Patience, Pause, QlikCloudError, Tenant
 from airflow_provider_qlik.cloud.auth import forget_tokens
+from airflow_provider_qlik.cloud.call import Step, by_itself
 from airflow_provider_qlik.cloud.retry import ONE_TRY
 from airflow_provider_qlik.runs import KINDS, Intent, Run, RunKind, Search, Wanted, Watch
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
@@ -62,11 +63,12 @@ class Stage:
 
     def run(self, flow: Flow[T], patience: Patience = QUICK) -> T:
         """What comes of a flow."""
+        flow = by_itself(flow)
         try:
             step = next(flow)
             for _ in range(MOST_STEPS):
                 try:
-                    answer = self._pause(step) if isinstance(step, Pause) else self.client.call(step, patience)
+                    answer = self._pause(step) if isinstance(step, Pause) else self._ask(step, patience)
                 except QlikCloudError as error:
                     step = flow.throw(error)
                 else:
@@ -75,6 +77,10 @@ class Stage:
             result: T = end.value
             return result
         raise AssertionError(f"a flow that never ends; at last it was at {step}")
+
+    def _ask(self, step: Step, patience: Patience) -> Any:
+        assert isinstance(step, Call)
+        return self.client.call(step, patience)
 
     def _pause(self, step: Pause) -> Any:
         self.pauses.append(step.seconds)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud import Pause, Refused
+from airflow_provider_qlik.cloud.call import by_itself
 from airflow_provider_qlik.cloud.models.automations import AutomationRun
 from airflow_provider_qlik.cloud.models.tasks import TaskRunList
 from airflow_provider_qlik.runs import AmbiguousRun, Run, RunGone, RunKind, State, WaitTimedOut, Wanted, Watch
@@ -388,7 +389,7 @@ def task_runs(*given: dict[str, Any]) -> TaskRunList:
 
 def played(kind: RunKind, wanted: Wanted, *answers: Any) -> tuple[Run, list[float]]:
     """What a wait comes to when Qlik gives these answers, and how long it paused in between."""
-    flow = Watch(kind, wanted, lambda level, text: None).until_end(15.0)
+    flow = by_itself(Watch(kind, wanted, lambda level, text: None).until_end(15.0))
     left, pauses = iter(answers), []
     step = next(flow)
     try:

@@ -1,0 +1,174 @@
+"""Whose turn it is: all who ask one tenant as one user, in one event loop, keep its rate limits together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+from airflow_provider_qlik.cloud.call import Tier
+from airflow_provider_qlik.cloud.credentials import Credentials
+from airflow_provider_qlik.cloud.tenant import Tenant
+
+A_MINUTE: dict[Tier, float] = {Tier.ONE: 1000, Tier.TWO: 100, Tier.TASKS: 600, Tier.RELOADS: 50}
+"""How many requests a minute Qlik Cloud takes from one user, by tier."""
+WINDOW = 300.0
+"""Seconds over which Qlik Cloud counts them."""
+ROOM = 0.1
+"""The part of a limit that polls leave to starts and cancels, here and on the workers."""
+POLLED = {Tier.ONE, Tier.TASKS}
+"""Where polls go. The other tiers are for starts, cancels and changes alone, and may be used up in one go."""
+BURST = 5.0
+"""So many seconds' worth of turns may be taken at once, after a pause."""
+CONNECTIONS = 20
+
+
+class Lanes:
+    """Those who wait in line: first come first served, but the urgent ones before all others."""
+
+    def __init__(self) -> None:
+        self._lanes: tuple[deque[asyncio.Future[None]], ...] = (deque(), deque())
+
+    def __len__(self) -> int:
+        return sum(not waiting.done() for lane in self._lanes for waiting in lane)
+
+    def join(self, urgent: bool) -> asyncio.Future[None]:
+        """A place in line; it is done when its turn has come."""
+        place = asyncio.get_running_loop().create_future()
+        self._lanes[0 if urgent else 1].append(place)
+        return place
+
+    def first(self) -> tuple[asyncio.Future[None], bool] | None:
+        """Who comes next, and whether that is urgent. Whoever has gone away is passed over."""
+        for lane in self._lanes:
+            while lane and lane[0].done():
+                lane.popleft()
+            if lane:
+                return lane[0], lane is self._lanes[0]
+        return None
+
+    def call_first(self) -> None:
+        """Lets the next one go."""
+        first = self.first()
+        if first is not None:
+            first[0].set_result(None)
+
+
+class Turns:
+    """The turns of one tier: so many a second, evenly, with a small burst after a pause.
+
+    Polls take no more than their part of the limit. What is urgent waits for nobody, as long as there is room left in
+    what Qlik Cloud counts; polls make up for it afterwards. A rate limit that is met all the same holds up everybody.
+    """
+
+    def __init__(self, a_minute: float, clock: Callable[[], float], *, room: float = ROOM / 2) -> None:
+        self._rate = a_minute / 60 * (1 - ROOM)
+        self._most = max(1.0, self._rate * BURST)
+        self._least = -a_minute / 60 * WINDOW * room
+        self._clock = clock
+        self._level = self._most
+        self._measured = clock()
+        self._held_until = 0.0
+        self._line = Lanes()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def take(self, urgent: bool = False) -> float:
+        """The seconds that were waited for the turn."""
+        began = self._clock()
+        place = self._line.join(urgent)
+        self._go_on()
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                # The turn had come already: it is somebody else's now.
+                self._level += 1
+                self._go_on()
+            raise
+        return self._clock() - began
+
+    def hold(self, seconds: float) -> None:
+        """Nobody's turn comes for so many seconds."""
+        self._held_until = max(self._held_until, self._clock() + seconds)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = self._clock()
+        self._level = min(self._most, self._level + (now - self._measured) * self._rate)
+        self._measured = now
+        while (first := self._line.first()) is not None:
+            needed = self._least if first[1] else 1.0
+            seconds = max((needed - self._level) / self._rate, self._held_until - now)
+            if seconds > 1e-9:
+                self._timer = asyncio.get_running_loop().call_later(seconds, self._go_on)
+                return
+            self._level -= 1
+            self._line.call_first()
+
+
+class Limits:
+    """The turns of all tiers for one user of one tenant, and the connections that are open at the same time.
+
+    *share* is the part of the limits to use, where several triggerers divide them.
+    """
+
+    def __init__(self, share: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._turns = {
+            tier: Turns(a_minute * share, clock, room=ROOM / 2 if tier in POLLED else 0.5)
+            for tier, a_minute in A_MINUTE.items()
+        }
+        self._free = CONNECTIONS
+        self._line = Lanes()
+
+    @classmethod
+    def of(cls, tenant: Tenant, credentials: Credentials) -> Limits:
+        """Those of a user of a tenant, the same for all who ask in this event loop."""
+        in_loop = _in_loop.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+        limits = in_loop.get((tenant, credentials))
+        if limits is None:
+            limits = in_loop[tenant, credentials] = cls(tenant.rate_limit_share)
+        return limits
+
+    async def turn(self, tier: Tier, urgent: bool = False) -> float:
+        """The seconds that were waited for a turn of that tier."""
+        return await self._turns[tier].take(urgent)
+
+    def hold(self, tier: Tier, seconds: float) -> None:
+        """Qlik Cloud has met a call of that tier with its rate limit: nobody asks there for so many seconds."""
+        self._turns[tier].hold(seconds)
+
+    @asynccontextmanager
+    async def connection(self, urgent: bool = False) -> AsyncIterator[None]:
+        """One of the connections, while it is used."""
+        # The HTTP library has such a line of its own, at a cost for each request that grows with the length of it.
+        if self._free:
+            self._free -= 1
+        else:
+            place = self._line.join(urgent)
+            try:
+                await place
+            except asyncio.CancelledError:
+                if place.done() and not place.cancelled():
+                    self._hand_on()
+                raise
+        try:
+            yield
+        finally:
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        if self._line.first() is not None:
+            self._line.call_first()
+        else:
+            self._free += 1
+
+
+_in_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[tuple[Tenant, Credentials], Limits]] = (
+    WeakKeyDictionary()
+)

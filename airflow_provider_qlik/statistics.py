@@ -1,0 +1,26 @@
+"""What all waits of a process do together, told to Airflow's own statistics."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.providers.common.compat.sdk import Stats
+
+PREFIX = "qlik_cloud"
+
+_waits = 0
+
+
+def count(name: str, number: float) -> None:
+    """Adds to the counters `requests`, `merged`, `rate_limited` and `errors`; `turn_seconds` is a timer."""
+    if name == "turn_seconds":
+        Stats.timing(f"{PREFIX}.turn", timedelta(seconds=number))
+    elif number:
+        Stats.incr(f"{PREFIX}.{name}", round(number))
+
+
+def waiting(more: int) -> None:
+    """So many more waits go on in this process."""
+    global _waits
+    _waits += more
+    Stats.gauge(f"{PREFIX}.waits", _waits)
