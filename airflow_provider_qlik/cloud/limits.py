@@ -17,10 +17,10 @@ A_MINUTE: dict[Tier, float] = {Tier.ONE: 1000, Tier.TWO: 100, Tier.TASKS: 600, T
 """How many requests a minute Qlik Cloud takes from one user, by tier."""
 WINDOW = 300.0
 """Seconds over which Qlik Cloud counts them."""
-ROOM = 0.1
-"""The part of a limit that polls leave to starts and cancels, here and on the workers."""
-POLLED = {Tier.ONE, Tier.TASKS}
-"""Where polls go. The other tiers are for starts, cancels and changes alone, and may be used up in one go."""
+STEADY = {Tier.ONE: 0.9, Tier.TWO: 0.4, Tier.TASKS: 0.9, Tier.RELOADS: 0.4}
+"""The part of a limit that is given out evenly. Polls go to two of the tiers and leave a tenth to the workers."""
+AT_ONCE = {Tier.ONE: 0.05, Tier.TWO: 0.55, Tier.TASKS: 0.05, Tier.RELOADS: 0.55}
+"""The part of what Qlik Cloud counts that what is urgent may use up at once: most of it where nobody polls."""
 BURST = 5.0
 """So many seconds' worth of turns may be taken at once, after a pause."""
 CONNECTIONS = 20
@@ -60,14 +60,14 @@ class Lanes:
 class Turns:
     """The turns of one tier: so many a second, evenly, with a small burst after a pause.
 
-    Polls take no more than their part of the limit. What is urgent waits for nobody, as long as there is room left in
+    *steady* and *at_once* are parts of the limit. What is urgent waits for nobody, as long as there is room left in
     what Qlik Cloud counts; polls make up for it afterwards. A rate limit that is met all the same holds up everybody.
     """
 
-    def __init__(self, a_minute: float, clock: Callable[[], float], *, room: float = ROOM / 2) -> None:
-        self._rate = a_minute / 60 * (1 - ROOM)
+    def __init__(self, a_minute: float, steady: float, at_once: float, clock: Callable[[], float]) -> None:
+        self._rate = a_minute / 60 * steady
         self._most = max(1.0, self._rate * BURST)
-        self._least = -a_minute / 60 * WINDOW * room
+        self._least = self._most - max(1.0, a_minute / 60 * WINDOW * at_once)
         self._clock = clock
         self._level = self._most
         self._measured = clock()
@@ -103,7 +103,7 @@ class Turns:
         self._level = min(self._most, self._level + (now - self._measured) * self._rate)
         self._measured = now
         while (first := self._line.first()) is not None:
-            needed = self._least if first[1] else 1.0
+            needed = self._least + 1 if first[1] else 1.0
             seconds = max((needed - self._level) / self._rate, self._held_until - now)
             if seconds > 1e-9:
                 self._timer = asyncio.get_running_loop().call_later(seconds, self._go_on)
@@ -120,8 +120,7 @@ class Limits:
 
     def __init__(self, share: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._turns = {
-            tier: Turns(a_minute * share, clock, room=ROOM / 2 if tier in POLLED else 0.5)
-            for tier, a_minute in A_MINUTE.items()
+            tier: Turns(a_minute * share, STEADY[tier], AT_ONCE[tier], clock) for tier, a_minute in A_MINUTE.items()
         }
         self._free = CONNECTIONS
         self._line = Lanes()

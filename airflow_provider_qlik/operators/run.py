@@ -248,6 +248,8 @@ class QlikRunOperator(EndsItsRun, Target, BaseOperator):
                 memory.forget()
                 self._intent = None
             raise
+        # Known from here on: whatever happens next, it is not left behind.
+        self._run = run
         memory.keep(intent, run)
         return run
 

@@ -1,0 +1,271 @@
+"""Questions of many, answered together, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from airflow_provider_qlik.cloud import Flow, QlikCloudError
+from airflow_provider_qlik.cloud.call import Question
+from airflow_provider_qlik.cloud.errors import CouldNotConnect, Forbidden
+from airflow_provider_qlik.cloud.rounds import NOT_NOW, TRY_AGAIN, Rounds
+from tests.virtual_time import now, run
+
+
+class Source:
+    """Answers "group/name" with itself and the moment; says what it was asked, when and how."""
+
+    name = "source"
+
+    def __init__(self, *, pages: int | None = None) -> None:
+        self.crowded = pages is not None
+        self.pages = pages or 0
+        self.absent: set[str] = set()
+        self.asked: list[tuple[float, str, tuple[str, ...]]] = []
+        self.fails: dict[str, QlikCloudError] = {}
+
+    def look(self, about: Any) -> Flow[Any]:
+        raise AssertionError("asked alone")
+
+    def look_together(self, about: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
+        return self._look("group", 1, about)
+
+    def look_at_many(self, about: Sequence[Any], most_pages: int) -> Flow[Mapping[Any, Any]]:
+        pages = min(most_pages, self.pages)
+        return self._look("crowd", pages, [each for each in about if each not in self.absent] if pages else [])
+
+    def _look(self, how: str, calls: int, about: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
+        self.asked.append((now(), how, tuple(about)))
+        for _ in range(calls):
+            yield None  # type: ignore[misc]
+        if how in self.fails:
+            raise self.fails[how]
+        return {each: self.fails.get(each, (each, now())) for each in about}
+
+    def calls(self, how: str | None = None) -> int:
+        return sum(how in {None, each[1]} for each in self.asked)
+
+
+async def ask(flow: Flow[Any]) -> tuple[Any, int]:
+    """Each call takes a tenth of a second."""
+    calls = 0
+    try:
+        next(flow)
+        while True:
+            calls += 1
+            await asyncio.sleep(0.1)
+            flow.send(None)
+    except StopIteration as end:
+        return end.value, calls
+
+
+def question(source: Source, about: str, soonest: float = 5, latest: float = 10, **more: Any) -> Question:
+    return Question(source=source, about=about, group=about.partition("/")[0], soonest=soonest, latest=latest, **more)
+
+
+def steady(chance: float = 0.0, **told: Any) -> Rounds:
+    return Rounds(ask, chance=lambda: chance, **told)
+
+
+async def waits(rounds: Rounds, source: Source, names: Sequence[str], seconds: float, **when: Any) -> Counter[str]:
+    """How often each was answered, if all ask again and again for so long; they begin one after the other."""
+    answered: Counter[str] = Counter()
+
+    async def wait(name: str, begin: float) -> None:
+        await asyncio.sleep(begin)
+        while True:
+            try:
+                assert (await rounds.answer(question(source, name, **when)))[0] == name
+            except QlikCloudError:
+                answered[f"{name} failed"] += 1
+            else:
+                answered[name] += 1
+
+    tasks = [asyncio.ensure_future(wait(name, 10 * number / len(names))) for number, name in enumerate(names)]
+    await asyncio.sleep(seconds)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return answered
+
+
+def test_a_question_is_asked_no_later_than_it_must_be() -> None:
+    async def play() -> float:
+        return float((await steady().answer(question(Source(), "a/1")))[1])
+
+    assert run(play()) == pytest.approx(10.1)
+
+
+def test_chance_makes_it_earlier_and_never_too_early() -> None:
+    async def play(chance: float) -> float:
+        return float((await steady(chance).answer(question(Source(), "a/1", soonest=9)))[1])
+
+    assert 9 < run(play(1.0)) < run(play(0.5)) < 10.1
+
+
+@pytest.mark.parametrize("count", [2, 100])
+def test_those_of_one_group_cost_one_call_a_round(count: int) -> None:
+    source = Source()
+    answered = run(waits(steady(), source, [f"a/{number}" for number in range(count)], 600))
+    # A round every five seconds, the soonest that questions may be asked again, up to every ten.
+    assert 58 <= source.calls() <= 122
+    assert min(answered.values()) >= 57
+
+
+def test_groups_without_a_list_of_everything_are_asked_one_by_one() -> None:
+    source = Source()
+    run(waits(steady(), source, [f"{number}/x" for number in range(50)], 600))
+    assert source.calls("crowd") == 0
+    assert source.calls("group") == pytest.approx(50 * 60, rel=0.05)
+
+
+def test_a_list_of_everything_answers_for_all_groups() -> None:
+    source = Source(pages=3)
+    answered = run(waits(steady(), source, [f"{number}/x" for number in range(300)], 600))
+    assert source.calls("group") <= 20  # those that came before there was a crowd
+    assert source.calls("crowd") <= 122
+    assert min(answered.values()) >= 57
+
+
+def test_a_list_that_costs_more_than_it_saves_is_not_asked() -> None:
+    source = Source(pages=30)
+    source.absent = {f"{number}/x" for number in range(10)}
+    run(waits(steady(), source, sorted(source.absent), 500))
+    assert source.calls("crowd") <= 3
+    assert source.calls("group") == pytest.approx(10 * 50, rel=0.1)
+
+
+def test_what_the_list_does_not_tell_of_is_asked_by_group_and_not_forgotten() -> None:
+    source = Source(pages=1)
+    source.absent = {"3/x", "4/x"}
+    answered = run(waits(steady(), source, [f"{number}/x" for number in range(20)], 590))
+    assert min(answered.values()) >= 55
+    alone = Counter(name for _, how, names in source.asked if how == "group" for name in names)
+    assert alone["3/x"] >= 50
+    assert alone["7/x"] <= 2
+
+
+def test_a_question_that_no_list_may_answer_is_asked_by_group() -> None:
+    source = Source(pages=1)
+
+    async def play() -> None:
+        rounds = steady()
+        others = asyncio.ensure_future(waits(rounds, source, [f"{number}/x" for number in range(20)], 100))
+        for _ in range(3):
+            await rounds.answer(question(source, "alone/x", alone=True))
+        others.cancel()
+
+    run(play())
+    assert ("group", ("alone/x",)) in {asked[1:] for asked in source.asked}
+    assert not any("alone/x" in names for _, how, names in source.asked if how == "crowd")
+
+
+def test_a_list_that_fails_for_a_while_costs_one_poll_and_then_the_others_are_asked() -> None:
+    source = Source(pages=1)
+    source.fails["crowd"] = CouldNotConnect("away")
+    answered = run(waits(steady(), source, [f"{number}/x" for number in range(20)], 300))
+    failed = {name: count for name, count in answered.items() if name.endswith("failed")}
+    assert max(failed.values()) <= 300 / NOT_NOW + 1
+    assert min(answered[f"{number}/x"] for number in range(20)) >= 20
+
+
+def test_a_list_that_is_forbidden_fails_nobody() -> None:
+    source = Source(pages=1)
+    source.fails["crowd"] = Forbidden(status=403, method="GET", path="/all")
+    answered = run(waits(steady(), source, [f"{number}/x" for number in range(20)], TRY_AGAIN - 20))
+    assert not any(name.endswith("failed") for name in answered)
+    assert source.calls("crowd") == 1
+
+
+def test_each_gets_its_own_failure() -> None:
+    source = Source()
+    source.fails["a/1"] = CouldNotConnect("only this one")
+
+    async def play() -> list[Any]:
+        rounds = steady()
+        asked = (rounds.answer(question(source, name)) for name in ("a/0", "a/1", "a/1", "a/2"))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    fine, failed, also, well = run(play())
+    assert (fine[0], well[0]) == ("a/0", "a/2")
+    assert str(failed) == str(also) == "only this one"
+    assert failed is not also
+
+
+def test_a_group_that_fails_fails_for_all_of_it_and_nobody_else() -> None:
+    source = Source()
+    source.fails["group"] = CouldNotConnect("away")
+    answered = run(waits(steady(), source, ["a/1", "a/2", "b/1"], 100))
+    assert set(answered) == {"a/1 failed", "a/2 failed", "b/1 failed"}
+
+
+def test_even_a_mistake_of_ours_leaves_nobody_waiting_for_ever() -> None:
+    class Broken(Source):
+        def look_together(self, about: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
+            raise ZeroDivisionError
+
+    async def play() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await steady().answer(question(Broken(), "a/1"))
+
+    run(play())
+
+
+def test_who_goes_away_costs_nothing_and_hangs_nobody() -> None:
+    source = Source()
+
+    async def play() -> None:
+        rounds = steady()
+        gone = asyncio.ensure_future(rounds.answer(question(source, "a/1")))
+        stays = asyncio.ensure_future(rounds.answer(question(source, "b/1")))
+        await asyncio.sleep(1)
+        gone.cancel()
+        assert (await stays)[0] == "b/1"
+
+    run(play())
+    assert [names for _, _, names in source.asked] == [("b/1",)]
+
+
+def test_a_group_is_never_asked_twice_at_the_same_time() -> None:
+    source = Source()
+
+    async def play() -> None:
+        rounds = steady()
+        first = asyncio.ensure_future(rounds.answer(question(source, "a/1", 0, 0)))
+        await asyncio.sleep(0.05)
+        second = asyncio.ensure_future(rounds.answer(question(source, "a/2", 0, 0)))
+        await asyncio.gather(first, second)
+
+    run(play())
+    assert [(round(moment, 2), names) for moment, _, names in source.asked] == [(0, ("a/1",)), (0.1, ("a/2",))]
+
+
+def test_what_was_merged_is_counted() -> None:
+    merged: list[int] = []
+    source = Source()
+
+    async def play() -> None:
+        rounds = steady(merged=merged.append)
+        await asyncio.gather(*(rounds.answer(question(source, f"a/{number}")) for number in range(10)))
+
+    run(play())
+    assert sum(merged) == 9
+
+
+def test_nothing_is_asked_after_the_close() -> None:
+    source = Source()
+
+    async def play() -> None:
+        rounds = steady()
+        waiting = asyncio.ensure_future(rounds.answer(question(source, "a/1")))
+        await asyncio.sleep(1)
+        rounds.close()
+        await asyncio.sleep(100)
+        waiting.cancel()
+
+    run(play())
+    assert source.asked == []

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+# Airflow reads its settings when it is first imported, and these are there.
+import tests.provider.conftest  # noqa: F401
+from airflow_provider_qlik import sandbox as sandboxes
+from airflow_provider_qlik.cloud.auth import forget_tokens
+from airflow_provider_qlik.cloud.call import Pause, Question
+from airflow_provider_qlik.cloud.limits import Turns
+from airflow_provider_qlik.cloud.rounds import Rounds
+from airflow_provider_qlik.runs import watch
+from tests.faults.line import Line, line_to
+from tests.faults.words import SPEED
+
+
+@pytest.fixture(scope="session")
+def _sandbox() -> Iterator[sandboxes.Tenant]:
+    with sandboxes.serve(speed=SPEED) as tenant:
+        yield tenant
+
+
+@pytest.fixture
+def tenant(_sandbox: sandboxes.Tenant) -> sandboxes.Tenant:
+    _sandbox.reset()
+    forget_tokens()
+    return _sandbox
+
+
+@pytest.fixture
+def line(tenant: sandboxes.Tenant) -> Iterator[Line]:
+    with line_to(tenant.url) as line:
+        yield line
+
+
+@pytest.fixture(autouse=True)
+def _as_fast_as_the_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the package wait for a sixtieth of the time, and give up on what is not there after a moment."""
+    seconds: Any = vars(Pause)["seconds"]
+    answer, hold = Rounds.answer, Turns.hold
+
+    def answer_sooner(rounds: Rounds, question: Question) -> Any:
+        return answer(
+            rounds,
+            replace(
+                question,
+                soonest=question.soonest / SPEED,
+                latest=question.latest / SPEED,
+            ),
+        )
+
+    def hold_shorter(turns: Turns, seconds: float) -> None:
+        hold(turns, seconds / SPEED)
+
+    monkeypatch.setattr(
+        Pause,
+        "seconds",
+        property(lambda step: seconds.__get__(step) / SPEED, seconds.__set__),
+    )
+    monkeypatch.setattr(Rounds, "answer", answer_sooner)
+    monkeypatch.setattr(Turns, "hold", hold_shorter)
+    monkeypatch.setattr(watch, "MISSING_FOR_GOOD", timedelta(seconds=0.25))

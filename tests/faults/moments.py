@@ -1,0 +1,49 @@
+"""What Airflow sees of a task on its way, so that something can happen to it there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.provider.conftest import Store, Task
+
+INTENT, FOUND, SHOWN, FORGOTTEN = "intent kept", "run kept", "run shown", "forgotten"
+"""What Airflow is asked for by a task: so it is known where that one stands."""
+
+
+class Interrupted(BaseException):
+    """The worker is no more: nothing is cleaned up."""
+
+
+class WatchedTask(Task):
+    """A task that something happens to at its steps: to the first that is asked for, before or after it is done."""
+
+    def __init__(self, **identity: Any) -> None:
+        super().__init__(**identity)
+        self.store = WatchedStore(self)
+        self.before: dict[str, Callable[[], None]] = {}
+        self.after: dict[str, Callable[[], None]] = {}
+
+    def step(self, name: str, take: Callable[[], None]) -> None:
+        self.before.pop(name, _nothing)()
+        take()
+        self.after.pop(name, _nothing)()
+
+    def _push(self, key: str, value: Any) -> None:
+        self.step(SHOWN if key == "qlik_run" else key, lambda: Task._push(self, key, value))
+
+
+class WatchedStore(Store):
+    def __init__(self, task: WatchedTask) -> None:
+        super().__init__()
+        self.task = task
+
+    def set(self, key: str, value: Any) -> None:
+        self.task.step(INTENT if value["run"] is None else FOUND, lambda: Store.set(self, key, value))
+
+    def delete(self, key: str) -> None:
+        self.task.step(FORGOTTEN, lambda: Store.delete(self, key))
+
+
+def _nothing() -> None:
+    pass

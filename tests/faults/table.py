@@ -1,0 +1,192 @@
+"""What must come of each fault: by kind of run, by mode, by moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Final
+
+from tests.faults import faults
+from tests.faults.faults import Fault
+from tests.faults.words import (
+    AFTER,
+    AT_END,
+    AUTOMATION,
+    BEFORE,
+    BOTH_MODES,
+    DEFERRED,
+    DURING,
+    FOUND,
+    KINDS,
+    LOG,
+    LOGGED,
+    MODES,
+    READS,
+    RELOAD,
+    TASK,
+    TOLD,
+    UNMARKED,
+    WAITING,
+    WORKER,
+)
+
+NOTHING, A_START, A_RUN, A_CANCELLED_RUN = "nothing", "a start", "a run", "a cancelled run"
+
+
+@dataclass(frozen=True)
+class End:
+    """What must come of it, when the first try is over.
+
+    task: "succeeds", "fails for good" (Airflow does not try again), "fails" or "is killed" (it does, and then all is
+        well), "is ended" or "is cleared" by a user.
+    sent, carried_out: starts in all, over both tries.
+    running: whether a run of ours is left. kept: what the task state store remembers for the next try.
+    """
+
+    task: str
+    reason: str = ""
+    sent: int = 1
+    carried_out: int = 1
+    running: bool = False
+    kept: str = NOTHING
+
+
+@dataclass(frozen=True)
+class Case:
+    """One combination, and its end."""
+
+    kind: str
+    mode: str
+    fault: Fault
+    moment: str
+    end: End
+
+    def __str__(self) -> str:
+        return f"{self.kind}-{self.mode}-{self.fault.name}-{self.moment}"
+
+
+# What must come of it.
+
+DONE = End("succeeds")
+DONE_AT_THE_SECOND = End("succeeds", sent=2)
+NEVER_SHOWED_UP = End("fails for good", "may have been started, but no run.*showed up", carried_out=0, kept=A_START)
+AMBIGUOUS = End("fails for good", "nothing tells which is ours.*None was cancelled", running=True, kept=A_START)
+AMBIGUOUS_SINCE = replace(AMBIGUOUS, kept=A_RUN)
+NOT_KNOWN_WHETHER = End("fails for good", "nothing tells whether it is ours.*None was", carried_out=0, kept=A_START)
+LEFT_UNKNOWN = End("fails for good", "was started, but.*It was not started again", running=True, kept=A_START)
+"""It has started, but it cannot be seen which one it is: so it cannot be cancelled, and a user must look."""
+
+
+def refused_before(status: int) -> End:
+    return End("fails for good", f"refused with {status}", sent=0, carried_out=0)
+
+
+def refused(status: int) -> End:
+    return End("fails for good", f"was not started: Qlik's answer: .*refused with {status}", carried_out=0)
+
+
+def broken_off(reason: str, *, running: bool = False) -> End:
+    return End("fails for good", reason, running=running, kept=A_RUN if running else A_CANCELLED_RUN)
+
+
+def cancelled_and_anew(reason: str) -> End:
+    return End("fails", reason, sent=2, carried_out=2, kept=A_CANCELLED_RUN)
+
+
+def cleared(kept: str) -> End:
+    return End("is cleared", sent=2, carried_out=2, kept=kept)
+
+
+def by_kind(default: End, **others: End) -> Mapping[str, End]:
+    """An end for each kind: *told* and *found* stand for several of them."""
+    groups = {"told": TOLD, "found": FOUND, "unmarked": UNMARKED}
+    ends = dict.fromkeys(KINDS, default)
+    for name, end in others.items():
+        ends.update(dict.fromkeys(groups.get(name, (name,)), end))
+    return ends
+
+
+@dataclass(frozen=True)
+class Row:
+    """Some faults at some moments: for these kinds and modes they end alike, or as the kind says."""
+
+    faults: Sequence[Fault]
+    moments: Sequence[str]
+    end: End | Mapping[str, End]
+    kinds: Sequence[str] = KINDS
+    modes: Sequence[str] = MODES
+
+    def cases(self) -> Iterator[Case]:
+        for place, (fault, moment) in enumerate(product(self.faults, self.moments)):
+            for number, kind in enumerate(self.kinds, place):
+                for mode in self.modes if moment in BOTH_MODES else [self.modes[number % len(self.modes)]]:
+                    yield Case(kind, mode, fault, moment, self.end if isinstance(self.end, End) else self.end[kind])
+
+
+TABLE = (
+    # A start is sent again only where it surely was not carried out; else its run is looked for.
+    Row(faults.NOT_CARRIED_OUT, [DURING], NEVER_SHOWED_UP),
+    Row((*faults.CARRIED_OUT, *faults.CARRIED_OUT_ALL_THE_SAME), [DURING], DONE),
+    Row((*faults.TURNED_AWAY, faults.EXPIRED), [DURING], DONE_AT_THE_SECOND),
+    Row([faults.NO_CONNECTION], [DURING], DONE),
+    # What passes ends no wait, and is asked again.
+    Row(faults.PASSING, [WAITING], DONE),
+    Row(faults.A_FEW, [BEFORE, AFTER, AT_END], DONE),
+    Row([faults.EXPIRED], READS, DONE),
+    Row([faults.HIDDEN], [AFTER, WAITING, AT_END], DONE),
+    Row([faults.HIDDEN_ONCE], [BEFORE], DONE),
+    Row([faults.NO_CONNECTION], [BEFORE, WAITING, AT_END], DONE),
+    # How a run ended is not changed by its log.
+    Row([*faults.A_FEW, faults.EXPIRED], [LOG], DONE, kinds=LOGGED),
+    Row([faults.KEY_REVOKED, faults.NOT_ALLOWED, faults.NOT_THERE], [LOG], DONE, kinds=LOGGED),
+    Row([faults.RUN_FAILS], [LOG], End("fails", "no such table", sent=2, carried_out=2), kinds=LOGGED),
+    # What lasts ends it with the reason, and what was started is cancelled, unless Qlik refuses that, too.
+    Row([faults.KEY_REVOKED], [BEFORE], refused_before(401)),
+    Row([faults.NOT_ALLOWED], [BEFORE], refused_before(403)),
+    Row([faults.NOT_THERE], [BEFORE], by_kind(refused_before(404), reload=refused(404))),
+    Row([faults.KEY_REVOKED], [DURING], refused(401)),
+    Row([faults.NOT_ALLOWED], [DURING], refused(403)),
+    Row([faults.NOT_THERE], [DURING], refused(404)),
+    Row([faults.KEY_REVOKED], [AFTER], by_kind(LEFT_UNKNOWN, told=broken_off("refused with 401", running=True))),
+    Row([faults.NOT_ALLOWED], [AFTER], by_kind(LEFT_UNKNOWN, told=broken_off("refused with 403"))),
+    Row([faults.NOT_THERE], [AFTER], by_kind(LEFT_UNKNOWN, told=broken_off("does not know"))),
+    Row([faults.KEY_REVOKED], [WAITING], broken_off("refused with 401", running=True)),
+    Row([faults.KEY_REVOKED], [AT_END], replace(broken_off("refused with 401"), kept=A_RUN)),
+    Row([faults.NOT_ALLOWED], [WAITING, AT_END], broken_off("refused with 403")),
+    Row([faults.NOT_THERE], [WAITING, AT_END], broken_off("does not know")),
+    # An outage ends a wait at its deadline. A retry starts anew what was cancelled, and takes up what was not.
+    Row([faults.OUTAGE], [BEFORE], End("fails", "refused with 503")),
+    Row([faults.OUTAGE], [AFTER], by_kind(LEFT_UNKNOWN, told=cancelled_and_anew("Gave up waiting.*no answer"))),
+    Row([faults.OUTAGE], [WAITING], cancelled_and_anew("Gave up waiting.*no answer")),
+    Row([faults.LINE_CUT], [BEFORE, DURING], End("fails", "could not connect")),
+    Row([faults.LINE_CUT], [WAITING], End("fails", "Gave up waiting.*no answer", running=True, kept=A_RUN)),
+    # Nobody else's run is taken for ours or cancelled. Where nothing tells which is ours, that is said.
+    Row([faults.RIVAL_WITH_MARKERS], [DURING], by_kind(DONE, unmarked=AMBIGUOUS), kinds=(TASK, AUTOMATION, *UNMARKED)),
+    Row([faults.RIVAL_WITHOUT_MARKERS], [DURING], AMBIGUOUS, kinds=[TASK]),
+    Row([faults.RIVAL_FOR_OURS], [DURING], NOT_KNOWN_WHETHER, kinds=[TASK]),
+    Row([faults.RIVAL_WITH_MARKERS], [WAITING], by_kind(DONE, unmarked=AMBIGUOUS_SINCE)),
+    Row([faults.RIVAL_WITHOUT_MARKERS], [WAITING], AMBIGUOUS_SINCE, kinds=[TASK]),
+    Row([faults.PENDING], [BEFORE], End("fails for good", "is pending already", carried_out=0), kinds=[RELOAD]),
+    Row([faults.LATE], [AFTER], DONE),
+    # A retry starts nothing twice, and a user's end leaves nothing behind.
+    Row([faults.KILLED], [BEFORE], End("is killed")),
+    Row([faults.KILLED], [DURING, AFTER], End("is killed", kept=A_START)),
+    Row([faults.KILLED], [WAITING, AT_END], End("is killed", kept=A_RUN)),
+    Row([faults.TRIGGERER_LOST], [WAITING], DONE, modes=[DEFERRED]),
+    Row([faults.ENDED], [BEFORE], End("is ended", sent=0, carried_out=0)),
+    Row([faults.ENDED], [DURING], End("is ended", sent=0, carried_out=0, kept=A_START)),
+    Row([faults.ENDED], [AFTER], End("is ended", kept=A_CANCELLED_RUN)),
+    Row([faults.ENDED], [WAITING], End("is ended", kept=A_CANCELLED_RUN), modes=[WORKER]),
+    # A trigger has no way to the task state store.
+    Row([faults.ENDED], [WAITING], End("is ended", kept=A_RUN), modes=[DEFERRED]),
+    Row([faults.ENDED_ALONE], [WAITING], End("is ended", running=True, kept=A_RUN)),
+    Row([faults.CLEARED], [WAITING], cleared(A_CANCELLED_RUN), modes=[WORKER]),
+    Row([faults.CLEARED], [WAITING], cleared(A_RUN), modes=[DEFERRED]),
+    Row([faults.OUT_OF_TIME], [WAITING], cancelled_and_anew("Gave up waiting")),
+    Row([faults.OUT_OF_TIME_ALONE], [WAITING], End("fails", "Gave up waiting", running=True, kept=A_RUN)),
+    Row([faults.AIRFLOW_FAILS], [AFTER, WAITING], cancelled_and_anew("Airflow's database")),
+    Row([faults.DEFERRAL_FAILED], [WAITING], cancelled_and_anew("timeout"), modes=[DEFERRED]),
+)
+
+CASES: Final = tuple(case for row in TABLE for case in row.cases())

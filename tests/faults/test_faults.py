@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_qlik.sandbox import Tenant
+from tests.faults.line import Line
+from tests.faults.moments import Interrupted
+from tests.faults.stage import Stage
+from tests.faults.table import CASES, NOTHING, Case
+from tests.faults.words import KINDS, MODES, MOMENTS
+
+DEADLINE = 10.0
+"""Seconds within which a try must be over, where the longest takes about one."""
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_fault_ends_as_the_table_says(
+    case: Case, tenant: Tenant, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, end = Stage(case, tenant, line, monkeypatch), case.end
+
+    how, reason = first_try(stage)
+
+    assert how == end.task, reason
+    assert re.search(end.reason, reason, re.DOTALL), reason
+    if how != "is killed" and how != "is cleared":
+        assert bool(stage.left()) == end.running, stage.left()
+    assert stage.remembered() == end.kept
+    if how in {"fails", "is killed", "is cleared"}:
+        assert within(DEADLINE, stage.second_try)["state"] == "succeeded"
+        assert stage.left() == []
+        assert stage.remembered() == NOTHING
+    assert stage.starts() == (end.sent, end.carried_out, end.carried_out)
+    assert stage.others_asked_to_stop() == []
+
+
+def first_try(stage: Stage) -> tuple[str, str]:
+    """How the first try ended, in the table's words, and why."""
+    try:
+        result = within(DEADLINE, stage.first_try)
+    except Interrupted:
+        return {"ended": "is ended", "cleared": "is cleared"}.get(stage.case.fault.how, "is killed"), ""
+    except AirflowFailException as error:
+        return "fails for good", str(error)
+    except Exception as error:
+        return "fails", str(error)
+    assert result["state"] == "succeeded"
+    return "succeeds", ""
+
+
+def within(seconds: float, what: Callable[[], Any]) -> Any:
+    """What it gives or raises. Fails where that takes too long."""
+    came: list[Any] = []
+
+    def run() -> None:
+        try:
+            came.append((what(), None))
+        except BaseException as error:
+            came.append((None, error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not came:
+        pytest.fail(f"it was not over within {seconds:g} s")
+    result, error = came[0]
+    if error is not None:
+        raise error
+    return result
+
+
+def test_the_table_has_every_kind_mode_and_moment_and_no_case_twice() -> None:
+    assert len(CASES) >= 300
+    assert len({str(case) for case in CASES}) == len(CASES)
+    assert {case.kind for case in CASES} == set(KINDS)
+    assert {case.mode for case in CASES} == set(MODES)
+    assert {case.moment for case in CASES} == set(MOMENTS)

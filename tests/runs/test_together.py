@@ -1,0 +1,160 @@
+"""Many waits at once: what they cost, by the tenant's journal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Flow, Tenant
+from airflow_provider_qlik.cloud.call import Question
+from airflow_provider_qlik.runs import KINDS, Run, State, Wanted, Watch
+from airflow_provider_qlik.sandbox import Script
+from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+
+
+def one_look(wanted: Wanted, kind: str, within: float) -> Flow[Any]:
+    """What a wait sees the next time it looks."""
+    return (yield Question(source=KINDS[kind], about=wanted, group=wanted.resource_id, latest=within))
+
+
+def looked(sandbox: SandboxTenant, kind: str, wanted: Sequence[Wanted], within: float = 0.3) -> list[Any]:
+    """What as many waits see in one round."""
+
+    async def all_look() -> list[Any]:
+        async with AsyncClient(Tenant.at(sandbox.url), ApiKey(sandbox.api_key)) as client:
+            looks = (client.run_flow(one_look(each, kind, within)) for each in wanted)
+            return await asyncio.gather(*looks, return_exceptions=True)
+
+    sandbox.clear_journal()
+    return asyncio.run(all_look())
+
+
+def asked(sandbox: SandboxTenant) -> Counter[str | None]:
+    return Counter(entry.operation for entry in sandbox.journal())
+
+
+def running(sandbox: SandboxTenant, resource_id: str, count: int) -> list[Wanted]:
+    going = Script(end=None)
+    return [Wanted(resource_id=resource_id, run_id=sandbox.add_run(resource_id, script=going)) for _ in range(count)]
+
+
+def test_100_waits_on_one_automation_cost_one_request_a_round(sandbox: SandboxTenant) -> None:
+    automation = sandbox.add_automation("Prepare", maxConcurrentRuns=50)
+    wanted = running(sandbox, automation, 100)
+    seen = looked(sandbox, "automation", wanted)
+    assert [run.id for run in seen] == [each.run_id for each in wanted]
+    assert asked(sandbox) == {"list_automation_runs": 1}
+
+
+def test_1000_waits_on_1000_automations_cost_no_more_than_12_requests_a_round(sandbox: SandboxTenant) -> None:
+    automations = [sandbox.add_automation(f"Automation {number}") for number in range(1000)]
+    wanted = [one for automation in automations for one in running(sandbox, automation, 1)]
+    seen = looked(sandbox, "automation", wanted, within=1.0)
+    assert [run.id for run in seen] == [each.run_id for each in wanted]
+    assert sum(asked(sandbox).values()) <= 12
+
+
+@pytest.mark.parametrize(
+    ("kind", "operations"),
+    [
+        ("task", {"list_task_runs": 1}),
+        ("reload", {"list_reloads": 1}),
+        ("sharing_task", {"list_sharing_task_executions": 1}),
+    ],
+)
+def test_waits_on_one_thing_share_one_list(sandbox: SandboxTenant, kind: str, operations: dict[str, int]) -> None:
+    if kind == "task":
+        resource = sandbox.add_task("Refresh")
+    elif kind == "reload":
+        resource = sandbox.add_app("Sales")
+    else:
+        resource = sandbox.add_sharing_task("Weekly")
+    if kind == "sharing_task":
+        wanted = [Wanted(resource_id=resource, run_id=f"w{number}") for number in range(10)]
+        for each in wanted:
+            sandbox.add_execution(resource, workflow_id=each.run_id, script=Script(end=None))
+    else:
+        wanted = running(sandbox, resource, 10)
+    seen = looked(sandbox, kind, wanted)
+    assert [run.id for run in seen] == [each.run_id for each in wanted]
+    assert asked(sandbox) == operations
+
+
+def test_what_a_list_of_everything_tells_is_what_a_single_look_tells(sandbox: SandboxTenant) -> None:
+    wanted = []
+    for number, script in enumerate(
+        (Script(run=1, end="finished"), Script(run=1, end="failed", error="No ledger"), Script(end=None))
+    ):
+        automation = sandbox.add_automation(f"Automation {number}")
+        wanted.append(Wanted(resource_id=automation, run_id=sandbox.add_run(automation, script=script)))
+    together = looked(sandbox, "automation", wanted)
+    assert asked(sandbox) == {"list_automations": 1}
+    alone = [looked(sandbox, "automation", [each])[0] for each in wanted]
+    assert [facts(run) for run in together] == [facts(run) for run in alone]
+    assert [run.state for run in together] == [State.SUCCEEDED, State.FAILED, State.ACTIVE]
+    assert together[1].reason == "No ledger"
+
+
+def facts(run: Run) -> tuple[Any, ...]:
+    return run.id, run.state, run.status, run.started_at, run.ended_at, run.reason
+
+
+def test_a_run_that_is_not_the_last_of_its_automation_is_looked_at_alone(sandbox: SandboxTenant) -> None:
+    automations = [sandbox.add_automation(f"Automation {number}", maxConcurrentRuns=5) for number in range(5)]
+    wanted = [one for automation in automations for one in running(sandbox, automation, 1)]
+    running(sandbox, automations[2], 1)
+    seen = looked(sandbox, "automation", wanted)
+    assert [run.id for run in seen] == [each.run_id for each in wanted]
+    assert asked(sandbox) == {"list_automations": 1, "get_automation_run": 1}
+
+
+def test_an_automation_of_somebody_else_is_looked_at_alone(sandbox: SandboxTenant) -> None:
+    wanted = [one for number in range(4) for one in running(sandbox, sandbox.add_automation(f"A {number}"), 1)]
+    sandbox.fault(operation="list_automations", body={"data": []}, status=200, times=None)
+    seen = looked(sandbox, "automation", wanted)
+    assert [run.id for run in seen] == [each.run_id for each in wanted]
+    assert asked(sandbox) == {"list_automations": 1, "get_automation_run": 4}
+
+
+def test_one_that_is_gone_disturbs_nobody(sandbox: SandboxTenant) -> None:
+    automation = sandbox.add_automation("Prepare", maxConcurrentRuns=5)
+    wanted = [*running(sandbox, automation, 2), Wanted(resource_id=automation, run_id="gone")]
+    first, second, gone = looked(sandbox, "automation", wanted)
+    assert (first.id, second.id, gone) == (wanted[0].run_id, wanted[1].run_id, None)
+
+
+def test_a_list_is_not_believed_for_ever(sandbox: SandboxTenant) -> None:
+    """If the list of automations were never brought up to date, the ends of runs are noticed all the same."""
+    now = datetime(2026, 11, 22, 6, tzinfo=UTC)
+    watch = Watch(KINDS["automation"], Wanted(resource_id="a", run_id="r"), lambda *_: None, clock=lambda: now)
+    flow = watch.until_end(300.0)
+    going = Run(kind="automation", resource_id="a", id="r", state=State.ACTIVE, status="running")
+    alone = []
+    step = next(flow)
+    for _ in range(10):
+        assert isinstance(step, Question)
+        alone.append(step.alone)
+        now += timedelta(minutes=5)
+        step = flow.send(going)
+    assert alone == [False, False, True, False, True, False, True, False, True, False]
+
+
+def test_intervals_grow_with_the_age_of_the_run_between_two_bounds() -> None:
+    now = datetime(2026, 11, 22, 6, tzinfo=UTC)
+    watch = Watch(KINDS["automation"], Wanted(resource_id="a", run_id="r"), lambda *_: None, clock=lambda: now)
+    going = Run(kind="automation", resource_id="a", id="r", state=State.ACTIVE, status="running", started_at=now)
+    flow = watch.until_end(15.0, 60.0)
+    step = next(flow)
+    intervals = []
+    for minutes in (1, 5, 10, 15, 20, 60):
+        now = going.started_at + timedelta(minutes=minutes) if going.started_at else now
+        step = flow.send(going)
+        assert isinstance(step, Question)
+        intervals.append(step.latest)
+        assert step.soonest == step.latest / 2
+    assert intervals == [15, 15, 30, 45, 60, 60]
