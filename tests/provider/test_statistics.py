@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_provider_qlik import statistics
+from airflow_provider_qlik.arguments import InvalidArgument
+from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
+from airflow_provider_qlik.sandbox import Script, Tenant
+from tests.provider.conftest import FAST, Task, fire
+
+
+class Told:
+    """What Airflow's statistics were told."""
+
+    def __init__(self) -> None:
+        self.counted: dict[str, int] = defaultdict(int)
+        self.gauges: dict[str, list[float]] = defaultdict(list)
+        self.timed: dict[str, list[timedelta]] = defaultdict(list)
+
+    def incr(self, name: str, count: int = 1) -> None:
+        self.counted[name] += count
+
+    def gauge(self, name: str, value: float) -> None:
+        self.gauges[name].append(value)
+
+    def timing(self, name: str, duration: timedelta) -> None:
+        self.timed[name].append(duration)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    told = Told()
+    monkeypatch.setattr(statistics, "Stats", told)
+    return told
+
+
+def deferred(operator: Any, task: Task) -> Any:
+    with pytest.raises(TaskDeferred) as raised:
+        operator.execute(task.context)
+    return raised.value.trigger
+
+
+def test_a_wait_is_counted_with_what_it_costs(tenant: Tenant, task: Task, told: Told) -> None:
+    automation = tenant.add_automation("Prepare")
+    tenant.script(automation, Script(run=20, end="finished"))
+    trigger = deferred(
+        QlikRunAutomationOperator(task_id="run", automation_id=automation, deferrable=True, **FAST), task
+    )
+    tenant.clear_journal()
+    tenant.fault(operation="get_automation_run", status=429, retry_after=0, code="HTTP-429")
+    tenant.fault(operation="get_automation_run", status=500)
+    fire(trigger)
+    assert told.gauges["qlik_cloud.waits"] == [1, 0]
+    assert told.counted["qlik_cloud.requests"] == len(tenant.journal())
+    assert told.counted["qlik_cloud.rate_limited"] == 1
+    assert told.counted["qlik_cloud.errors"] == 2
+    assert len(told.timed["qlik_cloud.turn"]) == len(tenant.journal())
+
+
+def test_airflow_takes_these_names() -> None:
+    statistics.waiting(0)
+    for name in ("requests", "merged", "rate_limited", "errors", "turn_seconds"):
+        statistics.count(name, 1)
+
+
+def test_the_bounds_of_the_interval_go_to_the_trigger(tenant: Tenant, task: Task) -> None:
+    automation = tenant.add_automation("Prepare")
+    operator = QlikRunAutomationOperator(
+        task_id="run",
+        automation_id=automation,
+        deferrable=True,
+        poll_interval=20,
+        longest_poll_interval=timedelta(minutes=3),
+    )
+    arguments = deferred(operator, task).serialize()[1]
+    assert (arguments["poll_interval"], arguments["longest_poll_interval"]) == (20, 180)
+
+
+def test_a_bad_bound_is_refused_by_name() -> None:
+    with pytest.raises(InvalidArgument, match="longest_poll_interval"):
+        QlikRunAutomationOperator(task_id="run", automation_id="a", longest_poll_interval=-1)
+
+
+@pytest.mark.parametrize("share", [0, 1.5, "half"])
+def test_a_bad_share_of_the_limits_is_refused_by_name(share: Any) -> None:
+    from airflow_provider_qlik.connection import parse
+
+    with pytest.raises(InvalidArgument, match="rate_limit_share"):
+        parse(host="acme.eu.qlikcloud.com", password="key", extra={"rate_limit_share": share})
