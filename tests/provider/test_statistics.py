@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_qlik import statistics
 from airflow_provider_qlik.arguments import InvalidArgument
+from airflow_provider_qlik.connection import parse
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
 from tests.provider.conftest import FAST, Task, fire
@@ -88,7 +89,5 @@ def test_a_bad_bound_is_refused_by_name() -> None:
 
 @pytest.mark.parametrize("share", [0, 1.5, "half"])
 def test_a_bad_share_of_the_limits_is_refused_by_name(share: Any) -> None:
-    from airflow_provider_qlik.connection import parse
-
     with pytest.raises(InvalidArgument, match="rate_limit_share"):
         parse(host="acme.eu.qlikcloud.com", password="key", extra={"rate_limit_share": share})
