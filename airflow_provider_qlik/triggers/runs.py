@@ -87,8 +87,10 @@ class QlikRunTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Waits, then yields the one event."""
         # Loaded here and in a thread: Dag files import this module, and the triggerer's loop must not stand still.
-        await asyncio.to_thread(importlib.import_module, "airflow_provider_qlik.hooks.qlik_cloud")
-        await asyncio.to_thread(importlib.import_module, "airflow_provider_qlik.events")
+        for name in ("airflow_provider_qlik.hooks.qlik_cloud", "airflow_provider_qlik.events"):
+            if name not in _loaded:
+                await asyncio.to_thread(importlib.import_module, name)
+                _loaded.add(name)
         from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
         from airflow_provider_qlik.cloud.retry import ONE_TRY
         from airflow_provider_qlik.events import Event
@@ -186,6 +188,8 @@ class QlikRunTrigger(BaseTrigger):
             self.log.error("%s run %s could not be cancelled and may still be going on: %s", self.kind, run_id, error)
 
 
+_loaded: set[str] = set()
+"""Modules that are surely there as a whole: while one is being loaded, a second import would stop the loop."""
 _cancels: set[asyncio.Future[None]] = set()
 """Cancels under way: an event loop keeps no hold on its tasks."""
 
