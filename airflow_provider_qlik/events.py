@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from airflow_provider_qlik.cloud.errors import InvalidArgument, QlikCloudError
-from airflow_provider_qlik.runs import Run, RunError, errors
+from airflow_provider_qlik.runs import KINDS, Run, RunError, errors
 
 VERSION = 1
 
@@ -64,6 +64,8 @@ class Event:
             )
             if not all(isinstance(text, str | None) for text in (event.error, event.error_type)):
                 raise ValueError("error and error_type are texts")
+            if event.run is not None and event.run.kind not in KINDS:
+                raise ValueError(f"{event.run.kind!r} is no kind of run")
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UnusableEvent(f"the trigger gave a damaged event ({error!r}): {dict(given)!r}") from error
         if event.error is None and (event.run is None or not event.run.ended):

@@ -40,19 +40,28 @@ class Memory:
         self._max_tries = getattr(context["ti"], "max_tries", None)
 
     def recall(self) -> Remembered | None:
-        """What is remembered, or None."""
-        from airflow_provider_qlik.runs import Intent, Run
+        """What is remembered, or None. Raises RunError for what cannot be read, unless the task was cleared since."""
+        from airflow_provider_qlik.runs import Intent, Run, RunError
 
         entry = self._store.get(KEY) if self._store is not None else None
         if not isinstance(entry, Mapping):
             return None
-        run = entry["run"]
-        return Remembered(
-            intent=Intent.from_json(entry["intent"]),
-            run=None if run is None else Run.from_json(run),
-            cleared=entry["max_tries"] != self._max_tries,
-            cancelled=bool(entry.get("cancelled")),
-        )
+        cleared = entry.get("max_tries") != self._max_tries
+        try:
+            run = entry.get("run")
+            return Remembered(
+                intent=Intent.from_json(entry.get("intent", {})),
+                run=None if run is None else Run.from_json(run),
+                cleared=cleared,
+                cancelled=bool(entry.get("cancelled")),
+            )
+        except ValueError as error:
+            if cleared:
+                return None
+            raise RunError(
+                f"what the try before has left cannot be read ({error}): a run of it may go on. Look at it in Qlik"
+                " Cloud, then clear this task"
+            ) from error
 
     @property
     def lasts(self) -> bool:

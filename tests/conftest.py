@@ -6,6 +6,9 @@ import pytest
 
 from airflow_provider_qlik import sandbox as sandboxes
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+from tests.planted_secret import nothing_shows_a_secret
+
+__all__ = ["nothing_shows_a_secret"]
 
 
 @pytest.fixture(scope="module")

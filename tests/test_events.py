@@ -46,6 +46,11 @@ def test_an_ended_run_arrives_as_it_was_sent(state: State) -> None:
     assert carried(Event.ended(run)) == Event(run)
 
 
+def test_a_run_of_a_kind_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(UnusableEvent, match="'dream' is no kind of run"):
+        carried(Event(replace(ENDED, kind="dream")))
+
+
 @pytest.mark.parametrize("run", [ACTIVE, None], ids=["seen", "never seen"])
 @pytest.mark.parametrize("kind", [RunGone, WaitTimedOut, AmbiguousRun, RunNotFound, RunError])
 def test_an_error_arrives_as_what_it_was_with_the_run_as_it_was_seen_last(

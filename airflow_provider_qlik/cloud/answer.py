@@ -6,14 +6,15 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar, cast
 
 from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.errors import Refused, ServerFailed, UnreadableAnswer, without_secrets
-from airflow_provider_qlik.cloud.models.shape import Reply, Shape
+from airflow_provider_qlik.cloud.models.shape import Reply, Shape, http_date, writable
 
 T = TypeVar("T")
+
+ONE_DAY = 24 * 60 * 60.0
 
 
 def read(call: Call[T], path: str, reply: Reply) -> T:
@@ -44,14 +45,15 @@ def read(call: Call[T], path: str, reply: Reply) -> T:
 def refusal(method: str, path: str, reply: Reply) -> Refused:
     """The error for a refusing reply, with all that its body tells, whichever of Qlik's shapes that has."""
     said = _first_error(reply.content)
-    title = _text(said.get("title"))
+    # Only what refuses is shown: what signs in and comes with another status may hold a token.
+    title = _text(said.get("title")) or (_excerpt(reply) if not said and reply.status >= 400 else None)
     kind = Refused.by_status.get(reply.status, ServerFailed if reply.status >= 500 else Refused)
     return kind(
         status=reply.status,
         method=method,
         path=path,
         code=_text(said.get("code")),
-        title=title if title or said else _excerpt(reply),
+        title=title,
         detail=_text(said.get("detail") or said.get("context")),
         trace_id=_text(said.get("traceId")),
         retry_after=retry_after(reply),
@@ -74,7 +76,9 @@ def _first_error(content: bytes) -> Mapping[str, Any]:
 
 
 def _text(value: object) -> str | None:
-    return str(value).strip() or None if isinstance(value, (str, int, float)) else None
+    if not isinstance(value, (str, int, float)):
+        return None
+    return writable(str(value)).strip() or None
 
 
 def _excerpt(reply: Reply) -> str | None:
@@ -82,7 +86,10 @@ def _excerpt(reply: Reply) -> str | None:
 
 
 def retry_after(reply: Reply) -> float | None:
-    """The seconds that a reply asks to wait, from Retry-After as seconds or as a date, or None if it does not say."""
+    """The seconds that a reply asks to wait, from Retry-After as seconds or as a date, or None if it does not say.
+
+    Never more than a day: what asks for years is mistaken, and no clock could wait for it.
+    """
     given = reply.headers.get("retry-after", "").strip()
     if not given:
         return None
@@ -91,11 +98,9 @@ def retry_after(reply: Reply) -> float | None:
     except ValueError:
         pass
     else:
-        return max(0.0, seconds) if math.isfinite(seconds) else None
-    try:
-        moment = parsedate_to_datetime(given)
-    except ValueError:
+        return min(max(0.0, seconds), ONE_DAY) if math.isfinite(seconds) else None
+    moment = http_date(given)
+    if moment is None:
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     # Both dates by the server's clock: ours may be off.
-    return max(0.0, (moment - (reply.server_time or datetime.now(UTC))).total_seconds())
+    return min(max(0.0, (moment - (reply.server_time or datetime.now(UTC))).total_seconds()), ONE_DAY)

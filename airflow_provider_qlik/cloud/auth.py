@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from airflow_provider_qlik.cloud.answer import refusal
 from airflow_provider_qlik.cloud.credentials import ApiKey, Credentials, OAuth, fits_a_header
 from airflow_provider_qlik.cloud.errors import TOKEN_PATH, CouldNotConnect, QlikCloudError, UnreadableAnswer
-from airflow_provider_qlik.cloud.models.shape import Moment, Reply, Shape
+from airflow_provider_qlik.cloud.models.shape import Moment, Number, Reply, Shape
 from airflow_provider_qlik.cloud.tenant import Tenant
 
 RENEW_BEFORE_END = 60.0
@@ -40,7 +40,7 @@ class TokenAnswer(Shape):
     """What the token endpoint gives."""
 
     access_token: SecretStr
-    expires_in: float | None = None
+    expires_in: Number = None
     expires_at: Moment = None
 
     model_config = Shape.model_config | {"alias_generator": None}

@@ -62,15 +62,17 @@ class Intent:
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
-        """The intent that `to_json` wrote."""
-        moment = given["server_time"]
-        return cls(
-            kind=given["kind"],
-            resource_id=given["resource_id"],
-            marker=given["marker"],
-            known=tuple(given["known"]),
-            server_time=datetime.fromisoformat(moment).astimezone(UTC) if moment else None,
-        )
+        """The intent that `to_json` wrote. Raises ValueError for anything else."""
+        try:
+            moment, known = given["server_time"], tuple(given["known"])
+            texts = (given["kind"], given["resource_id"], given["marker"])
+            server_time = datetime.fromisoformat(moment).astimezone(UTC) if moment else None
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"expected an intent, not {given!r} ({error!r})") from error
+        if not all(isinstance(text, str) and text for text in (*texts, *known)):
+            raise ValueError(f"expected an intent, not {given!r}")
+        kind, resource_id, marker = texts
+        return cls(kind=kind, resource_id=resource_id, marker=marker, known=known, server_time=server_time)
 
     def could_be(self, run: Run) -> bool:
         """Whether a run can have come from this start: it did not exist before, and did not begin before."""
@@ -170,13 +172,13 @@ def rivals(ours: Run, recent: Sequence[Run]) -> list[Run]:
     """The other runs that could as well be ours, for a run that only the time tells."""
     if ours.alone_since is None:
         return []
-    since, until = ours.alone_since, (ours.moment or ours.alone_since) + RIVAL_WINDOW
+    since, began = ours.alone_since, ours.moment or ours.alone_since
     return [
         run
         for run in recent
         if run.id != ours.id
         and (
-            (run.moment is not None and since <= run.moment <= until)
+            (run.moment is not None and since <= run.moment and run.moment - began <= RIVAL_WINDOW)
             or (ours.marker is not None and ours.marker in (run.triggered_by or ""))
         )
     ]

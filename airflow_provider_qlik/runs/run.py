@@ -140,27 +140,32 @@ class Run:
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
-        """The run that `to_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
-        worker = given["worker"]
-        return cls(
-            kind=_word(given["kind"]),
-            resource_id=_word(given["resource_id"]),
-            id=_word(given["run_id"]),
-            name=given["name"],
-            state=State(given["state"]),
-            status=_word(given["status"]),
-            created_at=_moment(given["created_at"]),
-            started_at=_moment(given["started_at"]),
-            ended_at=_moment(given["ended_at"]),
-            reason=given["reason"],
-            triggered_by=given["triggered_by"],
-            worker=Worker(**worker) if worker else None,
-            alone_since=_moment(given["alone_since"]),
-            marker=given["marker"],
-            adopted=bool(given["adopted"]),
-            counts=dict(given["counts"]) if given["counts"] is not None else None,
-            parts=tuple(map(_word, given["parts"])),
-        )
+        """The run that `to_json` wrote. Raises ValueError for anything else."""
+        try:
+            worker = given["worker"]
+            return cls(
+                kind=_word(given["kind"]),
+                resource_id=_word(given["resource_id"]),
+                id=_word(given["run_id"]),
+                name=_perhaps(given["name"]),
+                state=State(given["state"]),
+                status=_word(given["status"], empty=True),
+                created_at=_moment(given["created_at"]),
+                started_at=_moment(given["started_at"]),
+                ended_at=_moment(given["ended_at"]),
+                reason=_perhaps(given["reason"]),
+                triggered_by=_perhaps(given["triggered_by"]),
+                worker=_worker(worker) if worker else None,
+                alone_since=_moment(given["alone_since"]),
+                marker=_perhaps(given["marker"]),
+                adopted=bool(given["adopted"]),
+                counts={_word(state): int(count) for state, count in given["counts"].items()}
+                if given["counts"] is not None
+                else None,
+                parts=tuple(map(_word, given["parts"])),
+            )
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"expected a run, not {given!r} ({error!r})") from error
 
 
 def _text(moment: datetime | None) -> str | None:
@@ -171,8 +176,18 @@ def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text).astimezone(UTC) if text else None
 
 
-def _word(given: object) -> str:
-    if not isinstance(given, str) or not given:
+def _worker(given: Mapping[str, Any]) -> Worker:
+    return Worker(_perhaps(given["type"]) or "", _word(given["id"]), _perhaps(given["resource_id"]))
+
+
+def _perhaps(given: object) -> str | None:
+    if given is not None and not isinstance(given, str):
+        raise ValueError(f"expected a text, not {given!r}")
+    return given
+
+
+def _word(given: object, *, empty: bool = False) -> str:
+    if not isinstance(given, str) or not (given or empty):
         raise ValueError(f"expected a text, not {given!r}")
     return given
 

@@ -22,6 +22,8 @@ GROWTH = 0.05
 """The part of a run's age at which it is looked at again: so much later than need be its end is noticed, at most."""
 SOONEST = 0.5
 """The part of an interval after which a look may be shared with others whose time has come."""
+LONGEST_ASKED = 300.0
+"""Seconds that Qlik may ask a wait to stay away."""
 LOOK_ALONE = timedelta(minutes=10)
 
 
@@ -95,7 +97,7 @@ class Watch:
         except QlikCloudError as error:
             if not error.transient:
                 raise
-            self._asked_to_wait = error.retry_after or 0.0
+            self._asked_to_wait = min(error.retry_after or 0.0, LONGEST_ASKED)
             self._missing_since = None
             self._failed(error)
             return None

@@ -27,6 +27,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred  # noqa: E402
 
 from airflow_provider_qlik import sandbox as sandboxes  # noqa: E402
 from airflow_provider_qlik.cloud.auth import forget_tokens  # noqa: E402
+from tests.planted_secret import note  # noqa: E402
 
 FAST: dict[str, Any] = {"poll_interval": 0.1}
 
@@ -58,6 +59,7 @@ class Store:
 
     def set(self, key: str, value: Any) -> None:
         assert value is not None
+        note(f"the task state store, {key}", value)
         self.kept[key] = json.dumps(value, allow_nan=False)
 
     def delete(self, key: str) -> None:
@@ -94,6 +96,7 @@ class Task:
         return self.pushed.get(key) if task_ids == self.identity["task_id"] else None
 
     def _push(self, key: str, value: Any) -> None:
+        note(f"the XCom {key}", value)
         self.pushed[key] = value
 
 

@@ -48,9 +48,9 @@ def in_the_triggerer(tenant: Tenant, key: ApiKey, kind: RunKind, resource_id: st
 
 
 CASES: dict[str, tuple[dict[str, Any], Script, list[dict[str, Any]]]] = {
-    "succeeds": ({"show_after": 3.0}, Script(run=4), []),
+    "succeeds": ({"show_after": 3.0}, Script(run=20), []),
     "fails": ({}, Script(run=4, end="FAILED", error="no such table"), []),
-    "answer lost": ({"show_after": 3.0}, Script(run=4), [{"method": "POST", "reset": "after"}]),
+    "answer lost": ({"show_after": 3.0}, Script(run=20), [{"method": "POST", "reset": "after"}]),
     "start lost": ({}, Script(run=4), [{"method": "POST", "status": 500}]),
     "refused": ({}, Script(run=4), [{"method": "POST", "status": 403, "times": None}]),
     "rival": ({"echo_source": False, "rivals": 1}, Script(run=40), [{"method": "POST", "reset": "after"}]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_qlik.cloud.models.paging import Page
-from airflow_provider_qlik.cloud.models.shape import Moment, Shape
+from airflow_provider_qlik.cloud.models.shape import Moment, Number, Shape
 
 
 class ReloadLog(Shape):
@@ -14,7 +14,7 @@ class ReloadLog(Shape):
     reload_id: str | None = None
     success: bool | None = None
     end_time: Moment = None
-    duration: float | None = None
+    duration: Number = None
     links: dict[str, Any] | None = None
 
 

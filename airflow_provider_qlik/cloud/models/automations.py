@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from airflow_provider_qlik.cloud.models.paging import Page
-from airflow_provider_qlik.cloud.models.shape import PERHAPS_EMPTY, Moment, Needed, ReadOnly, Shape, one_of
+from airflow_provider_qlik.cloud.models.shape import PERHAPS_EMPTY, Id, Moment, Needed, Number, ReadOnly, Shape, one_of
 
 
 class AutomationRunBlockMetrics(Shape):
@@ -41,7 +41,7 @@ class AutomationRunMetrics(Shape):
 class AutomationRun(Shape):
     """One run of an automation. In lists it has a `duration` (seconds), alone it has `metrics`."""
 
-    id: str
+    id: Id
     status: str
     error: Any = None
     title: str | None = None
@@ -59,7 +59,7 @@ class AutomationRun(Shape):
     executed_by_id: str | None = None
     scheduled_start_time: Moment = None
     metrics: Annotated[AutomationRunMetrics | None, PERHAPS_EMPTY] = None
-    duration: float | None = None
+    duration: Number = None
 
     @property
     def error_text(self) -> str | None:
@@ -110,7 +110,7 @@ class Automation(Shape):
     execution_token: SecretStr | None = None
     max_concurrent_runs: int | None = None
     schedules: list[AutomationSchedule] | None = None
-    duration: float | None = None
+    duration: Number = None
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -190,7 +190,7 @@ class AutomationUsageMetric(Shape):
 
     date: str
     name: str
-    value: float
+    value: Annotated[float, Field(allow_inf_nan=False)]
     automation: AutomationUsageAutomation | None = None
 
 

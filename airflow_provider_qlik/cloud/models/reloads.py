@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from airflow_provider_qlik.cloud.models.paging import Page
-from airflow_provider_qlik.cloud.models.shape import Moment, Needed, Shape
+from airflow_provider_qlik.cloud.models.shape import Id, Moment, Needed, Shape
 
 
 class Reload(Shape):
     """One reload of an app. `engine_time` is what the engine says about its end, in its own words."""
 
-    id: str
+    id: Id
     status: str
     app_id: str | None = None
     tenant_id: str | None = None

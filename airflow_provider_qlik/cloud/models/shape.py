@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     PlainSerializer,
     Strict,
     TypeAdapter,
@@ -34,6 +36,20 @@ def _reading(info: ValidationInfo) -> bool:
     return bool(info.context and info.context.get("reading"))
 
 
+def writable(text: str) -> str:
+    """The text; a half of a character, which JSON can hold and nothing can be written with, is shown as such."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def http_date(text: str) -> datetime | None:
+    """The moment in a header such as Date, in UTC, if there is one in it."""
+    try:
+        moment = parsedate_to_datetime(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What came back over the wire, without the wire: status, headers in lower case, body."""
@@ -45,11 +61,7 @@ class Reply:
     @property
     def server_time(self) -> datetime | None:
         """The server's clock, to the second, if the reply says."""
-        try:
-            moment = parsedate_to_datetime(self.headers.get("date", ""))
-        except ValueError:
-            return None
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return http_date(self.headers.get("date", ""))
 
     @property
     def text(self) -> str:
@@ -225,6 +237,18 @@ def _as_text(moment: datetime | None) -> str | None:
         return None
     precision = "milliseconds" if moment.microsecond and moment.microsecond % 1000 == 0 else "auto"
     return moment.isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+Id = Annotated[str, Field(min_length=1)]
+"""An id without which a thing cannot be asked for again."""
+
+
+def _finite(given: float | None) -> float | None:
+    return None if given is None or not math.isfinite(given) else given
+
+
+Number = Annotated[float | None, AfterValidator(_finite)]
+"""A number, or None, also for those that JSON does not have and some services write all the same: NaN, Infinity."""
 
 
 Moment = Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from airflow_provider_qlik.cloud.models.paging import SelfLinks
-from airflow_provider_qlik.cloud.models.shape import Shape, moment_in
+from airflow_provider_qlik.cloud.models.shape import Id, Shape, moment_in
 from airflow_provider_qlik.cloud.models.sharing_pages import SharingPage
 
 
@@ -48,7 +48,7 @@ class SharingTaskExecution(Shape):
     an app's reload that set it off.
     """
 
-    id: str
+    id: Id
     app_id: str | None = None
     files: list[SharingExecutionFile] | None = None
     errors: list[SharingExecutionError] | None = None

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from airflow_provider_qlik.cloud.models.paging import SelfLinks
-from airflow_provider_qlik.cloud.models.shape import Moment, Needed, ReadOnly, Shape, at_most, one_of
+from airflow_provider_qlik.cloud.models.shape import Moment, Needed, Number, ReadOnly, Shape, at_most, one_of
 from airflow_provider_qlik.cloud.models.sharing_pages import SharingPage
 from airflow_provider_qlik.cloud.models.sharing_recipients import PersistedRecipients, SharingRecipients
 from airflow_provider_qlik.cloud.models.sharing_templates import SharingTemplate
@@ -241,7 +241,7 @@ class SharingSettings(Shape):
     """What the tenant has set for sharing and reports."""
 
     tenant_id: str | None = None
-    max_recipients: float | None = None
+    max_recipients: Number = None
     enable_sharing: Annotated[bool | None, Field(alias="enable-sharing")] = None
     report_subscription_status: str | None = None
     max_subscription_recipients: int | None = None

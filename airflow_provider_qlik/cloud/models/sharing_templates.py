@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from airflow_provider_qlik.cloud.models.shape import Needed, Shape, one_of
+from airflow_provider_qlik.cloud.models.shape import Needed, Number, Shape, one_of
 
 TemplateType = Annotated[
     str,
@@ -23,7 +23,7 @@ class SharingChartTemplate(Shape):
     app_id: str | None = None
     js_opts: dict[str, Any] | None = None
     out_dpi: int | None = None
-    out_zoom: float | None = None
+    out_zoom: Number = None
     patches: list[dict[str, Any]] | None = None
     sheet_id: str | None = None
     width_px: int | None = None

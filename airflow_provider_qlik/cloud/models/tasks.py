@@ -6,7 +6,7 @@ import json
 from typing import Annotated, Any, Self
 
 from airflow_provider_qlik.cloud.models.paging import Page
-from airflow_provider_qlik.cloud.models.shape import Moment, Needed, ReadOnly, Reply, Shape, one_of
+from airflow_provider_qlik.cloud.models.shape import Id, Moment, Needed, ReadOnly, Reply, Shape, one_of, writable
 
 TaskUsage = Annotated[str, one_of("ANALYTICS", "DATA_PREPARATION", "DATAFLOW_PREP", "SINGLE_TABLE_PREP")]
 TaskDisabledCode = Annotated[
@@ -171,7 +171,7 @@ class TaskStarted(Shape):
 class TaskRun(Shape):
     """One run of a task. `worker_id` is the reload or automation run that does the work."""
 
-    id: str
+    id: Id
     status: str
     log: str | None = None
     task_id: str | None = None
@@ -200,7 +200,7 @@ class TaskRunLog(Shape):
             return cls(log_content=reply.text)
         if isinstance(content, dict):
             return super().from_reply(reply)
-        return cls(log_content=content if isinstance(content, str) else reply.text)
+        return cls(log_content=writable(content) if isinstance(content, str) else reply.text)
 
 
 class TaskList(Page[Task]):

@@ -1,0 +1,413 @@
+"""Whatever Qlik Cloud answers, a flow ends, goes on asking or fails with an error of this package; nothing else."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, get_args, get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_qlik.cloud import Flow, InvalidArgument, Pause, QlikCloudError
+from airflow_provider_qlik.cloud.answer import read
+from airflow_provider_qlik.cloud.call import Call, by_itself
+from airflow_provider_qlik.cloud.errors import CouldNotConnect, NoAnswer
+from airflow_provider_qlik.cloud.operations import OPERATIONS
+from airflow_provider_qlik.events import Event, UnusableEvent
+from airflow_provider_qlik.memory import KEY, Memory
+from airflow_provider_qlik.runs import (
+    KINDS,
+    Intent,
+    Outcome,
+    Run,
+    RunKind,
+    Search,
+    State,
+    Wanted,
+    Watch,
+    Worker,
+    find_run,
+    names,
+    outcome,
+)
+from airflow_provider_qlik.runs.existing import existing
+from airflow_provider_qlik.runs.find import rivals
+from airflow_provider_qlik.runs.kind import Resource
+from tests.planted_secret import note, plant
+from tests.replies import IDS, MARKER, OTHER_MARKER, SECRET, WORDS, anything, examples, replies
+
+MOST_STEPS = 40
+NOW = datetime(2026, 1, 2, 3, 5, tzinfo=UTC)
+SOON = NOW + timedelta(minutes=3)
+NEVER_ENDS = datetime(9999, 12, 31, tzinfo=UTC)
+MOMENTS = (None, NOW, NOW - timedelta(minutes=1), NOW + timedelta(minutes=1), NEVER_ENDS)
+DEADLINES = st.sampled_from((None, SOON))
+STILL_ASKING = object()
+
+
+class Act:
+    """A flow driven by hand, with whatever comes back, against a clock that only its pauses move."""
+
+    def __init__(self, data: st.DataObject) -> None:
+        self.data = data
+        self.elapsed = 0.0
+
+    def clock(self) -> float:
+        return self.elapsed
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=self.elapsed)
+
+    def say(self, level: int, text: str) -> None:
+        assert level in {10, 20, 30, 40}
+        text.encode()
+        note("what a flow says", text)
+
+    def play(self, flow: Flow[Any]) -> Any:
+        """What comes of a flow, the error it failed with, or that it goes on."""
+        plant(SECRET)
+        flow = by_itself(flow)
+        try:
+            step: Any = next(flow)
+            for _ in range(MOST_STEPS):
+                answer = self.answer(step) if isinstance(step, Call) else self.pause(step)
+                step = flow.throw(answer) if isinstance(answer, QlikCloudError) else flow.send(answer)
+        except StopIteration as end:
+            return end.value
+        except (QlikCloudError, InvalidArgument) as error:
+            note("what a flow raises", error)
+            str(error).encode()
+            return error
+        flow.close()
+        return STILL_ASKING
+
+    def pause(self, step: Pause) -> Any:
+        assert 0 <= step.seconds <= threading.TIMEOUT_MAX
+        self.elapsed += step.seconds
+
+    def answer(self, call: Call[Any]) -> Any:
+        """An answer, or an error."""
+        note("how a call looks", call)
+        if not self.data.draw(st.integers(0, 9)):
+            return self.data.draw(st.sampled_from((CouldNotConnect, NoAnswer)))("no way there")
+        try:
+            return read(call, call.path, self.data.draw(replies(call.answer, healthy=True)))
+        except QlikCloudError as error:
+            return error
+
+
+def runs(kind: RunKind) -> st.SearchStrategy[Run]:
+    """Runs as this package knows them."""
+    workers = st.builds(
+        Worker,
+        type=st.sampled_from(("reloads", "automations", "", "something")),
+        id=st.sampled_from((*IDS, "a/b")),
+        resource_id=st.sampled_from((None, "r1", "../up")),
+    )
+    moments = st.sampled_from(MOMENTS)
+    return st.builds(
+        Run,
+        kind=st.just(kind.name),
+        resource_id=st.sampled_from(IDS),
+        id=st.sampled_from((*IDS, "a/b")),
+        state=st.sampled_from(State),
+        status=st.sampled_from(WORDS[:6]),
+        name=st.none() | st.just("A name"),
+        created_at=moments,
+        started_at=moments,
+        ended_at=moments,
+        reason=st.none() | st.just("no such table"),
+        triggered_by=st.sampled_from((None, MARKER, OTHER_MARKER, "somebody")),
+        worker=st.none() | workers,
+        log=st.none() | st.just("a log"),
+        alone_since=moments,
+        marker=st.sampled_from((None, MARKER)),
+        adopted=st.booleans(),
+        counts=st.none() | st.just({"succeeded": 1}),
+        parts=st.sampled_from(((), IDS)),
+    )
+
+
+def wishes() -> st.SearchStrategy[Wanted]:
+    moments = st.sampled_from(MOMENTS)
+    return st.builds(
+        Wanted,
+        resource_id=st.sampled_from(IDS),
+        run_id=st.none() | st.sampled_from(IDS),
+        started_after=moments,
+        alone_since=moments,
+        marker=st.sampled_from((None, MARKER)),
+    )
+
+
+def intents(kind: RunKind) -> st.SearchStrategy[Intent]:
+    return st.builds(
+        Intent,
+        kind=st.just(kind.name),
+        resource_id=st.sampled_from(IDS),
+        marker=st.just(MARKER),
+        known=st.sampled_from(((), ("r1",), IDS)),
+        server_time=st.sampled_from(MOMENTS),
+    )
+
+
+def parameters() -> st.SearchStrategy[Mapping[str, Any]]:
+    return st.sampled_from(({}, {"inputs": {"a": 1}}, {"if_pending": "wait", "partial": True}, {"if_pending": "fail"}))
+
+
+SEARCH = Search(give_up=60, give_up_unanswered=20, settle=5, settle_unsure=10)
+WATCHES = "until_end"
+Play = Callable[[RunKind, Act, Callable[[Any], Any]], Any]
+"""How a flow is played, and what comes of it; the function draws a value."""
+
+FLOWS: dict[str, Play] = {
+    "resource": lambda kind, act, draw: kind.resource("r1"),
+    "send_start": lambda kind, act, draw: kind.send_start(draw(intents(kind)), act.say, draw(parameters())),
+    "get": lambda kind, act, draw: kind.get("r1", draw(st.sampled_from(IDS))),
+    "cancel": lambda kind, act, draw: kind.cancel(draw(runs(kind))),
+    "log": lambda kind, act, draw: kind.log(draw(runs(kind))),
+    "reason": lambda kind, act, draw: kind.reason(draw(runs(kind))),
+    "settled": lambda kind, act, draw: kind.settled(draw(runs(kind))),
+    "intend": lambda kind, act, draw: kind.intend("r1", MARKER),
+    "start": lambda kind, act, draw: kind.start(
+        draw(intents(kind)), SEARCH, act.say, act.clock, parameters=draw(parameters())
+    ),
+    "recent": lambda kind, act, draw: kind.recent("r1", draw(st.sampled_from(MOMENTS))),
+    "look": lambda kind, act, draw: kind.look(draw(wishes())),
+    "look_together": lambda kind, act, draw: kind.look_together(
+        [replace(wanted, resource_id="r1") for wanted in draw(st.lists(wishes(), min_size=1, max_size=4))]
+    ),
+    "look_at_many": lambda kind, act, draw: kind.look_at_many(
+        draw(st.lists(wishes(), min_size=1, max_size=4)), draw(st.integers(1, 3))
+    ),
+    # What stands beside the kinds.
+    "find": lambda kind, act, draw: find_run(
+        kind, draw(intents(kind)), SEARCH, act.say, act.clock, answered=draw(st.booleans())
+    ),
+    WATCHES: lambda kind, act, draw: Watch(
+        kind, draw(wishes()), act.say, seen=draw(st.none() | runs(kind)), deadline=draw(DEADLINES), clock=act.now
+    ).until_end(15.0),
+    "outcome": lambda kind, act, draw: outcome(kind, draw(runs(kind)), "https://acme.example", act.say),
+}
+
+
+def test_no_flow_of_a_kind_is_left_out() -> None:
+    flows = {
+        name
+        for name, method in inspect.getmembers(RunKind, inspect.isfunction)
+        if not name.startswith("_") and _is_a_flow(get_type_hints(method).get("return"))
+    }
+    assert flows <= set(FLOWS)
+    assert set(FLOWS) - flows == {"find", WATCHES, "outcome"}
+
+
+def _is_a_flow(hint: Any) -> bool:
+    return getattr(hint, "__origin__", None) is get_args(Flow[int]) or "Generator" in str(hint)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_whatever_comes_back_a_flow_ends_asks_on_or_fails_as_ours(kind: RunKind, name: str) -> None:
+    @examples(12)
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        act = Act(data)
+        try:
+            flow = FLOWS[name](kind, act, data.draw)
+        except QlikCloudError:
+            return
+        result = act.play(flow)
+        assert_usable(kind, result)
+        if name == WATCHES and isinstance(result, Run):
+            assert result.ended
+        if name == "outcome":
+            # Nothing that goes wrong here changes how the run ended.
+            assert isinstance(result, Outcome)
+
+    check()
+
+
+def assert_usable(kind: RunKind, result: Any) -> None:
+    """That what a flow gave can be told, kept and waited for."""
+    if isinstance(result, list):
+        for each in result:
+            assert_usable(kind, each)
+        assert len({each.id for each in kind.group(result)}) == len({each.id for each in result})
+    elif isinstance(result, dict):
+        for each in result.values():
+            assert_usable(kind, each)
+    elif isinstance(result, Run):
+        text = json.dumps(result.to_json(), allow_nan=False)
+        assert as_kept(Run.from_json(json.loads(text))) == as_kept(result)
+        note("how a run looks", text, result)
+        (str(result) + str(Wanted.of(result)) + kind.page(result)).encode()
+    elif isinstance(result, Intent):
+        again = Intent.from_json(json.loads(json.dumps(result.to_json(), allow_nan=False)))
+        assert again.to_json() == result.to_json()
+        assert result.earliest is None or isinstance(result.earliest, datetime)
+    elif isinstance(result, Outcome):
+        json.dumps(result.to_json(), allow_nan=False)
+        result.message.encode()
+        note("an outcome", result.message, result)
+    elif not isinstance(result, QlikCloudError | InvalidArgument):
+        assert result is None or result is STILL_ASKING or isinstance(result, str | Resource)
+
+
+def as_kept(run: Run) -> dict[str, Any]:
+    return {name: getattr(run, name) for name in Run.__slots__ if name not in {"log", "known_word"}}
+
+
+LOOK_UPS = {
+    name: function
+    for name, function in inspect.getmembers(names, inspect.isgeneratorfunction)
+    if function.__module__ == names.__name__
+}
+
+
+@pytest.mark.parametrize("name", LOOK_UPS)
+def test_whatever_comes_back_a_name_leads_to_one_id_or_to_an_error_of_ours(name: str) -> None:
+    function = LOOK_UPS[name]
+    taken = [*inspect.signature(function).parameters.values()]
+    needed = ["wanted" for each in taken if each.default is each.empty]
+
+    @examples(60)
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        arguments = data.draw(st.sampled_from((needed, ["wanted" for _ in taken])))
+        found = Act(data).play(function(*arguments))
+        assert found is STILL_ASKING or isinstance(found, QlikCloudError | InvalidArgument | str)
+        assert not isinstance(found, str) or found
+
+    check()
+
+
+def test_the_names_are_those_that_there_are() -> None:
+    assert set(LOOK_UPS) == {"space_id", "app_id", "automation_id", "task_id", "sharing_task_id"}
+
+
+@pytest.mark.parametrize("operation", [name for name in OPERATIONS if name.endswith(".create")])
+def test_whatever_comes_back_what_is_there_is_found_or_an_error_is_ours(operation: str) -> None:
+    (argument, *_) = OPERATIONS[operation].required
+    body = {"name": "wanted", "appId": "r1", "resourceId": "r1", "timeZone": "UTC"}
+
+    @examples(25)
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        found = Act(data).play(existing(operation, {argument: body}))
+        assert found is None or found is STILL_ASKING or isinstance(found, QlikCloudError) or found.id is not None
+
+    check()
+
+
+# What was kept: by another version, or by nobody in his right mind.
+
+
+def damaged(whole: Mapping[str, Any]) -> st.SearchStrategy[Any]:
+    """Something else, or the whole with one member that is something else or missing."""
+
+    def change(name: str, given: Any, gone: bool) -> dict[str, Any]:
+        members = {**whole, name: given}
+        return {key: members[key] for key in members if not (gone and key == name)}
+
+    return anything | st.builds(change, st.sampled_from([*whole, "more"]), anything | TIMES_GONE_BY, st.booleans())
+
+
+TIMES_GONE_BY = st.sampled_from(
+    ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "9999-12-31", "2026-13-01", "now", {"type": "reloads"})
+)
+
+
+RUN = Run(kind="task", resource_id="t", id="r", state=State.FAILED, status="FAILED", started_at=NOW, ended_at=NOW)
+EVENT = Event.ended(RUN).to_json()
+INTENT = Intent(kind="task", resource_id="t", marker=MARKER, known=("a",), server_time=NOW)
+
+
+@examples(300)
+@given(damaged(RUN.to_json()))
+def test_a_damaged_run_is_a_run_or_a_value_error(given_run: Any) -> None:
+    try:
+        run = Run.from_json(given_run)
+    except ValueError:
+        return
+    json.dumps(run.to_json())
+    assert isinstance(str(run), str)
+    assert Wanted.of(run).run_id == run.id
+    assert all(
+        given is None or isinstance(given, str) for given in (run.name, run.reason, run.triggered_by, run.marker)
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_a_run_comes_back_as_it_was_kept(kind: RunKind) -> None:
+    @examples(40)
+    @given(runs(kind))
+    def check(run: Run) -> None:
+        assert as_kept(Run.from_json(json.loads(json.dumps(run.to_json())))) == as_kept(run)
+
+    check()
+
+
+@examples(300)
+@given(damaged(INTENT.to_json()))
+def test_a_damaged_intent_is_an_intent_or_a_value_error(given_intent: Any) -> None:
+    try:
+        intent = Intent.from_json(given_intent)
+    except ValueError:
+        return
+    json.dumps(intent.to_json())
+
+
+@examples(300)
+@given(damaged(EVENT) | damaged(RUN.to_json()).map(lambda run: {**EVENT, "run": run}))
+def test_a_damaged_event_is_refused_or_tells_an_end(given_event: Any) -> None:
+    try:
+        event = Event.from_json(given_event)
+    except UnusableEvent:
+        return
+    assert event.error is not None or (event.run is not None and event.run.ended)
+
+
+def remembered(entry: Any) -> Any:
+    store = SimpleNamespace(get=lambda key: {KEY: entry}[key], set=None, delete=None)
+    context: Any = {"task_state_store": store, "ti": SimpleNamespace(max_tries=0)}
+    return Memory(context, durable=True).recall()
+
+
+ENTRY = {"max_tries": 0, "intent": INTENT.to_json(), "run": RUN.to_json(), "cancelled": False}
+
+
+@examples(300)
+@given(
+    damaged(ENTRY)
+    | damaged(RUN.to_json()).map(lambda run: {**ENTRY, "run": run})
+    | damaged(INTENT.to_json()).map(lambda intent: {**ENTRY, "intent": intent})
+)
+def test_what_is_damaged_in_the_store_is_ignored_or_an_error_of_ours(entry: Any) -> None:
+    try:
+        left = remembered(entry)
+    except QlikCloudError:
+        return
+    if left is not None:
+        assert isinstance(left.intent, Intent)
+        assert left.run is None or isinstance(left.run, Run)
+
+
+def test_what_was_kept_is_remembered() -> None:
+    left = remembered(json.loads(json.dumps(ENTRY)))
+    assert (left.run, left.intent, left.cleared, left.cancelled) == (RUN, INTENT, False, False)
+
+
+def test_a_run_at_the_end_of_time_has_rivals_like_any_other() -> None:
+    late = datetime.max.replace(tzinfo=UTC)
+    assert rivals(replace(RUN, started_at=late, alone_since=NOW), [RUN]) == []
+
+
+def test_nothing_is_remembered_where_nothing_was_kept() -> None:
+    assert remembered(None) is None
