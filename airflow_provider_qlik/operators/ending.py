@@ -88,12 +88,15 @@ class EndsItsRun:
         return True
 
     def _outlast(self, client: RunsFlows, run: Run) -> None:
-        """Waits until a cancelled run is gone, where another could not start beside it; not for ever."""
+        """Waits until a cancelled run is gone, where another could not begin beside it; not for ever."""
         from airflow_provider_qlik.cloud import QlikCloudError
         from airflow_provider_qlik.cloud.retry import ONE_TRY
         from airflow_provider_qlik.runs import KINDS, Wanted, Watch
 
-        watch = Watch(KINDS[run.kind], Wanted.of(run), self.log.log, deadline=deadline_in(LONGEST_CANCEL))
+        kind = KINDS[run.kind]
+        if run.adopted or not (kind.one_at_a_time or kind.cancelled_together):
+            return
+        watch = Watch(kind, Wanted.of(run), self.log.log, deadline=deadline_in(LONGEST_CANCEL))
         try:
             client.run_flow(watch.until_end(1.0), ONE_TRY)
         except QlikCloudError as error:

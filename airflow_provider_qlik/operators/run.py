@@ -199,7 +199,7 @@ class QlikRunOperator(EndsItsRun, Target, BaseOperator):
             return None
         kind, run, intent = KINDS[self.kind], left.run, left.intent
         if left.cancelled and not left.cleared:
-            if run is not None and kind.one_at_a_time and not run.adopted:
+            if run is not None:
                 self._outlast(hook, run)
             return None
         if run is None and left.cleared:
@@ -217,8 +217,7 @@ class QlikRunOperator(EndsItsRun, Target, BaseOperator):
             if seen is not None and not seen.ended and self.cancel_on_kill:
                 self.log.info("The task was cleared, and the run of its last try goes on: %s", seen)
                 self._cancel(hook, seen)
-                if kind.one_at_a_time and not seen.adopted:
-                    self._outlast(hook, seen)
+                self._outlast(hook, seen)
             memory.forget()
             return None
         self.log.info("Taking up the run of the try before: %s", seen or run)

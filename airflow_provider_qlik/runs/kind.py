@@ -85,6 +85,8 @@ class RunKind(ABC):
 
     one_at_a_time: ClassVar[bool] = False
     """Whether nothing can be started before the last run has ended."""
+    cancelled_together: ClassVar[bool] = False
+    """Whether a cancel ends all runs there are by then: a new one must not begin before an old one has ended."""
     last_page_size: ClassVar[int] = 1
     """How many items of the list surely hold all of the last run."""
 
@@ -103,6 +105,10 @@ class RunKind(ABC):
         return run
 
     # What all kinds share.
+
+    def stopping(self, run: Run) -> bool:
+        """Whether the run was asked to stop already."""
+        return run.status.strip().casefold() in self.words.stopping
 
     def intend(self, resource_id: str, marker: str) -> Flow[Intent]:
         """What is known before a start. Raises what Qlik answers when the resource cannot be read."""

@@ -26,6 +26,7 @@ class SharingTaskRuns(RunKind):
     """
 
     name: ClassVar[str] = "sharing_task"
+    cancelled_together: ClassVar[bool] = True
     last_page_size: ClassVar[int] = 200
     enable_hint: ClassVar[str] = "look at the sharing task in Qlik Cloud"
     words: ClassVar[Words] = Words(

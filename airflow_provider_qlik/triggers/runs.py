@@ -181,7 +181,8 @@ class QlikRunTrigger(BaseTrigger):
             async with QlikCloudHook(self.qlik_conn_id) as hook:
                 wanted = Wanted(resource_id=self.resource_id, run_id=run_id)
                 run = await hook.arun_flow(kind.look(wanted), Patience(tries=3, budget=20.0, urgent=True))
-                if run is not None and not run.ended:
+                # Where the task was cleared, its new try may have asked already: a second time could hit its new run.
+                if run is not None and not run.ended and not kind.stopping(run):
                     asked = await hook.arun_flow(kind.cancel(run), Patience(tries=5, budget=60.0, urgent=True))
                     self.log.info("Asked Qlik Cloud to stop %s", asked)
         except (QlikCloudError, InvalidArgument) as error:

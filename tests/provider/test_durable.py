@@ -127,6 +127,31 @@ def test_a_cleared_task_starts_anew_and_leaves_nothing_of_the_old_run(
     assert tenant.active() == []
 
 
+@pytest.mark.parametrize("kind", ["automation", "reload", "sharing_task"])
+def test_the_trigger_of_a_cleared_task_leaves_alone_what_the_new_try_has_stopped(
+    tenant: Tenant, task: Task, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes second, and the cancel of a sharing task would hit the run that the new try has started since."""
+    resource = some(tenant, kind, Script(end=None, stopping=600))
+    trigger = deferred_trigger(task, operator(kind, resource, deferrable=True))
+    kill(trigger, monkeypatch, still_deferred=False)
+    cancels = len(tenant.journal(method="POST"))
+    kill(trigger, monkeypatch, still_deferred=False)
+    assert len(tenant.journal(method="POST")) == cancels
+
+
+@pytest.mark.parametrize("kind", ["reload", "sharing_task"])
+def test_where_a_cancel_would_hit_the_new_run_it_begins_after_the_old_one_has_ended(
+    tenant: Tenant, task: Task, kind: str
+) -> None:
+    resource = some(tenant, kind, Script(end=None, stopping=40), Script(run=1, end=SUCCESS[kind]))
+    with pytest.raises(TaskDeferred):
+        operator(kind, resource, deferrable=True).execute(task.context)
+    finish(operator(kind, resource), task.try_again(cleared=True).context)
+    old, new = tenant.runs(resource)
+    assert old["ended_at"] < new["created_at"]
+
+
 def test_a_cleared_task_that_had_succeeded_runs_again(tenant: Tenant, task: Task) -> None:
     resource = some(tenant, "automation", Script(run=1))
     finish(operator("automation", resource), task.context)
