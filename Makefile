@@ -2,8 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SET_UP := .venv/set-up
+BENCH_BIN := .venv-bench/bin
+BENCH_SET_UP := .venv-bench/set-up
 
-.PHONY: demo test lint types pytest clean
+.PHONY: demo test lint types pytest chaos bench clean
 
 demo: $(SET_UP)
 	$(BIN)/python demo/run.py
@@ -18,7 +20,15 @@ types: $(SET_UP)
 	$(BIN)/mypy
 
 pytest: $(SET_UP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3
+
+# A real Airflow, on PostgreSQL, is broken on purpose: ten to fifteen minutes, no part of `make test`.
+chaos: $(SET_UP)
+	$(BIN)/python -m chaos --write
+
+# An hour and a half: most of it are waits in real time. BENCH names some of them: `make bench BENCH="parsing paging"`.
+bench: $(BENCH_SET_UP)
+	$(BENCH_BIN)/python -m benchmarks $(BENCH)
 
 $(SET_UP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=python3.12"; exit 1; }
@@ -26,5 +36,12 @@ $(SET_UP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt apache-airflow --editable '.[dev]'
 	touch $@
 
+# The packages to compare with have an environment of their own.
+$(BENCH_SET_UP): pyproject.toml constraints.txt constraints-bench.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv --clear .venv-bench
+	$(BENCH_BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --constraint constraints-bench.txt apache-airflow --editable '.[bench]'
+	touch $@
+
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

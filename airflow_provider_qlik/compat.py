@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger
@@ -39,23 +41,33 @@ def give_retry_policy(operator: Any) -> None:
         operator.retry_policy = QlikRetryPolicy()
 
 
-async def is_deferred(task_instance: Any) -> bool:
-    """Whether a trigger's task instance is deferred, so that somebody still waits. True where that cannot be told."""
+DEFERRED = "deferred"
+NEXT_TRY = frozenset({"None", "scheduled", "queued", "running", "restarting", "up_for_retry", "up_for_reschedule"})
+"""States of a task that a user has cleared: another try is coming, or there already."""
+
+_asking = ThreadPoolExecutor(max_workers=4, thread_name_prefix="qlik-task-state")
+"""Threads of our own: Airflow's log lines go through those of the event loop, and a line that has to wait there is
+interrupted by the next sync, before Airflow comes to on_kill."""
+
+
+async def task_state(task_instance: Any) -> str:
+    """The state of a trigger's task instance now; "deferred", so that nothing is cancelled, where it cannot be told."""
     try:
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
     except ImportError:
-        return True
+        return DEFERRED
     if task_instance is None:
-        return True
+        return DEFERRED
     mapped = task_instance.map_index is not None and task_instance.map_index >= 0
     # The call waits for Airflow's supervisor, which must not be done in the event loop.
-    states = await asyncio.to_thread(
+    ask = partial(
         RuntimeTaskInstance.get_task_states,
         dag_id=task_instance.dag_id,
         task_ids=[task_instance.task_id],
         run_ids=[task_instance.run_id],
         map_index=task_instance.map_index if mapped else None,
     )
+    states = await asyncio.get_running_loop().run_in_executor(_asking, ask)
     of_run = states.get(task_instance.run_id, {})
     name = f"{task_instance.task_id}_{task_instance.map_index}" if mapped else task_instance.task_id
-    return str(of_run.get(name, of_run.get(task_instance.task_id))) == "deferred"
+    return str(of_run.get(name, of_run.get(task_instance.task_id)))

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_qlik.arguments import checked_id, checked_limit, checked_moment, checked_seconds, checked_word
-from airflow_provider_qlik.compat import is_deferred, kills_deferred_tasks
+from airflow_provider_qlik.compat import DEFERRED, NEXT_TRY, kills_deferred_tasks, task_state
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class QlikRunTrigger(BaseTrigger):
         self.longest_poll_interval = checked_limit("longest_poll_interval", longest_poll_interval)
         self.deadline = _checked("deadline", deadline)
         self.qlik_conn_id = qlik_conn_id
+        self._ending: asyncio.Future[None] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The path of this class and the arguments to make it again."""
@@ -129,8 +130,10 @@ class QlikRunTrigger(BaseTrigger):
             except (QlikCloudError, InvalidArgument) as error:
                 event = Event.broken_off(error, watch.run)
             except asyncio.CancelledError:
-                if not kills_deferred_tasks():
-                    await self.on_kill()
+                # Begun here already: under load, Airflow may not come to on_kill, where there is one.
+                ending = self._end_run()
+                if ending is not None and not kills_deferred_tasks():
+                    await asyncio.shield(ending)
                 raise
             finally:
                 waiting(-1)
@@ -160,11 +163,17 @@ class QlikRunTrigger(BaseTrigger):
 
         Airflow gives this about a second before it interrupts it, so the work is a task of its own that goes on.
         """
-        if self.cancel_on_kill and not self.adopted and self.run_id is not None:
-            work = asyncio.ensure_future(self._cancel(self.run_id))
-            _cancels.add(work)
-            work.add_done_callback(_cancels.discard)
-            await asyncio.shield(work)
+        ending = self._end_run()
+        if ending is not None:
+            await asyncio.shield(ending)
+
+    def _end_run(self) -> asyncio.Future[None] | None:
+        """The cancel of the run, begun no more than once; None if nothing is to be cancelled."""
+        if self._ending is None and self.cancel_on_kill and not self.adopted and self.run_id is not None:
+            self._ending = asyncio.ensure_future(self._cancel(self.run_id))
+            _cancels.add(self._ending)
+            self._ending.add_done_callback(_cancels.discard)
+        return self._ending
 
     async def _cancel(self, run_id: str) -> None:
         from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
@@ -172,11 +181,16 @@ class QlikRunTrigger(BaseTrigger):
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
         from airflow_provider_qlik.runs import KINDS, Wanted
 
-        if await is_deferred(self.task_instance):
+        state = await task_state(self.task_instance)
+        if state == DEFERRED:
             # Another triggerer has it now; or the task was cleared and waits again, and its new try has cancelled this.
             self.log.info("The task is deferred: %s run %s is left alone", self.kind, run_id)
             return
         kind = KINDS[self.kind]
+        if kind.cancelled_together and state in NEXT_TRY:
+            # A cancel could hit the run of the next try, which ends this one before it starts anew.
+            self.log.info("The task was cleared: %s run %s is left to its next try", self.kind, run_id)
+            return
         try:
             async with QlikCloudHook(self.qlik_conn_id) as hook:
                 wanted = Wanted(resource_id=self.resource_id, run_id=run_id)

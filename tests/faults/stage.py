@@ -78,7 +78,7 @@ class Stage:
         self.still_deferred = False
         self.old_trigger: Any = None
         self._connect(monkeypatch)
-        monkeypatch.setattr(trigger_module, "is_deferred", self._is_deferred)
+        monkeypatch.setattr(trigger_module, "task_state", self._task_state)
         self.resource = self._add_resource()
         self._set_trap()
 
@@ -181,8 +181,8 @@ class Stage:
         steps = self.task.after if self.case.moment in {DURING, WAITING} else self.task.before
         steps[MOMENT_OF_INTERRUPTION[self.case.moment]] = interrupt
 
-    async def _is_deferred(self, _: object) -> bool:
-        return self.still_deferred
+    async def _task_state(self, _: object) -> str:
+        return "deferred" if self.still_deferred else "failed"
 
     # Playing.
 

@@ -134,10 +134,52 @@ def test_the_trigger_of_a_cleared_task_leaves_alone_what_the_new_try_has_stopped
     """It comes second, and the cancel of a sharing task would hit the run that the new try has started since."""
     resource = some(tenant, kind, Script(end=None, stopping=600))
     trigger = deferred_trigger(task, operator(kind, resource, deferrable=True))
-    kill(trigger, monkeypatch, still_deferred=False)
+    kill(trigger, monkeypatch)
     cancels = len(tenant.journal(method="POST"))
-    kill(trigger, monkeypatch, still_deferred=False)
+    kill(trigger, monkeypatch)
     assert len(tenant.journal(method="POST")) == cancels
+
+
+@pytest.mark.parametrize("state", ["None", "scheduled", "queued", "running", "up_for_retry"])
+def test_the_trigger_of_a_cleared_sharing_task_leaves_its_run_to_the_next_try(
+    tenant: Tenant, task: Task, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """While the task works for the next try, Qlik shows no difference, and a cancel hits both runs."""
+    resource = some(tenant, "sharing_task", Script(end=None, stopping=1), Script(end=None))
+    trigger = deferred_trigger(task, operator("sharing_task", resource, deferrable=True))
+    new_try = operator("sharing_task", resource, deferrable=True)
+    with pytest.raises(TaskDeferred):
+        new_try.execute(task.try_again(cleared=True).context)
+    kill(trigger, monkeypatch, state=state)
+    old, new = tenant.runs(resource)
+    assert (old["stop_asked_at"] is not None, new["stop_asked_at"]) == (True, None)
+
+
+@every_kind
+def test_a_trigger_that_is_broken_off_ends_the_run_though_airflow_never_comes_to_on_kill(
+    tenant: Tenant, task: Task, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = some(tenant, kind, Script(end=None))
+    trigger = deferred_trigger(task, operator(kind, resource, deferrable=True))
+
+    async def task_state(_: object) -> str:
+        return "success"
+
+    async def break_off() -> None:
+        waiting = asyncio.ensure_future(anext(trigger.run()))
+        while not tenant.journal(method="GET"):
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        while trigger_module._cancels:
+            await asyncio.sleep(0.01)
+
+    tenant.clear_journal()
+    monkeypatch.setattr(trigger_module, "task_state", task_state)
+    asyncio.run(break_off())
+    tenant.advance(5)
+    assert tenant.active() == []
 
 
 @pytest.mark.parametrize("kind", ["reload", "sharing_task"])
@@ -197,10 +239,13 @@ def deferred_trigger(task: Task, an_operator: Any) -> QlikRunTrigger:
 
 
 def kill(
-    trigger: QlikRunTrigger, monkeypatch: pytest.MonkeyPatch, *, still_deferred: bool, patience: float = 5
+    trigger: QlikRunTrigger, monkeypatch: pytest.MonkeyPatch, *, state: str = "failed", patience: float = 5
 ) -> None:
-    async def is_deferred(_: object) -> bool:
-        return still_deferred
+    """Ends a trigger as Airflow does when its task has come to that state."""
+    trigger = QlikRunTrigger(**trigger.serialize()[1])
+
+    async def task_state(_: object) -> str:
+        return state
 
     async def as_airflow_does() -> None:
         try:
@@ -210,7 +255,7 @@ def kill(
             while trigger_module._cancels:
                 await asyncio.sleep(0.01)
 
-    monkeypatch.setattr(trigger_module, "is_deferred", is_deferred)
+    monkeypatch.setattr(trigger_module, "task_state", task_state)
     asyncio.run(as_airflow_does())
 
 
@@ -219,7 +264,7 @@ def test_a_run_is_cancelled_when_a_user_ends_its_deferred_task(
     tenant: Tenant, task: Task, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resource = some(tenant, kind)
-    kill(deferred_trigger(task, operator(kind, resource, deferrable=True)), monkeypatch, still_deferred=False)
+    kill(deferred_trigger(task, operator(kind, resource, deferrable=True)), monkeypatch)
     tenant.advance(5)
     assert tenant.active() == []
 
@@ -231,7 +276,7 @@ def test_an_interrupted_cancel_is_finished(
     resource = some(tenant, kind)
     trigger = deferred_trigger(task, operator(kind, resource, deferrable=True))
     tenant.fault(method="GET", times=2, delay=0.3)
-    kill(trigger, monkeypatch, still_deferred=False, patience=0.1)
+    kill(trigger, monkeypatch, patience=0.1)
     tenant.advance(5)
     assert tenant.active() == []
 
@@ -241,14 +286,14 @@ def test_a_trigger_that_another_triggerer_takes_over_cancels_nothing(
     tenant: Tenant, task: Task, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resource = some(tenant, kind)
-    kill(deferred_trigger(task, operator(kind, resource, deferrable=True)), monkeypatch, still_deferred=True)
+    kill(deferred_trigger(task, operator(kind, resource, deferrable=True)), monkeypatch, state="deferred")
     assert tenant.runs(resource)[-1]["stop_asked_at"] is None
 
 
 def test_a_run_that_is_to_be_left_alone_is(tenant: Tenant, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     resource = some(tenant, "automation")
     trigger = deferred_trigger(task, operator("automation", resource, deferrable=True, cancel_on_kill=False))
-    kill(trigger, monkeypatch, still_deferred=False)
+    kill(trigger, monkeypatch)
     assert tenant.runs(resource)[0]["stop_asked_at"] is None
 
 

@@ -1,0 +1,128 @@
+"""`python -m chaos [NUMBER ...] [--keep] [--write]`: breaks things, prints the table, and fails on any difference."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos import guard, postgres
+from chaos.airflow import Airflow
+from chaos.report import Report, Row
+from chaos.scenarios import outages, secrets, timeouts, triggerers, users, workers
+from chaos.scene import Scene
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "reliability.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A scenario with its number, what it is about, and the seconds that it may take."""
+
+    number: int
+    title: str
+    act: Callable[[Scene], None]
+    seconds: float
+
+
+SCENARIOS = (
+    Scenario(1, "workers are killed", workers.act, 420),
+    Scenario(2, "a triggerer is killed", triggerers.act_on_one, 420),
+    Scenario(3, "one of two triggerers is stopped, or killed", triggerers.act_on_two, 420),
+    Scenario(4, "users clear and mark deferred tasks", users.act, 900),
+    Scenario(5, "deferrals time out", timeouts.act, 300),
+    Scenario(6, "the tenant is away, then limits", outages.act, 900),
+    Scenario(7, "tokens are revoked, a secret is rotated", secrets.act, 300),
+)
+# Two at a time, on two processors: one waits most of its time. Overload would show differences that are none.
+LANES = ((1, 5, 2, 3, 4), (6, 7))
+
+
+def main() -> int:
+    """The exit status: 0 if all was as expected."""
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser.add_argument("numbers", nargs="*", type=int, help="the scenarios to run; all by default")
+    parser.add_argument("--keep", action="store_true", help="keep Airflow's folder with all its logs")
+    parser.add_argument("--write", action="store_true", help=f"write the table into {DOCUMENT.name}")
+    given = parser.parse_args()
+    if given.write and given.numbers:
+        parser.error("only the table of all scenarios is written")
+    numbers = given.numbers or [each.number for each in SCENARIOS]
+    signal.signal(signal.SIGTERM, _interrupt)
+    began, report = time.monotonic(), Report()
+    try:
+        postgres.find_programs()
+    except postgres.Missing as error:
+        print(error, file=sys.stderr)
+        return 2
+    home = Path(tempfile.mkdtemp(prefix="qlik-chaos-", dir="/tmp"))
+    # Others may pass through, for PostgreSQL runs as another user; only its owner can look.
+    home.chmod(0o711)
+    with guard.guarded(home, given.keep):
+        run(home, numbers, report)
+    left = len(guard.working_below(home))
+    report.add(Row(8, "The whole was ended", "processes left behind", "0", str(left), left == 0))
+    if given.keep:
+        print(f"Logs are in {home}.")
+    minutes = (time.monotonic() - began) / 60
+    print(report.as_text())
+    print(f"\n{len(report.rows)} rows, {report.differences} different, {minutes:.1f} minutes")
+    if given.write:
+        version = importlib.metadata.version("apache-airflow")
+        report.write_into(DOCUMENT, f"Airflow {version}, {minutes:.0f} minutes, {os.cpu_count()} processors.")
+    return 1 if report.differences else 0
+
+
+def run(home: Path, numbers: list[int], report: Report) -> None:
+    """The scenarios, one lane beside the other."""
+    stopping = threading.Event()
+    with postgres.cluster(home) as database:
+        airflow = Airflow(home, database)
+        try:
+            airflow.set_up()
+            airflow.start()
+            lanes = [[each for each in lane if each in numbers] for lane in LANES]
+            with ThreadPoolExecutor(len(lanes)) as pool:
+                try:
+                    for done in [pool.submit(play, lane, airflow, report, stopping) for lane in lanes]:
+                        done.result()
+                finally:
+                    stopping.set()
+            died = ", ".join(airflow.died()) or "none"
+            report.add(Row(8, "The whole was ended", "services that died by themselves", "none", died, died == "none"))
+        finally:
+            airflow.stop()
+
+
+def play(lane: list[int], airflow: Airflow, report: Report, stopping: threading.Event) -> None:
+    """The scenarios of a lane, one after the other. One that breaks off is a difference, and the next has its turn."""
+    for number in lane:
+        scenario = next(each for each in SCENARIOS if each.number == number)
+        scene = Scene(number, airflow, report, time.monotonic() + scenario.seconds, stopping, scenario.title)
+        began = time.monotonic()
+        scene.say(scenario.title)
+        try:
+            scenario.act(scene)
+        except Exception as error:
+            if not stopping.is_set():
+                traceback.print_exc()
+            report.add(Row(number, scene.done, "the scenario", "came to its end", f"broke off: {error}", False))
+        scene.say(f"took {time.monotonic() - began:.0f} s")
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

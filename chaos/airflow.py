@@ -1,0 +1,250 @@
+"""A real Airflow: its services as processes, and what a user can do through its REST API."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+CHAOS = Path(__file__).parent
+ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
+
+
+class Airflow:
+    """The services of one Airflow below a folder. *database* is an address without driver."""
+
+    def __init__(self, home: Path, database: str) -> None:
+        self.home = home
+        self.logs = home / "logs"
+        self._services: dict[str, psutil.Popen] = {}
+        self._lock = threading.Lock()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._environment = self._settings(database)
+        self._api: httpx.Client | None = None
+
+    def _settings(self, database: str) -> dict[str, str]:
+        address = f"http://127.0.0.1:{self._port}"
+        theirs = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+        settings: dict[str, dict[str, object]] = {
+            "core": {
+                "dags_folder": CHAOS / "dags",
+                "executor": "LocalExecutor",
+                "load_examples": False,
+                "dags_are_paused_at_creation": False,
+                "parallelism": 40,
+                "simple_auth_manager_all_admins": True,
+                "execution_api_server_url": f"{address}/execution/",
+                "fernet_key": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            },
+            "database": {
+                "sql_alchemy_conn": f"postgresql+psycopg2{database}",
+                "sql_alchemy_conn_async": f"postgresql+asyncpg{database}",
+            },
+            "api": {"base_url": address, "secret_key": secrets.token_hex(32), "maximum_page_limit": 1000},
+            "api_auth": {"jwt_secret": secrets.token_hex(32)},
+            "dag_processor": {"min_file_process_interval": 3600},
+            "scheduler": {
+                # A killed worker is noticed after seconds, not minutes.
+                "task_instance_heartbeat_timeout": 15,
+                "task_instance_heartbeat_timeout_detection_interval": 3,
+                "trigger_timeout_check_interval": 3,
+            },
+            # Each scenario has triggerers of its own: it breaks nobody else's.
+            "triggerer": {"queues_enabled": True},
+            "usage_data_collection": {"enabled": False},
+        }
+        ours = {
+            f"AIRFLOW__{section.upper()}__{name.upper()}": str(value)
+            for section, values in settings.items()
+            for name, value in values.items()
+        }
+        paths = [str(CHAOS.parent), *filter(None, [theirs.get("PYTHONPATH")])]
+        return theirs | ours | {"AIRFLOW_HOME": str(self.home), "PYTHONPATH": os.pathsep.join(paths), "NO_PROXY": "*"}
+
+    # Services
+
+    def set_up(self) -> None:
+        """The metadata database has its tables."""
+        if self._start("migrate", "db", "migrate").wait(timeout=180) != 0:
+            raise RuntimeError(f"Airflow's database could not be set up: {self._log('migrate')}")
+
+    def start(self) -> None:
+        """API server, Dag processor and scheduler, up and answering."""
+        self._start("api-server", "api-server", "--host", "127.0.0.1", "--port", str(self._port), "--workers", "1")
+        self._start("dag-processor", "dag-processor")
+        self._start("scheduler", "scheduler", "--skip-serve-logs")
+        until = time.monotonic() + 120
+        while True:
+            try:
+                base = f"http://127.0.0.1:{self._port}"
+                token = httpx.get(f"{base}/auth/token", trust_env=False).raise_for_status().json()["access_token"]
+                break
+            except httpx.HTTPError as error:
+                if time.monotonic() > until:
+                    raise RuntimeError(f"Airflow's API server does not answer: {self._log('api-server')}") from error
+                time.sleep(0.5)
+        self._api = httpx.Client(
+            base_url=f"{base}/api/v2", headers={"authorization": f"Bearer {token}"}, timeout=60, trust_env=False
+        )
+
+    def start_triggerer(self, name: str, queue: str) -> None:
+        """A triggerer for the tasks of one queue."""
+        self._start(name, "triggerer", "--skip-serve-logs", "--queues", queue)
+
+    def kill(self, name: str) -> int:
+        """How many processes of a service were ended by SIGKILL: itself and its children, as when a machine is lost."""
+        family = self._family(name)
+        del self._services[name]
+        return kill_all(family)
+
+    def terminate(self, name: str) -> None:
+        """A service is asked to stop in order (SIGTERM), and has."""
+        family = self._family(name)
+        del self._services[name]
+        family[0].terminate()
+        psutil.wait_procs(family, timeout=60)
+        kill_all(family)
+
+    def freeze(self, name: str) -> None:
+        """A service stands still (SIGSTOP), with its children."""
+        for process in self._family(name):
+            process.send_signal(signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """It goes on."""
+        for process in self._family(name):
+            process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """All services are ended, at once: nothing is to be saved."""
+        for name in self.services:
+            self.kill(name)
+
+    @property
+    def services(self) -> list[str]:
+        """The services that were started and not ended."""
+        return list(self._services)
+
+    def died(self) -> list[str]:
+        """The services that have ended, though nobody ended them."""
+        return [name for name, process in self._services.items() if process.poll() is not None]
+
+    def _family(self, name: str) -> list[psutil.Process]:
+        process = self._services[name]
+        try:
+            return [process, *process.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return [process]
+
+    def _start(self, name: str, *arguments: str) -> psutil.Popen:
+        with self._lock, (self.home / f"{name}.log").open("ab") as log:
+            command = [sys.executable, "-m", "airflow", *arguments]
+            process = psutil.Popen(command, cwd=self.home, env=self._environment, stdout=log, stderr=log)
+            if name != "migrate":
+                self._services[name] = process
+        return process
+
+    def _log(self, name: str) -> str:
+        return (self.home / f"{name}.log").read_text(errors="replace")[-3000:]
+
+    # What a user can do
+
+    def ask(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        """The answer of the REST API. Raises httpx.HTTPError."""
+        assert self._api is not None, "Airflow has not been started"
+        response = self._api.request(method, path, json=body, params=query)
+        if response.is_error:
+            raise httpx.HTTPStatusError(
+                f"{method} {path}: {response.status_code} {response.text[:500]}",
+                request=response.request,
+                response=response,
+            )
+        return response.json() if response.content else None
+
+    def knows(self, dag_id: str) -> bool:
+        """Whether a Dag has been parsed."""
+        try:
+            self.ask("GET", f"/dags/{dag_id}")
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code == 404:
+                return False
+            raise
+        return True
+
+    def connect(self, connection_id: str, **members: Any) -> None:
+        """A Qlik Cloud connection in the metadata database."""
+        body = {"connection_id": connection_id, "conn_type": "qlik_cloud", **members}
+        body["extra"] = json.dumps(body.get("extra", {}))
+        self.ask("POST", "/connections", body)
+
+    def change(self, connection_id: str, **members: Any) -> None:
+        """The connection has other values of some members."""
+        told = {**members, **({"extra": json.dumps(members["extra"])} if "extra" in members else {})}
+        body = {"connection_id": connection_id, "conn_type": "qlik_cloud", **told}
+        self.ask("PATCH", f"/connections/{connection_id}", body, update_mask=list(members))
+
+    def run(self, dag_id: str) -> str:
+        """The id of a new run of a Dag."""
+        return str(self.ask("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"])
+
+    def instances(self, dag_id: str, run_id: str) -> list[Mapping[str, Any]]:
+        """The task instances of a run, as the API tells them."""
+        answer = self.ask("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=1000)
+        return list(answer["task_instances"])
+
+    def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """A user marks a task instance."""
+        self.ask("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}", {"new_state": state})
+
+    def mark_run(self, dag_id: str, run_id: str, state: str) -> None:
+        """A user marks a whole run."""
+        self.ask("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", {"state": state})
+
+    def clear(self, dag_id: str, run_id: str, task_ids: Sequence[str]) -> None:
+        """A user clears task instances."""
+        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": list(task_ids), "only_failed": False}
+        self.ask("POST", f"/dags/{dag_id}/clearTaskInstances", {**body, "reset_dag_runs": True})
+
+    def triggerers(self) -> int:
+        """How many triggerers have ever reported."""
+        return int(self.ask("GET", "/jobs", job_type="TriggererJob", limit=1)["total_entries"])
+
+    def log_of(self, dag_id: str, run_id: str, task_id: str, names: str) -> str:
+        """What is in those files of a task's log whose names are like that."""
+        place = self.logs / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"
+        return "\n".join(path.read_text(errors="replace") for path in sorted(place.rglob(names)) if path.is_file())
+
+
+def kill_worker(pid: int) -> None:
+    """A task's process and the worker process over it are ended by SIGKILL, as when a worker's machine is lost."""
+    process = psutil.Process(pid)
+    worker = process.parent()
+    # Not waited for: they stay in the list of processes until the scheduler takes notice of them.
+    kill_all([*([worker] if worker is not None else []), process, *process.children(recursive=True)], wait=0)
+
+
+def kill_all(processes: Sequence[psutil.Process], wait: float = 10.0) -> int:
+    """How many of the processes were there to be ended by SIGKILL."""
+    killed = 0
+    for process in processes:
+        try:
+            process.kill()
+            killed += 1
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(processes, timeout=wait)
+    return killed

@@ -1,0 +1,95 @@
+"""Many runs of all kinds, described once: for the Dag that starts them and for the tenant that it meets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from chaos.report import tally
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik.operators.run import QlikRunOperator
+    from airflow_provider_qlik.sandbox import Script, Tenant
+    from airflow_provider_qlik.sensors.run import QlikRunSensor
+
+KINDS = ("task", "automation", "reload", "sharing_task")
+
+
+class One(NamedTuple):
+    """A task of a Dag and what it runs in the tenant: both have the same name."""
+
+    kind: str
+    name: str
+
+
+def crowd(prefix: str, each: int = 0, **counts: int) -> list[One]:
+    """So many of every kind, or of each kind that is named."""
+    wanted = counts or dict.fromkeys(KINDS, each)
+    return [One(kind, f"{prefix}_{kind}_{number:02}") for kind, count in wanted.items() for number in range(count)]
+
+
+def operator(one: One, **arguments: Any) -> QlikRunOperator:
+    """The operator of a Dag that runs it."""
+    from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
+    from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
+    from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOperator
+    from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
+
+    if one.kind == "task":
+        return QlikRunTaskOperator(task_id=one.name, qlik_task_id=one.name, **arguments)
+    if one.kind == "automation":
+        return QlikRunAutomationOperator(task_id=one.name, automation_id=one.name, **arguments)
+    if one.kind == "reload":
+        return QlikReloadAppOperator(task_id=one.name, app_id=one.name, **arguments)
+    return QlikRunSharingTaskOperator(task_id=one.name, sharing_task_id=one.name, **arguments)
+
+
+def sensor(one: One, **arguments: Any) -> QlikRunSensor:
+    """The sensor of a Dag that waits for its last run."""
+    from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
+    from airflow_provider_qlik.sensors.tasks import QlikTaskRunSensor
+
+    if one.kind == "task":
+        return QlikTaskRunSensor(task_id=one.name, qlik_task_id=one.name, **arguments)
+    return QlikAutomationRunSensor(task_id=one.name, automation_id=one.name, **arguments)
+
+
+def fill(tenant: Tenant, ones: Sequence[One], *scripts: Script) -> None:
+    """The tenant has what they run, and it will do what the scripts say."""
+    for one in ones:
+        if one.kind == "task":
+            tenant.add_task(one.name, id=one.name)
+        elif one.kind == "automation":
+            tenant.add_automation(one.name, id=one.name)
+        elif one.kind == "reload":
+            tenant.add_app(one.name, id=one.name)
+        else:
+            tenant.add_sharing_task(one.name, id=one.name)
+        tenant.script(one.name, *scripts)
+
+
+def runs_of(tenant: Tenant, ones: Sequence[One]) -> list[list[dict[str, Any]]]:
+    """For each, its runs as they really stand."""
+    return [tenant.runs(one.name) for one in ones]
+
+
+def told_about(tenant: Tenant, ones: Sequence[One]) -> Counter[str]:
+    """How often the tenant has told about each (by name) or its first run, since its journal was cleared."""
+    told: Counter[str] = Counter()
+    asked = [f"{entry.path}?{entry.raw_query}" for entry in tenant.journal(method="GET") if entry.status == 200]
+    for one in ones:
+        run_id = tenant.runs(one.name)[0]["id"]
+        count = sum(one.name in request or run_id in request for request in asked)
+        told += Counter({one.name: count})
+    return told
+
+
+def asked_to_stop(runs: Iterable[Sequence[Mapping[str, Any]]]) -> int:
+    """How many of the runs were asked to stop."""
+    return sum(run["stop_asked_at"] is not None for each in runs for run in each)
+
+
+def counted(runs: Iterable[Sequence[object]]) -> str:
+    """How many have how many runs, such as "20 with 1"."""
+    return tally(f"with {len(each)}" for each in runs)

@@ -1,0 +1,28 @@
+"""Waits that Airflow itself ends, since their time has run out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG
+
+from airflow_provider_qlik import waiting
+from chaos.crowd import operator
+from chaos.plan import AIRFLOWS_LIMIT, NO_TRIGGERER
+
+# Airflow's own time-out comes five minutes after the trigger's deadline. Here, in the process of these tasks alone, it
+# comes long before it: so that it is Airflow that ends the deferral.
+waiting.SAFETY_NET = timedelta(seconds=30 - 3600)
+
+with DAG("chaos_airflows_timeout", schedule=None) as dag:
+    for queue, group in (("timeouts", AIRFLOWS_LIMIT), ("nobody", NO_TRIGGERER)):
+        for one in group:
+            operator(
+                one,
+                qlik_conn_id="chaos_timeouts",
+                deferrable=True,
+                timeout=3600,
+                poll_interval=5,
+                settle=3,
+                queue=queue,
+            )

@@ -1,0 +1,15 @@
+"""Waits through an outage of the tenant."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from chaos.crowd import operator
+from chaos.plan import EARLY_DEFERRED, EARLY_HELD, LATE_DEFERRED, LATE_HELD
+
+with DAG("chaos_outages", schedule=None, max_active_tasks=16) as dag:
+    for deferrable, group in ((False, [*EARLY_HELD, *LATE_HELD]), (True, [*EARLY_DEFERRED, *LATE_DEFERRED])):
+        for one in group:
+            operator(
+                one, qlik_conn_id="chaos_outages", deferrable=deferrable, poll_interval=5, settle=3, queue="outages"
+            )

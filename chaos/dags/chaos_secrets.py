@@ -1,0 +1,15 @@
+"""Waits through a change of secrets."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from chaos.crowd import operator
+from chaos.plan import DEFERRED, HELD
+
+with DAG("chaos_secrets", schedule=None, max_active_tasks=16) as dag:
+    for deferrable, group in ((False, HELD), (True, DEFERRED)):
+        for one in group:
+            operator(
+                one, qlik_conn_id="chaos_secrets", deferrable=deferrable, poll_interval=5, settle=3, queue="secrets"
+            )

@@ -1,0 +1,14 @@
+"""Waits whose own time runs out."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from chaos.crowd import operator
+from chaos.plan import OWN_LIMIT
+
+with DAG("chaos_own_timeout", schedule=None) as dag:
+    for one in OWN_LIMIT:
+        operator(
+            one, qlik_conn_id="chaos_timeouts", deferrable=True, timeout=20, poll_interval=5, settle=3, queue="timeouts"
+        )

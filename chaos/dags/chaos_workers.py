@@ -1,0 +1,24 @@
+"""Runs whose workers are killed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG
+
+from chaos.crowd import operator
+from chaos.plan import UNANSWERED, UNTOLD, WAITING
+
+with DAG("chaos_workers", schedule=None, max_active_tasks=16) as dag:
+    for connection, group in (("unanswered", UNANSWERED), ("untold", UNTOLD), ("waiting", WAITING)):
+        for one in group:
+            operator(
+                one,
+                qlik_conn_id=f"chaos_{connection}",
+                deferrable=group is not WAITING,
+                poll_interval=2,
+                settle=3,
+                retries=5,
+                retry_delay=timedelta(seconds=1),
+                queue="workers",
+            )

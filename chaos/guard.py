@@ -1,0 +1,77 @@
+"""Ends what is left of a run, however that ended: `python -m chaos.guard FOLDER`.
+
+It waits until whoever started it closes its standard input or is gone, even by a SIGKILL, then ends every process that
+works below the folder, and removes the folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+
+@contextmanager
+def guarded(home: Path, keep: bool) -> Iterator[None]:
+    """Nothing that works below *home* outlives the block, or this process."""
+    command = [sys.executable, "-m", "chaos.guard", str(home), *(["keep"] if keep else [])]
+    # A session of its own: an interrupt from the terminal goes to all that belong to this one.
+    guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        yield
+    finally:
+        guard.communicate()
+
+
+def working_below(home: Path) -> list[psutil.Process]:
+    """The processes whose working directory is the folder or below it: all that a run starts, and what they start."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            place = Path(process.cwd())
+        except (psutil.Error, OSError):
+            continue
+        if place == home or home in place.parents:
+            found.append(process)
+    return found
+
+
+def sweep(home: Path) -> None:
+    """Ends every process below the folder: PostgreSQL in its own way, since it shares memory with its children."""
+    until = time.monotonic() + 20
+    asked: set[int] = set()
+    while (left := working_below(home)) and time.monotonic() < until:
+        for process in left:
+            try:
+                is_postgres = process.name() == "postgres"
+                if not is_postgres:
+                    process.kill()
+                elif process.pid not in asked:
+                    asked.add(process.pid)
+                    process.send_signal(signal.SIGQUIT)
+            except psutil.Error:
+                continue
+        psutil.wait_procs(left, timeout=1)
+    for process in left:
+        process.kill()
+
+
+def main(folder: str, *options: str) -> None:
+    """Waits for the end of the run, then sweeps."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.stdin.read()
+    home = Path(folder)
+    sweep(home)
+    if not options:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,33 @@
+"""What each scenario runs: known to its Dag and to its tenant alike."""
+
+from __future__ import annotations
+
+from chaos.crowd import crowd
+
+# Workers are killed before an answer, before it is kept, while waiting.
+UNANSWERED, UNTOLD, WAITING = crowd("unanswered", 1), crowd("untold", 1), crowd("waiting", 1)
+
+# Fifty waits in one triggerer. Those that fail do so in Qlik Cloud; those that are watched were started by others.
+SHORT = crowd("short", task=5, automation=5, reload=4, sharing_task=3)
+LONG = crowd("long", task=5, automation=5, reload=4, sharing_task=3)
+FAILING = crowd("failing", task=4, automation=4, reload=3, sharing_task=1)
+WATCHED = crowd("watched", task=2, automation=2)
+ALONE = [*SHORT, *LONG, *FAILING]
+
+# Waits of two triggerers.
+PAIR = crowd("pair", 8)
+
+# What users do with deferred tasks, and with some that had succeeded.
+MARKED_FAILED, MARKED_SUCCESS, CLEARED = crowd("failed", 5), crowd("passed", 5), crowd("cleared", 5)
+SUCCEEDED = crowd("succeeded", 1)
+MANY_TASKS, MANY_AUTOMATIONS = crowd("many", task=150), crowd("many", automation=150)
+
+# Time runs out: by the trigger's deadline; by Airflow's, with a triggerer that is well; by Airflow's, without one.
+OWN_LIMIT, AIRFLOWS_LIMIT, NO_TRIGGERER = crowd("own", 1), crowd("theirs", 1), crowd("nobody", 1)
+
+# Waits through an outage, deferred and on workers. The early ones end in Qlik Cloud while it is away.
+EARLY_DEFERRED, LATE_DEFERRED = crowd("early_deferred", 2), crowd("late_deferred", 2)
+EARLY_HELD, LATE_HELD = crowd("early_held", 1), crowd("late_held", 1)
+
+# Waits while tokens are revoked and the secret is rotated.
+DEFERRED, HELD = crowd("deferred", 2), crowd("held", 1)

@@ -1,0 +1,131 @@
+"""The wire between Airflow and a tenant, which can be cut in several ways."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+Mode = Literal["open", "refusing", "resetting", "silent", "holding"]
+_RUDELY = struct.pack("ii", 1, 0)
+
+
+class Relay:
+    """Passes bytes on to a tenant, in the mode that was set last.
+
+    open: as they come. refusing: nobody listens. resetting: each connection is taken, and reset. silent: each is taken,
+    and nothing ever comes back. holding: what is asked is passed on, and the answers to POSTs are kept back until the
+    mode changes. A change to any but open and holding resets all connections.
+    """
+
+    def __init__(self, tenant_url: str) -> None:
+        self._target = urlsplit(tenant_url)
+        self._mode: Mode = "open"
+        self._listener: asyncio.Server | None = None
+        self._port = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="chaos-relay", daemon=True)
+        self._serving: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._released = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        """Where the tenant seems to be."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def set(self, mode: Mode) -> None:
+        """From now on it is like that."""
+        self._await(self._set(mode))
+
+    def _await(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _set(self, mode: Mode) -> None:
+        self._mode = mode
+        if mode == "holding":
+            self._released.clear()
+        else:
+            self._released.set()
+        if mode in ("refusing", "resetting", "silent"):
+            for writer in list(self._writers):
+                _reset(writer)
+        if mode == "refusing":
+            await self._close()
+        elif self._listener is None:
+            self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+            self._port = self._listener.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            if self._mode == "resetting":
+                _reset(writer)
+            elif self._mode == "silent":
+                while await reader.read(65536):
+                    pass
+            else:
+                await self._pass_on(reader, writer)
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, asks = await asyncio.open_connection(self._target.hostname, self._target.port)
+        posted = False
+
+        async def back() -> None:
+            while part := await answers.read(65536):
+                if posted:
+                    await self._released.wait()
+                writer.write(part)
+                await writer.drain()
+
+        returning = asyncio.ensure_future(back())
+        try:
+            while part := await reader.read(65536):
+                # A caller asks its next question after the answer to the last: each begins a part of its own.
+                posted = part.startswith(b"POST ") if part[:5] in (b"POST ", b"GET /", b"DELET") else posted
+                asks.write(part)
+                await asks.drain()
+        finally:
+            returning.cancel()
+            asks.close()
+            with suppress(OSError, asyncio.CancelledError):
+                await returning
+
+    async def _end(self) -> None:
+        await self._set("refusing")
+        await asyncio.sleep(0.1)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RUDELY)
+    writer.transport.abort()
+
+
+@contextmanager
+def relay(tenant_url: str) -> Iterator[Relay]:
+    """A wire to a tenant, open, until the block ends."""
+    wire = Relay(tenant_url)
+    wire._thread.start()
+    wire.set("open")
+    try:
+        yield wire
+    finally:
+        wire._await(wire._end())
+        wire._loop.call_soon_threadsafe(wire._loop.stop)
+        wire._thread.join(5)

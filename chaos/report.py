@@ -1,0 +1,105 @@
+"""The table: what was done, what was expected, what was seen."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+BEGIN = "<!-- The table below is written by `make chaos`. -->"
+END = "<!-- Here it ends. -->"
+HEADINGS = ("", "Done", "Looked at", "Expected", "Seen", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing that was looked at after something was done."""
+
+    scenario: int
+    done: str
+    looked_at: str
+    expected: str
+    seen: str
+    holds: bool
+
+    def cells(self) -> tuple[str, ...]:
+        """The row as texts."""
+        verdict = "as expected" if self.holds else "DIFFERENT"
+        return (str(self.scenario), self.done, self.looked_at, self.expected, self.seen, verdict)
+
+
+@dataclass(slots=True)
+class Report:
+    """All rows, told as they come; safe to be filled by several scenarios at a time."""
+
+    rows: list[Row] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, row: Row) -> None:
+        """One more row."""
+        with self._lock:
+            self.rows.append(row)
+            mark = "  " if row.holds else "! "
+            print(f"{mark}{row.scenario}  {row.looked_at}: expected {row.expected}, seen {row.seen}", flush=True)
+
+    def say(self, scenario: int, text: str) -> None:
+        """What happens just now."""
+        with self._lock:
+            print(f"  {scenario}  .. {text}", flush=True)
+
+    @property
+    def differences(self) -> int:
+        """How many rows are not as expected."""
+        return sum(not row.holds for row in self.rows)
+
+    def sorted(self) -> list[Row]:
+        """The rows, scenario by scenario."""
+        return sorted(self.rows, key=lambda row: row.scenario)
+
+    def as_text(self) -> str:
+        """The table for a terminal: what was done stands over what was looked at."""
+        lines: list[str] = []
+        rows = [row.cells() for row in self.sorted()]
+        widths = [max((len(row[column]) for row in rows), default=0) for column in range(len(HEADINGS))]
+        done = ""
+        for row in rows:
+            if row[1] != done:
+                done = row[1]
+                lines += ["", f"{row[0]}. {done}"]
+            told = (row[2].ljust(widths[2]), row[3].ljust(widths[3]), row[4].ljust(widths[4]), row[5])
+            lines.append("   " + "   ".join(told).rstrip())
+        return "\n".join(lines)
+
+    def as_markdown(self) -> str:
+        """The table for a document."""
+        lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS))]
+        done = ""
+        for row in self.sorted():
+            cells = row.cells()
+            lines.append(_line(cells if row.done != done else ("", "", *cells[2:])))
+            done = row.done
+        return "\n".join(lines)
+
+    def write_into(self, document: Path, about: str) -> None:
+        """The table stands between the two markers of a document, with the day and *about* the run."""
+        text = document.read_text(encoding="utf-8")
+        before, rest = text.split(BEGIN)
+        after = rest.split(END)[1]
+        table = f"Last run: {date.today().isoformat()}, {about}\n\n{self.as_markdown()}"
+        document.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", encoding="utf-8")
+
+
+def tally(things: Iterable[object]) -> str:
+    """How many there are of each, such as "17 success, 3 failed"; the most first, "none" without any."""
+    counts = Counter(map(str, things))
+    return (
+        ", ".join(f"{count} {thing}" for thing, count in sorted(counts.items(), key=lambda each: (-each[1], each[0])))
+        or "none"
+    )
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,86 @@
+"""The tenant is away for five minutes, in three ways, and then takes no requests for two."""
+
+from __future__ import annotations
+
+from airflow_provider_qlik import sandbox
+from airflow_provider_qlik.sandbox import Script
+from chaos.airflow import ENDED
+from chaos.crowd import asked_to_stop, counted, fill, runs_of
+from chaos.plan import EARLY_DEFERRED, EARLY_HELD, LATE_DEFERRED, LATE_HELD
+from chaos.relay import Mode, relay
+from chaos.scene import DagRun, Scene
+
+EARLY, LATE = [*EARLY_DEFERRED, *EARLY_HELD], [*LATE_DEFERRED, *LATE_HELD]
+EVERYONE = [*EARLY, *LATE]
+NOW, LATER = 3600, 36_000
+AWAY: tuple[tuple[Mode, str], ...] = (
+    ("refusing", "connections are refused"),
+    ("resetting", "connections are reset"),
+    ("silent", "connections are taken, and nothing comes back"),
+)
+AWAY_FOR, LIMITED_FOR, COME_BACK_AFTER = 100.0, 120.0, 20
+LOOK_EVERY = 10.0
+NOTICED_WITHIN = 60
+
+
+def act(scene: Scene) -> None:
+    """No wait ends early, and none is missed: half of the runs end while the tenant is away."""
+    with sandbox.serve() as tenant, relay(tenant.url) as wire, scene.triggerer("triggerer-outages", "outages"):
+        time_outs = {"connect_timeout": 5, "read_timeout": 5}
+        scene.airflow.connect("chaos_outages", host=wire.url, password=tenant.api_key, extra=time_outs)
+        fill(tenant, EARLY, Script(run=NOW))
+        fill(tenant, LATE, Script(run=LATER))
+        run = scene.start("chaos_outages")
+        scene.until("all wait", lambda: all_wait(run), 240)
+        scene.pause(10)
+        for mode, words in AWAY:
+            scene.done = (
+                f"The tenant is away for {3 * AWAY_FOR:.0f} s, in three ways; in these {AWAY_FOR:.0f} s {words}"
+            )
+            wire.set(mode)
+            scene.pause(2)  # what was on its way arrives
+            asked = len(tenant.journal())
+            if mode == "resetting":
+                tenant.advance(NOW)
+            scene.expect("waits that ended", 0, ended_within(scene, run, AWAY_FOR))
+            scene.expect("requests that arrived", 0, len(tenant.journal()) - asked)
+        scene.done = (
+            f"The tenant is back, and answers each request with 429, come back after {COME_BACK_AFTER} s,"
+            f" for {LIMITED_FOR:.0f} s"
+        )
+        tenant.fault(status=429, code="HTTP-429", retry_after=COME_BACK_AFTER, times=None)
+        asked = len(tenant.journal())
+        wire.set("open")
+        scene.expect("waits that ended", 0, ended_within(scene, run, LIMITED_FOR))
+        requests = len(tenant.journal()) - asked
+        at_most = round(len(EVERYONE) * (LIMITED_FOR / COME_BACK_AFTER + 2))
+        scene.expect(f"requests of {len(EVERYONE)} waits", f"at most {at_most}", requests, 0 < requests <= at_most)
+        scene.done = "The tenant is as before"
+        tenant.clear_faults()
+        took = scene.wait(lambda: run.ended(EARLY), 180)
+        words = "seconds until all tasks are through whose runs had ended meanwhile"
+        scene.expect(words, f"at most {NOTICED_WITHIN}", f"{took:.0f}", took <= NOTICED_WITHIN)
+        scene.expect("these tasks", f"{len(EARLY)} success", run.tally(EARLY))
+        states = f"{len(LATE_DEFERRED)} deferred, {len(LATE_HELD)} running"
+        scene.expect("tasks whose runs go on", states, run.tally(LATE))
+        tenant.advance(LATER)
+        scene.wait(lambda: run.ended(), 120)
+        runs = runs_of(tenant, EVERYONE)
+        scene.expect("tasks of Airflow in the end", f"{len(EVERYONE)} success", run.tally())
+        scene.expect("runs of each in the tenant", f"{len(EVERYONE)} with 1", counted(runs))
+        scene.expect("runs asked to stop", 0, asked_to_stop(runs))
+
+
+def all_wait(run: DagRun) -> bool:
+    """Whether those that defer are deferred, and those that do not have started their runs."""
+    started = all("Started: " in run.log(one) for one in [*EARLY_HELD, *LATE_HELD])
+    return started and run.waits([*EARLY_DEFERRED, *LATE_DEFERRED])
+
+
+def ended_within(scene: Scene, run: DagRun, seconds: float) -> int:
+    """How many of the tasks were seen ended, looking again and again for so many seconds."""
+    ended: set[str] = set()
+    for _ in range(round(seconds / LOOK_EVERY)):
+        scene.pause(LOOK_EVERY)
+        ended |= {each["task_id"] for each in run.instances() if each["state"] in ENDED}
+    return len(ended)

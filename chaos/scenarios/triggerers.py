@@ -1,0 +1,101 @@
+"""Triggerers are killed and stopped; the waits of theirs go on elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from airflow_provider_qlik.sandbox import Script, Tenant
+from chaos.crowd import One, asked_to_stop, counted, fill, runs_of
+from chaos.plan import ALONE, FAILING, LONG, PAIR, SHORT, WATCHED
+from chaos.report import tally
+from chaos.scene import DagRun, Scene
+
+NOW, LATER = 3600, 36_000
+STATUS = re.compile(r"\w+ run [\w-]+: \w+")
+
+
+def act_on_one(scene: Scene) -> None:
+    """One triggerer is killed with fifty waits; a third of the runs end while there is none."""
+    everyone = [*ALONE, *WATCHED]
+    scene.done = f"The triggerer is killed (SIGKILL) with {len(everyone)} waits of all kinds, and started again"
+    with scene.tenant("chaos_one") as tenant:
+        fill(tenant, SHORT, Script(run=NOW))
+        fill(tenant, LONG, Script(run=LATER))
+        fill(tenant, FAILING, Script(run=LATER, end="FAILED", error="no such table"))
+        fill(tenant, WATCHED)
+        for one in WATCHED:
+            tenant.add_run(one.name, started_ago=5, script=Script(run=LATER))
+        with scene.triggerer("triggerer-alone", "alone"):
+            run = scene.start("chaos_one_triggerer")
+            scene.until("all wait", lambda: run.waits(everyone), 240)
+            scene.pause(5)
+            scene.airflow.kill("triggerer-alone")
+            before = len(tenant.journal())
+            tenant.advance(NOW)
+            scene.pause(10)
+            scene.expect("requests while there is no triggerer", 0, len(tenant.journal()) - before)
+        with scene.triggerer("triggerer-alone-again", "alone"):
+            scene.wait(lambda: run.ended(SHORT), 90)
+            scene.expect("tasks whose runs had ended meanwhile", f"{len(SHORT)} success", run.tally(SHORT))
+            others = [*LONG, *FAILING, *WATCHED]
+            scene.expect("tasks whose runs go on", f"{len(others)} deferred", run.tally(others))
+            look_at_the_end(scene, tenant, run, everyone, FAILING)
+
+
+def act_on_two(scene: Scene) -> None:
+    """Of two triggerers one is stopped in order, started again, and then the other is killed."""
+    with scene.tenant("chaos_two") as tenant:
+        fill(tenant, PAIR, Script(run=LATER))
+        before = scene.airflow.triggerers()
+        with scene.triggerer("triggerer-first", "pair"), scene.triggerer("triggerer-second", "pair"):
+            scene.until("both triggerers are at work", lambda: scene.airflow.triggerers() >= before + 2)
+            run = scene.start("chaos_two_triggerers")
+            scene.until("all wait", lambda: run.waits(PAIR), 180)
+            scene.done = f"One of two triggerers is stopped (SIGTERM), with {len(PAIR)} waits between them"
+            scene.say(f"they wait in triggerers {tally(holders(run))}")
+            scene.expect("triggerers that hold waits before", 2, len(set(holders(run))))
+            scene.airflow.terminate("triggerer-first")
+            scene.wait(lambda: len(set(holders(run))) == 1, 90)
+            scene.expect("triggerers that hold waits", 1, len(set(holders(run))))
+            look_at_the_move(scene, tenant, run)
+            with scene.triggerer("triggerer-third", "pair"):
+                scene.pause(15)
+                scene.done = f"Another is started, and the one with all {len(PAIR)} waits is killed (SIGKILL)"
+                lost = holders(run)[0]
+                scene.airflow.kill("triggerer-second")
+                scene.wait(lambda: lost not in holders(run), 90)
+                scene.expect("waits that the lost one holds", 0, holders(run).count(lost))
+                look_at_the_move(scene, tenant, run)
+                look_at_the_end(scene, tenant, run, PAIR, ())
+
+
+def holders(run: DagRun) -> list[str]:
+    """The triggerer of each wait, by id."""
+    return [str((each["trigger"] or {}).get("triggerer_id")) for each in run.instances()]
+
+
+def look_at_the_move(scene: Scene, tenant: Tenant, run: DagRun) -> None:
+    """Whether the triggerer that is left has asked about each of the runs: each log of its own says how it stands."""
+    holder = holders(run)[0]
+
+    def told() -> int:
+        return sum(STATUS.search(run.log(one, triggerer=holder)) is not None for one in PAIR)
+
+    scene.wait(lambda: told() == len(PAIR), 60)
+    scene.expect("runs whose status is told by the triggerer that is left", len(PAIR), told())
+    scene.expect("tasks of Airflow", f"{len(PAIR)} deferred", run.tally())
+    scene.expect("runs asked to stop", 0, asked_to_stop(runs_of(tenant, PAIR)))
+
+
+def look_at_the_end(scene: Scene, tenant: Tenant, run: DagRun, everyone: Sequence[One], failing: Sequence[One]) -> None:
+    """How all ends, when all runs have."""
+    tenant.advance(LATER)
+    scene.wait(run.ended, 180)
+    states = f"{len(everyone) - len(failing)} success" + (f", {len(failing)} failed" if failing else "")
+    runs = runs_of(tenant, everyone)
+    scene.expect("tasks of Airflow in the end", states, run.tally(everyone))
+    if failing:
+        scene.expect("those whose runs fail in Qlik Cloud", f"{len(failing)} failed", run.tally(failing))
+    scene.expect("runs of each in the tenant", f"{len(everyone)} with 1", counted(runs))
+    scene.expect("runs asked to stop in the end", 0, asked_to_stop(runs))
