@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -23,10 +24,11 @@ ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 
 
 class Airflow:
-    """The services of one Airflow below a folder. *database* is an address without driver."""
+    """The services of one Airflow below a folder, for the Dags in another. *database* is an address without driver."""
 
-    def __init__(self, home: Path, database: str) -> None:
+    def __init__(self, home: Path, database: str, dags: Path = CHAOS / "dags") -> None:
         self.home = home
+        self._dags = dags
         self.logs = home / "logs"
         self._services: dict[str, psutil.Popen] = {}
         self._lock = threading.Lock()
@@ -41,7 +43,7 @@ class Airflow:
         theirs = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
         settings: dict[str, dict[str, object]] = {
             "core": {
-                "dags_folder": CHAOS / "dags",
+                "dags_folder": self._dags,
                 "executor": "LocalExecutor",
                 "load_examples": False,
                 "dags_are_paused_at_creation": False,
@@ -101,9 +103,28 @@ class Airflow:
             base_url=f"{base}/api/v2", headers={"authorization": f"Bearer {token}"}, timeout=60, trust_env=False
         )
 
-    def start_triggerer(self, name: str, queue: str) -> None:
-        """A triggerer for the tasks of one queue."""
-        self._start(name, "triggerer", "--skip-serve-logs", "--queues", queue)
+    def start_triggerer(self, name: str, queue: str | None = None) -> None:
+        """A triggerer for the tasks of one queue, or for those of none."""
+        self._start(name, "triggerer", "--skip-serve-logs", *(["--queues", queue] if queue else []))
+
+    def do(self, module: str, *arguments: str, given: str = "") -> str:
+        """What a module prints that is run in the surroundings of this Airflow. Raises RuntimeError if it fails."""
+        command = [sys.executable, "-m", module, *arguments]
+        done = subprocess.run(
+            command, cwd=self.home, env=self._environment, input=given, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr[-3000:]}")
+        return done.stdout
+
+    def cpu_seconds(self, name: str) -> float:
+        """The seconds of CPU that a service and its children have used."""
+        times = [process.cpu_times() for process in self._family(name)]
+        return sum(each.user + each.system for each in times)
+
+    def log(self, name: str) -> str:
+        """What a service has printed."""
+        return (self.home / f"{name}.log").read_text(errors="replace")
 
     def kill(self, name: str) -> int:
         """How many processes of a service were ended by SIGKILL: itself and its children, as when a machine is lost."""

@@ -75,7 +75,7 @@ class _TokenHolder:
     """The token of one tenant and one set of credentials, shared by all clients of the process."""
 
     _all: ClassVar[dict[tuple[object, ...], _TokenHolder]] = {}
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
     def __init__(self) -> None:
         # Re-entrant, since a signal may interrupt a thread in here to cancel what it has started.

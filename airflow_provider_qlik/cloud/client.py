@@ -330,6 +330,7 @@ class AsyncClient(_Wire[Callable[[], Awaitable[Known]]]):
         self._count("turn_seconds", await limits.turn(call.tier, urgent))
         request = self._request(call)
         self._count("requests", 1)
+        sent_at = time.monotonic()
         try:
             async with limits.connection(urgent):
                 with _as_our_errors(call, request):
@@ -337,6 +338,7 @@ class AsyncClient(_Wire[Callable[[], Awaitable[Known]]]):
             redirected = self._redirected(call, response)
             return await self._send(redirected, urgent) if redirected else self._read(call, response)
         except QlikCloudError as error:
+            error.sent_at = sent_at
             self._count("errors", 1)
             if isinstance(error, Refused) and error.status == 429 and error.transient:
                 self._count("rate_limited", 1)

@@ -36,7 +36,12 @@ def without_secrets(text: str) -> str:
 
 
 class QlikCloudError(Exception):
-    """Anything that Qlik Cloud, or the way there, did to us. The subclasses tell what."""
+    """Anything that Qlik Cloud, or the way there, did to us. The subclasses tell what.
+
+    `sent_at` is the moment of the monotonic clock when it was asked, where that was later than when it was wanted.
+    """
+
+    sent_at: float | None = None
 
     @property
     def may_have_happened(self) -> bool:
@@ -170,7 +175,9 @@ class Refused(QlikCloudError):
 
 def _rebuild(kind: type[Refused], members: dict[str, object]) -> Refused:
     members["retry_after"] = members.pop("_retry_after", None)
-    members.pop("__notes__", None)
+    # What was noted on its way is put back afterwards.
+    for name in ("__notes__", "sent_at"):
+        members.pop(name, None)
     return kind(**members)  # type: ignore[arg-type]
 
 

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary
 
 from airflow_provider_qlik.cloud.call import Tier
 from airflow_provider_qlik.cloud.credentials import Credentials
@@ -24,6 +24,8 @@ AT_ONCE = {Tier.ONE: 0.05, Tier.TWO: 0.55, Tier.TASKS: 0.05, Tier.RELOADS: 0.55}
 BURST = 5.0
 """So many seconds' worth of turns may be taken at once, after a pause."""
 CONNECTIONS = 20
+LONGEST_HOLD = 300.0
+"""Seconds for which one answer may hold up everybody: whatever it says, deadlines pass and runs are to be cancelled."""
 
 
 class Lanes:
@@ -91,8 +93,8 @@ class Turns:
         return self._clock() - began
 
     def hold(self, seconds: float) -> None:
-        """Nobody's turn comes for so many seconds."""
-        self._held_until = max(self._held_until, self._clock() + seconds)
+        """Nobody's turn comes for so many seconds; for no longer than `LONGEST_HOLD`."""
+        self._held_until = max(self._held_until, self._clock() + min(seconds, LONGEST_HOLD))
         self._go_on()
 
     def _go_on(self) -> None:
@@ -128,7 +130,8 @@ class Limits:
     @classmethod
     def of(cls, tenant: Tenant, credentials: Credentials) -> Limits:
         """Those of a user of a tenant, the same for all who ask in this event loop."""
-        in_loop = _in_loop.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+        # Kept when the last client has gone: Qlik Cloud goes on counting.
+        in_loop = _in_loop.setdefault(asyncio.get_running_loop(), {})
         limits = in_loop.get((tenant, credentials))
         if limits is None:
             limits = in_loop[tenant, credentials] = cls(tenant.rate_limit_share)
@@ -168,6 +171,4 @@ class Limits:
             self._free += 1
 
 
-_in_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[tuple[Tenant, Credentials], Limits]] = (
-    WeakKeyDictionary()
-)
+_in_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[Tenant, Credentials], Limits]] = WeakKeyDictionary()

@@ -63,7 +63,7 @@ def attempts(
         except QlikCloudError as error:
             if isinstance(error, Refused) and error.credentials_refused and not renewed:
                 renewed = True
-                if (yield Renew(since=sent)):
+                if (yield Renew(since=sent if error.sent_at is None else error.sent_at)):
                     tries -= 1
                     continue
             if perhaps_done and call.method == "DELETE" and isinstance(error, NotFound):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from airflow_provider_qlik.cloud.call import Flow, Question, Source
-from airflow_provider_qlik.cloud.errors import QlikCloudError
+from airflow_provider_qlik.cloud.errors import CouldNotConnect, QlikCloudError
 
 JITTER = 0.2
 """The part of its interval by which a question may come early, so that those who began together drift apart."""
@@ -26,6 +26,8 @@ AT_A_TIME = 20
 """So many get their answers before others may do something."""
 NOT_NOW = 60.0
 """Seconds after which a list that failed is tried again."""
+A_MOMENT = 0.001
+"""Seconds by which a question may be asked too soon, so that one bell rings for all whose time is up together."""
 
 
 class Ask(Protocol):
@@ -88,11 +90,14 @@ class Rounds:
         self._ask = ask
         self._merged = merged
         self._chance = chance
+        self._closed = False
         self._sources: dict[str, _Rounds] = {}
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def answer(self, question: Question) -> Any:
         """The answer, when it is there. Raises what went wrong with it."""
+        if self._closed:
+            raise CouldNotConnect("the client was closed")
         rounds = self._sources.get(question.source.name)
         if rounds is None:
             rounds = self._sources[question.source.name] = _Rounds(question.source, self)
@@ -104,7 +109,8 @@ class Rounds:
         return await waiting.answer
 
     def close(self) -> None:
-        """Nothing is asked any more."""
+        """Nothing is asked any more, and nobody waits any more."""
+        self._closed = True
         for rounds in self._sources.values():
             rounds.close()
         for task in self.tasks:
@@ -124,7 +130,11 @@ class Rounds:
 
 
 class _Rounds:
-    """The questions to one source."""
+    """The questions to one source.
+
+    Each that waits is on the list of those to come (`_due`), among the `_late`, being asked, or in a group that is
+    being asked: so none is forgotten.
+    """
 
     def __init__(self, source: Source, rounds: Rounds) -> None:
         self._source = source
@@ -136,19 +146,26 @@ class _Rounds:
         self._closed = self._crowding = False
         self._pages: tuple[int, float] | None = None
         self._absent: dict[Any, float] = {}
+        self._late: list[_Waiting] = []
 
     def add(self, waiting: _Waiting) -> None:
         group = self._groups.get(waiting.question.group)
         if group is None:
             group = self._groups[waiting.question.group] = _Group(waiting.question.group)
         group.waiting.append(waiting)
-        heapq.heappush(self._due, (waiting.due, next(self._count), waiting))
+        self._remind(waiting)
         if self._due[0][2] is waiting:
             self._wind()
+
+    def _remind(self, waiting: _Waiting) -> None:
+        heapq.heappush(self._due, (waiting.due, next(self._count), waiting))
 
     def close(self) -> None:
         self._closed = True
         self._wind()
+        for group in self._groups.values():
+            for waiting in group.waiting:
+                waiting.answer.cancel()
 
     def _wind(self) -> None:
         if self._timer is not None:
@@ -162,17 +179,20 @@ class _Rounds:
         if self._closed:
             return
         now = asyncio.get_running_loop().time()
-        names: dict[str, bool] = {}
-        while self._due and self._due[0][0] <= now + 0.001:
+        crowd: list[_Waiting] = []
+        groups: list[_Waiting] = []
+        while self._due and self._due[0][0] <= now + A_MOMENT:
             waiting = heapq.heappop(self._due)[2]
             if not waiting.gone:
-                crowd = self._suits_a_crowd(waiting, now)
-                names[waiting.question.group] = names.get(waiting.question.group, False) or crowd
-        if any(names.values()) and self._a_crowd_is_cheaper(now):
-            if not self._crowding:
-                self._begin_crowd(now)
-            names = {name: crowd for name, crowd in names.items() if not crowd}
-        for name in names:
+                (crowd if self._suits_a_crowd(waiting, now) else groups).append(waiting)
+        if not crowd or not self._a_crowd_is_cheaper(now):
+            groups += crowd
+        elif self._crowding:
+            # Their bell has rung: it rings again when this crowd is through.
+            self._late += crowd
+        else:
+            self._begin_crowd(now)
+        for name in dict.fromkeys(each.question.group for each in groups):
             self._begin_group(name)
         self._wind()
 
@@ -182,7 +202,7 @@ class _Rounds:
         group = self._groups.get(name)
         if group is None or group.asking:
             return
-        ready = group.take(asyncio.get_running_loop().time() + 0.001)
+        ready = group.take(asyncio.get_running_loop().time() + A_MOMENT)
         if ready:
             group.asking = True
             self._all.begin(self._ask_group(group, ready))
@@ -197,7 +217,7 @@ class _Rounds:
         finally:
             group.asking = False
             now = asyncio.get_running_loop().time()
-            if not self._closed and (not group.waiting or any(each.due <= now for each in group.waiting)):
+            if not self._closed and (not group.waiting or any(each.due <= now + A_MOMENT for each in group.waiting)):
                 self._begin_group(group.name)
 
     # All groups
@@ -209,7 +229,8 @@ class _Rounds:
 
     def _a_crowd_is_cheaper(self, now: float) -> bool:
         groups = sum(
-            not group.asking and any(self._suits_a_crowd(each, now) for each in group.waiting)
+            not group.asking
+            and any(each.soonest <= now + A_MOMENT and self._suits_a_crowd(each, now) for each in group.waiting)
             for group in self._groups.values()
         )
         if self._pages is not None and self._pages[1] <= now:
@@ -221,25 +242,31 @@ class _Rounds:
         for group in self._groups.values():
             if group.asking:
                 continue
-            suits = [each for each in group.waiting if each.soonest <= now and self._suits_a_crowd(each, now)]
+            suits = [
+                each for each in group.waiting if each.soonest <= now + A_MOMENT and self._suits_a_crowd(each, now)
+            ]
             if suits:
                 ready += suits
                 taken = set(map(id, suits))
                 group.waiting = [each for each in group.waiting if id(each) not in taken]
-        self._crowding = True
-        self._all.begin(self._ask_crowd([each for each in ready if not each.gone]))
+        ready = [each for each in ready if not each.gone]
+        if ready:
+            self._crowding = True
+            self._all.begin(self._ask_crowd(ready))
 
     async def _ask_crowd(self, ready: list[_Waiting]) -> None:
         about = list(dict.fromkeys(each.question.about for each in ready))
         groups = len({each.question.group for each in ready})
-        most = max(1, groups // 2) if self._pages is None else self._pages[0] + 1
+        most = groups if self._pages is None else max(groups, self._pages[0] + 1)
         loop = asyncio.get_running_loop()
         answers: Mapping[Any, Any] = {}
         try:
             with failures_told(ready):
                 try:
                     answers, calls = await self._all.ask(self._source.look_at_many(about, most))
-                    self._pages = (calls, loop.time() + TRY_AGAIN)
+                    if calls and (self._pages is None or calls > self._pages[0] or len(answers) < len(about)):
+                        # It was read to its end, or further than ever: not where all were found on the first pages.
+                        self._pages = (calls, loop.time() + TRY_AGAIN)
                 except QlikCloudError as error:
                     # What one list does not tell, the other way may: nobody's wait hangs on it.
                     self._pages = (sys.maxsize, loop.time() + (NOT_NOW if error.transient else TRY_AGAIN))
@@ -260,8 +287,11 @@ class _Rounds:
         now = asyncio.get_running_loop().time()
         for each in left:
             self._groups.setdefault(each.question.group, _Group(each.question.group)).waiting.append(each)
-        for name in dict.fromkeys(each.question.group for each in left if each.due <= now):
+        for name in dict.fromkeys(each.question.group for each in left if each.due <= now + A_MOMENT):
             self._begin_group(name)
+        late, self._late = self._late, []
+        for each in late:
+            self._remind(each)
         self._ring()
 
 

@@ -84,7 +84,12 @@ class QlikCloudHook(BaseHook):
     async def get_async_conn(self) -> AsyncClient:
         """The client of all in this event loop who use the connection, until `aclose`. Nothing in it blocks."""
         if self._lease is None:
-            self._lease = await share(self.qlik_conn_id, self._open_async)
+            lease = await share(self.qlik_conn_id, self._open_async)
+            if self._lease is None:
+                self._lease = lease
+            else:
+                # Another that uses this hook was faster.
+                await lease.release()
         return self._lease.client
 
     async def _open_async(self) -> AsyncClient:
@@ -110,7 +115,11 @@ class QlikCloudHook(BaseHook):
 
     def _reread(self) -> Known:
         with self._reading_again():
-            return self._read()
+            known = self._read()
+        if self._known is not None and known[0].url == self._known[0].url:
+            # Whoever cancels beside this client signs in as it does by now.
+            self._known = known
+        return known
 
     async def _areread(self) -> Known:
         with self._reading_again():

@@ -11,7 +11,7 @@ from airflow_provider_qlik.waiting import deadline_in
 if TYPE_CHECKING:
     from airflow_provider_qlik.cloud import Client
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
-    from airflow_provider_qlik.memory import Memory
+    from airflow_provider_qlik.memory import Memory, Remembered
     from airflow_provider_qlik.runs import Intent, Run
 
     RunsFlows: TypeAlias = Client | QlikCloudHook
@@ -22,7 +22,8 @@ LONGEST_CANCEL = 120.0
 class EndsItsRun:
     """Cancels the run of an operator, known or still looked for.
 
-    `_run` and `_intent` are what it has started, `_hook` and `_memory` what it uses for that while `execute` runs.
+    `_run` and `_intent` are what it has started, `_left` what the try before has left and nobody has looked at yet,
+    `_hook` and `_memory` what it uses for that while `execute` runs.
     """
 
     kind: ClassVar[str]
@@ -30,11 +31,16 @@ class EndsItsRun:
     cancel_on_kill: bool
     _run: Run | None = None
     _intent: Intent | None = None
+    _left: Remembered | None = None
     _hook: QlikCloudHook | None = None
     _memory: Memory | None = None
 
     def on_kill(self) -> None:
         """Cancels the run, if `cancel_on_kill`. Asks and does not wait: a worker that is killed has seconds left."""
+        left = self._left
+        if left is not None and not left.cancelled and self._run is None and self._intent is None:
+            # Killed while that is taken up: it would be left by this try, too.
+            self._run, self._intent = left.run, left.intent
         started = self._run is not None or self._intent is not None
         if not self.cancel_on_kill or not started or self._hook is None:
             return

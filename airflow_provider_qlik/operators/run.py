@@ -137,8 +137,10 @@ class QlikRunOperator(EndsItsRun, Target, BaseOperator):
         with QlikCloudHook(self.qlik_conn_id) as hook:
             self._hook = hook
             try:
-                left = memory.recall()
-                self._run = run = self._take_up(hook, memory, left) or self._start(hook, context, memory, left)
+                self._left = left = memory.recall()
+                self._run = self._take_up(hook, memory, left)
+                self._left = None
+                self._run = run = self._run or self._start(hook, context, memory, left)
                 self._show(hook, run, context)
                 if not self.wait_for_completion:
                     memory.forget()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
-from airflow_provider_qlik.cloud.call import Call, Flow, ask
+from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
 from airflow_provider_qlik.cloud.errors import InvalidArgument, NotFound, QlikCloudError, Refused
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.pages import Pages
@@ -219,6 +219,9 @@ class RunKind(ABC):
                 seen |= {each: runs[each.run_id] for each in given if each.run_id in runs}
         for each in wanted:
             if each not in seen:
+                if seen:
+                    # Much may be known already: others in the event loop shall have their turn.
+                    yield from pause(0)
                 seen[each] = yield from remembering(self.look(each), known)
         return seen
 
@@ -287,18 +290,23 @@ def _before(run: Run, moment: datetime) -> bool:
 
 
 def remembering(flow: Flow[T], known: dict[Call[Any], Any]) -> Flow[T | Exception]:
-    """The result of a flow of reads, or what went wrong; its calls are not made if their answer is *known*."""
+    """The result of a flow of reads, or what went wrong; its calls are not made if their answer is *known*.
+
+    What a flow asks a second time is asked anew: it wants to know what has happened since.
+    """
+    asked: set[Call[Any]] = set()
     try:
         step = next(flow)
         while True:
             if not isinstance(step, Call):
                 step = flow.send((yield step))
                 continue
-            if step not in known:
+            if step not in known or step in asked:
                 try:
                     known[step] = yield step
                 except QlikCloudError as error:
                     known[step] = error
+            asked.add(step)
             answer = known[step]
             step = flow.throw(copy(answer)) if isinstance(answer, QlikCloudError) else flow.send(answer)
     except StopIteration as end:

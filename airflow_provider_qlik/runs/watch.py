@@ -78,7 +78,9 @@ class Watch:
                 raise WaitTimedOut(self._out_of_time())
             seconds = min(max(poll_interval, self._age() * GROWTH), max(poll_interval, longest_poll_interval or 0.0))
             seconds = max(seconds, self._asked_to_wait)
-            seconds = seconds if left is None else min(seconds, left)
+            if left is not None and left <= seconds:
+                # The last look, at the deadline and no sooner: else there would be another, and another.
+                seconds = self._asked_to_wait = left
 
     def look(self, after: float = 0.0) -> Flow[Run | None]:
         """The run if it has ended; None while it goes on, there is none yet, or no answer came.

@@ -93,6 +93,25 @@ def test_a_rate_limit_that_is_met_holds_up_everybody() -> None:
     assert run(play()) == pytest.approx([7, 0])
 
 
+def test_nobody_is_held_up_for_longer_than_five_minutes() -> None:
+    async def play() -> float:
+        limits = Limits(1.0, now)
+        limits.hold(Tier.TWO, 86400)
+        return await limits.turn(Tier.TWO, urgent=True)
+
+    assert run(play()) == pytest.approx(300)
+
+
+def test_limits_are_kept_when_nobody_asks_for_a_while() -> None:
+    async def play() -> float:
+        Limits.of(TENANT, KEY).hold(Tier.ONE, 50)
+        await asyncio.sleep(0)
+        return await asyncio.wait_for(Limits.of(TENANT, KEY).turn(Tier.ONE), 10)
+
+    with pytest.raises(TimeoutError):
+        run(play())
+
+
 def test_who_goes_away_takes_nobodys_turn() -> None:
     async def play() -> float:
         limits = Limits(1.0, now)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -256,7 +258,7 @@ def test_what_was_merged_is_counted() -> None:
     assert sum(merged) == 9
 
 
-def test_nothing_is_asked_after_the_close() -> None:
+def test_nothing_is_asked_after_the_close_and_nobody_waits_any_more() -> None:
     source = Source()
 
     async def play() -> None:
@@ -264,8 +266,120 @@ def test_nothing_is_asked_after_the_close() -> None:
         waiting = asyncio.ensure_future(rounds.answer(question(source, "a/1")))
         await asyncio.sleep(1)
         rounds.close()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        with pytest.raises(CouldNotConnect, match="closed"):
+            await rounds.answer(question(source, "a/2"))
         await asyncio.sleep(100)
-        waiting.cancel()
 
     run(play())
     assert source.asked == []
+
+
+def test_those_who_come_while_the_list_of_everything_is_read_are_asked_after_it() -> None:
+    source = Source(pages=30)
+
+    async def play() -> None:
+        rounds = steady()
+        first = [asyncio.ensure_future(rounds.answer(question(source, f"{number}/x", 0, 0))) for number in range(100)]
+        await asyncio.sleep(0.5)
+        later = [asyncio.ensure_future(rounds.answer(question(source, f"late {n}/x", 0, 0))) for n in range(3)]
+        await asyncio.wait_for(asyncio.gather(*first, *later), 100)
+
+    run(play())
+
+
+def test_two_of_a_group_of_which_one_suits_the_list_are_both_asked() -> None:
+    source = Source(pages=1)
+
+    async def play() -> None:
+        rounds = steady()
+        asked = [rounds.answer(question(source, f"{number}/x", 0, 10)) for number in range(20)]
+        asked.append(rounds.answer(question(source, "3/alone", 0, 10, alone=True)))
+        await asyncio.wait_for(asyncio.gather(*asked), 100)
+
+    run(play())
+
+
+def test_newcomers_do_not_make_the_list_look_shorter_than_it_is() -> None:
+    source = Source(pages=5)
+
+    async def play() -> None:
+        rounds = steady()
+        many = asyncio.ensure_future(waits(rounds, source, [f"{number}/x" for number in range(300)], 200))
+        await asyncio.sleep(40)
+        await asyncio.gather(*(rounds.answer(question(source, f"new {number}/x", 0, 0)) for number in range(4)))
+        await many
+
+    run(play())
+    assert source.calls("group") <= 30
+
+
+class Moody:
+    """A source that takes its time, fails at times, and has a list of everything that leaves out some."""
+
+    name = "moody"
+    crowded = True
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+
+    def look(self, about: Any) -> Flow[Any]:
+        raise AssertionError("asked alone")
+
+    def look_together(self, about: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
+        yield from [None] * self.chance.choice([1, 1, 2, 4])  # type: ignore[misc]
+        if self.chance.random() < 0.1:
+            raise CouldNotConnect("not now")
+        return {each: each for each in about}
+
+    def look_at_many(self, about: Sequence[Any], most_pages: int) -> Flow[Mapping[Any, Any]]:
+        yield from [None] * min(most_pages, self.chance.choice([1, 2, 3]))  # type: ignore[misc]
+        if self.chance.random() < 0.15:
+            raise CouldNotConnect("not now")
+        return {each: each for each in about if self.chance.random() < 0.7}
+
+
+@pytest.mark.parametrize("game", range(200))
+def test_whatever_happens_nobody_is_forgotten(game: int) -> None:
+    """Waits that come and go as chance has it: each question is answered, soon after its time."""
+    chance = random.Random(game)
+    source = Moody(chance)
+
+    async def ask_slowly(flow: Flow[Any]) -> tuple[Any, int]:
+        calls = 0
+        try:
+            next(flow)
+            while True:
+                calls += 1
+                await asyncio.sleep(chance.choice([0.0004, 0.1, 0.5, 3]))
+                flow.send(None)
+        except StopIteration as end:
+            return end.value, calls
+
+    async def play() -> list[float]:
+        rounds = Rounds(ask_slowly, chance=chance.random)
+        late: list[float] = []
+
+        async def wait(name: int, group: str, begin: float, looks: int) -> None:
+            await asyncio.sleep(begin)
+            latest = 0.0
+            for _ in range(looks):
+                soonest, began, alone = latest * chance.choice([0.5, 0.5, 1]), now(), chance.random() < 0.1
+                asked = Question(source=source, about=name, group=group, soonest=soonest, latest=latest, alone=alone)
+                with suppress(QlikCloudError):
+                    await rounds.answer(asked)
+                late.append(now() - began - latest)
+                latest = 15.0
+
+        count = chance.choice([3, 6, 20])
+        groups = max(1, count // chance.choice([1, 2]))
+        begins = [chance.choice([0, 0, chance.random() * 60]) for _ in range(count)]
+        tasks = [
+            wait(name, f"group {chance.randrange(groups)}", begin, chance.randrange(1, 20))
+            for name, begin in enumerate(begins)
+        ]
+        await asyncio.wait_for(asyncio.gather(*tasks), 5000)
+        return late
+
+    assert max(run(play())) < 30

@@ -16,6 +16,7 @@ from airflow_provider_qlik.operators.automations import QlikRunAutomationOperato
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
 from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOperator
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
+from airflow_provider_qlik.runs import KINDS
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.triggers import runs as trigger_module
 from airflow_provider_qlik.triggers.runs import QlikRunTrigger
@@ -443,6 +444,26 @@ def test_a_run_cancelled_by_a_kill_is_not_taken_up_by_the_retry(tenant: Tenant, 
     result = finish(operator(kind, resource), task.try_again().context)
     assert result["state"] == "succeeded"
     assert starts(tenant, resource) == 2
+    tenant.advance(10)
+    assert tenant.active() == []
+
+
+@pytest.mark.parametrize("kind", ["automation", "reload"])
+def test_a_kill_while_the_run_of_the_try_before_is_taken_up_cancels_it(
+    tenant: Tenant, task: Task, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = some(tenant, kind, Script(end=None))
+    killed(task, operator(kind, resource), monkeypatch, "while waiting")
+    again = operator(kind, resource)
+
+    def look(*_: object) -> Any:
+        again.on_kill()
+        raise WorkerKilled
+        yield
+
+    monkeypatch.setattr(type(KINDS[kind]), "look", look)
+    with pytest.raises(WorkerKilled):
+        again.execute(task.try_again().context)
     tenant.advance(10)
     assert tenant.active() == []
 

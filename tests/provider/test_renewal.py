@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import threading
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_qlik.cloud.api import users
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
@@ -93,3 +95,26 @@ def test_a_connection_that_is_deleted_is_named(tenant: Tenant, qlik_task: str) -
     assert not ok
     assert "qlik_cloud_default" in why
     assert "is no connection any more" in why
+
+
+def test_a_kill_after_a_renewal_signs_in_with_the_new_key(tenant: Tenant) -> None:
+    connect(tenant, login="", password=tenant.api_key, extra="{}")
+    with QlikCloudHook() as hook:
+        hook.get_conn()
+        connect(tenant, login="", password=tenant.rotate("api_key"), extra="{}")
+        hook.call(users.me())
+        client = hook.beside()
+        assert client is not None
+        with client:
+            assert client.call(users.me()).id
+
+
+def test_two_who_use_one_hook_at_once_share_its_client_and_give_it_back(tenant: Tenant) -> None:
+    connect(tenant)
+
+    async def play() -> tuple[bool, bool]:
+        async with QlikCloudHook() as hook:
+            one, other = await asyncio.gather(hook.get_async_conn(), hook.get_async_conn())
+        return one is other, one._http.is_closed
+
+    assert asyncio.run(play()) == (True, True)

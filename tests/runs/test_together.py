@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Flow, Tenant
+from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, Flow, Tenant
 from airflow_provider_qlik.cloud.call import Question
-from airflow_provider_qlik.runs import KINDS, Run, State, Wanted, Watch
+from airflow_provider_qlik.runs import KINDS, Run, State, WaitTimedOut, Wanted, Watch
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
@@ -158,3 +158,54 @@ def test_intervals_grow_with_the_age_of_the_run_between_two_bounds() -> None:
         intervals.append(step.latest)
         assert step.soonest == step.latest / 2
     assert intervals == [15, 15, 30, 45, 60, 60]
+
+
+def test_a_last_interval_before_the_deadline_is_not_divided_again_and_again() -> None:
+    now = datetime(2026, 11, 22, 6, tzinfo=UTC)
+    watch = Watch(
+        KINDS["automation"],
+        Wanted(resource_id="a", run_id="r"),
+        lambda *_: None,
+        deadline=now + timedelta(seconds=20),
+        clock=lambda: now,
+    )
+    going = Run(kind="automation", resource_id="a", id="r", state=State.ACTIVE, status="running")
+    flow = watch.until_end(15.0)
+    step = next(flow)
+    looks = 0
+    try:
+        while True:
+            assert isinstance(step, Question)
+            looks += 1
+            # As early as it may be.
+            now += timedelta(seconds=step.soonest)
+            step = flow.send(going)
+    except WaitTimedOut:
+        assert looks <= 4
+
+
+def test_the_second_list_of_a_sharing_task_is_read_for_those_in_the_triggerer_as_well(sandbox: SandboxTenant) -> None:
+    """An execution that shows up between the two lists counts."""
+    kind = KINDS["sharing_task"]
+    wanted = Wanted(resource_id="s", run_id="w")
+    lists = 0
+    flow = kind.look_together([wanted])
+    call = next(flow)
+    try:
+        while True:
+            assert isinstance(call, Call)
+            if call.operation == "list_sharing_task_executions":
+                lists += 1
+                executions = [execution("first", "successful"), execution("second", "failed")][:lists]
+                answer: Any = call.answer.from_json({"executions": executions})
+            else:
+                answer = call.answer.from_json({"id": "s", "name": "Weekly", "statusCode": "VALID"})
+            call = flow.send(answer)
+    except StopIteration as end:
+        run = end.value[wanted]
+    assert (lists, run.state) == (2, State.FAILED)
+
+
+def execution(name: str, status: str) -> dict[str, Any]:
+    moments = {"startedAt": "2026-11-22T06:00:00Z", "successfulTime": "2026-11-22T06:01:00Z"}
+    return {"id": name, "workflowID": "w", "sharingTaskID": "s", "status": status, **moments}
