@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.arguments import InvalidArgument
-from airflow_provider_qlik.cloud import auth, client
+from airflow_provider_qlik.cloud import async_client, auth, client, wire
 from airflow_provider_qlik.cloud.errors import QlikCloudError
 
 SHORTEST = 16
@@ -210,16 +210,17 @@ def _noting_events(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _watch_clients(patch: pytest.MonkeyPatch) -> None:
-    _wrap(patch, client._Wire, "_use", _planting_credentials)
-    _wrap(patch, client._Wire, "__init__", _noting_how_it_looks)
-    _wrap(patch, client._Wire, "_read", _noting_answers)
+    _wrap(patch, wire.Wire, "_use", _planting_credentials)
+    _wrap(patch, wire.Wire, "__init__", _noting_how_it_looks)
+    _wrap(patch, wire.Wire, "_read", _noting_answers)
     _wrap(patch, auth._OAuth, "_read", _planting_tokens)
     _wrap(patch, QlikCloudError, "__init__", _noting_errors)
     _wrap(patch, InvalidArgument, "__init__", _noting_errors)
     for name in ("call", "run_flow", "download"):
         _wrap(patch, client.Client, name, functools.partial(_noting_what_is_raised, f"Client.{name}"))
     for name in ("call", "run_flow"):
-        _wrap(patch, client.AsyncClient, name, functools.partial(_noting_what_is_raised_async, f"AsyncClient.{name}"))
+        noting = functools.partial(_noting_what_is_raised_async, f"AsyncClient.{name}")
+        _wrap(patch, async_client.AsyncClient, name, noting)
 
 
 def _planting_credentials(original: Callable[..., Any]) -> Callable[..., Any]:

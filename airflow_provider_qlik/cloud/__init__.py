@@ -1,7 +1,8 @@
 """Qlik Cloud without Airflow: what can be asked (`api`), what comes back (`models`), how it is sent (`client`)."""
 
+from airflow_provider_qlik.cloud.async_client import AsyncClient
 from airflow_provider_qlik.cloud.call import Call, Flow, Pause, ask, pause
-from airflow_provider_qlik.cloud.client import AsyncClient, Client
+from airflow_provider_qlik.cloud.client import Client
 from airflow_provider_qlik.cloud.credentials import (
     ApiKey,
     ClientCredentials,

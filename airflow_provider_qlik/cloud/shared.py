@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from airflow_provider_qlik.cloud.client import AsyncClient
+from airflow_provider_qlik.cloud.async_client import AsyncClient
 
 
 @dataclass(slots=True, eq=False)

@@ -12,11 +12,11 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_provider_qlik.cloud import AsyncClient, Call, Client, Flow, InvalidArgument, Patience, QlikCloudError
 from airflow_provider_qlik.cloud.api import users
-from airflow_provider_qlik.cloud.client import Known
 from airflow_provider_qlik.cloud.errors import CouldNotConnect
 from airflow_provider_qlik.cloud.retry import ONE_TRY
 from airflow_provider_qlik.cloud.shared import Lease, share
 from airflow_provider_qlik.cloud.tenant import trust
+from airflow_provider_qlik.cloud.wire import Known
 from airflow_provider_qlik.connection import (
     CONNECTION_NAME,
     CONNECTION_TYPE,

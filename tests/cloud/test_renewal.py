@@ -11,9 +11,9 @@ import pytest
 from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, Client, ClientCredentials, CouldNotConnect, Tenant
 from airflow_provider_qlik.cloud.api import tasks
-from airflow_provider_qlik.cloud.client import Known
 from airflow_provider_qlik.cloud.errors import Unauthorized
 from airflow_provider_qlik.cloud.retry import ONE_TRY
+from airflow_provider_qlik.cloud.wire import Known
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.cloud.conftest import QUICK
 

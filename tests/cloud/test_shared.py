@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, InvalidArgument, Tenant
-from airflow_provider_qlik.cloud import client as client_module
+from airflow_provider_qlik.cloud import async_client as client_module
 from airflow_provider_qlik.cloud.api import tasks
-from airflow_provider_qlik.cloud.client import Known
 from airflow_provider_qlik.cloud.shared import Lease, share
+from airflow_provider_qlik.cloud.wire import Known
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
 

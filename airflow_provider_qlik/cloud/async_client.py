@@ -1,0 +1,152 @@
+"""How calls and flows are sent in an event loop, for all who wait there; `client` does the same for a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from airflow_provider_qlik.cloud.call import Call, Flow, Pause, Question, Renew
+from airflow_provider_qlik.cloud.errors import QlikCloudError, Refused
+from airflow_provider_qlik.cloud.limits import CONNECTIONS, Limits
+from airflow_provider_qlik.cloud.models.paging import ItemT, Page
+from airflow_provider_qlik.cloud.pages import Pages
+from airflow_provider_qlik.cloud.retry import ONE_TRY, Patience, attempts
+from airflow_provider_qlik.cloud.rounds import Rounds
+from airflow_provider_qlik.cloud.wire import Known, Wire, as_our_errors
+
+T = TypeVar("T")
+
+REREAD_AFTER = 300.0
+"""Seconds after which a client in an event loop reads its connection again."""
+
+
+class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
+    """The same for an event loop, and for all who wait there: they share the tenant's rate limits, and their polls.
+
+    Use it in an ``async with``. *count* is told what happens, by name and number: `requests`, `merged` (answers that
+    cost no request), `rate_limited`, `errors`, `turn_seconds` (waited for a turn).
+    """
+
+    def __init__(
+        self, *of: Any, count: Callable[[str, float], object] = lambda _name, _number: None, **arguments: Any
+    ) -> None:
+        super().__init__(*of, **arguments)
+        self._count = count
+
+    def _open(self) -> None:
+        self._http = httpx.AsyncClient(
+            **self.tenant.http_options(),
+            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
+        )
+        self._renewing = asyncio.Lock()
+        self._limits: Limits | None = None
+        self._keeping_up: asyncio.Task[bool] | None = None
+        self._rounds = Rounds(self._ask, lambda answers: self._count("merged", answers))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Nothing is left open."""
+        self._rounds.close()
+        if self._keeping_up is not None:
+            self._keeping_up.cancel()
+        await self._http.aclose()
+
+    async def call(self, call: Call[T], patience: Patience | None = None) -> T:
+        """The answer of a call, retried where that is safe. Raises QlikCloudError."""
+        patience = patience or self.patience
+        return await self._drive(attempts(call, patience), partial(self._send, urgent=patience.urgent))
+
+    async def run_flow(self, flow: Flow[T], patience: Patience | None = None) -> T:
+        """The result of a flow. Raises QlikCloudError, or what the flow raises."""
+        return await self._drive(flow, partial(self.call, patience=patience))
+
+    async def iterate(self, call: Call[Page[ItemT]]) -> AsyncIterator[ItemT]:
+        """All items of a paged list, fetched page by page as they are asked for."""
+        pages = Pages[ItemT](call)
+        while pages.next_call is not None:
+            for item in pages.take(await self.call(pages.next_call)):
+                yield item
+
+    async def _ask(self, flow: Flow[T]) -> tuple[T, int]:
+        calls = 0
+
+        async def counted(call: Call[Any]) -> Any:
+            nonlocal calls
+            calls += 1
+            return await self.call(call, ONE_TRY)
+
+        return await self._drive(flow, counted), calls
+
+    async def _send(self, call: Call[T], urgent: bool = False) -> T:
+        limits = self._limits = self._limits or Limits.of(self.tenant, self._credentials)
+        urgent = urgent or call.method != "GET"
+        self._keep_up()
+        self._count("turn_seconds", await limits.turn(call.tier, urgent))
+        request = self._request(call)
+        self._count("requests", 1)
+        sent_at = time.monotonic()
+        try:
+            async with limits.connection(urgent):
+                with as_our_errors(call, request):
+                    response = await self._http.send(request, auth=self._auth)
+            redirected = self._redirected(call, response)
+            return await self._send(redirected, urgent) if redirected else self._read(call, response)
+        except QlikCloudError as error:
+            error.sent_at = sent_at
+            self._count("errors", 1)
+            if isinstance(error, Refused) and error.status == 429 and error.transient:
+                self._count("rate_limited", 1)
+                limits.hold(call.tier, error.retry_after or 1.0)
+            raise
+
+    def _keep_up(self) -> None:
+        """Reads the connection again every few minutes, beside; that it cannot be read just now does no harm."""
+        if self._reread is None or time.monotonic() - self._reread_at < REREAD_AFTER or self._keeping_up is not None:
+            return
+        self._keeping_up = asyncio.get_running_loop().create_task(self._renew(Renew(since=time.monotonic())))
+        self._keeping_up.add_done_callback(self._kept_up)
+
+    def _kept_up(self, done: asyncio.Task[bool]) -> None:
+        self._keeping_up = None
+        if done.cancelled() or done.exception() is not None:
+            self._reread_at = time.monotonic()
+
+    async def _renew(self, step: Renew) -> bool:
+        # One reading for all whose credentials were refused together.
+        async with self._renewing:
+            if self._reread is not None and self._reread_at < step.since:
+                self._take_over(await self._reread())
+        return self._renewed_at >= step.since
+
+    async def _take(self, step: Pause | Renew | Question) -> Any:
+        if isinstance(step, Renew):
+            return await self._renew(step)
+        if isinstance(step, Question):
+            return await self._rounds.answer(step)
+        return await asyncio.sleep(step.seconds)
+
+    async def _drive(self, flow: Flow[T], perform: Callable[[Call[Any]], Awaitable[Any]]) -> T:
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    answer = await (perform(step) if isinstance(step, Call) else self._take(step))
+                except QlikCloudError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            flow.close()
