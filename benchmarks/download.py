@@ -1,44 +1,38 @@
-"""How much memory a report of 200 MB takes to download: `python benchmarks/download.py`. Goal: less than 30 MB more.
+"""How much memory a report of 200 MB takes to download.
 
-The sandbox runs in a process of its own, so that what is measured is the download alone. A like download that reads the
-whole body stands beside it; the ratio is printed.
+A like download that reads the whole body stands beside it. Each runs in a process of its own:
+`python -m benchmarks.download URL WAY`.
 """
 
 from __future__ import annotations
 
-import re
 import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.report import Finding, Row
+from benchmarks.servers import sandbox
+
 MEGABYTES = 200
 GOAL = 30
 
 
-def main() -> int:
-    """Measures both ways in processes of their own and prints a table."""
-    if len(sys.argv) > 1:
-        print(f"grown {grown(*sys.argv[1:])}")
-        return 0
-    command = [sys.executable, "-m", "airflow_provider_qlik.sandbox", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            url = next(found[1] for line in server.stdout if (found := re.search(r"^url\s+(http\S+)", line)))
-            streamed, whole = (measured(url, way) for way in ("streamed", "whole"))
-        finally:
-            server.terminate()
-    print(f"| {MEGABYTES} MB report | memory growth, MB |\n| --- | --- |")
-    print(f"| streamed to a file | {streamed:.1f} |\n| read as a whole | {whole:.1f} |")
-    print(f"\nratio {streamed / whole:.3f}; goal: below {GOAL} MB: {'met' if streamed < GOAL else 'missed'}")
-    return 0 if streamed < GOAL else 1
+def run(short: bool = False) -> dict[str, Finding]:
+    """The section that this benchmark writes."""
+    with sandbox() as tenant:
+        streamed, whole = (measured(tenant.url, way) for way in ("streamed", "whole"))
+    finding = Finding(about=f"A report of {MEGABYTES} MB, streamed to a file as the package does, and read as a whole.")
+    seen = f"{streamed:.1f} MB; read as a whole {whole:.1f} MB"
+    finding.rows.append(Row("memory growth", f"< {GOAL} MB", seen, f"{streamed / whole:.3f}", streamed < GOAL))
+    return {"download": finding}
 
 
 def measured(url: str, way: str) -> float:
     """The growth in MB that a fresh process sees."""
-    output = subprocess.run([sys.executable, __file__, url, way], capture_output=True, text=True, check=True).stdout
+    command = [sys.executable, "-m", "benchmarks.download", url, way]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return float(output.rpartition("grown ")[2])
 
 
@@ -72,4 +66,4 @@ def grown(url: str, way: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    print(f"grown {grown(*sys.argv[1:])}")

@@ -1,0 +1,127 @@
+"""Many waits in one event loop, in a process of their own: `python -m benchmarks.crowd KIND`.
+
+Who starts it writes a line of JSON (the waits, and for how many seconds), reads "ready", writes a line, and reads a
+line of JSON: what the loop went through. Memory and connections are looked at from outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import sys
+import time
+from array import array
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from benchmarks.report import quantile
+
+PROBE = 0.01
+"""Seconds that the probe of the loop's lag sleeps."""
+MOST_LAGS = 120_000
+"""Enough for twenty minutes."""
+
+Wait = Callable[[dict[str, Any]], Awaitable[Any]]
+
+
+async def first_event(events: AsyncIterator[Any]) -> Any:
+    """What the one event of a trigger carries."""
+    async for event in events:
+        return event.payload
+    return None
+
+
+async def qlik(wait: dict[str, Any]) -> Any:
+    """Waits with the trigger of this package, as its operators do."""
+    from airflow_provider_qlik.triggers.runs import QlikRunTrigger
+
+    event = await first_event(QlikRunTrigger(**wait).run())
+    return (event["run"] or {}).get("state", event.get("error"))
+
+
+async def dbt_cloud(wait: dict[str, Any]) -> Any:
+    """Waits with dbt Cloud's trigger, over plain HTTP, as this package's sandbox speaks it: TLS would cost more."""
+    from airflow.providers.dbt.cloud.hooks.dbt import DbtCloudHook
+    from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
+
+    def over_http(tenant: str, endpoint: str, *_: Any, **__: Any) -> tuple[str, dict[str, Any]]:
+        return f"http://{tenant}/api/v2/accounts/{endpoint}", {}
+
+    DbtCloudHook.get_request_url_params = staticmethod(over_http)
+    trigger = DbtCloudRunJobTrigger(conn_id="dbt_cloud_default", end_time=time.time() + 86400, account_id=1, **wait)
+    return (await first_event(trigger.run()))["status"]
+
+
+async def bare(wait: dict[str, Any]) -> Any:
+    """Waits as a coroutine that knows when the end will be: what no wait can undercut."""
+    await asyncio.sleep(wait["seconds"])
+
+
+WAYS: dict[str, Wait] = {"qlik": qlik, "dbt_cloud": dbt_cloud, "bare": bare}
+
+
+class Probe:
+    """Notes by how much the loop comes late. Room is made beforehand, so that it does not pass for the waits'."""
+
+    def __init__(self) -> None:
+        self._lags = array("d", [0.0]) * MOST_LAGS
+        self._count = 0
+
+    async def go_on(self) -> None:
+        """Notes one lag after the other, until cancelled."""
+        while self._count < MOST_LAGS:
+            began = time.perf_counter()
+            await asyncio.sleep(PROBE)
+            self._lags[self._count] = time.perf_counter() - began - PROBE
+            self._count += 1
+
+    def sorted(self) -> list[float]:
+        """What was noted."""
+        return sorted(self._lags[: self._count])
+
+
+async def crowd(way: Wait, warm_up: list[dict[str, Any]], waits: list[dict[str, Any]], seconds: float | None) -> Any:
+    """What came of the waits, all started at once; after so many seconds those that are left are given up."""
+    await asyncio.gather(*map(way, warm_up))
+    gc.collect()
+    probe = Probe()
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    ended: list[tuple[int, float, Any]] = []
+
+    async def one(number: int, wait: dict[str, Any]) -> None:
+        answer = await way(wait)
+        ended.append((number, time.time(), answer))
+
+    probing = asyncio.create_task(probe.go_on())
+    cpu, began = time.process_time(), time.perf_counter()
+    tasks = [asyncio.create_task(one(number, wait)) for number, wait in enumerate(waits)]
+    await asyncio.wait(tasks, timeout=seconds)
+    cpu, took = time.process_time() - cpu, time.perf_counter() - began
+    probing.cancel()
+    left = [task for task in tasks if not task.done()]
+    for task in left:
+        task.cancel()
+    failed = [repr(error) for error in await asyncio.gather(*tasks, return_exceptions=True) if error is not None]
+    lags = probe.sorted()
+    return {
+        "ended": ended,
+        "left": len(left),
+        "failed": [error for error in failed if not error.startswith("CancelledError")],
+        "cpu": cpu,
+        "seconds": took,
+        "lag_p50": quantile(lags, 0.5),
+        "lag_p99": quantile(lags, 0.99),
+        "lag_max": lags[-1],
+    }
+
+
+def main() -> None:
+    """Speaks as the module says."""
+    told = json.loads(sys.stdin.readline())
+    print(json.dumps(asyncio.run(crowd(WAYS[sys.argv[1]], told["warm_up"], told["waits"], told["seconds"]))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""How requests, processor time and memory grow from a hundred to ten thousand waits in one event loop.
+
+Each size waits for two minutes for runs that do not end meanwhile; a third each are tasks, automations and reports.
+"""
+
+from __future__ import annotations
+
+from benchmarks import tenant as tenants
+from benchmarks.plot import panels
+from benchmarks.report import ROOT, Finding, Row, table
+from benchmarks.servers import port_of, sandbox
+from benchmarks.watched import Crowd, watch
+
+SIZES = (100, 300, 1000, 3000, 10_000)
+SECONDS = 120.0
+LINEAR = 1.1
+"""Grown by no more than this times what the waits have grown by: figures of a minute or two are not exact."""
+PLOT = ROOT / "docs" / "growth.svg"
+
+
+def measured(number: int, seconds: float) -> tuple[Crowd, int, int]:
+    """What so many waits went through in so many seconds, their requests, and how many of them met a rate limit."""
+    with sandbox() as tenant:
+        waits = tenants.add_waits(tenant, number, None)
+        crowd = watch(
+            "qlik",
+            waits,
+            environment=tenants.environment(tenant),
+            port=port_of(tenant.url),
+            warm_up=tenants.warm_up(tenant),
+            seconds=seconds,
+            before=tenant.clear_journal,
+        )
+        by_operation, _, refused = tenants.requests(tenant)
+    return crowd, sum(by_operation.values()), refused
+
+
+def run(short: bool = False) -> dict[str, Finding]:
+    """The section that this benchmark writes, with its plot."""
+    seconds, sizes = (20.0, SIZES[:3]) if short else (SECONDS, SIZES)
+    figures: dict[str, list[tuple[float, float]]] = {"requests": [], "CPU, seconds": [], "memory, MB": []}
+    lines: list[list[str]] = []
+    refusals = 0
+    for number in sizes:
+        crowd, requests, refused = measured(number, seconds)
+        refusals += refused
+        of = (float(requests), crowd.cpu, crowd.grown / 2**20)
+        for points, value in zip(figures.values(), of, strict=True):
+            points.append((number, value))
+        lines.append(
+            [
+                str(number),
+                str(requests),
+                f"{crowd.cpu:.2f}",
+                f"{of[2]:.1f}",
+                f"{requests / number:.2f}",
+                f"{1000 * crowd.cpu / number:.1f}",
+                f"{crowd.bytes_each / 1024:.1f}",
+                str(crowd.connections),
+            ]
+        )
+        print(lines[-1], crowd.failed[:3], flush=True)
+    headings = ("Waits", "Requests", "CPU, s", "Memory, MB", "Requests each", "CPU each, ms", "Memory each, KB")
+    finding = Finding(
+        about=f"{seconds:.0f} s for each size.\n\n"
+        + table((*headings, "Connections"), lines)
+        + "\n\n![Requests, CPU and memory by the number of waits](growth.svg)"
+    )
+    finding.rows.append(Row("answers 429, all sizes", "0", str(refusals), "", refusals == 0))
+    for name, points in figures.items():
+        for (few, little), (many, much) in ((points[0], points[-1]), (points[-2], points[-1])):
+            ratio = much / little / (many / few)
+            finding.rows.append(
+                Row(
+                    f"{name}, {few:.0f} → {many:.0f} waits",
+                    f"at most {many / few:.1f} times",
+                    f"{much / little:.1f} times",
+                    f"{ratio:.2f}",
+                    ratio <= LINEAR,
+                )
+            )
+    if not short:
+        each = {name: [(number, value / number) for number, value in points] for name, points in figures.items()}
+        scaled = {
+            "requests": each["requests"],
+            "CPU, ms": [(number, 1000 * value) for number, value in each["CPU, seconds"]],
+            "memory, KB": [(number, 1024 * value) for number, value in each["memory, MB"]],
+        }
+        PLOT.write_text(panels([("In all", figures), ("Per wait", scaled)]), encoding="utf-8")
+    return {"growth": finding}

@@ -1,0 +1,176 @@
+"""50,000 tasks in pages of 100 through `Client.iterate`, against a loop of bare httpx and `json.loads`.
+
+The pages are made beforehand and served by a process of their own; the two ways take turns. Each runs in a process of
+its own, which tells its processor time as well: `python -m benchmarks.paging WAY URL`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.report import Finding, Row
+from benchmarks.servers import serving
+
+TASKS, PAGE = 50_000, 100
+ROUNDS = 5
+SPEED_GOAL = 0.6
+FLAT_MB = 2.0
+"""Memory may grow by so much between the first tenth of the pages and the last."""
+
+
+def task(number: int) -> dict[str, Any]:
+    """A task as `GET /tasks` shows it: one that a schedule starts and that reloads an app."""
+    moment = "2026-01-02T03:04:05.678Z"
+    return {
+        "id": f"{number:024x}",
+        "name": f"Reload of app {number}",
+        "start": {"stateName": "reload"},
+        "states": [
+            {
+                "end": True,
+                "name": "reload",
+                "type": "EVENT",
+                "onEvents": [
+                    {
+                        "actions": [{"name": "reload", "functionRef": {"refName": "reload", "arguments": {}}}],
+                        "eventRefs": ["schedule"],
+                        "actionMode": "SEQUENTIAL",
+                    }
+                ],
+            }
+        ],
+        "events": [{"name": "schedule", "type": "com.qlik.v1.task.run.finished", "source": "system-events.task"}],
+        "enabled": number % 7 != 0,
+        "version": "1.0",
+        "specVersion": "0.8",
+        "resourceId": f"app-{number}",
+        "description": "Made for a benchmark",
+        "metadata": {
+            "usage": "ANALYTICS",
+            "ownerId": "owner",
+            "tenantId": "tenant",
+            "createdAt": moment,
+            "createdBy": "owner",
+            "updatedAt": moment,
+        },
+    }
+
+
+def serve() -> None:
+    """Serves all pages, made beforehand, until it is ended."""
+    import uvicorn
+    from starlette.types import Receive, Scope, Send
+
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    pages: list[bytes] = []
+    for first in range(0, TASKS, PAGE):
+        links = {"next": {"href": f"{url}/api/v1/tasks?limit={PAGE}&page={first // PAGE + 1}"}}
+        items = [task(number) for number in range(first, first + PAGE)]
+        pages.append(json.dumps({"data": items, "links": links if first + PAGE < TASKS else {}}).encode())
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        query = scope["query_string"].decode()
+        body = pages[int(query.rpartition("page=")[2]) if "page=" in query else 0]
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    print(f"url {url}", flush=True)
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")).run([listener])
+
+
+def ours(url: str, each: Callable[[], None]) -> int:
+    """How many tasks `Client.iterate` gives."""
+    from airflow_provider_qlik.cloud import ApiKey, Client, Tenant
+    from airflow_provider_qlik.cloud.api import tasks
+
+    with Client(Tenant.at(url), ApiKey("key")) as client:
+        count = 0
+        for _ in client.iterate(tasks.list(limit=PAGE)):
+            count += 1
+            each()
+    return count
+
+
+def bare(url: str, each: Callable[[], None]) -> int:
+    """How many tasks a loop without any of this package gives."""
+    import httpx
+
+    with httpx.Client(headers={"authorization": "Bearer key"}) as client:
+        count, address = 0, f"{url}/api/v1/tasks?limit={PAGE}"
+        while address:
+            page = json.loads(client.get(address).content)
+            for _ in page["data"]:
+                count += 1
+                each()
+            address = page["links"].get("next", {}).get("href")
+    return count
+
+
+def told(way: str, url: str) -> dict[str, float]:
+    """Seconds, processor seconds, and the MB by which the peak of memory grew after the first tenth."""
+    early: list[int] = []
+    seen = itertools.count(1)
+
+    def each() -> None:
+        if next(seen) == TASKS // 10:
+            early.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+    {"ours": ours, "bare": bare}[way](url, lambda: None)  # modules are loaded and connections warm after this
+    began, cpu = time.perf_counter(), time.process_time()
+    count = {"ours": ours, "bare": bare}[way](url, each)
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    assert count == TASKS, count
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - early[0]) / 1024
+    return {"seconds": seconds, "cpu": cpu, "grown": grown}
+
+
+def measured(way: str, url: str) -> dict[str, float]:
+    """What a fresh process tells."""
+    command = [sys.executable, "-m", "benchmarks.paging", way, url]
+    found: dict[str, float] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return found
+
+
+def run(short: bool = False) -> dict[str, Finding]:
+    """The section that this benchmark writes."""
+    seen: dict[str, list[dict[str, float]]] = {"ours": [], "bare": []}
+    with serving("benchmarks.paging", "serve") as url:
+        for _ in range(1 if short else ROUNDS):
+            for way, found in seen.items():
+                found.append(measured(way, url))
+    speed = {way: TASKS / statistics.median(each["seconds"] for each in found) for way, found in seen.items()}
+    cpu = {way: statistics.median(each["cpu"] for each in found) for way, found in seen.items()}
+    grown = max(each["grown"] for each in seen["ours"])
+    ratio = speed["ours"] / speed["bare"]
+    finding = Finding(about=f"Median of {len(seen['ours'])} rounds of {TASKS:,} tasks.")
+    finding.rows += [
+        Row(
+            "tasks a second",
+            f"≥ {SPEED_GOAL} of bare",
+            f"{speed['ours']:,.0f}; bare {speed['bare']:,.0f}",
+            f"{ratio:.2f}",
+            ratio >= SPEED_GOAL,
+        ),
+        Row("processor seconds", "", f"{cpu['ours']:.2f}; bare {cpu['bare']:.2f}", f"{cpu['bare'] / cpu['ours']:.2f}"),
+        Row("memory grown after the first tenth, MB", f"≤ {FLAT_MB}", f"{grown:.1f}", "", grown <= FLAT_MB),
+    ]
+    return {"paging": finding}
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        serve()
+    else:
+        print(json.dumps(told(*sys.argv[1:])))

@@ -1,0 +1,205 @@
+"""1000 waits on a real triggerer of Airflow, with the connection in the database: this package, then dbt Cloud's.
+
+The tasks are put into the database as deferred, so that nothing but the triggerer is measured. It runs alone: what it
+hands back is not taken up by any worker.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg2
+
+from airflow_provider_qlik.cloud.call import Tier
+from airflow_provider_qlik.cloud.limits import A_MINUTE, BURST, STEADY
+from benchmarks.report import Finding, Row
+from benchmarks.servers import sandbox, serving
+from benchmarks.tenant import POLL_INTERVAL, add_waits, requests
+from chaos import guard, postgres
+from chaos.airflow import Airflow
+
+DAGS = Path(__file__).parent / "dags"
+PREPARATION = 45.0
+"""Seconds until the triggerer is started, about."""
+MEASURED = 180.0
+"""Seconds from the start of the triggerer for which its CPU is counted."""
+LONGEST = 300.0
+"""Seconds for all waits to notice the end of their runs."""
+KINDS = (("automation", "automations", None), ("task", "tasks", Tier.TASKS), ("sharing_task", "reports", Tier.ONE))
+"""What is waited for, and the limit that its polls are under, where they cannot be merged."""
+FIRST_LOOK = re.compile(r"(task|automation|sharing_task) run \S+: ")
+BLOCKED = "async thread was blocked"
+
+
+@dataclass(slots=True)
+class Seen:
+    """What came of the waits on one triggerer. Moments are seconds since it was started."""
+
+    first_asked: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    cpu: float = 0.0
+    noticed: float | None = None
+    left: int = 0
+    blocked: int = 0
+    requests: int = 0
+    rate_limited: int = 0
+    began: float = 0.0
+
+
+@dataclass(slots=True)
+class Place:
+    """An Airflow of its own, of which nothing runs yet but its database."""
+
+    service: Airflow
+    database: str
+
+    def waiting(self) -> int:
+        """How many tasks are deferred."""
+        with psycopg2.connect(f"postgresql{self.database}") as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM task_instance WHERE state = 'deferred'")
+            (count,) = cursor.fetchone() or (0,)
+        connection.close()
+        return int(count)
+
+    def connect(self, connection_id: str, kind: str, **members: str) -> None:
+        """A connection in the database."""
+        options = [part for name, given in members.items() for part in (f"--conn-{name}", given)]
+        self.service.do("airflow", "connections", "add", connection_id, "--conn-type", kind, *options)
+
+    def watch(self, trigger: str, waits: Sequence[Mapping[str, Any]], end_at: float) -> Seen:
+        """What a triggerer does with these waits, until all have ended."""
+        self.service.do("benchmarks.deferred", given=json.dumps({"trigger": trigger, "waits": list(waits)}))
+        seen = Seen(began=time.time(), left=len(waits))
+        self.service.start_triggerer("triggerer")
+        while seen.left and time.time() < end_at + LONGEST:
+            time.sleep(1.0)
+            if time.time() <= seen.began + MEASURED:
+                seen.cpu = self.service.cpu_seconds("triggerer")
+            seen.left = self.waiting() if time.time() >= end_at else seen.left
+        seen.noticed = None if seen.left else time.time() - end_at
+        seen.blocked = self.service.log("triggerer").count(BLOCKED)
+        return seen
+
+    def first_looks(self, began: float) -> dict[str, list[float]]:
+        """When each wait saw its run first, by kind, from the logs that Airflow keeps of triggers."""
+        looks: dict[str, list[float]] = defaultdict(list)
+        for path in self.service.logs.rglob("*.trigger.*.log"):
+            for line in path.read_text(errors="replace").splitlines():
+                said = json.loads(line)
+                if found := FIRST_LOOK.match(str(said.get("event"))):
+                    looks[found[1]].append(datetime.fromisoformat(said["timestamp"]).timestamp() - began)
+                    break
+        return looks
+
+
+@contextmanager
+def a_place() -> Iterator[Place]:
+    """One that leaves nothing behind."""
+    home = Path(tempfile.mkdtemp(prefix="qlik-bench-", dir="/tmp"))
+    # PostgreSQL runs as another user, who has to pass through.
+    home.chmod(0o711)
+    with guard.guarded(home, keep=False), postgres.cluster(home) as database:
+        service = Airflow(home, database, DAGS)
+        try:
+            service.set_up()
+            service.do("airflow", "dags", "reserialize")
+            yield Place(service, database)
+        finally:
+            service.stop()
+
+
+def ours(count: int, seconds: float) -> Seen:
+    """What this package comes to."""
+    with sandbox() as tenant, a_place() as place:
+        place.connect("qlik_cloud_default", "qlik_cloud", host=tenant.url, password=tenant.api_key)
+        end_at = time.time() + PREPARATION + seconds
+        waits = add_waits(tenant, count, end_at)
+        tenant.clear_journal()
+        seen = place.watch("airflow_provider_qlik.triggers.runs.QlikRunTrigger", waits, end_at)
+        by_operation, _, seen.rate_limited = requests(tenant)
+        seen.requests = sum(by_operation.values())
+        seen.first_asked = place.first_looks(seen.began)
+    return seen
+
+
+def dbt_cloud(count: int, seconds: float) -> Seen:
+    """What dbt Cloud's trigger comes to, on a like fake."""
+    with serving("benchmarks.dbt_cloud") as url, a_place() as place:
+        place.connect("dbt_cloud_default", "dbt_cloud", host=url.partition("://")[2], login="1", password="token")
+        wait = {"conn_id": "dbt_cloud_default", "account_id": 1, "poll_interval": POLL_INTERVAL, "hook_params": {}}
+        waits = [{**wait, "run_id": number, "end_time": time.time() + 86400} for number in range(count)]
+        end_at = time.time() + PREPARATION + seconds
+        httpx.post(f"{url}/control/end/{end_at}", trust_env=False).raise_for_status()
+        seen = place.watch("benchmarks.dbt_cloud_trigger.OverHttp", waits, end_at)
+        seen.requests = httpx.get(f"{url}/control/count", trust_env=False).json()["requests"]
+        asked = httpx.get(f"{url}/control/asked", trust_env=False).json()
+        seen.first_asked = {"automation": [moment - seen.began for moment in asked.values()]}
+    return seen
+
+
+def allowed(tier: Tier, count: int) -> float:
+    """The seconds in which so many polls of a tier may be sent, at one request each."""
+    a_second = A_MINUTE[tier] / 60 * STEADY[tier]
+    return max(0.0, count / a_second - BURST)
+
+
+def first_polls(mine: Seen, theirs: Seen, each: int) -> Iterator[Row]:
+    """How soon after the start of the triggerer all waits of a kind have polled once."""
+    their_last = max(theirs.first_asked["automation"], default=float("inf"))
+    for kind, what, tier in KINDS:
+        goal, why = 20.0, "20 s"
+        if tier is not None:
+            goal = allowed(tier, each) + 10
+            why = f"{goal:.0f} s ({goal - 10:.0f} that the limits allow, and 10)"
+        asked = mine.first_asked.get(kind, ())
+        last = max(asked, default=float("inf"))
+        yield Row(
+            f"{each} {what} all polled once after the triggerer's start",
+            f"at most {why}",
+            f"{last:.1f} s ({len(asked)}); dbt Cloud: {their_last:.1f} s ({len(theirs.first_asked['automation'])})",
+            f"{last / their_last:.2f}",
+            last <= goal and len(asked) == each,
+        )
+
+
+def ended(seen: Seen, count: int) -> str:
+    """How many waits have ended, and when the last of them did."""
+    when = f", the last {seen.noticed:.1f} s after its run" if seen.noticed else ""
+    return f"{count - seen.left} of {count}{when}"
+
+
+def run(short: bool) -> dict[str, Finding]:
+    """The section of the document."""
+    count, seconds = (90, 60.0) if short else (999, 240.0)
+    mine, theirs = ours(count, seconds), dbt_cloud(count, seconds)
+    share = mine.cpu / theirs.cpu if theirs.cpu else float("inf")
+    rows = [
+        *first_polls(mine, theirs, count // 3),
+        Row("waits that ended", "all", f"{ended(mine, count)}; dbt Cloud: {ended(theirs, count)}", "", mine.left == 0),
+        Row("warnings of a blocked loop", "0", f"{mine.blocked}; dbt Cloud: {theirs.blocked}", "", mine.blocked == 0),
+        Row("429", "0", str(mine.rate_limited), "", mine.rate_limited == 0),
+        Row(
+            f"CPU of triggerer and supervisor in {MEASURED:.0f} s",
+            "at most 0.25 of dbt Cloud's",
+            f"{mine.cpu:.1f} s; dbt Cloud: {theirs.cpu:.1f} s",
+            f"{share:.2f}",
+            share <= 0.25,
+        ),
+        Row("requests", "", f"{mine.requests}; dbt Cloud: {theirs.requests}"),
+    ]
+    about = (
+        f"{count} tasks, a third each of tasks, automations and reports, are deferred in Airflow's database"
+        f" (PostgreSQL); then one triggerer is started. The runs end about {seconds:.0f} s later. The connection is in"
+        " the database. dbt Cloud's trigger does the same with as many runs of a fake."
+    )
+    return {"real_triggerer": Finding(rows, about)}

@@ -1,0 +1,75 @@
+"""A sandbox tenant full of runs that somebody waits for."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from airflow_provider_qlik.sandbox import Script, Tenant
+
+POLL_INTERVAL = 15.0
+LONGEST_POLL_INTERVAL = 60.0
+"""The defaults of the operators."""
+KINDS = ("task", "automation", "sharing_task")
+FAMILIES = {"tasks": "task", "automations": "automation", "sharing-tasks": "sharing_task"}
+SECONDS_EACH = 0.008
+"""More than it takes to put one run into the sandbox."""
+
+
+def environment(tenant: Tenant) -> dict[str, str]:
+    """What a process needs in order to find the tenant by the default connection."""
+    connection = {"conn_type": "qlik_cloud", "host": tenant.url, "password": tenant.api_key}
+    return {"AIRFLOW_CONN_QLIK_CLOUD_DEFAULT": json.dumps(connection)}
+
+
+def wait_for(kind: str, resource_id: str, run_id: str) -> dict[str, Any]:
+    """The arguments of a trigger that waits for a run."""
+    return {
+        "kind": kind,
+        "resource_id": resource_id,
+        "run_id": run_id,
+        "poll_interval": POLL_INTERVAL,
+        "longest_poll_interval": LONGEST_POLL_INTERVAL,
+    }
+
+
+def add_wait(tenant: Tenant, kind: str, seconds: float | None) -> dict[str, Any]:
+    """A wait for a new run of something new, that ends after so many seconds; None: never.
+
+    The run is begun by hand and not by the API, so that nothing of its limits is used up.
+    """
+    script = Script(end=None) if seconds is None else Script(run=seconds)
+    if kind == "sharing_task":
+        resource_id, run_id = tenant.add_sharing_task("Report"), str(uuid4())
+        tenant.add_execution(resource_id, started_ago=0, script=script, workflow_id=run_id)
+    else:
+        resource_id = tenant.add_task("Task") if kind == "task" else tenant.add_automation("Automation")
+        run_id = tenant.add_run(resource_id, started_ago=0, script=script)
+    return wait_for(kind, resource_id, run_id)
+
+
+def add_waits(tenant: Tenant, number: int, end_at: float | None) -> list[dict[str, Any]]:
+    """So many waits, each kind in turn, for runs that begin now and end together."""
+    return [
+        add_wait(tenant, KINDS[count % len(KINDS)], None if end_at is None else end_at - time.time())
+        for count in range(number)
+    ]
+
+
+def warm_up(tenant: Tenant) -> list[dict[str, Any]]:
+    """Waits that are over at once, more than there are connections: what is loaded or made once is there after them."""
+    return [add_wait(tenant, kind, 0.0) for kind in KINDS for _ in range(10)]
+
+
+def requests(tenant: Tenant) -> tuple[Mapping[str, int], Mapping[str, int], int]:
+    """What the journal has: requests by operation, by kind of run, and how many met a rate limit."""
+    journal = tenant.journal()
+    by_operation = Counter(entry.operation or entry.path for entry in journal)
+    by_kind = Counter(
+        next((kind for part, kind in FAMILIES.items() if f"/{part}" in entry.path), "other") for entry in journal
+    )
+    return by_operation, by_kind, sum(entry.status == 429 for entry in journal)

@@ -1,0 +1,126 @@
+"""A crowd of waits, watched from outside: its memory and its connections, without a line of code inside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ESTABLISHED = "01"
+EVERY = 0.25
+"""Seconds between two looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """What a crowd of waits went through."""
+
+    waits: int
+    ended: list[tuple[int, float, Any]]
+    """Number of the wait, moment of its event (seconds since the epoch), what it said."""
+    left: int
+    failed: list[str]
+    cpu: float
+    seconds: float
+    lag_p50: float
+    lag_p99: float
+    lag_max: float
+    connections: int
+    """Open at the same time, at most."""
+    grown: int
+    """Bytes of resident memory at most, over those before the first wait."""
+    said: list[str]
+    """What was logged, warnings and worse."""
+
+    @property
+    def bytes_each(self) -> float:
+        """Memory per wait."""
+        return self.grown / self.waits
+
+
+def watch(
+    way: str,
+    waits: list[dict[str, Any]],
+    *,
+    environment: Mapping[str, str],
+    port: int,
+    warm_up: list[dict[str, Any]] | None = None,
+    seconds: float | None = None,
+    before: Callable[[], object] = lambda: None,
+) -> Crowd:
+    """What waits of a way went through that were started at once, when *before* had returned."""
+    told = json.dumps({"waits": waits, "warm_up": warm_up or [], "seconds": seconds})
+    command = [sys.executable, "-m", "benchmarks.crowd", way]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING", **environment},
+    ) as process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            _say(process, told)
+            _expect(process, "ready")
+            before()
+            looks = _Looks(process.pid, port)
+            _say(process, "go")
+            *said, line = process.stdout
+            looks.end()
+        finally:
+            process.kill()
+    seen = json.loads(line)
+    seen["ended"] = [tuple(each) for each in seen["ended"]]
+    return Crowd(waits=len(waits), connections=looks.connections, grown=looks.most - looks.first, said=said, **seen)
+
+
+def _say(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+
+
+def _expect(process: subprocess.Popen[str], word: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip() == word:
+            return
+    raise RuntimeError(f"the crowd ended before it was {word}")
+
+
+class _Looks:
+    """Looks at a process now and then, in a thread."""
+
+    def __init__(self, pid: int, port: int) -> None:
+        self._statm = Path(f"/proc/{pid}/statm")
+        self._remote = f":{port:04X}"
+        self.first = self.most = self._resident()
+        self.connections = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._go_on, daemon=True)
+        self._thread.start()
+
+    def _resident(self) -> int:
+        return int(self._statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def _open(self) -> int:
+        lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+        return sum(line[2].endswith(self._remote) and line[3] == ESTABLISHED for line in lines)
+
+    def _go_on(self) -> None:
+        while not self._over.wait(EVERY):
+            self.most = max(self.most, self._resident())
+            self.connections = max(self.connections, self._open())
+
+    def end(self) -> None:
+        """No more looks."""
+        self._over.set()
+        self._thread.join()
