@@ -12,7 +12,7 @@ import httpx
 
 from airflow_provider_qlik.cloud.call import Call, Flow, Pause, Question, Renew
 from airflow_provider_qlik.cloud.errors import QlikCloudError, Refused
-from airflow_provider_qlik.cloud.limits import CONNECTIONS, Limits
+from airflow_provider_qlik.cloud.limits import CONNECTIONS, Lane, Limits
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.retry import ONE_TRY, Patience, attempts
@@ -64,7 +64,11 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
     async def call(self, call: Call[T], patience: Patience | None = None) -> T:
         """The answer of a call, retried where that is safe. Raises QlikCloudError."""
         patience = patience or self.patience
-        return await self._drive(attempts(call, patience), partial(self._send, urgent=patience.urgent))
+        lane = Lane.URGENT if patience.urgent or call.method != "GET" else Lane.POLL
+        return await self._call(call, patience, lane)
+
+    async def _call(self, call: Call[T], patience: Patience, lane: Lane) -> T:
+        return await self._drive(attempts(call, patience), partial(self._send, lane=lane))
 
     async def run_flow(self, flow: Flow[T], patience: Patience | None = None) -> T:
         """The result of a flow. Raises QlikCloudError, or what the flow raises."""
@@ -83,24 +87,24 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
         async def counted(call: Call[Any]) -> Any:
             nonlocal calls
             calls += 1
-            return await self.call(call, ONE_TRY)
+            # What was begun is brought to its end, or each of its calls would wait in line behind all others.
+            return await self._call(call, ONE_TRY, Lane.POLL if calls == 1 else Lane.GOING_ON)
 
         return await self._drive(flow, counted), calls
 
-    async def _send(self, call: Call[T], urgent: bool = False) -> T:
+    async def _send(self, call: Call[T], lane: Lane) -> T:
         limits = self._limits = self._limits or Limits.of(self.tenant, self._credentials)
-        urgent = urgent or call.method != "GET"
         self._keep_up()
-        self._count("turn_seconds", await limits.turn(call.tier, urgent))
+        self._count("turn_seconds", await limits.turn(call.tier, lane))
         request = self._request(call)
         self._count("requests", 1)
         sent_at = time.monotonic()
         try:
-            async with limits.connection(urgent):
+            async with limits.connection(lane):
                 with as_our_errors(call, request):
                     response = await self._http.send(request, auth=self._auth)
             redirected = self._redirected(call, response)
-            return await self._send(redirected, urgent) if redirected else self._read(call, response)
+            return await self._send(redirected, lane) if redirected else self._read(call, response)
         except QlikCloudError as error:
             error.sent_at = sent_at
             self._count("errors", 1)

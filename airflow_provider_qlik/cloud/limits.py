@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from enum import IntEnum
 from weakref import WeakKeyDictionary
 
 from airflow_provider_qlik.cloud.call import Tier
@@ -28,28 +29,36 @@ LONGEST_HOLD = 300.0
 """Seconds for which one answer may hold up everybody: whatever it says, deadlines pass and runs are to be cancelled."""
 
 
+class Lane(IntEnum):
+    """Who goes before whom: starts and cancels first, then those who have begun something, then whoever asks anew."""
+
+    URGENT = 0
+    GOING_ON = 1
+    POLL = 2
+
+
 class Lanes:
-    """Those who wait in line: first come first served, but the urgent ones before all others."""
+    """Those who wait in line: first come first served within each lane."""
 
     def __init__(self) -> None:
-        self._lanes: tuple[deque[asyncio.Future[None]], ...] = (deque(), deque())
+        self._lanes: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}
 
     def __len__(self) -> int:
-        return sum(not waiting.done() for lane in self._lanes for waiting in lane)
+        return sum(not waiting.done() for lane in self._lanes.values() for waiting in lane)
 
-    def join(self, urgent: bool) -> asyncio.Future[None]:
+    def join(self, lane: Lane) -> asyncio.Future[None]:
         """A place in line; it is done when its turn has come."""
         place = asyncio.get_running_loop().create_future()
-        self._lanes[0 if urgent else 1].append(place)
+        self._lanes[lane].append(place)
         return place
 
-    def first(self) -> tuple[asyncio.Future[None], bool] | None:
-        """Who comes next, and whether that is urgent. Whoever has gone away is passed over."""
-        for lane in self._lanes:
-            while lane and lane[0].done():
-                lane.popleft()
-            if lane:
-                return lane[0], lane is self._lanes[0]
+    def first(self) -> tuple[asyncio.Future[None], Lane] | None:
+        """Who comes next, and in which lane. Whoever has gone away is passed over."""
+        for lane, waiting in self._lanes.items():
+            while waiting and waiting[0].done():
+                waiting.popleft()
+            if waiting:
+                return waiting[0], lane
         return None
 
     def call_first(self) -> None:
@@ -77,10 +86,10 @@ class Turns:
         self._line = Lanes()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def take(self, urgent: bool = False) -> float:
+    async def take(self, lane: Lane) -> float:
         """The seconds that were waited for the turn."""
         began = self._clock()
-        place = self._line.join(urgent)
+        place = self._line.join(lane)
         self._go_on()
         try:
             await place
@@ -105,7 +114,7 @@ class Turns:
         self._level = min(self._most, self._level + (now - self._measured) * self._rate)
         self._measured = now
         while (first := self._line.first()) is not None:
-            needed = self._least + 1 if first[1] else 1.0
+            needed = self._least + 1 if first[1] is Lane.URGENT else 1.0
             seconds = max((needed - self._level) / self._rate, self._held_until - now)
             if seconds > 1e-9:
                 self._timer = asyncio.get_running_loop().call_later(seconds, self._go_on)
@@ -137,22 +146,22 @@ class Limits:
             limits = in_loop[tenant, credentials] = cls(tenant.rate_limit_share)
         return limits
 
-    async def turn(self, tier: Tier, urgent: bool = False) -> float:
+    async def turn(self, tier: Tier, lane: Lane = Lane.POLL) -> float:
         """The seconds that were waited for a turn of that tier."""
-        return await self._turns[tier].take(urgent)
+        return await self._turns[tier].take(lane)
 
     def hold(self, tier: Tier, seconds: float) -> None:
         """Qlik Cloud has met a call of that tier with its rate limit: nobody asks there for so many seconds."""
         self._turns[tier].hold(seconds)
 
     @asynccontextmanager
-    async def connection(self, urgent: bool = False) -> AsyncIterator[None]:
+    async def connection(self, lane: Lane = Lane.POLL) -> AsyncIterator[None]:
         """One of the connections, while it is used."""
         # The HTTP library has such a line of its own, at a cost for each request that grows with the length of it.
         if self._free:
             self._free -= 1
         else:
-            place = self._line.join(urgent)
+            place = self._line.join(lane)
             try:
                 await place
             except asyncio.CancelledError:

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_qlik.cloud import ApiKey, ClientCredentials, Tenant
 from airflow_provider_qlik.cloud.call import Tier
-from airflow_provider_qlik.cloud.limits import A_MINUTE, CONNECTIONS, Limits
+from airflow_provider_qlik.cloud.limits import A_MINUTE, CONNECTIONS, Lane, Limits
 from tests.virtual_time import now, run
 
 TENANT, KEY = Tenant.at("acme.eu.qlikcloud.com"), ApiKey("one")
@@ -23,7 +23,7 @@ def taken(tier: Tier, count: int, *, share: float = 1.0, urgent: bool = False) -
         moments: list[float] = []
 
         async def one() -> None:
-            await limits.turn(tier, urgent)
+            await limits.turn(tier, Lane.URGENT if urgent else Lane.POLL)
             moments.append(now())
 
         await asyncio.gather(*(one() for _ in range(count)))
@@ -63,7 +63,7 @@ def test_turns_come_in_the_order_of_asking_but_for_the_urgent() -> None:
         order: list[str] = []
 
         async def one(name: str, urgent: bool = False) -> None:
-            await limits.turn(Tier.ONE, urgent)
+            await limits.turn(Tier.ONE, Lane.URGENT if urgent else Lane.POLL)
             order.append(name)
 
         polls = [asyncio.ensure_future(one(f"poll {number}")) for number in range(200)]
@@ -79,13 +79,35 @@ def test_turns_come_in_the_order_of_asking_but_for_the_urgent() -> None:
     assert run(play()) == [f"poll {number}" for number in range(200)]
 
 
+def test_who_has_begun_goes_before_those_who_have_not_and_takes_no_room_of_the_urgent() -> None:
+    async def play() -> list[str]:
+        limits = Limits(1.0, now)
+        order: list[str] = []
+
+        async def one(name: str, lane: Lane) -> None:
+            await limits.turn(Tier.ONE, lane)
+            order.append(name)
+
+        polls = [asyncio.ensure_future(one("poll", Lane.POLL)) for _ in range(100)]
+        await asyncio.sleep(0)
+        others = [asyncio.ensure_future(one("going on", Lane.GOING_ON)) for _ in range(300)]
+        urgent = asyncio.ensure_future(one("urgent", Lane.URGENT))
+        await asyncio.gather(*polls, *others, urgent)
+        assert now() == pytest.approx((401 - 75) / 15, abs=1)
+        return order[75:]
+
+    order = run(play())
+    assert order[0] == "urgent"
+    assert order[1:301] == ["going on"] * 300
+
+
 def test_a_rate_limit_that_is_met_holds_up_everybody() -> None:
     async def play() -> list[float]:
         limits = Limits(1.0, now)
         await limits.turn(Tier.ONE)
         limits.hold(Tier.ONE, 7)
         began = now()
-        waited = [await limits.turn(Tier.ONE), await limits.turn(Tier.ONE, urgent=True)]
+        waited = [await limits.turn(Tier.ONE), await limits.turn(Tier.ONE, Lane.URGENT)]
         assert now() - began == pytest.approx(7)
         assert await limits.turn(Tier.TASKS) == 0
         return waited
@@ -97,7 +119,7 @@ def test_nobody_is_held_up_for_longer_than_five_minutes() -> None:
     async def play() -> float:
         limits = Limits(1.0, now)
         limits.hold(Tier.TWO, 86400)
-        return await limits.turn(Tier.TWO, urgent=True)
+        return await limits.turn(Tier.TWO, Lane.URGENT)
 
     assert run(play()) == pytest.approx(300)
 
