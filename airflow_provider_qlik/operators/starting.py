@@ -1,0 +1,113 @@
+"""How an operator starts its run once, or takes up the one that the try before has started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_qlik.operators.ending import EndsItsRun
+from airflow_provider_qlik.targets import Target
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+    from airflow_provider_qlik.memory import Memory, Remembered
+    from airflow_provider_qlik.runs import Run, Search
+
+
+class StartsItsRun(EndsItsRun, Target):
+    """Starts the run of an operator, or takes it up. What it is told is that of `QlikRunOperator`."""
+
+    durable: bool
+    find_timeout: float
+    unanswered_timeout: float
+    settle: float
+
+    def parameters(self) -> Mapping[str, Any]:
+        """What the start is told beyond the id. Raises InvalidArgument that names the argument."""
+        return {}
+
+    def prepare(self, hook: QlikCloudHook) -> None:
+        """Makes sure, before anything is started, that what comes after the run can be done."""
+
+    def _take_up(self, hook: QlikCloudHook, memory: Memory, left: Remembered | None) -> Run | None:
+        """The run of the try before, if that had started one and did not see it to its end."""
+        from airflow_provider_qlik.runs import KINDS, Wanted, find_run
+
+        if left is None:
+            return None
+        kind, run, intent = KINDS[self.kind], left.run, left.intent
+        if left.cancelled and not left.cleared:
+            if run is not None:
+                self._outlast(hook, run)
+            return None
+        if run is None and left.cleared:
+            recent = hook.run_flow(kind.recent(intent.resource_id, intent.earliest))
+            run = next((each for each in recent if intent.marks(each)), None)
+        elif run is None:
+            # The try before was broken off between asking for the start and knowing what came of it.
+            run = hook.run_flow(find_run(kind, intent, self._search(), self.log.log, answered=False))
+        if run is None:
+            return None
+        seen = hook.run_flow(kind.look(Wanted.of(run)))
+        if seen is not None:
+            seen = replace(seen, adopted=run.adopted, alone_since=run.alone_since, marker=run.marker)
+        if left.cleared:
+            if seen is not None and not seen.ended and self.cancel_on_kill:
+                self.log.info("The task was cleared, and the run of its last try goes on: %s", seen)
+                self._cancel(hook, seen)
+                self._outlast(hook, seen)
+            memory.forget()
+            return None
+        self.log.info("Taking up the run of the try before: %s", seen or run)
+        memory.keep(intent, run)
+        return seen or run
+
+    def _start(self, hook: QlikCloudHook, context: Context, memory: Memory, left: Remembered | None) -> Run:
+        from airflow_provider_qlik.cloud import QlikCloudError
+        from airflow_provider_qlik.runs import KINDS, AmbiguousRun, RunNotFound
+
+        kind, mark, parameters = KINDS[self.kind], start_marker(context), self.parameters()
+        resource_id = self.find_target(hook)
+        self.prepare(hook)
+        intent = hook.run_flow(kind.intend(resource_id, mark))
+        stopping = left is not None and left.cancelled
+        if self.durable and intent.underway is not None and not stopping:
+            self.log.info("Taking up the run that carries the marker of this task: %s", intent.underway)
+            return intent.underway
+        memory.keep(intent)
+        self._intent = intent
+        self.log.info("Starting %s %s, marked %s", kind.name, resource_id, mark)
+        try:
+            run = hook.run_flow(kind.start(intent, self._search(), self.log.log, parameters=parameters))
+        except QlikCloudError as error:
+            if not isinstance(error, (RunNotFound, AmbiguousRun)) and not error.may_have_happened:
+                # Surely nothing was started: a retry must not look for it, and find somebody else's.
+                memory.forget()
+                self._intent = None
+            raise
+        # Known from here on: whatever happens next, it is not left behind.
+        self._run = run
+        memory.keep(intent, run)
+        return run
+
+    def _search(self) -> Search:
+        from airflow_provider_qlik.runs import Search
+
+        return Search(
+            give_up=self.find_timeout,
+            give_up_unanswered=self.unanswered_timeout,
+            settle=self.settle,
+            settle_unsure=3 * self.settle,
+        )
+
+
+def start_marker(context: Context) -> str:
+    """What a start of this task is marked with: the same for its retries, another after a clear."""
+    from airflow_provider_qlik.runs import marker
+
+    task_instance = context["ti"]
+    names = ("dag_id", "run_id", "task_id", "map_index", "max_tries")
+    return marker(*(str(getattr(task_instance, name, "")) for name in names))
