@@ -81,14 +81,14 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
             for item in pages.take(await self.call(pages.next_call)):
                 yield item
 
-    async def _ask(self, flow: Flow[T]) -> tuple[T, int]:
+    async def _ask(self, flow: Flow[T], ahead: bool = False) -> tuple[T, int]:
         calls = 0
 
         async def counted(call: Call[Any]) -> Any:
             nonlocal calls
             calls += 1
             # What was begun is brought to its end, or each of its calls would wait in line behind all others.
-            return await self._call(call, ONE_TRY, Lane.POLL if calls == 1 else Lane.GOING_ON)
+            return await self._call(call, ONE_TRY, Lane.GOING_ON if ahead or calls > 1 else Lane.POLL)
 
         return await self._drive(flow, counted), calls
 

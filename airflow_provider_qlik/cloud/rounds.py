@@ -33,7 +33,7 @@ A_MOMENT = 0.001
 class Ask(Protocol):
     """Runs a flow, and says how many calls that took."""
 
-    def __call__(self, flow: Flow[Any], /) -> Coroutine[Any, Any, tuple[Any, int]]: ...
+    def __call__(self, flow: Flow[Any], ahead: bool = False, /) -> Coroutine[Any, Any, tuple[Any, int]]: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -116,9 +116,9 @@ class Rounds:
         for task in self.tasks:
             task.cancel()
 
-    async def ask(self, flow: Flow[Any]) -> tuple[Mapping[Any, Any], int]:
+    async def ask(self, flow: Flow[Any], ahead: bool = False) -> tuple[Mapping[Any, Any], int]:
         """What a flow gives, and in how many calls."""
-        answers, calls = await self._ask(flow)
+        answers, calls = await self._ask(flow, ahead)
         self._merged(max(0, len(answers) - calls))
         return answers, calls
 
@@ -263,7 +263,7 @@ class _Rounds:
         try:
             with failures_told(ready):
                 try:
-                    answers, calls = await self._all.ask(self._source.look_at_many(about, most))
+                    answers, calls = await self._all.ask(self._source.look_at_many(about, most), ahead=True)
                     if calls and (self._pages is None or calls > self._pages[0] or len(answers) < len(about)):
                         # It was read to its end, or further than ever: not where all were found on the first pages.
                         self._pages = (calls, loop.time() + TRY_AGAIN)

@@ -52,7 +52,7 @@ class Source:
         return sum(how in {None, each[1]} for each in self.asked)
 
 
-async def ask(flow: Flow[Any]) -> tuple[Any, int]:
+async def ask(flow: Flow[Any], ahead: bool = False) -> tuple[Any, int]:
     """Each call takes a tenth of a second."""
     calls = 0
     try:
@@ -346,7 +346,7 @@ def test_whatever_happens_nobody_is_forgotten(game: int) -> None:
     chance = random.Random(game)
     source = Moody(chance)
 
-    async def ask_slowly(flow: Flow[Any]) -> tuple[Any, int]:
+    async def ask_slowly(flow: Flow[Any], ahead: bool = False) -> tuple[Any, int]:
         calls = 0
         try:
             next(flow)
