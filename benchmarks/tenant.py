@@ -15,6 +15,8 @@ POLL_INTERVAL = 15.0
 LONGEST_POLL_INTERVAL = 60.0
 """The defaults of the operators."""
 KINDS = ("task", "automation", "sharing_task")
+RUNNING = {"task": "RUNNING", "automation": "running", "sharing_task": "in-progress"}
+"""What Qlik Cloud calls a run that goes on; the operator has seen and said it before it defers."""
 FAMILIES = {"tasks": "task", "automations": "automation", "sharing-tasks": "sharing_task"}
 SECONDS_EACH = 0.008
 """More than it takes to put one run into the sandbox."""
@@ -32,6 +34,7 @@ def wait_for(kind: str, resource_id: str, run_id: str) -> dict[str, Any]:
         "kind": kind,
         "resource_id": resource_id,
         "run_id": run_id,
+        "status": RUNNING[kind],
         "poll_interval": POLL_INTERVAL,
         "longest_poll_interval": LONGEST_POLL_INTERVAL,
     }

@@ -46,7 +46,12 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
         self._renewing = asyncio.Lock()
         self._limits: Limits | None = None
         self._keeping_up: asyncio.Task[bool] | None = None
-        self._rounds = Rounds(self._ask, lambda answers: self._count("merged", answers))
+        self._rounds = Rounds(
+            self._ask,
+            self._kept,
+            merged=lambda answers: self._count("merged", answers),
+            waited=lambda seconds: self._count("turn_seconds", seconds),
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -65,9 +70,6 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
         """The answer of a call, retried where that is safe. Raises QlikCloudError."""
         patience = patience or self.patience
         lane = Lane.URGENT if patience.urgent or call.method != "GET" else Lane.POLL
-        return await self._call(call, patience, lane)
-
-    async def _call(self, call: Call[T], patience: Patience, lane: Lane) -> T:
         return await self._drive(attempts(call, patience), partial(self._send, lane=lane))
 
     async def run_flow(self, flow: Flow[T], patience: Patience | None = None) -> T:
@@ -81,21 +83,31 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
             for item in pages.take(await self.call(pages.next_call)):
                 yield item
 
-    async def _ask(self, flow: Flow[T], ahead: bool = False) -> tuple[T, int]:
-        calls = 0
+    async def _ask(self, flow: Flow[T]) -> tuple[T, int]:
+        sent = calls = 0
+
+        async def send(call: Call[Any]) -> Any:
+            nonlocal sent
+            sent += 1
+            # The first has its turn. Then what was begun is brought to its end, and not put behind all others again.
+            return await self._send(call, Lane.GOING_ON if sent > 1 else Lane.POLL, has_turn=sent == 1)
 
         async def counted(call: Call[Any]) -> Any:
             nonlocal calls
             calls += 1
-            # What was begun is brought to its end, or each of its calls would wait in line behind all others.
-            return await self._call(call, ONE_TRY, Lane.GOING_ON if ahead or calls > 1 else Lane.POLL)
+            return await self._drive(attempts(call, ONE_TRY), send)
 
         return await self._drive(flow, counted), calls
 
-    async def _send(self, call: Call[T], lane: Lane) -> T:
+    def _kept(self) -> Limits:
         limits = self._limits = self._limits or Limits.of(self.tenant, self._credentials)
+        return limits
+
+    async def _send(self, call: Call[T], lane: Lane, has_turn: bool = False) -> T:
+        limits = self._kept()
         self._keep_up()
-        self._count("turn_seconds", await limits.turn(call.tier, lane))
+        if not has_turn:
+            self._count("turn_seconds", await limits.turn(call.tier, lane))
         request = self._request(call)
         self._count("requests", 1)
         sent_at = time.monotonic()

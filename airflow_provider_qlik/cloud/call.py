@@ -82,6 +82,10 @@ class Source(Protocol):
         """What the questions of this source are known by."""
 
     @property
+    def tier(self) -> Tier:
+        """The rate limit that reading from this source counts against."""
+
+    @property
     def crowded(self) -> bool:
         """Whether there is a list that may answer for many groups at once."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import IntEnum
@@ -38,27 +39,26 @@ class Lane(IntEnum):
 
 
 class Lanes:
-    """Those who wait in line: first come first served within each lane."""
+    """Those who wait in line: within each lane, whoever has waited longest comes first."""
 
     def __init__(self) -> None:
-        self._lanes: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}
+        self._lanes: dict[Lane, list[tuple[float, int, asyncio.Future[None]]]] = {lane: [] for lane in Lane}
+        self._count = itertools.count()
 
-    def __len__(self) -> int:
-        return sum(not waiting.done() for lane in self._lanes.values() for waiting in lane)
-
-    def join(self, lane: Lane) -> asyncio.Future[None]:
-        """A place in line; it is done when its turn has come."""
+    def join(self, lane: Lane, since: float) -> asyncio.Future[None]:
+        """The place in line of who waits *since* then; it is done when its turn has come."""
         place = asyncio.get_running_loop().create_future()
-        self._lanes[lane].append(place)
+        heapq.heappush(self._lanes[lane], (since, next(self._count), place))
         return place
 
-    def first(self) -> tuple[asyncio.Future[None], Lane] | None:
-        """Who comes next, and in which lane. Whoever has gone away is passed over."""
+    def first(self) -> tuple[asyncio.Future[None], Lane, float] | None:
+        """Who comes next, in which lane, and since when that one waits. Whoever has gone away is passed over."""
         for lane, waiting in self._lanes.items():
-            while waiting and waiting[0].done():
-                waiting.popleft()
+            while waiting and waiting[0][2].done():
+                heapq.heappop(waiting)
             if waiting:
-                return waiting[0], lane
+                since, _, place = waiting[0]
+                return place, lane, since
         return None
 
     def call_first(self) -> None:
@@ -84,22 +84,33 @@ class Turns:
         self._measured = clock()
         self._held_until = 0.0
         self._line = Lanes()
+        self.lag = 0.0
+        """The seconds that the last poll to get its turn had waited for it."""
         self._timer: asyncio.TimerHandle | None = None
 
     async def take(self, lane: Lane) -> float:
         """The seconds that were waited for the turn."""
         began = self._clock()
-        place = self._line.join(lane)
-        self._go_on()
+        place = self.join(lane, began)
         try:
             await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
-                # The turn had come already: it is somebody else's now.
-                self._level += 1
-                self._go_on()
+                # The turn had come already.
+                self.give_back()
             raise
         return self._clock() - began
+
+    def join(self, lane: Lane, since: float) -> asyncio.Future[None]:
+        """A place in line that is done when its turn has come, for who waits *since* then. Cancel it to go away."""
+        place = self._line.join(lane, since)
+        self._go_on()
+        return place
+
+    def give_back(self) -> None:
+        """A turn that was not used is somebody else's."""
+        self._level += 1
+        self._go_on()
 
     def hold(self, seconds: float) -> None:
         """Nobody's turn comes for so many seconds; for no longer than `LONGEST_HOLD`."""
@@ -120,6 +131,8 @@ class Turns:
                 self._timer = asyncio.get_running_loop().call_later(seconds, self._go_on)
                 return
             self._level -= 1
+            if first[1] is Lane.POLL:
+                self.lag = max(0.0, now - first[2])
             self._line.call_first()
 
 
@@ -133,6 +146,7 @@ class Limits:
         self._turns = {
             tier: Turns(a_minute * share, STEADY[tier], AT_ONCE[tier], clock) for tier, a_minute in A_MINUTE.items()
         }
+        self._clock = clock
         self._free = CONNECTIONS
         self._line = Lanes()
 
@@ -150,6 +164,18 @@ class Limits:
         """The seconds that were waited for a turn of that tier."""
         return await self._turns[tier].take(lane)
 
+    def join(self, tier: Tier, since: float) -> asyncio.Future[None]:
+        """A place among the polls of that tier, done when its turn has come, for who waits *since* then."""
+        return self._turns[tier].join(Lane.POLL, since)
+
+    def lag(self, tier: Tier) -> float:
+        """The seconds that polls of that tier wait for their turn these days."""
+        return self._turns[tier].lag
+
+    def give_back(self, tier: Tier) -> None:
+        """A turn of that tier that was not used is somebody else's."""
+        self._turns[tier].give_back()
+
     def hold(self, tier: Tier, seconds: float) -> None:
         """Qlik Cloud has met a call of that tier with its rate limit: nobody asks there for so many seconds."""
         self._turns[tier].hold(seconds)
@@ -161,7 +187,7 @@ class Limits:
         if self._free:
             self._free -= 1
         else:
-            place = self._line.join(lane)
+            place = self._line.join(lane, self._clock())
             try:
                 await place
             except asyncio.CancelledError:

@@ -8,13 +8,12 @@ import itertools
 import random
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from copy import copy
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from airflow_provider_qlik.cloud.call import Flow, Question, Source
 from airflow_provider_qlik.cloud.errors import CouldNotConnect, QlikCloudError
+from airflow_provider_qlik.cloud.limits import Limits
+from airflow_provider_qlik.cloud.questions import Group, Waiting, failures_told, tell
 
 JITTER = 0.2
 """The part of its interval by which a question may come early, so that those who began together drift apart."""
@@ -22,69 +21,35 @@ CROWD = 3
 """From so many groups on a list of everything is worth a try."""
 TRY_AGAIN = 600.0
 """Seconds after which a list that did not help is tried again."""
-AT_A_TIME = 20
-"""So many get their answers before others may do something."""
+HEAD_START = 0.4
+"""The part of the way to the front of the line that a list of everything is spared, since it answers for many; less
+than half, so that beyond the limits nobody is asked for more than twice as often as another."""
 NOT_NOW = 60.0
 """Seconds after which a list that failed is tried again."""
 A_MOMENT = 0.001
-"""Seconds by which a question may be asked too soon, so that one bell rings for all whose time is up together."""
+"""Seconds by which a question may be asked too soon, so that one turn will do for all whose time is up together."""
 
 
 class Ask(Protocol):
-    """Runs a flow, and says how many calls that took."""
+    """Runs a flow whose first call has its turn already, and says how many calls that took."""
 
-    def __call__(self, flow: Flow[Any], ahead: bool = False, /) -> Coroutine[Any, Any, tuple[Any, int]]: ...
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """A question, from when to when it is to be asked, and who waits for the answer."""
-
-    question: Question
-    soonest: float
-    due: float
-    answer: asyncio.Future[Any]
-
-    @property
-    def gone(self) -> bool:
-        return self.answer.done()
-
-    def told(self, answer: Any) -> None:
-        """Gives it what there is to give, if it still waits. An error is copied: it collects things on its way."""
-        if self.gone:
-            return
-        if isinstance(answer, Exception):
-            self.answer.set_exception(copy(answer))
-        else:
-            self.answer.set_result(answer)
-
-
-@dataclass(slots=True, eq=False)
-class _Group:
-    """Questions that one list answers. While they are asked, those that come are kept for the next time."""
-
-    name: str
-    waiting: list[_Waiting] = field(default_factory=list)
-    asking: bool = False
-
-    def take(self, now: float) -> list[_Waiting]:
-        """Those that may be asked now; the others stay."""
-        ready = [each for each in self.waiting if each.soonest <= now and not each.gone]
-        self.waiting = [each for each in self.waiting if each.soonest > now and not each.gone]
-        return ready
+    def __call__(self, flow: Flow[Any], /) -> Coroutine[Any, Any, tuple[Any, int]]: ...
 
 
 class Rounds:
     """All questions to one tenant in one event loop.
 
-    A question is asked when its time is up, and takes along those that may be asked by then: all of its group, since
-    one list answers for them; and, where a list of everything costs fewer requests than asking for each group, all.
+    A question whose time is up waits in line for its turn, under the tenant's limits. When that has come, it takes
+    along those that may be asked by then: all of its group, since one list answers for them; and, where a list of
+    everything costs fewer requests than asking for each group, all.
     """
 
     def __init__(
         self,
         ask: Ask,
+        limits: Callable[[], Limits],
         merged: Callable[[int], object] = lambda _: None,
+        waited: Callable[[float], object] = lambda _: None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._ask = ask
@@ -92,7 +57,9 @@ class Rounds:
         self._chance = chance
         self._closed = False
         self._sources: dict[str, _Rounds] = {}
-        self.tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.limits = limits
+        self.waited = waited
 
     async def answer(self, question: Question) -> Any:
         """The answer, when it is there. Raises what went wrong with it."""
@@ -104,7 +71,7 @@ class Rounds:
         loop = asyncio.get_running_loop()
         now = loop.time()
         early = self._chance() * JITTER * (question.latest - question.soonest)
-        waiting = _Waiting(question, now + question.soonest, now + question.latest - early, loop.create_future())
+        waiting = Waiting(question, now + question.soonest, now + question.latest - early, loop.create_future())
         rounds.add(waiting)
         return await waiting.answer
 
@@ -113,205 +80,210 @@ class Rounds:
         self._closed = True
         for rounds in self._sources.values():
             rounds.close()
-        for task in self.tasks:
+        for task in self._tasks:
             task.cancel()
 
-    async def ask(self, flow: Flow[Any], ahead: bool = False) -> tuple[Mapping[Any, Any], int]:
+    async def ask(self, source: Source, flow: Flow[Any]) -> tuple[Mapping[Any, Any], int]:
         """What a flow gives, and in how many calls."""
-        answers, calls = await self._ask(flow, ahead)
+        answers, calls = await self._ask(flow)
+        if not calls:
+            self.limits().give_back(source.tier)
         self._merged(max(0, len(answers) - calls))
         return answers, calls
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Does something beside."""
         task = asyncio.get_running_loop().create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 class _Rounds:
     """The questions to one source.
 
-    Each that waits is on the list of those to come (`_due`), among the `_late`, being asked, or in a group that is
-    being asked: so none is forgotten.
+    Each that waits is on the list of those to come (`_due`), or put aside until what is being asked is through, or
+    being asked: so none is forgotten. All but those that are being asked are in their groups.
     """
 
     def __init__(self, source: Source, rounds: Rounds) -> None:
         self._source = source
         self._all = rounds
-        self._groups: dict[str, _Group] = {}
-        self._due: list[tuple[float, int, _Waiting]] = []
+        self._groups: dict[str, Group] = {}
+        self._due: list[tuple[float, int, Waiting]] = []
         self._count = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
+        self._place: asyncio.Future[None] | None = None
         self._closed = self._crowding = False
         self._pages: tuple[int, float] | None = None
         self._absent: dict[Any, float] = {}
-        self._late: list[_Waiting] = []
+        self._aside: list[Waiting] = []
 
-    def add(self, waiting: _Waiting) -> None:
-        group = self._groups.get(waiting.question.group)
-        if group is None:
-            group = self._groups[waiting.question.group] = _Group(waiting.question.group)
-        group.waiting.append(waiting)
-        self._remind(waiting)
-        if self._due[0][2] is waiting:
-            self._wind()
-
-    def _remind(self, waiting: _Waiting) -> None:
-        heapq.heappush(self._due, (waiting.due, next(self._count), waiting))
+    def add(self, waiting: Waiting) -> None:
+        self._groups.setdefault(waiting.question.group, Group()).waiting[waiting] = None
+        self._remind([waiting])
 
     def close(self) -> None:
         self._closed = True
-        self._wind()
+        self._wait_for_the_next()
+        if self._place is not None:
+            self._place.cancel()
         for group in self._groups.values():
             for waiting in group.waiting:
                 waiting.answer.cancel()
 
-    def _wind(self) -> None:
+    # Whose turn it is
+
+    def _remind(self, waiting: Sequence[Waiting]) -> None:
+        for each in waiting:
+            heapq.heappush(self._due, (each.due, next(self._count), each))
+        if self._due and self._due[0][2] in waiting:
+            self._wait_for_the_next()
+
+    def _wait_for_the_next(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._due and not self._closed:
-            self._timer = asyncio.get_running_loop().call_at(self._due[0][0], self._ring)
+        if self._due and self._place is None and not self._closed:
+            self._timer = asyncio.get_running_loop().call_at(self._due[0][0], self._join)
 
-    def _ring(self) -> None:
-        """Somebody's time is up."""
-        if self._closed:
-            return
+    def _join(self) -> None:
+        """Somebody's time is up: joins the line for all of this source."""
+        self._timer = None
+        while self._due and (self._due[0][2].gone or self._due[0][2].asked):
+            self._forget(heapq.heappop(self._due)[2])
         now = asyncio.get_running_loop().time()
-        crowd: list[_Waiting] = []
-        groups: list[_Waiting] = []
+        if not self._due or self._due[0][0] > now + A_MOMENT:
+            self._wait_for_the_next()
+            return
+        limits, (since, _, first) = self._all.limits(), self._due[0]
+        if self._suits_a_crowd(first, now) and not self._crowding and self._a_crowd_is_cheaper(now):
+            since -= limits.lag(self._source.tier) * HEAD_START
+        self._place = limits.join(self._source.tier, since)
+        self._place.add_done_callback(self._turn_came)
+
+    def _turn_came(self, place: asyncio.Future[None]) -> None:
+        self._place = None
+        if place.cancelled():
+            return
+        if self._closed or not self._ask_next(asyncio.get_running_loop().time()):
+            self._all.limits().give_back(self._source.tier)
+        self._wait_for_the_next()
+
+    def _ask_next(self, now: float) -> bool:
+        """Whether there was anything to ask."""
         while self._due and self._due[0][0] <= now + A_MOMENT:
             waiting = heapq.heappop(self._due)[2]
-            if not waiting.gone:
-                (crowd if self._suits_a_crowd(waiting, now) else groups).append(waiting)
-        if not crowd or not self._a_crowd_is_cheaper(now):
-            groups += crowd
-        elif self._crowding:
-            # Their bell has rung: it rings again when this crowd is through.
-            self._late += crowd
-        else:
-            self._begin_crowd(now)
-        for name in dict.fromkeys(each.question.group for each in groups):
-            self._begin_group(name)
-        self._wind()
+            if waiting.gone or waiting.asked:
+                self._forget(waiting)
+            elif self._begin(waiting, now):
+                self._all.waited(max(0.0, now - waiting.due))
+                return True
+        return False
+
+    def _begin(self, waiting: Waiting, now: float) -> bool:
+        """Whether it is asked now. If not, it is put aside until what is being asked is through."""
+        if self._suits_a_crowd(waiting, now):
+            if self._crowding:
+                self._aside.append(waiting)
+                return False
+            if self._a_crowd_is_cheaper(now):
+                self._begin_crowd(now)
+                return True
+        group = self._groups[waiting.question.group]
+        if group.asking:
+            group.aside.append(waiting)
+            return False
+        ready = [each for each in group.waiting if each.soonest <= now + A_MOMENT and not each.gone]
+        group.take(ready)
+        group.asking = True
+        self._all.begin(self._ask_group(waiting.question.group, group, ready))
+        return True
+
+    def _forget(self, waiting: Waiting) -> None:
+        group = self._groups.get(waiting.question.group)
+        if group is not None:
+            group.waiting.pop(waiting, None)
+            self._tidy(waiting.question.group, group)
+
+    def _tidy(self, name: str, group: Group) -> None:
+        if not group.waiting and not group.asking:
+            del self._groups[name]
 
     # One group
 
-    def _begin_group(self, name: str) -> None:
-        group = self._groups.get(name)
-        if group is None or group.asking:
-            return
-        ready = group.take(asyncio.get_running_loop().time() + A_MOMENT)
-        if ready:
-            group.asking = True
-            self._all.begin(self._ask_group(group, ready))
-        elif not group.waiting:
-            del self._groups[name]
-
-    async def _ask_group(self, group: _Group, ready: list[_Waiting]) -> None:
+    async def _ask_group(self, name: str, group: Group, ready: list[Waiting]) -> None:
         try:
             about = list(dict.fromkeys(each.question.about for each in ready))
             with failures_told(ready):
-                await tell(ready, (await self._all.ask(self._source.look_together(about)))[0])
+                answers, _ = await self._all.ask(self._source, self._source.look_together(about))
+                await tell(ready, answers)
         finally:
             group.asking = False
-            now = asyncio.get_running_loop().time()
-            if not self._closed and (not group.waiting or any(each.due <= now + A_MOMENT for each in group.waiting)):
-                self._begin_group(group.name)
+            self._tidy(name, group)
+            aside, group.aside = group.aside, []
+            self._remind(aside)
 
     # All groups
 
-    def _suits_a_crowd(self, waiting: _Waiting, now: float) -> bool:
+    def _suits_a_crowd(self, waiting: Waiting, now: float) -> bool:
         if not self._source.crowded or waiting.question.alone:
             return False
         return self._absent.get(waiting.question.about, 0.0) <= now
 
+    def _in_a_crowd(self, group: Group, now: float) -> Iterator[Waiting]:
+        """Those of a group that may be asked together with others."""
+        for each in group.waiting if not group.asking else ():
+            if each.soonest <= now + A_MOMENT and not each.gone and self._suits_a_crowd(each, now):
+                yield each
+
     def _a_crowd_is_cheaper(self, now: float) -> bool:
-        groups = sum(
-            not group.asking
-            and any(each.soonest <= now + A_MOMENT and self._suits_a_crowd(each, now) for each in group.waiting)
-            for group in self._groups.values()
-        )
+        groups = sum(any(True for _ in self._in_a_crowd(group, now)) for group in self._groups.values())
         if self._pages is not None and self._pages[1] <= now:
             self._pages = None
         return groups >= CROWD if self._pages is None else self._pages[0] < groups
 
     def _begin_crowd(self, now: float) -> None:
-        ready: list[_Waiting] = []
+        ready: list[Waiting] = []
         for group in self._groups.values():
-            if group.asking:
-                continue
-            suits = [
-                each for each in group.waiting if each.soonest <= now + A_MOMENT and self._suits_a_crowd(each, now)
-            ]
-            if suits:
-                ready += suits
-                taken = set(map(id, suits))
-                group.waiting = [each for each in group.waiting if id(each) not in taken]
-        ready = [each for each in ready if not each.gone]
-        if ready:
-            self._crowding = True
-            self._all.begin(self._ask_crowd(ready))
+            suiting = list(self._in_a_crowd(group, now))
+            group.take(suiting)
+            ready += suiting
+        self._crowding = True
+        self._all.begin(self._ask_crowd(ready))
 
-    async def _ask_crowd(self, ready: list[_Waiting]) -> None:
+    async def _ask_crowd(self, ready: list[Waiting]) -> None:
         about = list(dict.fromkeys(each.question.about for each in ready))
         groups = len({each.question.group for each in ready})
         most = groups if self._pages is None else max(groups, self._pages[0] + 1)
-        loop = asyncio.get_running_loop()
-        answers: Mapping[Any, Any] = {}
+        now = asyncio.get_running_loop().time()
+        self._absent = {each: until for each, until in self._absent.items() if until > now}
         try:
             with failures_told(ready):
                 try:
-                    answers, calls = await self._all.ask(self._source.look_at_many(about, most), ahead=True)
+                    answers, calls = await self._all.ask(self._source, self._source.look_at_many(about, most))
                     if calls and (self._pages is None or calls > self._pages[0] or len(answers) < len(about)):
                         # It was read to its end, or further than ever: not where all were found on the first pages.
-                        self._pages = (calls, loop.time() + TRY_AGAIN)
+                        self._pages = (calls, now + TRY_AGAIN)
                 except QlikCloudError as error:
                     # What one list does not tell, the other way may: nobody's wait hangs on it.
-                    self._pages = (sys.maxsize, loop.time() + (NOT_NOW if error.transient else TRY_AGAIN))
+                    self._pages = (sys.maxsize, now + (NOT_NOW if error.transient else TRY_AGAIN))
                     if error.transient:
                         raise
-            now = loop.time()
-            self._absent = {each: until for each, until in self._absent.items() if until > now}
-            self._absent |= dict.fromkeys((each for each in about if each not in answers), now + TRY_AGAIN)
-            await tell([each for each in ready if each.question.about in answers], answers)
+                else:
+                    self._absent |= dict.fromkeys((each for each in about if each not in answers), now + TRY_AGAIN)
+                    await tell([each for each in ready if each.question.about in answers], answers)
         finally:
             self._crowding = False
-            self._go_on_with([each for each in ready if not each.gone])
+            self._go_on_with(ready)
 
-    def _go_on_with(self, left: list[_Waiting]) -> None:
-        """Those that no list of everything tells of are asked for by group, when their time is up."""
-        if self._closed:
-            return
-        now = asyncio.get_running_loop().time()
+    def _go_on_with(self, ready: list[Waiting]) -> None:
+        """Those that no list of everything tells of are asked for by group, when their turn comes."""
+        left = [each for each in ready if not each.gone]
         for each in left:
-            self._groups.setdefault(each.question.group, _Group(each.question.group)).waiting.append(each)
-        for name in dict.fromkeys(each.question.group for each in left if each.due <= now + A_MOMENT):
-            self._begin_group(name)
-        late, self._late = self._late, []
-        for each in late:
-            self._remind(each)
-        self._ring()
-
-
-@contextmanager
-def failures_told(waiting: Sequence[_Waiting]) -> Iterator[None]:
-    """Whatever goes wrong in the block is told to those who wait, and to nobody else."""
-    try:
-        yield
-    except Exception as error:
-        for each in waiting:
-            each.told(error)
-    except asyncio.CancelledError:
-        for each in waiting:
-            each.answer.cancel()
-        raise
-
-
-async def tell(waiting: Sequence[_Waiting], answers: Mapping[Any, Any]) -> None:
-    """Gives each its answer, or an error of its own; some at a time, so that the loop never stands still for all."""
-    for count, each in enumerate(waiting, 1):
-        each.told(answers.get(each.question.about))
-        if count % AT_A_TIME == 0:
-            await asyncio.sleep(0)
+            each.asked = False
+            self._groups.setdefault(each.question.group, Group()).waiting[each] = None
+        for name in {each.question.group for each in ready}:
+            if name in self._groups:
+                self._tidy(name, self._groups[name])
+        aside, self._aside = self._aside, []
+        self._remind([*left, *aside])

@@ -213,6 +213,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
                 kind=self.kind,
                 resource_id=run.resource_id,
                 run_id=run.id,
+                status=run.status,
                 alone_since=as_text(run.alone_since),
                 marker=run.marker,
                 adopted=run.adopted,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
-from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
+from airflow_provider_qlik.cloud.call import Call, Flow, Tier, ask, pause
 from airflow_provider_qlik.cloud.errors import InvalidArgument, NotFound, QlikCloudError, Refused
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.pages import Pages
@@ -92,6 +92,8 @@ class RunKind(ABC):
 
     listed_whole: ClassVar[bool] = False
     """Whether the list tells as much of a run as `get` does."""
+    tier: ClassVar[Tier] = Tier.ONE
+    """The rate limit that looking at runs counts against."""
     crowded: ClassVar[bool] = False
     """Whether there is a list that tells of runs of many resources, see `look_at_many`."""
 

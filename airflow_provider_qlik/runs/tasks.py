@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import automations, reloads, tasks
-from airflow_provider_qlik.cloud.call import Call, Flow, ask
+from airflow_provider_qlik.cloud.call import Call, Flow, Tier, ask
 from airflow_provider_qlik.cloud.errors import BadRequest, InvalidArgument, QlikCloudError
 from airflow_provider_qlik.cloud.models.tasks import TaskRun, TaskRunList
 from airflow_provider_qlik.cloud.pages import Pages
@@ -23,6 +23,7 @@ class TaskRuns(RunKind):
     """How runs of tasks are handled."""
 
     name: ClassVar[str] = "task"
+    tier: ClassVar[Tier] = Tier.TASKS
     enable_hint: ClassVar[str] = "enable it in Qlik Cloud, or change its owner if that one is gone"
     words: ClassVar[Words] = Words(
         active=frozenset({"running", "queued", "starting", "started", "pending", "not started"}),

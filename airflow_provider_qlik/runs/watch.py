@@ -35,8 +35,8 @@ def utc_now() -> datetime:
 class Watch:
     """One wait for one run: what was seen last, what was said when, how long something has been wrong.
 
-    *seen* is what is known of the run already. Polls that fail for a passing reason are counted, said and outlasted;
-    the deadline (UTC, None: no end) decides.
+    *seen* is what is known of the run, and was said, already. Polls that fail for a passing reason are counted, said
+    and outlasted; the deadline (UTC, None: no end) decides.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Watch:
         self.kind = kind
         self.wanted = wanted
         self.run = seen
-        self._said: tuple[str, str] | None = None
+        self._said = (seen.status, seen.id) if seen is not None and seen.known_word else None
         self._say = say
         self._deadline = deadline
         self._clock = clock

@@ -18,6 +18,17 @@ from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 if TYPE_CHECKING:
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
+WHAT = (
+    "kind",
+    "resource_id",
+    "run_id",
+    "status",
+    "started_after",
+    "alone_since",
+    "marker",
+    "adopted",
+    "cancel_on_kill",
+)
 WHEN = ("poll_interval", "longest_poll_interval", "deadline")
 CONNECTION_TRIES = 60
 CONNECTION_PAUSE = 10.0
@@ -35,6 +46,7 @@ class QlikRunTrigger(BaseTrigger):
     :param kind: the kind of run: ``task``, ``automation``, ``reload``, ``sharing_task`` or ``reload_task``.
     :param resource_id: the id of the task, automation, app, sharing task or reload task.
     :param run_id: the run to wait for.
+    :param status: its status, as the log of the task tells already.
     :param started_after: without run_id: wait for the first run begun at or after this moment (ISO 8601).
     :param alone_since: set for a run that only the time tells (ISO 8601), see `Run.alone_since`.
     :param marker: for such a run: the marker that no other may carry.
@@ -54,6 +66,7 @@ class QlikRunTrigger(BaseTrigger):
         kind: str,
         resource_id: str,
         run_id: str | None = None,
+        status: str | None = None,
         started_after: str | None = None,
         alone_since: str | None = None,
         marker: str | None = None,
@@ -68,6 +81,7 @@ class QlikRunTrigger(BaseTrigger):
         self.kind = checked_word("kind", kind, KIND_NAMES)
         self.resource_id = checked_id("resource_id", resource_id)
         self.run_id = None if run_id is None else checked_id("run_id", run_id)
+        self.status = status
         self.started_after = _checked("started_after", started_after)
         self.alone_since = _checked("alone_since", alone_since)
         self.marker = marker
@@ -81,8 +95,7 @@ class QlikRunTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The path of this class and the arguments to make it again."""
-        names = ("kind", "resource_id", "run_id", "started_after", "alone_since", "marker", "adopted", "cancel_on_kill")
-        arguments = {name: getattr(self, name) for name in (*names, *WHEN, "qlik_conn_id")}
+        arguments = {name: getattr(self, name) for name in (*WHAT, "cancel_on_kill", *WHEN, "qlik_conn_id")}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -107,19 +120,21 @@ class QlikRunTrigger(BaseTrigger):
             marker=self.marker,
             adopted=self.adopted,
         )
-        seen = None
+        kind, seen = KINDS[self.kind], None
         if self.run_id is not None:
+            status = self.status or "not seen yet"
             seen = Run(
                 kind=self.kind,
                 resource_id=self.resource_id,
                 id=self.run_id,
                 state=State.ACTIVE,
-                status="not seen yet",
+                status=status,
+                known_word=kind.words.knows(status),
                 alone_since=wanted.alone_since,
                 marker=self.marker,
                 adopted=self.adopted,
             )
-        watch = Watch(KINDS[self.kind], wanted, self.log.log, seen=seen, deadline=_moment(self.deadline))
+        watch = Watch(kind, wanted, self.log.log, seen=seen, deadline=_moment(self.deadline))
         waiting(1)
         async with QlikCloudHook(self.qlik_conn_id) as hook:
             try:

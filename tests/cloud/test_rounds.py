@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import pytest
 
 from airflow_provider_qlik.cloud import Flow, QlikCloudError
-from airflow_provider_qlik.cloud.call import Question
+from airflow_provider_qlik.cloud.call import Question, Tier
 from airflow_provider_qlik.cloud.errors import CouldNotConnect, Forbidden
+from airflow_provider_qlik.cloud.limits import Limits
 from airflow_provider_qlik.cloud.rounds import NOT_NOW, TRY_AGAIN, Rounds
 from tests.virtual_time import now, run
 
@@ -22,6 +24,7 @@ class Source:
     """Answers "group/name" with itself and the moment; says what it was asked, when and how."""
 
     name = "source"
+    tier = Tier.ONE
 
     def __init__(self, *, pages: int | None = None) -> None:
         self.crowded = pages is not None
@@ -52,7 +55,7 @@ class Source:
         return sum(how in {None, each[1]} for each in self.asked)
 
 
-async def ask(flow: Flow[Any], ahead: bool = False) -> tuple[Any, int]:
+async def ask(flow: Flow[Any]) -> tuple[Any, int]:
     """Each call takes a tenth of a second."""
     calls = 0
     try:
@@ -69,8 +72,13 @@ def question(source: Source, about: str, soonest: float = 5, latest: float = 10,
     return Question(source=source, about=about, group=about.partition("/")[0], soonest=soonest, latest=latest, **more)
 
 
-def steady(chance: float = 0.0, **told: Any) -> Rounds:
-    return Rounds(ask, chance=lambda: chance, **told)
+def limited(share: float = 1000.0) -> Callable[[], Limits]:
+    """Limits that nobody meets, unless told otherwise."""
+    return cache(lambda: Limits(share, now))
+
+
+def steady(chance: float = 0.0, share: float = 1000.0, **told: Any) -> Rounds:
+    return Rounds(ask, limited(share), chance=lambda: chance, **told)
 
 
 async def waits(rounds: Rounds, source: Source, names: Sequence[str], seconds: float, **when: Any) -> Counter[str]:
@@ -315,10 +323,80 @@ def test_newcomers_do_not_make_the_list_look_shorter_than_it_is() -> None:
     assert source.calls("group") <= 30
 
 
+def test_what_is_asked_together_is_decided_when_the_turn_comes() -> None:
+    source, alone = Source(pages=2), Source()
+    alone.name = "another"
+
+    async def play() -> None:
+        rounds = steady(share=0.2)  # three turns a second
+        others = asyncio.ensure_future(waits(rounds, alone, [f"{n}/x" for n in range(100)], 60, soonest=0, latest=0))
+        many = waits(rounds, source, [f"{n}/x" for n in range(100)], 59.9, soonest=0, latest=10)
+        await many
+        others.cancel()
+
+    run(play())
+    # They came one after the other, while the turns went to others.
+    assert source.calls("group") <= 20
+    assert {name for _, how, names in source.asked if how == "crowd" for name in names} >= {"98/x", "99/x"}
+
+
+def test_beyond_the_limits_nobody_is_asked_for_less_than_half_as_often_as_another() -> None:
+    everything, one_by_one, shared = Source(pages=2), Source(), Source()
+    one_by_one.name, shared.name = "one by one", "shared"
+
+    async def play() -> tuple[Counter[str], ...]:
+        rounds = steady(share=0.1)  # one and a half a second, where eight are wanted
+        return await asyncio.gather(
+            waits(rounds, everything, [f"{n}/x" for n in range(60)], 3600, soonest=5, latest=10),
+            waits(rounds, one_by_one, [f"{n}/x" for n in range(60)], 3600, soonest=5, latest=10),
+            waits(rounds, shared, [f"{n // 10}/{n}" for n in range(100)], 3600, soonest=5, latest=10),
+        )
+
+    counts = [count for answered in run(play()) for count in answered.values()]
+    assert len(counts) == 220
+    assert min(counts) > max(counts) / 2
+
+
+def test_two_clients_of_one_user_share_turns_by_who_has_waited_longest() -> None:
+    source, another = Source(), Source()
+
+    async def play() -> tuple[Counter[str], ...]:
+        limits = limited(0.1)
+        first, second = (Rounds(ask, limits, chance=lambda: 0.0) for _ in range(2))
+        return await asyncio.gather(
+            waits(first, source, [f"{n}/x" for n in range(90)], 1800),
+            waits(second, another, [f"{n}/x" for n in range(10)], 1800),
+        )
+
+    counts = [count for answered in run(play()) for count in answered.values()]
+    assert len(counts) == 100
+    assert min(counts) > max(counts) / 2
+
+
+def test_a_turn_that_nobody_needs_any_more_is_somebody_elses() -> None:
+    source = Source()
+
+    async def play() -> float:
+        limits = limited(0.1)
+        for _ in range(8):
+            await limits().turn(Tier.ONE)
+        rounds = Rounds(ask, limits, chance=lambda: 0.0)
+        gone = asyncio.ensure_future(rounds.answer(question(source, "a/1", 0, 0)))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        began = now()
+        await limits().turn(Tier.ONE)
+        return now() - began
+
+    assert run(play()) < 1
+    assert source.asked == []
+
+
 class Moody:
     """A source that takes its time, fails at times, and has a list of everything that leaves out some."""
 
     name = "moody"
+    tier = Tier.ONE
     crowded = True
 
     def __init__(self, chance: random.Random) -> None:
@@ -346,7 +424,7 @@ def test_whatever_happens_nobody_is_forgotten(game: int) -> None:
     chance = random.Random(game)
     source = Moody(chance)
 
-    async def ask_slowly(flow: Flow[Any], ahead: bool = False) -> tuple[Any, int]:
+    async def ask_slowly(flow: Flow[Any]) -> tuple[Any, int]:
         calls = 0
         try:
             next(flow)
@@ -358,7 +436,7 @@ def test_whatever_happens_nobody_is_forgotten(game: int) -> None:
             return end.value, calls
 
     async def play() -> list[float]:
-        rounds = Rounds(ask_slowly, chance=chance.random)
+        rounds = Rounds(ask_slowly, limited(chance.choice([1000.0, 0.1])), chance=chance.random)
         late: list[float] = []
 
         async def wait(name: int, group: str, begin: float, looks: int) -> None:

@@ -109,8 +109,10 @@ def test_each_change_of_status_is_said(
 
     result = finish(run_automation(automation, deferrable=deferrable), task.context)
 
-    said = re.findall(rf"automation run {result['run_id']}: (\w+(?: \w+)?)", capfd.readouterr().out)
-    assert said == ["not started", "running", "finished"]
+    log = capfd.readouterr().out
+    assert f"Started: automation run {result['run_id']} (not started" in log
+    said = re.findall(rf"automation run {result['run_id']}: (\w+(?: \w+)?)", log)
+    assert said == ["running", "finished"]
 
 
 @both_modes

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, Flow, Tenant
 from airflow_provider_qlik.cloud.call import Question
-from airflow_provider_qlik.runs import KINDS, Run, State, WaitTimedOut, Wanted, Watch
+from airflow_provider_qlik.runs import KINDS, Run, RunKind, State, WaitTimedOut, Wanted, Watch
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
@@ -83,6 +83,19 @@ def test_waits_on_one_thing_share_one_list(sandbox: SandboxTenant, kind: str, op
     seen = looked(sandbox, kind, wanted)
     assert [run.id for run in seen] == [each.run_id for each in wanted]
     assert asked(sandbox) == operations
+
+
+@pytest.mark.parametrize("kind", list(KINDS.values()), ids=list(KINDS))
+def test_what_a_kind_asks_first_counts_against_the_limit_that_its_turn_was_of(kind: RunKind) -> None:
+    wanted = Wanted(resource_id="r", run_id="1")
+    flows: list[Flow[Any]] = [kind.look(wanted), kind.look(Wanted(resource_id="r")), kind.look_together([wanted] * 2)]
+    if kind.crowded:
+        flows.append(kind.look_at_many([wanted], 1))
+    for flow in flows:
+        first = next(flow)
+        assert isinstance(first, Call)
+        assert first.tier is kind.tier
+        flow.close()
 
 
 def test_what_a_list_of_everything_tells_is_what_a_single_look_tells(sandbox: SandboxTenant) -> None:

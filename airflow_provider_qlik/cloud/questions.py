@@ -1,0 +1,78 @@
+"""Questions that wait for their answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_qlik.cloud.call import Question
+
+AT_A_TIME = 20
+"""So many get their answers before others may do something."""
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A question, from when to when it is to be asked, and who waits for the answer."""
+
+    question: Question
+    soonest: float
+    due: float
+    answer: asyncio.Future[Any]
+    asked: bool = False
+    """Whether it is being asked just now."""
+
+    @property
+    def gone(self) -> bool:
+        return self.answer.done()
+
+    def told(self, answer: Any) -> None:
+        """Gives it what there is to give, if it still waits. An error is copied: it collects things on its way."""
+        if self.gone:
+            return
+        if isinstance(answer, Exception):
+            self.answer.set_exception(copy(answer))
+        else:
+            self.answer.set_result(answer)
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Questions that one list answers. While some are asked, those that come are kept for the next time."""
+
+    waiting: dict[Waiting, None] = field(default_factory=dict)
+    asking: bool = False
+    aside: list[Waiting] = field(default_factory=list)
+    """Those whose turn came meanwhile."""
+
+    def take(self, ready: Sequence[Waiting]) -> None:
+        """Those are asked now."""
+        for each in ready:
+            each.asked = True
+            del self.waiting[each]
+
+
+@contextmanager
+def failures_told(waiting: Sequence[Waiting]) -> Iterator[None]:
+    """Whatever goes wrong in the block is told to those who wait, and to nobody else."""
+    try:
+        yield
+    except Exception as error:
+        for each in waiting:
+            each.told(error)
+    except asyncio.CancelledError:
+        for each in waiting:
+            each.answer.cancel()
+        raise
+
+
+async def tell(waiting: Sequence[Waiting], answers: Mapping[Any, Any]) -> None:
+    """Gives each its answer, or an error of its own; some at a time, so that the loop never stands still for all."""
+    for count, each in enumerate(waiting, 1):
+        each.told(answers.get(each.question.about))
+        if count % AT_A_TIME == 0:
+            await asyncio.sleep(0)

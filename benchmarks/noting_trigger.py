@@ -1,0 +1,65 @@
+"""This package's trigger, which notes when each wait got its first answer; and one that only sleeps."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_qlik.cloud.call import Question
+from airflow_provider_qlik.triggers.runs import QlikRunTrigger
+
+NOTES = Path("first-answers")
+"""A line for each wait, with the kind of its run and the moment; in the folder that the triggerer runs in."""
+
+_noted: set[Any] = set()
+
+
+def note_first_answers() -> None:
+    """From now on, the first answer to each question is noted."""
+    from airflow_provider_qlik.cloud.rounds import Rounds
+
+    answer = Rounds.answer
+
+    async def noted(rounds: Rounds, question: Question) -> Any:
+        answered = await answer(rounds, question)
+        if question.about not in _noted:
+            _noted.add(question.about)
+            with NOTES.open("a") as notes:
+                notes.write(f"{question.source.name} {time.time()}\n")
+        return answered
+
+    Rounds.answer = noted  # type: ignore[assignment,method-assign]
+
+
+class Noting(QlikRunTrigger):
+    """The same, but for the notes."""
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Waits as it always does."""
+        if not _noted:
+            _noted.add(None)
+            note_first_answers()
+        async for event in super().run():
+            yield event
+
+
+class Sleeping(BaseTrigger):
+    """Knows when the end will be: what Airflow itself takes for so many triggers, whatever they do."""
+
+    def __init__(self, end_at: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.end_at = end_at
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """As Airflow wants it."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", {"end_at": self.end_at}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Sleeps, then fires."""
+        await asyncio.sleep(self.end_at - time.time())
+        yield TriggerEvent({})  # type: ignore[no-untyped-call]
