@@ -28,13 +28,7 @@ from pydantic.alias_generators import to_camel
 
 from airflow_provider_qlik.arguments import InvalidArgument, checked_json
 from airflow_provider_qlik.cloud.errors import UnreadableAnswer
-
-_READING = {"reading": True}
-
-
-def _reading(info: ValidationInfo) -> bool:
-    return bool(info.context and info.context.get("reading"))
-
+from airflow_provider_qlik.cloud.models.reading import READING, Unfolding, problem_in, reading
 
 def writable(text: str) -> str:
     """The text; a half of a character, which JSON can hold and nothing can be written with, is shown as such."""
@@ -79,7 +73,7 @@ class ReadOnly:
     """Marks a member that Qlik sets; it is never sent."""
 
 
-class Shape(BaseModel):
+class Shape(Unfolding):
     """A JSON object of Qlik's, in snake_case, with Qlik's names as aliases.
 
     Made in Python it is strict: no wrong types, no word outside a documented list. Read from an answer (`from_reply`)
@@ -97,7 +91,7 @@ class Shape(BaseModel):
 
     @model_validator(mode="after")
     def _has_what_is_needed(self, info: ValidationInfo) -> Self:
-        if not _reading(info):
+        if not reading(info):
             missing = [
                 member.alias or name
                 for name, member in type(self).model_fields.items()
@@ -116,24 +110,14 @@ class Shape(BaseModel):
     def from_reply(cls, reply: Reply) -> Self:
         """The shape in a reply's body. Raises UnreadableAnswer when it holds none."""
         try:
-            return cls.model_validate_json(reply.content, strict=False, context=_READING)
+            return cls.model_validate_json(reply.content, strict=False, context=READING)
         except ValidationError as error:
-            raise UnreadableAnswer(f"expected {cls.__name__}, but {_first(error)}", reply.text) from None
+            raise UnreadableAnswer(f"expected {cls.__name__}, but {problem_in(error)}", reply.text) from None
 
     @classmethod
     def from_json(cls, value: object) -> Self:
         """The shape in plain JSON that Qlik gave. Raises UnreadableAnswer when it is none."""
         return cls.from_reply(Reply(200, content=json.dumps(value).encode()))
-
-
-def _first(error: ValidationError) -> str:
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    # Where several forms are allowed, the one that was meant got furthest; our own rules say most.
-    problem = max(problems, key=lambda problem: (len(problem["loc"]), problem["type"] == "value_error"))
-    # Between the members stand the names of those forms, which tell a user nothing.
-    where = ".".join(str(part) for part in problem["loc"] if part != "str" and "[" not in str(part))
-    said = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {said}" if where else said
 
 
 ShapeT = TypeVar("ShapeT", bound=Shape)
@@ -154,7 +138,7 @@ def body_of(shape: type[ShapeT], argument: str, given: ShapeT | Mapping[str, Any
     try:
         checked = shape.model_validate_json(json.dumps(plain))
     except ValidationError as error:
-        raise InvalidArgument(argument, None, _first(error)) from None
+        raise InvalidArgument(argument, None, problem_in(error)) from None
     return _without_read_only(checked, checked.model_dump(by_alias=True, exclude_none=True, mode="json"))
 
 
@@ -188,7 +172,7 @@ def one_of(*known: str | int) -> AfterValidator:
     """A check for documented words: any word may be read, only these are written."""
 
     def check(given: Any, info: ValidationInfo) -> Any:
-        if not _reading(info) and given not in known:
+        if not reading(info) and given not in known:
             raise ValueError(f"must be one of {', '.join(map(repr, known))}, not {given!r}")
         return given
 
@@ -199,7 +183,7 @@ def at_most(count: int) -> AfterValidator:
     """A check for how many items may be written; any number may be read."""
 
     def check(given: Any, info: ValidationInfo) -> Any:
-        if not _reading(info) and given is not None and len(given) > count:
+        if not reading(info) and given is not None and len(given) > count:
             raise ValueError(f"has at most {count} items, not {len(given)}")
         return given
 
@@ -207,7 +191,7 @@ def at_most(count: int) -> AfterValidator:
 
 
 def _nothing(given: Any, info: ValidationInfo) -> Any:
-    return None if given == [] and _reading(info) else given
+    return None if given == [] and reading(info) else given
 
 
 PERHAPS_EMPTY = BeforeValidator(_nothing)
@@ -216,7 +200,7 @@ PERHAPS_EMPTY = BeforeValidator(_nothing)
 
 def _no_time(given: Any, info: ValidationInfo) -> Any:
     """Services in Go write year 1 for "never"; an empty text says the same."""
-    if not _reading(info) and not isinstance(given, (str, datetime, NoneType)):
+    if not reading(info) and not isinstance(given, (str, datetime, NoneType)):
         raise ValueError("must be a datetime or an ISO 8601 text")
     return None if isinstance(given, str) and (not given.strip() or given.startswith("0001-01-01")) else given
 
@@ -265,6 +249,6 @@ _MOMENT: TypeAdapter[datetime | None] = TypeAdapter(Moment)
 def moment_in(text: str | None) -> datetime | None:
     """The moment that a text of Qlik's tells, if it tells one."""
     try:
-        return _MOMENT.validate_python(text, context=_READING)
+        return _MOMENT.validate_python(text, context=READING)
     except ValidationError:
         return None

@@ -6,6 +6,7 @@ import json
 from typing import Annotated, Any, Self
 
 from airflow_provider_qlik.cloud.models.paging import Page
+from airflow_provider_qlik.cloud.models.reading import ReadWhenLookedAt
 from airflow_provider_qlik.cloud.models.shape import Id, Moment, Needed, ReadOnly, Reply, Shape, one_of, writable
 
 TaskUsage = Annotated[str, one_of("ANALYTICS", "DATA_PREPARATION", "DATAFLOW_PREP", "SINGLE_TABLE_PREP")]
@@ -143,9 +144,9 @@ class Task(Shape):
     id: Annotated[str | None, ReadOnly()] = None
     key: str | None = None
     name: Annotated[str | None, Needed()] = None
-    start: TaskStart | None = None
-    events: list[TaskEvent] | None = None
-    states: list[TaskState] | None = None
+    start: Annotated[TaskStart | None, ReadWhenLookedAt()] = None
+    events: Annotated[list[TaskEvent] | None, ReadWhenLookedAt()] = None
+    states: Annotated[list[TaskState] | None, ReadWhenLookedAt()] = None
     enabled: bool | None = None
     version: str | None = None
     metadata: TaskMetadata | None = None
