@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from functools import cache
-from typing import Any, ClassVar, get_args, get_origin
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any, ClassVar, Self, cast, get_args, get_origin
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema, from_json, to_json
+from pydantic_core import CoreSchema, core_schema, to_json
 
 from airflow_provider_qlik.cloud.errors import UnreadableAnswer
 
@@ -26,87 +28,129 @@ def problem_in(error: ValidationError, member: str = "") -> str:
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     # Where several forms are allowed, the one that was meant got furthest; our own rules say most.
     problem = max(problems, key=lambda problem: (len(problem["loc"]), problem["type"] == "value_error"))
-    # Between the members stand the names of those forms, which tell a user nothing.
-    parts = (member, *(str(part) for part in problem["loc"] if part != "str" and "[" not in str(part)))
-    where = ".".join(filter(None, parts))
+    # The names of those forms tell a user nothing.
+    where = ".".join(filter(None, (member, *map(_member, problem["loc"]))))
     said = problem["msg"].removeprefix("Value error, ")
     return f"{where}: {said}" if where else said
 
 
-class ReadWhenLookedAt:
-    """Marks a nested shape, or a list of shapes, that an answer's reader need not look into: most do not.
+_FORMS = {"str"}
+"""The names of shapes, and of what may stand in place of one: pydantic puts them between the members."""
 
-    When it is read, its JSON is kept as text, and becomes shapes when somebody looks at the member, compares, shows or
-    writes the whole. What makes no sense inside of it is an UnreadableAnswer then, and for this one thing, not for the
-    list that it came in; shown, compared or written, it is as it came. Made in Python or written it is checked at once.
+
+def _member(part: int | str) -> str:
+    return "" if part in _FORMS or "[" in str(part) else str(part)
+
+
+def checked_where_written(as_it_comes: CoreSchema, checked: CoreSchema) -> CoreSchema:
+    """A schema that leaves out a check where it is read from JSON, without running any Python to find out."""
+    return core_schema.lax_or_strict_schema(
+        core_schema.json_or_python_schema(as_it_comes, checked), checked, strict=True
+    )
+
+
+class ReadWhenLookedAt:
+    """Marks a nested shape, or list of shapes, that few look at: it is read when somebody does.
+
+    Until then it is kept as the plain JSON that came. Whatever looks at it (the member itself, comparing, showing,
+    writing) finds it as if it had been read at once. What makes no sense in it is an UnreadableAnswer at the first look
+    at this member, and not for the whole list that it came in; written, shown or compared, it is as it came. Made in
+    Python or from what is to be sent, it is checked at once.
     """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        member = _Member.of(source)
+
         def written(value: Any, write: core_schema.SerializerFunctionWrapHandler) -> Any:
-            if type(value) is not bytes:
+            if isinstance(value, _AsGiven):
+                return write(value.value)
+            if not member.is_unread(value):
                 return write(value)
             try:
-                return write(_read(source, value))
+                read = member.read(value)
             except ValidationError:
-                return from_json(value)
+                return value
+            return write(read)
 
-        at_once = handler(source)
-        a_list = any(get_origin(one) is list for one in (source, *get_args(source)))
-        # Nothing else that is read from JSON is of bytes: they tell that it has not been looked at.
-        later = core_schema.nullable_schema(
-            core_schema.no_info_after_validator_function(
-                to_json, core_schema.list_schema() if a_list else core_schema.dict_schema()
-            )
-        )
-        return core_schema.lax_or_strict_schema(
-            core_schema.json_or_python_schema(later, at_once),
-            at_once,
-            serialization=core_schema.wrap_serializer_function_ser_schema(written),
-        )
+        schema: dict[str, Any] = {**checked_where_written(core_schema.any_schema(), handler(source))}
+        schema["serialization"] = core_schema.wrap_serializer_function_ser_schema(written)
+        return cast(CoreSchema, schema)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return handler(schema["strict_schema"])  # type: ignore[typeddict-item]
+        return handler(schema["strict_schema"])
 
 
-@cache
-def _reader(annotation: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(annotation)
+@dataclass(frozen=True, slots=True)
+class _AsGiven:
+    """What somebody put into a copy unchecked, as pydantic allows: it was not read, and will not be."""
+
+    value: Any
 
 
-def _read(annotation: Any, text: bytes) -> Any:
-    return _reader(annotation).validate_json(text, strict=False, context=READING)
+class _Member:
+    """What a marked member may hold, by its annotation: a shape or a list of shapes."""
+
+    def __init__(self, annotation: Any) -> None:
+        self._annotation = annotation
+        self._is_list = any(get_origin(one) is list for one in (annotation, *get_args(annotation)))
+
+    @classmethod
+    @cache
+    def of(cls, annotation: Any) -> _Member:
+        return cls(annotation)
+
+    @cached_property
+    def _reader(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self._annotation)
+
+    def read(self, plain: Any) -> Any:
+        # As text, since pydantic reads some of it by other rules where it is plain Python.
+        return self._reader.validate_json(to_json(plain), strict=False, context=READING)
+
+    def is_unread(self, value: Any) -> bool:
+        if value is None or isinstance(value, (BaseModel, _AsGiven)):
+            return False
+        if self._is_list and isinstance(value, list):
+            # JSON holds no shapes.
+            return bool(value) and not isinstance(value[0], BaseModel)
+        return True
+
+    def as_given(self, value: Any) -> Any:
+        """The value, so that it is never taken for what is still to be read."""
+        mixed = isinstance(value, list) and not all(isinstance(one, BaseModel) for one in value)
+        return _AsGiven(value) if mixed or self.is_unread(value) else value
 
 
 class _Look:
     """A member as its shape gives it: read when it is first looked at."""
 
     def __init__(self, name: str, alias: str, annotation: Any) -> None:
-        self._name, self._alias, self._annotation = name, alias, annotation
+        self._name, self._alias, self.member = name, alias, _Member.of(annotation)
 
     def __get__(self, shape: BaseModel | None, owner: type) -> Any:
-        try:
-            value = vars(shape)[self._name]
-        except (KeyError, TypeError):
+        if shape is None or self._name not in vars(shape):
             # The same as for any other member of pydantic's, which the class itself does not have.
-            raise AttributeError(self._name) from None
-        if type(value) is not bytes:
+            raise AttributeError(self._name)
+        value = vars(shape)[self._name]
+        if isinstance(value, _AsGiven):
+            return value.value
+        if not self.member.is_unread(value):
             return value
         try:
-            read = _read(self._annotation, value)
+            read = self.member.read(value)
         except ValidationError as error:
-            raise UnreadableAnswer(
-                f"expected {owner.__name__}, but {problem_in(error, self._alias)}", value.decode()
-            ) from None
+            problem = problem_in(error, self._alias)
+            raise UnreadableAnswer(f"expected {owner.__name__}, but {problem}", to_json(value).decode()) from None
         vars(shape)[self._name] = read
         return read
 
     def __set__(self, shape: BaseModel, value: Any) -> None:
-        # It has to be there, or what the shape keeps would come before this.
-        vars(shape)[self._name] = value
+        # With this, Python asks here before it looks into what the shape holds.
+        vars(shape)[self._name] = self.member.as_given(value)
 
 
 class Unfolding(BaseModel):
-    """What can have members that are read when they are looked at, and behaves as if it had been read at once."""
+    """What can have members that are read when they are looked at, and behaves as if they had been read at once."""
 
     _when_looked_at: ClassVar[tuple[str, ...]] = ()
 
@@ -118,16 +162,28 @@ class Unfolding(BaseModel):
             if any(isinstance(mark, ReadWhenLookedAt) for mark in member.metadata)
         }
         cls._when_looked_at = tuple(marked)
+        _FORMS.add(cls.__name__)
         for name, member in marked.items():
             type.__setattr__(cls, name, _Look(name, member.alias or name, member.annotation))
 
     def _look(self) -> None:
         """All of it is read, but for what cannot be."""
         for name in self._when_looked_at:
-            try:
+            with suppress(UnreadableAnswer):
                 getattr(self, name, None)
-            except UnreadableAnswer:
-                pass
+
+    def _with_as_given(self, names: Iterable[str]) -> Self:
+        for name in {*names}.intersection(self._when_looked_at):
+            if name in vars(self):
+                object.__setattr__(self, name, vars(self)[name])
+        return self
+
+    @classmethod
+    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
+        return super().model_construct(_fields_set, **values)._with_as_given(cls._when_looked_at)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        return super().model_copy(update=update, deep=deep)._with_as_given(update or ())
 
     def __eq__(self, other: object) -> bool:
         self._look()
@@ -141,10 +197,13 @@ class Unfolding(BaseModel):
 
     def __iter__(self) -> Generator[tuple[str, Any], None, None]:
         self._look()
-        for name, value in super().__iter__():
-            yield name, from_json(value) if type(value) is bytes else value
+        yield from _shown(super().__iter__())
 
     def __repr_args__(self) -> Any:
         self._look()
-        for name, value in super().__repr_args__():
-            yield name, from_json(value) if type(value) is bytes else value
+        return _shown(super().__repr_args__())
+
+
+def _shown(members: Iterable[tuple[Any, Any]]) -> Generator[tuple[Any, Any], None, None]:
+    for name, value in members:
+        yield name, value.value if isinstance(value, _AsGiven) else value

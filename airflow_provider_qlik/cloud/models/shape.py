@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,18 +18,22 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     PlainSerializer,
     Strict,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
-    model_validator,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, core_schema
 
 from airflow_provider_qlik.arguments import InvalidArgument, checked_json
 from airflow_provider_qlik.cloud.errors import UnreadableAnswer
-from airflow_provider_qlik.cloud.models.reading import READING, Unfolding, problem_in, reading
+from airflow_provider_qlik.cloud.models.reading import READING, Unfolding, checked_where_written, problem_in, reading
+
 
 def writable(text: str) -> str:
     """The text; a half of a character, which JSON can hold and nothing can be written with, is shown as such."""
@@ -89,17 +94,24 @@ class Shape(Unfolding):
         coerce_numbers_to_str=True,
     )
 
-    @model_validator(mode="after")
-    def _has_what_is_needed(self, info: ValidationInfo) -> Self:
-        if not reading(info):
-            missing = [
-                member.alias or name
-                for name, member in type(self).model_fields.items()
-                if getattr(self, name) is None and any(isinstance(mark, Needed) for mark in member.metadata)
-            ]
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        needed = [
+            (name, member.alias or name)
+            for name, member in cls.model_fields.items()
+            if any(isinstance(mark, Needed) for mark in member.metadata)
+        ]
+
+        def has_what_is_needed(shape: Self, info: ValidationInfo) -> Self:
+            missing = [] if reading(info) else [shown for name, shown in needed if getattr(shape, name) is None]
             if missing:
                 raise ValueError(f"{' and '.join(missing)} must be given")
-        return self
+            return shape
+
+        if not needed:
+            return schema
+        return checked_where_written(schema, core_schema.with_info_after_validator_function(has_what_is_needed, schema))
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -198,13 +210,6 @@ PERHAPS_EMPTY = BeforeValidator(_nothing)
 """For an object that may be empty: services in PHP, as automations seem to be, write that as an empty list."""
 
 
-def _no_time(given: Any, info: ValidationInfo) -> Any:
-    """Services in Go write year 1 for "never"; an empty text says the same."""
-    if not reading(info) and not isinstance(given, (str, datetime, NoneType)):
-        raise ValueError("must be a datetime or an ISO 8601 text")
-    return None if isinstance(given, str) and (not given.strip() or given.startswith("0001-01-01")) else given
-
-
 def _in_utc(given: datetime | None) -> datetime | None:
     if given is None:
         return None
@@ -235,10 +240,28 @@ Number = Annotated[float | None, AfterValidator(_finite)]
 """A number, or None, also for those that JSON does not have and some services write all the same: NaN, Infinity."""
 
 
+_USUAL_MOMENT = re.compile(r"(?!0001-01-01)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3}|\.\d{6})?Z", re.ASCII)
+
+
+def _moment(given: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> datetime | None:
+    if isinstance(given, str):
+        if _USUAL_MOMENT.fullmatch(given):
+            # What nearly all look like is read in one go: long lists are full of them.
+            try:
+                return datetime.fromisoformat(given)
+            except ValueError:
+                pass  # the 30th of February: pydantic says it better
+        # Services in Go write year 1 for "never"; an empty text says the same.
+        if not given.strip() or given.startswith("0001-01-01"):
+            return None
+    elif not isinstance(given, (datetime, NoneType)) and not reading(info):
+        raise ValueError("must be a datetime or an ISO 8601 text")
+    return _in_utc(check(given))
+
+
 Moment = Annotated[
     Annotated[datetime, Strict(False)] | None,
-    BeforeValidator(_no_time),
-    AfterValidator(_in_utc),
+    WrapValidator(_moment),
     PlainSerializer(_as_text, when_used="json"),
 ]
 """A moment as an aware UTC datetime, or None."""

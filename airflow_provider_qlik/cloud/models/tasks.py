@@ -149,7 +149,7 @@ class Task(Shape):
     states: Annotated[list[TaskState] | None, ReadWhenLookedAt()] = None
     enabled: bool | None = None
     version: str | None = None
-    metadata: TaskMetadata | None = None
+    metadata: Annotated[TaskMetadata | None, ReadWhenLookedAt()] = None
     keep_active: bool | None = None
     resource_id: str | None = None
     annotations: list[str] | None = None
