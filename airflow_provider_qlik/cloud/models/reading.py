@@ -111,14 +111,13 @@ class _Member:
         if value is None or isinstance(value, (BaseModel, _AsGiven)):
             return False
         if self._is_list and isinstance(value, list):
-            # JSON holds no shapes.
+            # One look is enough: what came as JSON holds no shapes, what was read nothing else.
             return bool(value) and not isinstance(value[0], BaseModel)
         return True
 
     def as_given(self, value: Any) -> Any:
         """The value, so that it is never taken for what is still to be read."""
-        mixed = isinstance(value, list) and not all(isinstance(one, BaseModel) for one in value)
-        return _AsGiven(value) if mixed or self.is_unread(value) else value
+        return _AsGiven(value) if self.is_unread(value) else value
 
 
 class _Look:
