@@ -1,7 +1,8 @@
 """Many waits in one event loop, in a process of their own: `python -m benchmarks.crowd KIND`.
 
-Who starts it writes a line of JSON (the waits, and for how many seconds), reads "ready", writes a line, and reads a
-line of JSON: what the loop went through. Memory and connections are looked at from outside.
+Who starts it writes a line of JSON (the waits, and for how many seconds), reads "ready", writes a line, reads "over" when no
+wait is left, and then a line of JSON: what the loop went through. Memory and connections are looked at from outside,
+from "ready" to "over": to sort ten minutes of lags takes more memory than a hundred waits.
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ async def crowd(way: Wait, warm_up: list[dict[str, Any]], waits: list[dict[str, 
     for task in left:
         task.cancel()
     failed = [repr(error) for error in await asyncio.gather(*tasks, return_exceptions=True) if error is not None]
+    print("over", flush=True)
     lags = probe.sorted()
     return {
         "ended": ended,

@@ -69,12 +69,13 @@ def watch(
             assert process.stdin is not None
             assert process.stdout is not None
             _say(process, told)
-            _expect(process, "ready")
+            _until(process, "ready")
             before()
             looks = _Looks(process.pid, port)
             _say(process, "go")
-            *said, line = process.stdout
+            said = _until(process, "over")
             looks.end()
+            *_, line = process.stdout
         finally:
             process.kill()
     seen = json.loads(line)
@@ -88,11 +89,14 @@ def _say(process: subprocess.Popen[str], line: str) -> None:
     process.stdin.flush()
 
 
-def _expect(process: subprocess.Popen[str], word: str) -> None:
+def _until(process: subprocess.Popen[str], word: str) -> list[str]:
+    """The lines before that word."""
     assert process.stdout is not None
+    said: list[str] = []
     for line in process.stdout:
         if line.strip() == word:
-            return
+            return said
+        said.append(line)
     raise RuntimeError(f"the crowd ended before it was {word}")
 
 
