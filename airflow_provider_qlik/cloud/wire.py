@@ -113,6 +113,9 @@ class Wire(Generic[RereadT]):
         )
 
     def _read(self, call: Call[T], response: httpx.Response) -> T:
+        # httpx ties a response to its stream and that to the response: all of it would stay until the garbage collector
+        # looks at what is old, which it hardly ever does in a process as large as a triggerer.
+        response.stream = httpx.ByteStream(b"")
         headers = {name.lower(): given for name, given in response.headers.items()}
         answer = read(call, self.tenant.path_of(call), Reply(response.status_code, headers, response.content))
         if self._on_secret and isinstance(answer, Shape):
