@@ -111,9 +111,10 @@ class Watch:
         return run if run is not None and run.ended else None
 
     def _look(self, after: float = 0.0) -> Flow[Run | None]:
+        run: Run | None
         gone: NotFound | None = None
         try:
-            run = yield from self._answer(after)
+            run = yield self._question(after)
         except NotFound as error:
             run, gone = None, error
         if run is not None:
@@ -130,12 +131,12 @@ class Watch:
                 raise RunGone(f"Qlik Cloud does not know {what}, or does not show it to this user") from gone
         return run
 
-    def _answer(self, after: float) -> Flow[Run | None]:
-        """What is to be seen of the wanted run. Now and then it is looked at alone, whatever lists say."""
+    def _question(self, after: float) -> Question:
+        """What is to be seen of the wanted run? Now and then it is looked at alone, whatever lists say."""
         now = self._clock()
         alone = now - self._seen_alone >= LOOK_ALONE
         self._seen_alone = now if alone else self._seen_alone
-        answer: Run | None = yield Question(
+        return Question(
             source=self.kind,
             about=self.wanted,
             group=self.wanted.resource_id,
@@ -143,7 +144,6 @@ class Watch:
             latest=after,
             alone=alone,
         )
-        return answer
 
     def _age(self) -> float:
         """How long the run has been going on, in seconds; or the wait, where there is none yet."""
