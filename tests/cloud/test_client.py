@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -141,6 +142,23 @@ def test_both_drivers_fail_alike(sandbox: SandboxTenant, run_flow: RunFlow) -> N
     with pytest.raises(NoAnswer, match=r"POST /api/v1/tasks/t/actions/start was sent to 127\.0\.0\.1"):
         run_flow(ask(tasks.start("t")))
     assert len(sandbox.runs("t")) == 1
+
+
+def test_an_answer_that_was_read_leaves_nothing_to_the_garbage_collector(
+    sandbox: SandboxTenant, run_flow: RunFlow
+) -> None:
+    def flow() -> Flow[int]:
+        for _ in range(3):
+            yield from ask(tasks.get("t"))
+        return sum(type(each) is httpx.Response for each in gc.get_objects())
+
+    sandbox.add_task("A task", id="t")
+    gc.collect()
+    gc.disable()
+    try:
+        assert run_flow(flow()) == 0
+    finally:
+        gc.enable()
 
 
 def test_a_cancelled_flow_is_ended(sandbox: SandboxTenant, async_client: AsyncClient) -> None:
