@@ -25,15 +25,20 @@ def note_first_answers() -> None:
 
     answer = Rounds.answer
 
-    async def noted(rounds: Rounds, question: Question) -> Any:
-        answered = await answer(rounds, question)
+    def noted(rounds: Rounds, question: Question) -> asyncio.Future[Any]:
+        answered = answer(rounds, question)
         if question.about not in _noted:
-            _noted.add(question.about)
-            with NOTES.open("a") as notes:
-                notes.write(f"{question.source.name} {time.time()}\n")
+            answered.add_done_callback(lambda _: _note(question))
         return answered
 
     Rounds.answer = noted  # type: ignore[assignment,method-assign]
+
+
+def _note(question: Question) -> None:
+    if question.about not in _noted:
+        _noted.add(question.about)
+        with NOTES.open("a") as notes:
+            notes.write(f"{question.source.name} {time.time()}\n")
 
 
 class Noting(QlikRunTrigger):

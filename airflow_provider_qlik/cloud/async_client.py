@@ -144,12 +144,13 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
                 self._take_over(await self._reread())
         return self._renewed_at >= step.since
 
-    async def _take(self, step: Pause | Renew | Question) -> Any:
+    def _take(self, step: Pause | Renew | Question) -> Awaitable[Any]:
+        # A plain function: what is handed on as it is needs no coroutine, and thousands of waits are in here.
         if isinstance(step, Renew):
-            return await self._renew(step)
+            return self._renew(step)
         if isinstance(step, Question):
-            return await self._rounds.answer(step)
-        return await asyncio.sleep(step.seconds)
+            return self._rounds.answer(step)
+        return asyncio.sleep(step.seconds)
 
     async def _drive(self, flow: Flow[T], perform: Callable[[Call[Any]], Awaitable[Any]]) -> T:
         try:

@@ -61,8 +61,8 @@ class Rounds:
         self.limits = limits
         self.waited = waited
 
-    async def answer(self, question: Question) -> Any:
-        """The answer, when it is there. Raises what went wrong with it."""
+    def answer(self, question: Question) -> asyncio.Future[Any]:
+        """The answer, to be awaited, which raises what went wrong with it. Raises CouldNotConnect after `close`."""
         if self._closed:
             raise CouldNotConnect("the client was closed")
         rounds = self._sources.get(question.source.name)
@@ -73,7 +73,7 @@ class Rounds:
         early = self._chance() * JITTER * (question.latest - question.soonest)
         waiting = Waiting(question, now + question.soonest, now + question.latest - early, loop.create_future())
         rounds.add(waiting)
-        return await waiting.answer
+        return waiting.answer
 
     def close(self) -> None:
         """Nothing is asked any more, and nobody waits any more."""

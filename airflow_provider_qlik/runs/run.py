@@ -216,6 +216,8 @@ class Wanted:
 
     def pinned_to(self, run: Run) -> Wanted:
         """The same wish, from now on for the run that was seen."""
+        if self.run_id == run.id and self.started_after is None:
+            return self
         return replace(self, run_id=run.id, started_after=None)
 
     def __str__(self) -> str:

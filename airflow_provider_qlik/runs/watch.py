@@ -118,7 +118,8 @@ class Watch:
         except NotFound as error:
             run, gone = None, error
         if run is not None:
-            run = replace(run, adopted=self.wanted.adopted)
+            if run.adopted != self.wanted.adopted:
+                run = replace(run, adopted=self.wanted.adopted)
             self.wanted = self.wanted.pinned_to(run)
             self._missing_since = None
         elif gone or self.wanted.run_id:
