@@ -1,8 +1,8 @@
 """Many waits in one event loop, in a process of their own: `python -m benchmarks.crowd KIND`.
 
 Who starts it writes a line of JSON (the waits, and for how many seconds), reads "ready", writes a line, reads "over"
-when no wait is left, and then a line of JSON: what the loop went through. Memory and connections are looked at from outside,
-from "ready" to "over": to sort ten minutes of lags takes more memory than a hundred waits.
+when no wait is left, and then a line of JSON: what the loop went through. Memory and connections are looked at from
+outside, from "ready" to "over": to sort ten minutes of lags takes more memory than a hundred waits.
 """
 
 from __future__ import annotations

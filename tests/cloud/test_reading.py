@@ -268,8 +268,8 @@ def test_what_stands_in_json_that_is_to_be_sent_is_checked_at_once() -> None:
 
 
 GIVEN: list[tuple[str, Any, Any]] = [
-    ("states", [{"name": 17}], r"states\.0\.name"),
     ("states", [TaskState(name="s"), {"name": 17}], r"states\.1\.name"),
+    ("states", [{"name": []}], r"states\.0\.name"),
     ("events", 17, "events"),
     ("start", {"stateName": "s"}, "schedule must be given"),
     ("metadata", {"usage": "FUN"}, r"metadata\.usage"),
@@ -278,21 +278,15 @@ GIVEN: list[tuple[str, Any, Any]] = [
 
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 @pytest.mark.parametrize(("member", "value", "said"), GIVEN, ids=str)
-@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
 @pytest.mark.parametrize("made", ["copied", "made"])
-def test_what_somebody_put_in_unchecked_is_not_read_but_refused_when_it_is_sent(
-    made: str, copied: Callable[[Task], Task], member: str, value: Any, said: str
+def test_what_somebody_put_in_unchecked_is_refused_when_it_is_sent(
+    made: str, member: str, value: Any, said: str
 ) -> None:
-    unchecked = copied(
-        task().model_copy(update={member: value})
-        if made == "copied"
-        else Task.model_construct(**{"name": "A task", "spec_version": "1.0", member: value})
-    )
+    if made == "copied":
+        unchecked = task().model_copy(update={member: value})
+    else:
+        unchecked = Task.model_construct(**{"name": "A task", "spec_version": "1.0", member: value})
 
-    assert getattr(unchecked, member) == value
-    assert dict(unchecked)[member] == value
-    assert f"{member}={value!r}" in repr(unchecked)
-    assert unchecked == copied(unchecked)
     with pytest.raises(InvalidArgument, match=said):
         tasks.update("t", unchecked)
 

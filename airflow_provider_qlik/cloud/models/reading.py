@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, ClassVar, Self, cast, get_args, get_origin
+from typing import Any, ClassVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
@@ -62,8 +61,6 @@ class ReadWhenLookedAt:
         member = _Member.of(source)
 
         def written(value: Any, write: core_schema.SerializerFunctionWrapHandler) -> Any:
-            if isinstance(value, _AsGiven):
-                return write(value.value)
             if not member.is_unread(value):
                 return write(value)
             try:
@@ -78,13 +75,6 @@ class ReadWhenLookedAt:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return handler(schema["strict_schema"])
-
-
-@dataclass(frozen=True, slots=True)
-class _AsGiven:
-    """What somebody put into a copy unchecked, as pydantic allows: it was not read, and will not be."""
-
-    value: Any
 
 
 class _Member:
@@ -108,16 +98,12 @@ class _Member:
         return self._reader.validate_json(to_json(plain), strict=False, context=READING)
 
     def is_unread(self, value: Any) -> bool:
-        if value is None or isinstance(value, (BaseModel, _AsGiven)):
+        if value is None or isinstance(value, BaseModel):
             return False
         if self._is_list and isinstance(value, list):
             # One look is enough: what came as JSON holds no shapes, what was read nothing else.
             return bool(value) and not isinstance(value[0], BaseModel)
         return True
-
-    def as_given(self, value: Any) -> Any:
-        """The value, so that it is never taken for what is still to be read."""
-        return _AsGiven(value) if self.is_unread(value) else value
 
 
 class _Look:
@@ -131,8 +117,6 @@ class _Look:
             # The same as for any other member of pydantic's, which the class itself does not have.
             raise AttributeError(self._name)
         value = vars(shape)[self._name]
-        if isinstance(value, _AsGiven):
-            return value.value
         if not self.member.is_unread(value):
             return value
         try:
@@ -144,8 +128,8 @@ class _Look:
         return read
 
     def __set__(self, shape: BaseModel, value: Any) -> None:
-        # With this, Python asks here before it looks into what the shape holds.
-        vars(shape)[self._name] = self.member.as_given(value)
+        # With this, Python asks here before it looks into what the shape holds. Shapes are frozen: nobody comes here.
+        raise AttributeError(self._name)
 
 
 class Unfolding(BaseModel):
@@ -171,19 +155,6 @@ class Unfolding(BaseModel):
             with suppress(UnreadableAnswer):
                 getattr(self, name, None)
 
-    def _with_as_given(self, names: Iterable[str]) -> Self:
-        for name in {*names}.intersection(self._when_looked_at):
-            if name in vars(self):
-                object.__setattr__(self, name, vars(self)[name])
-        return self
-
-    @classmethod
-    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
-        return super().model_construct(_fields_set, **values)._with_as_given(cls._when_looked_at)
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        return super().model_copy(update=update, deep=deep)._with_as_given(update or ())
-
     def __eq__(self, other: object) -> bool:
         self._look()
         if isinstance(other, Unfolding):
@@ -196,13 +167,8 @@ class Unfolding(BaseModel):
 
     def __iter__(self) -> Generator[tuple[str, Any], None, None]:
         self._look()
-        yield from _shown(super().__iter__())
+        yield from super().__iter__()
 
     def __repr_args__(self) -> Any:
         self._look()
-        return _shown(super().__repr_args__())
-
-
-def _shown(members: Iterable[tuple[Any, Any]]) -> Generator[tuple[Any, Any], None, None]:
-    for name, value in members:
-        yield name, value.value if isinstance(value, _AsGiven) else value
+        return super().__repr_args__()
