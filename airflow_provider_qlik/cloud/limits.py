@@ -115,8 +115,10 @@ class Turns:
         self._go_on()
 
     def hold(self, seconds: float) -> None:
-        """Nobody's turn comes for so many seconds; for no longer than `LONGEST_HOLD`."""
+        """Nobody's turn comes for so many seconds, for no longer than `LONGEST_HOLD`; then there is no burst."""
         self._held_until = max(self._held_until, self._clock() + min(seconds, LONGEST_HOLD))
+        self._level = min(self._level, 1.0)
+        self._measured = self._held_until
         self._go_on()
 
     def _go_on(self) -> None:
@@ -124,12 +126,13 @@ class Turns:
             self._timer.cancel()
             self._timer = None
         now = self._clock()
-        self._level = min(self._most, self._level + (now - self._measured) * self._rate)
-        self._measured = now
+        if now > self._measured:
+            self._level = min(self._most, self._level + (now - self._measured) * self._rate)
+            self._measured = now
         while (first := self._line.first()) is not None:
             needed = self._least + 1 if first[1] is Lane.URGENT else 1.0
             seconds = max((needed - self._level) / self._rate, self._held_until - now)
-            if first[1] is not Lane.URGENT:
+            if first[1] is Lane.POLL:
                 if seconds > 1e-9 and self._next_lot <= now:
                     self._next_lot = now + TOGETHER
                 seconds = max(seconds, self._next_lot - now)

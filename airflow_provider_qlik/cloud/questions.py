@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,7 +35,9 @@ class Waiting:
         if self.gone:
             return
         if isinstance(answer, Exception):
-            self.answer.set_exception(copy(answer))
+            with suppress(Exception):  # what is not ours may not let itself be copied: then all get the same
+                answer = copy(answer)
+            self.answer.set_exception(answer)
         else:
             self.answer.set_result(answer)
 
@@ -56,14 +58,14 @@ class Group:
             del self.waiting[each]
 
 
-@contextmanager
-def failures_told(waiting: Sequence[Waiting]) -> Iterator[None]:
+@asynccontextmanager
+async def failures_told(waiting: Sequence[Waiting]) -> AsyncIterator[None]:
     """Whatever goes wrong in the block is told to those who wait, and to nobody else."""
     try:
-        yield
-    except Exception as error:
-        for each in waiting:
-            each.told(error)
+        try:
+            yield
+        except Exception as error:
+            await tell(waiting, dict.fromkeys((each.question.about for each in waiting), error))
     except asyncio.CancelledError:
         for each in waiting:
             each.answer.cancel()

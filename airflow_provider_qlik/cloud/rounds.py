@@ -70,8 +70,9 @@ class Rounds:
             rounds = self._sources[question.source.name] = _Rounds(question.source, self)
         loop = asyncio.get_running_loop()
         now = loop.time()
-        early = self._chance() * JITTER * (question.latest - question.soonest)
-        waiting = Waiting(question, now + question.soonest, now + question.latest - early, loop.create_future())
+        latest = max(question.soonest, question.latest)
+        early = self._chance() * JITTER * (latest - question.soonest)
+        waiting = Waiting(question, now + question.soonest, now + latest - early, loop.create_future())
         rounds.add(waiting)
         return waiting.answer
 
@@ -91,11 +92,18 @@ class Rounds:
         self._merged(max(0, len(answers) - calls))
         return answers, calls
 
-    def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Does something beside."""
+    def begin(self, work: Coroutine[Any, Any, None], ready: Sequence[Waiting]) -> None:
+        """Asks for those who are ready, beside."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: self._ended(done, ready))
+
+    def _ended(self, task: asyncio.Task[None], ready: Sequence[Waiting]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            # Perhaps before its first step: then nothing in it could tell them.
+            for each in ready:
+                each.answer.cancel()
 
 
 class _Rounds:
@@ -113,6 +121,7 @@ class _Rounds:
         self._count = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         self._place: asyncio.Future[None] | None = None
+        self._since = 0.0
         self._closed = self._crowding = False
         self._pages: tuple[int, float] | None = None
         self._absent: dict[Any, float] = {}
@@ -137,6 +146,10 @@ class _Rounds:
         for each in waiting:
             heapq.heappush(self._due, (each.due, next(self._count), each))
         if self._due and self._due[0][2] in waiting:
+            if self._place is not None and not self._place.done() and self._due[0][0] < self._since:
+                # Who was put aside has waited longer than whoever is in line for this source.
+                self._place.cancel()
+                self._place = None
             self._wait_for_the_next()
 
     def _wait_for_the_next(self) -> None:
@@ -158,16 +171,19 @@ class _Rounds:
         limits, (since, _, first) = self._all.limits(), self._due[0]
         if self._suits_a_crowd(first, now) and not self._crowding and self._a_crowd_is_cheaper(now):
             since -= limits.lag(self._source.tier) * HEAD_START
+        self._since = since
         self._place = limits.join(self._source.tier, since)
         self._place.add_done_callback(self._turn_came)
 
     def _turn_came(self, place: asyncio.Future[None]) -> None:
-        self._place = None
         if place.cancelled():
             return
-        if self._closed or not self._ask_next(asyncio.get_running_loop().time()):
-            self._all.limits().give_back(self._source.tier)
-        self._wait_for_the_next()
+        self._place = None
+        try:
+            if self._closed or not self._ask_next(asyncio.get_running_loop().time()):
+                self._all.limits().give_back(self._source.tier)
+        finally:
+            self._wait_for_the_next()
 
     def _ask_next(self, now: float) -> bool:
         """Whether there was anything to ask."""
@@ -182,6 +198,11 @@ class _Rounds:
 
     def _begin(self, waiting: Waiting, now: float) -> bool:
         """Whether it is asked now. If not, it is put aside until what is being asked is through."""
+        group = self._groups[waiting.question.group]
+        if group.asking:
+            # First of all: a list of everything is not asked for those of a group that is being asked.
+            group.aside.append(waiting)
+            return False
         if self._suits_a_crowd(waiting, now):
             if self._crowding:
                 self._aside.append(waiting)
@@ -189,14 +210,10 @@ class _Rounds:
             if self._a_crowd_is_cheaper(now):
                 self._begin_crowd(now)
                 return True
-        group = self._groups[waiting.question.group]
-        if group.asking:
-            group.aside.append(waiting)
-            return False
         ready = [each for each in group.waiting if each.soonest <= now + A_MOMENT and not each.gone]
         group.take(ready)
         group.asking = True
-        self._all.begin(self._ask_group(waiting.question.group, group, ready))
+        self._all.begin(self._ask_group(waiting.question.group, group, ready), ready)
         return True
 
     def _forget(self, waiting: Waiting) -> None:
@@ -214,7 +231,7 @@ class _Rounds:
     async def _ask_group(self, name: str, group: Group, ready: list[Waiting]) -> None:
         try:
             about = list(dict.fromkeys(each.question.about for each in ready))
-            with failures_told(ready):
+            async with failures_told(ready):
                 answers, _ = await self._all.ask(self._source, self._source.look_together(about))
                 await tell(ready, answers)
         finally:
@@ -237,10 +254,13 @@ class _Rounds:
                 yield each
 
     def _a_crowd_is_cheaper(self, now: float) -> bool:
-        groups = sum(any(True for _ in self._in_a_crowd(group, now)) for group in self._groups.values())
         if self._pages is not None and self._pages[1] <= now:
             self._pages = None
-        return groups >= CROWD if self._pages is None else self._pages[0] < groups
+        needed = CROWD if self._pages is None else self._pages[0] + 1
+        if len(self._groups) < needed:
+            return False
+        suiting = (group for group in self._groups.values() if any(True for _ in self._in_a_crowd(group, now)))
+        return sum(1 for _ in itertools.islice(suiting, needed)) == needed
 
     def _begin_crowd(self, now: float) -> None:
         ready: list[Waiting] = []
@@ -249,7 +269,7 @@ class _Rounds:
             group.take(suiting)
             ready += suiting
         self._crowding = True
-        self._all.begin(self._ask_crowd(ready))
+        self._all.begin(self._ask_crowd(ready), ready)
 
     async def _ask_crowd(self, ready: list[Waiting]) -> None:
         about = list(dict.fromkeys(each.question.about for each in ready))
@@ -258,7 +278,7 @@ class _Rounds:
         now = asyncio.get_running_loop().time()
         self._absent = {each: until for each, until in self._absent.items() if until > now}
         try:
-            with failures_told(ready):
+            async with failures_told(ready):
                 try:
                     answers, calls = await self._all.ask(self._source, self._source.look_at_many(about, most))
                     if calls and (self._pages is None or calls > self._pages[0] or len(answers) < len(about)):

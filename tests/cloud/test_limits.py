@@ -123,6 +123,39 @@ def test_a_rate_limit_that_is_met_holds_up_everybody() -> None:
     assert run(play()) == pytest.approx([7, 0])
 
 
+def test_after_a_rate_limit_polls_begin_slowly() -> None:
+    async def play() -> list[float]:
+        limits = Limits(1.0, now)
+        limits.hold(Tier.ONE, 30)
+        moments: list[float] = []
+
+        async def one() -> None:
+            await limits.turn(Tier.ONE)
+            moments.append(now())
+
+        await asyncio.gather(*(one() for _ in range(100)))
+        return moments
+
+    moments = run(play())
+    assert moments[0] == pytest.approx(30)
+    assert sum(moment < 31 for moment in moments) <= 16
+
+
+def test_what_was_begun_is_not_held_up_by_those_who_wait_in_lots() -> None:
+    async def play() -> float:
+        limits = Limits(1.0, now)
+        polls = [asyncio.ensure_future(limits.turn(Tier.ONE)) for _ in range(1000)]
+        await asyncio.sleep(10)
+        began = now()
+        for _ in range(20):
+            await limits.turn(Tier.ONE, Lane.GOING_ON)
+        for each in polls:
+            each.cancel()
+        return now() - began
+
+    assert run(play()) == pytest.approx(20 / 15, abs=TOGETHER)
+
+
 def test_nobody_is_held_up_for_longer_than_five_minutes() -> None:
     async def play() -> float:
         limits = Limits(1.0, now)

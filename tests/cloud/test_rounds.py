@@ -392,6 +392,101 @@ def test_a_turn_that_nobody_needs_any_more_is_somebody_elses() -> None:
     assert source.asked == []
 
 
+async def left(rounds: Rounds, asked: Sequence[asyncio.Future[Any]]) -> int:
+    """How many still wait after a day."""
+    _, pending = await asyncio.wait(asked, timeout=86400)
+    return len(pending)
+
+
+def test_one_of_a_group_that_is_being_asked_is_not_lost_when_all_others_are_asked_together() -> None:
+    source = Source(pages=1)
+
+    async def play() -> int:
+        rounds = steady()
+        first = rounds.answer(question(source, "a/1", 0, 0))
+        await asyncio.sleep(0.05)
+        names = ("a/2", "b/1", "c/1", "d/1")
+        return await left(rounds, [first, *(rounds.answer(question(source, name, 0, 0)) for name in names)])
+
+    assert run(play()) == 0
+
+
+def test_nobody_waits_on_where_the_close_comes_before_what_was_begun_has_taken_a_step() -> None:
+    async def play() -> int:
+        rounds = steady()
+        asked = rounds.answer(question(Source(), "a/1", 0, 0))
+        while not rounds._tasks:
+            await asyncio.sleep(0)
+        rounds.close()
+        return await left(rounds, [asked])
+
+    assert run(play()) == 0
+
+
+def test_statistics_that_fail_stop_nobody() -> None:
+    def fail(_: float) -> None:
+        raise OSError("no statistics")
+
+    async def play() -> int:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        rounds = steady(waited=fail)
+        source = Source()
+        return await left(rounds, [rounds.answer(question(source, f"{number}/x", 0, 0)) for number in range(3)])
+
+    assert run(play()) == 0
+
+
+def test_an_error_that_cannot_be_copied_is_told_as_it_is() -> None:
+    class Odd(Exception):
+        def __init__(self, of: Source) -> None:
+            super().__init__(f"of {of.name}")
+
+    class Broken(Source):
+        def look_together(self, about: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
+            raise Odd(self)
+
+    async def play() -> None:
+        source, rounds = Broken(), steady()
+        for asked in [rounds.answer(question(source, f"a/{number}", 0, 0)) for number in range(3)]:
+            with pytest.raises(Odd, match="of source"):
+                await asyncio.wait_for(asked, 100)
+
+    run(play())
+
+
+def test_what_a_list_does_not_tell_of_waits_once_and_not_twice() -> None:
+    source = Source(pages=3)
+    source.absent = {"gone/x"}
+
+    async def play() -> tuple[float, float]:
+        limits = limited(0.1)
+        rounds = Rounds(ask, limits, chance=lambda: 0.0)
+
+        async def others() -> None:
+            while True:
+                await limits().turn(Tier.ONE)
+
+        busy = [asyncio.ensure_future(others()) for _ in range(60)]
+        await asyncio.sleep(60)
+        began, lag = now(), limits().lag(Tier.ONE)
+        gone = rounds.answer(question(source, "gone/x", 0, 0))
+        rest = [rounds.answer(question(source, f"{number}/x", 0, 0)) for number in range(3)]
+        for number in range(400):
+            rest.append(rounds.answer(question(source, f"new {number}/x", 0, 0)))
+            await asyncio.sleep(0.25)
+            if gone.done():
+                break
+        waited = now() - began
+        for each in busy:
+            each.cancel()
+        await asyncio.gather(*rest)
+        return waited, lag
+
+    waited, lag = run(play())
+    assert lag > 35
+    assert waited < 1.2 * lag
+
+
 class Moody:
     """A source that takes its time, fails at times, and has a list of everything that leaves out some."""
 
