@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from airflow_provider_qlik.sensors.run import QlikRunSensor
 
 KINDS = ("task", "automation", "reload", "sharing_task")
+POLLED_WITHIN = 60.0
+"""Seconds within which whoever waits has asked once."""
 
 
 class One(NamedTuple):
@@ -78,9 +80,12 @@ def told_about(tenant: Tenant, ones: Sequence[One]) -> Counter[str]:
     """How often the tenant has told about each (by name) or its first run, since its journal was cleared."""
     told: Counter[str] = Counter()
     asked = [f"{entry.path}?{entry.raw_query}" for entry in tenant.journal(method="GET") if entry.status == 200]
+    # The list of all automations tells about the last run of each.
+    whole = sum(request.partition("?")[0].endswith("/automations") for request in asked)
     for one in ones:
         run_id = tenant.runs(one.name)[0]["id"]
         count = sum(one.name in request or run_id in request for request in asked)
+        count += whole if one.kind == "automation" else 0
         told += Counter({one.name: count})
     return told
 

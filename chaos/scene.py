@@ -136,7 +136,6 @@ class DagRun:
         """A user clears tasks."""
         self.scene.airflow.clear(self.dag_id, self.id, [one.name for one in ones])
 
-    def log(self, one: One, tries: int | str = "*", triggerer: str | None = None) -> str:
-        """The logs of a task: of all tries or of one, all parts or that of a triggerer (its id)."""
-        names = f"attempt={tries}.*" if triggerer is None else f"attempt={tries}.log.trigger.{triggerer}.log"
-        return self.scene.airflow.log_of(self.dag_id, self.id, one.name, names)
+    def log(self, one: One, tries: int | str = "*") -> str:
+        """The logs of a task, of all tries or of one."""
+        return self.scene.airflow.log_of(self.dag_id, self.id, one.name, f"attempt={tries}.*")

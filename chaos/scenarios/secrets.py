@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airflow_provider_qlik.sandbox import Script, Tenant
-from chaos.crowd import asked_to_stop, counted, fill, runs_of, told_about
+from chaos.crowd import POLLED_WITHIN, asked_to_stop, counted, fill, runs_of, told_about
 from chaos.plan import DEFERRED, HELD
 from chaos.scene import DagRun, Scene
 
 EVERYONE = [*DEFERRED, *HELD]
 LATER = 36_000
 CONNECTION = "chaos_secrets"
-POLLED_WITHIN = 60.0
 
 
 def act(scene: Scene) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from airflow_provider_qlik.sandbox import Script, Tenant
-from chaos.crowd import One, asked_to_stop, counted, fill, runs_of
+from chaos.crowd import POLLED_WITHIN, One, asked_to_stop, counted, fill, runs_of, told_about
 from chaos.plan import ALONE, FAILING, LONG, PAIR, SHORT, WATCHED
 from chaos.report import tally
 from chaos.scene import DagRun, Scene
 
 NOW, LATER = 3600, 36_000
-STATUS = re.compile(r"\w+ run [\w-]+: \w+")
 
 
 def act_on_one(scene: Scene) -> None:
@@ -76,14 +74,10 @@ def holders(run: DagRun) -> list[str]:
 
 
 def look_at_the_move(scene: Scene, tenant: Tenant, run: DagRun) -> None:
-    """Whether the triggerer that is left has asked about each of the runs: each log of its own says how it stands."""
-    holder = holders(run)[0]
-
-    def told() -> int:
-        return sum(STATUS.search(run.log(one, triggerer=holder)) is not None for one in PAIR)
-
-    scene.wait(lambda: told() == len(PAIR), 60)
-    scene.expect("runs whose status is told by the triggerer that is left", len(PAIR), told())
+    """Whether the triggerer that is left asks about each of the runs."""
+    tenant.clear_journal()
+    scene.wait(lambda: len(told_about(tenant, PAIR)) == len(PAIR), POLLED_WITHIN)
+    scene.expect("runs that the triggerer that is left asks about", len(PAIR), len(told_about(tenant, PAIR)))
     scene.expect("tasks of Airflow", f"{len(PAIR)} deferred", run.tally())
     scene.expect("runs asked to stop", 0, asked_to_stop(runs_of(tenant, PAIR)))
 
