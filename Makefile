@@ -26,7 +26,7 @@ pytest: $(SET_UP)
 chaos: $(SET_UP)
 	$(BIN)/python -m chaos --write
 
-# An hour and a half: most of it are waits in real time. BENCH names some of them: `make bench BENCH="parsing paging"`.
+# An hour and a quarter: most of it are waits in real time. BENCH names some of them: `make bench BENCH="parsing paging"`.
 bench: $(BENCH_SET_UP)
 	$(BENCH_BIN)/python -m benchmarks $(BENCH)
 
