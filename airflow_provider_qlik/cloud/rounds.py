@@ -275,21 +275,22 @@ class _Rounds:
         about = list(dict.fromkeys(each.question.about for each in ready))
         groups = len({each.question.group for each in ready})
         most = groups if self._pages is None else max(groups, self._pages[0] + 1)
-        now = asyncio.get_running_loop().time()
-        self._absent = {each: until for each, until in self._absent.items() if until > now}
+        loop = asyncio.get_running_loop()
         try:
             async with failures_told(ready):
                 try:
                     answers, calls = await self._all.ask(self._source, self._source.look_at_many(about, most))
                     if calls and (self._pages is None or calls > self._pages[0] or len(answers) < len(about)):
                         # It was read to its end, or further than ever: not where all were found on the first pages.
-                        self._pages = (calls, now + TRY_AGAIN)
+                        self._pages = (calls, loop.time() + TRY_AGAIN)
                 except QlikCloudError as error:
                     # What one list does not tell, the other way may: nobody's wait hangs on it.
-                    self._pages = (sys.maxsize, now + (NOT_NOW if error.transient else TRY_AGAIN))
+                    self._pages = (sys.maxsize, loop.time() + (NOT_NOW if error.transient else TRY_AGAIN))
                     if error.transient:
                         raise
                 else:
+                    now = loop.time()
+                    self._absent = {each: until for each, until in self._absent.items() if until > now}
                     self._absent |= dict.fromkeys((each for each in about if each not in answers), now + TRY_AGAIN)
                     await tell([each for each in ready if each.question.about in answers], answers)
         finally:

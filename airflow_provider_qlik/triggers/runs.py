@@ -95,7 +95,7 @@ class QlikRunTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The path of this class and the arguments to make it again."""
-        arguments = {name: getattr(self, name) for name in (*WHAT, "cancel_on_kill", *WHEN, "qlik_conn_id")}
+        arguments = {name: getattr(self, name) for name in (*WHAT, *WHEN, "qlik_conn_id")}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:

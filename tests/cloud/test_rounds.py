@@ -183,6 +183,18 @@ def test_a_list_that_fails_for_a_while_costs_one_poll_and_then_the_others_are_as
     assert min(answered[f"{number}/x"] for number in range(20)) >= 20
 
 
+def test_a_list_that_hangs_before_it_fails_is_left_alone_for_a_minute_after_that() -> None:
+    class Hanging(Source):
+        def look_at_many(self, about: Sequence[Any], most_pages: int) -> Flow[Mapping[Any, Any]]:
+            return self._look("crowd", 900, about)  # a minute and a half
+
+    source = Hanging(pages=1)
+    source.fails["crowd"] = CouldNotConnect("hangs")
+    run(waits(steady(), source, [f"{number}/x" for number in range(20)], 140))
+    assert source.calls("crowd") == 1
+    assert source.calls("group") >= 20
+
+
 def test_a_list_that_is_forbidden_fails_nobody() -> None:
     source = Source(pages=1)
     source.fails["crowd"] = Forbidden(status=403, method="GET", path="/all")
