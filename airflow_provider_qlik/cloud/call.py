@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
@@ -104,7 +104,8 @@ class Question:
     """What others may want to know at the same time: it can be answered alone, or together with those of its group.
 
     The answer has to be asked for no sooner than `soonest`, no later than `latest` seconds from now. `alone` says that
-    a list made for other purposes will not do.
+    a list made for other purposes will not do. `again` says when to ask the same again, in place of giving an answer
+    that tells nothing new: `soonest` and `latest` anew, or None for an answer that is to be given.
     """
 
     source: Source
@@ -113,6 +114,7 @@ class Question:
     soonest: float = 0.0
     latest: float = 0.0
     alone: bool = False
+    again: Callable[[Any], tuple[float, float] | None] | None = field(default=None, repr=False)
 
 
 Step: TypeAlias = Call[Any] | Pause | Renew | Question
@@ -139,9 +141,7 @@ def by_itself(flow: Flow[T]) -> Flow[T]:
         while True:
             try:
                 if isinstance(step, Question):
-                    if step.latest:
-                        yield Pause(step.latest)
-                    answer = yield from step.source.look(step.about)
+                    answer = yield from _asked_by_itself(step)
                 else:
                     answer = yield step
             except Exception as error:  # whatever a driver throws in
@@ -153,6 +153,18 @@ def by_itself(flow: Flow[T]) -> Flow[T]:
         return result
     finally:
         flow.close()
+
+
+def _asked_by_itself(question: Question) -> Flow[Any]:
+    latest = question.latest
+    while True:
+        if latest:
+            yield Pause(latest)
+        answer = yield from question.source.look(question.about)
+        when = question.again(answer) if question.again else None
+        if when is None:
+            return answer
+        latest = when[1]
 
 
 class Several(tuple[str, ...]):

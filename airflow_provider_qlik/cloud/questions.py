@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, field
@@ -20,9 +20,9 @@ class Waiting:
     """A question, from when to when it is to be asked, and who waits for the answer."""
 
     question: Question
-    soonest: float
-    due: float
     answer: asyncio.Future[Any]
+    soonest: float = 0.0
+    due: float = 0.0
     asked: bool = False
     """Whether it is being asked just now."""
 
@@ -72,9 +72,25 @@ async def failures_told(waiting: Sequence[Waiting]) -> AsyncIterator[None]:
         raise
 
 
-async def tell(waiting: Sequence[Waiting], answers: Mapping[Any, Any]) -> None:
-    """Gives each its answer, or an error of its own; some at a time, so that the loop never stands still for all."""
+async def tell(
+    waiting: Sequence[Waiting],
+    answers: Mapping[Any, Any],
+    ask_again: Callable[[Waiting, float, float], object] = lambda *_: None,
+) -> None:
+    """Gives each its answer, or an error of its own; some at a time, so that the loop never stands still for all.
+
+    Those to whom it tells nothing new wait on: *ask_again* is told from when to when, in seconds from now.
+    """
     for count, each in enumerate(waiting, 1):
-        each.told(answers.get(each.question.about))
+        answer, when = answers.get(each.question.about), None
+        if each.question.again is not None and not isinstance(answer, Exception):
+            try:
+                when = each.question.again(answer)
+            except Exception as error:  # whatever goes wrong in there is for this one alone
+                answer = error
+        if when is None:
+            each.told(answer)
+        elif not each.gone:
+            ask_again(each, *when)
         if count % AT_A_TIME == 0:
             await asyncio.sleep(0)

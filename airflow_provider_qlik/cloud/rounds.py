@@ -68,13 +68,13 @@ class Rounds:
         rounds = self._sources.get(question.source.name)
         if rounds is None:
             rounds = self._sources[question.source.name] = _Rounds(question.source, self)
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        latest = max(question.soonest, question.latest)
-        early = self._chance() * JITTER * (latest - question.soonest)
-        waiting = Waiting(question, now + question.soonest, now + latest - early, loop.create_future())
-        rounds.add(waiting)
+        waiting = Waiting(question, asyncio.get_running_loop().create_future())
+        rounds.add(waiting, question.soonest, question.latest)
         return waiting.answer
+
+    def early(self) -> float:
+        """The part of its interval by which a question is asked too early."""
+        return self._chance() * JITTER
 
     def close(self) -> None:
         """Nothing is asked any more, and nobody waits any more."""
@@ -127,7 +127,12 @@ class _Rounds:
         self._absent: dict[Any, float] = {}
         self._aside: list[Waiting] = []
 
-    def add(self, waiting: Waiting) -> None:
+    def add(self, waiting: Waiting, soonest: float, latest: float) -> None:
+        """Lets it wait, from *soonest* to *latest* seconds from now; also one that was asked and waits on."""
+        now, latest = asyncio.get_running_loop().time(), max(soonest, latest)
+        waiting.soonest = now + soonest
+        waiting.due = now + latest - self._all.early() * (latest - soonest)
+        waiting.asked = False
         self._groups.setdefault(waiting.question.group, Group()).waiting[waiting] = None
         self._remind([waiting])
 
@@ -162,8 +167,8 @@ class _Rounds:
     def _join(self) -> None:
         """Somebody's time is up: joins the line for all of this source."""
         self._timer = None
-        while self._due and (self._due[0][2].gone or self._due[0][2].asked):
-            self._forget(heapq.heappop(self._due)[2])
+        while self._due and self._is_over(*self._due[0]):
+            heapq.heappop(self._due)
         now = asyncio.get_running_loop().time()
         if not self._due or self._due[0][0] > now + A_MOMENT:
             self._wait_for_the_next()
@@ -188,11 +193,9 @@ class _Rounds:
     def _ask_next(self, now: float) -> bool:
         """Whether there was anything to ask."""
         while self._due and self._due[0][0] <= now + A_MOMENT:
-            waiting = heapq.heappop(self._due)[2]
-            if waiting.gone or waiting.asked:
-                self._forget(waiting)
-            elif self._begin(waiting, now):
-                self._all.waited(max(0.0, now - waiting.due))
+            due, count, waiting = heapq.heappop(self._due)
+            if not self._is_over(due, count, waiting) and self._begin(waiting, now):
+                self._all.waited(max(0.0, now - due))
                 return True
         return False
 
@@ -216,11 +219,13 @@ class _Rounds:
         self._all.begin(self._ask_group(waiting.question.group, group, ready), ready)
         return True
 
-    def _forget(self, waiting: Waiting) -> None:
+    def _is_over(self, due: float, _: int, waiting: Waiting) -> bool:
+        """Whether this time of somebody's is nobody's any more: gone, or asked already, and perhaps waiting again."""
         group = self._groups.get(waiting.question.group)
-        if group is not None:
+        if waiting.gone and group is not None:
             group.waiting.pop(waiting, None)
             self._tidy(waiting.question.group, group)
+        return waiting.gone or waiting.asked or waiting.due != due
 
     def _tidy(self, name: str, group: Group) -> None:
         if not group.waiting and not group.asking:
@@ -233,12 +238,13 @@ class _Rounds:
             about = list(dict.fromkeys(each.question.about for each in ready))
             async with failures_told(ready):
                 answers, _ = await self._all.ask(self._source, self._source.look_together(about))
-                await tell(ready, answers)
+                await tell(ready, answers, self.add)
         finally:
             group.asking = False
             self._tidy(name, group)
-            aside, group.aside = group.aside, []
-            self._remind(aside)
+            if group.aside:
+                aside, group.aside = group.aside, []
+                self._remind(aside)
 
     # All groups
 
@@ -276,6 +282,7 @@ class _Rounds:
         groups = len({each.question.group for each in ready})
         most = groups if self._pages is None else max(groups, self._pages[0] + 1)
         loop = asyncio.get_running_loop()
+        answers: Mapping[Any, Any] = {}
         try:
             async with failures_told(ready):
                 try:
@@ -292,14 +299,14 @@ class _Rounds:
                     now = loop.time()
                     self._absent = {each: until for each, until in self._absent.items() if until > now}
                     self._absent |= dict.fromkeys((each for each in about if each not in answers), now + TRY_AGAIN)
-                    await tell([each for each in ready if each.question.about in answers], answers)
+                    await tell([each for each in ready if each.question.about in answers], answers, self.add)
         finally:
             self._crowding = False
-            self._go_on_with(ready)
+            self._go_on_with(ready, answers)
 
-    def _go_on_with(self, ready: list[Waiting]) -> None:
+    def _go_on_with(self, ready: list[Waiting], answers: Mapping[Any, Any]) -> None:
         """Those that no list of everything tells of are asked for by group, when their turn comes."""
-        left = [each for each in ready if not each.gone]
+        left = [each for each in ready if each.question.about not in answers and not each.gone]
         for each in left:
             each.asked = False
             self._groups.setdefault(each.question.group, Group()).waiting[each] = None

@@ -61,6 +61,8 @@ class Watch:
         self._missing_since: datetime | None = None
         self._failures = 0
         self._asked_to_wait = 0.0
+        self._answer: Run | None = None
+        self._intervals: tuple[float, float] | None = None
 
     def until_end(self, poll_interval: float, longest_poll_interval: float | None = None) -> Flow[Run]:
         """The run, ended. Looks every so many seconds, or when Qlik says that it may be asked again.
@@ -68,16 +70,16 @@ class Watch:
         The interval grows with the age of the run, up to *longest_poll_interval*, if that is given. Raises WaitTimedOut
         after the deadline, RunGone, AmbiguousRun, and what Qlik refuses for good (401, 403, …).
         """
+        self._intervals = poll_interval, max(poll_interval, longest_poll_interval or 0.0)
         seconds = 0.0
         while True:
             ended = yield from self.look(seconds)
             if ended is not None:
                 return ended
-            left = None if self._deadline is None else (self._deadline - self._clock()).total_seconds()
+            left = self._left()
             if left is not None and left <= 0:
                 raise WaitTimedOut(self._out_of_time())
-            seconds = min(max(poll_interval, self._age() * GROWTH), max(poll_interval, longest_poll_interval or 0.0))
-            seconds = max(seconds, self._asked_to_wait)
+            seconds = max(self._interval(*self._intervals), self._asked_to_wait)
             if left is not None and left <= seconds:
                 # The last look, at the deadline and no sooner: else there would be another, and another.
                 seconds = self._asked_to_wait = left
@@ -114,9 +116,10 @@ class Watch:
         run: Run | None
         gone: NotFound | None = None
         try:
-            run = yield self._question(after)
+            run = self._answer = yield self._question(after)
         except NotFound as error:
             run, gone = None, error
+            self._answer = None
         if run is not None:
             if run.adopted != self.wanted.adopted:
                 run = replace(run, adopted=self.wanted.adopted)
@@ -134,9 +137,8 @@ class Watch:
 
     def _question(self, after: float) -> Question:
         """What is to be seen of the wanted run? Now and then it is looked at alone, whatever lists say."""
-        now = self._clock()
-        alone = now - self._seen_alone >= LOOK_ALONE
-        self._seen_alone = now if alone else self._seen_alone
+        alone = self._lists_are_old()
+        self._seen_alone = self._clock() if alone else self._seen_alone
         return Question(
             source=self.kind,
             about=self.wanted,
@@ -144,7 +146,33 @@ class Watch:
             soonest=max(after * SOONEST, min(after, self._asked_to_wait)),
             latest=after,
             alone=alone,
+            again=None if alone else self._nothing_new,
         )
+
+    def _nothing_new(self, answer: Run | None) -> tuple[float, float] | None:
+        """When to look again, where an answer is the last one over again and nothing else is due; else None.
+
+        Thousands of waits are spared that a look wakes them.
+        """
+        if self._intervals is None or answer is None or answer != self._answer:
+            return None
+        if answer.ended or answer.ended_at is not None or self._failures or self._silent_for_long():
+            return None
+        seconds, left = self._interval(*self._intervals), self._left()
+        if self._lists_are_old() or (left is not None and left <= seconds):
+            return None
+        return seconds * SOONEST, seconds
+
+    def _lists_are_old(self) -> bool:
+        return self._clock() - self._seen_alone >= LOOK_ALONE
+
+    def _left(self) -> float | None:
+        """Seconds until the deadline, if there is one."""
+        return None if self._deadline is None else (self._deadline - self._clock()).total_seconds()
+
+    def _interval(self, shortest: float, longest: float) -> float:
+        """Seconds until the next look: they grow with the age of the run."""
+        return min(max(shortest, self._age() * GROWTH), longest)
 
     def _age(self) -> float:
         """How long the run has been going on, in seconds; or the wait, where there is none yet."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -499,6 +499,90 @@ def test_what_a_list_does_not_tell_of_waits_once_and_not_twice() -> None:
     assert waited < 1.2 * lag
 
 
+def again_until(count: int, seen: list[Any]) -> Callable[[Any], tuple[float, float] | None]:
+    """Takes so many answers, of which all but the last tell nothing new."""
+
+    def again(answer: Any) -> tuple[float, float] | None:
+        seen.append(answer)
+        return (5.0, 10.0) if len(seen) < count else None
+
+    return again
+
+
+@pytest.mark.parametrize("pages", [None, 3], ids=["by group", "all together"])
+def test_who_learns_nothing_new_waits_on_and_is_asked_for_again(pages: int | None) -> None:
+    source = Source(pages=pages)
+    names = [f"{number % 5}/{number}" for number in range(20)]
+
+    async def play() -> list[list[Any]]:
+        rounds = steady()
+        seen: list[list[Any]] = [[] for _ in names]
+        asked = []
+        for name, of in zip(names, seen, strict=True):
+            asked.append(rounds.answer(question(source, name, 0, 0, again=again_until(30, of))))
+            await asyncio.sleep(0.7)
+        assert [answer[0] for answer in await asyncio.gather(*asked)] == names
+        return seen
+
+    for name, answers in zip(names, run(play()), strict=True):
+        assert {about for about, _ in answers} == {name}
+        moments = [moment for _, moment in answers]
+        assert len(moments) == 30
+        assert all(5 <= later - sooner < 10.5 for sooner, later in itertools.pairwise(moments))
+    # One list for each group, or for all, a round; and before they have drifted together.
+    assert source.calls() <= (35 * 5 if pages is None else 35 * 3)
+
+
+def test_who_waits_on_and_goes_away_is_not_asked_for_any_more() -> None:
+    source = Source()
+
+    async def play() -> None:
+        rounds = steady()
+        asked = rounds.answer(question(source, "a/1", 0, 0, again=again_until(100, [])))
+        await asyncio.sleep(55)
+        asked.cancel()
+        before = source.calls()
+        await asyncio.sleep(100)
+        assert source.calls() == before > 5
+
+    run(play())
+
+
+def test_who_waits_on_is_told_of_failures_and_of_the_close() -> None:
+    source = Source()
+
+    async def play() -> None:
+        rounds = steady()
+        failing = rounds.answer(question(source, "a/1", 0, 0, again=again_until(100, [])))
+        going = rounds.answer(question(source, "b/1", 0, 0, again=again_until(100, [])))
+        await asyncio.sleep(25)
+        source.fails["a/1"] = Forbidden(status=403, method="GET", path="/x")
+        with pytest.raises(Forbidden):
+            await failing
+        rounds.close()
+        with pytest.raises(asyncio.CancelledError):
+            await going
+
+    run(play())
+
+
+def test_a_mistake_about_what_is_new_is_told_to_the_one_who_made_it() -> None:
+    source = Source()
+
+    def mistaken(_: object) -> None:
+        raise ZeroDivisionError
+
+    async def play() -> None:
+        rounds = steady()
+        wrong = rounds.answer(question(source, "a/1", 0, 0, again=mistaken))
+        right = rounds.answer(question(source, "a/2", 0, 0))
+        with pytest.raises(ZeroDivisionError):
+            await wrong
+        assert (await right)[0] == "a/2"
+
+    run(play())
+
+
 class Moody:
     """A source that takes its time, fails at times, and has a list of everything that leaves out some."""
 
@@ -548,14 +632,29 @@ def test_whatever_happens_nobody_is_forgotten(game: int) -> None:
 
         async def wait(name: int, group: str, begin: float, looks: int) -> None:
             await asyncio.sleep(begin)
-            latest = 0.0
-            for _ in range(looks):
-                soonest, began, alone = latest * chance.choice([0.5, 0.5, 1]), now(), chance.random() < 0.1
-                asked = Question(source=source, about=name, group=group, soonest=soonest, latest=latest, alone=alone)
-                with suppress(QlikCloudError):
+            latest, soonest, asked_at = 0.0, 0.0, now()
+            left = looks
+
+            def again(_: object) -> tuple[float, float] | None:
+                nonlocal left, soonest, latest, asked_at
+                left -= 1
+                late.append(now() - asked_at - latest)
+                if left <= 0 or chance.random() < 0.3:
+                    return None
+                soonest, latest, asked_at = 15 * chance.choice([0.01, 0.5, 0.5, 1]), 15.0, now()
+                return soonest, latest
+
+            while left > 0:
+                alone, asked_at = chance.random() < 0.1, now()
+                asked = Question(
+                    source=source, about=name, group=group, soonest=soonest, latest=latest, alone=alone, again=again
+                )
+                try:
                     await rounds.answer(asked)
-                late.append(now() - began - latest)
-                latest = 15.0
+                except QlikCloudError:
+                    left -= 1
+                    late.append(now() - asked_at - latest)
+                soonest, latest = 15 * chance.choice([0.5, 0.5, 1]), 15.0
 
         count = chance.choice([3, 6, 20])
         groups = max(1, count // chance.choice([1, 2]))
