@@ -63,11 +63,16 @@ WAYS: dict[str, Wait] = {"qlik": qlik, "dbt_cloud": dbt_cloud, "bare": bare}
 
 
 class Probe:
-    """Notes by how much the loop comes late. Room is made beforehand, so that it does not pass for the waits'."""
+    """Notes by how much the loop comes late, and how many blocks of memory Python's objects take in between.
+
+    Room is made beforehand, so that it does not pass for the waits'.
+    """
 
     def __init__(self) -> None:
         self._lags = array("d", [0.0]) * MOST_LAGS
+        self._blocks = array("q", [0]) * MOST_LAGS
         self._count = 0
+        self._before = sys.getallocatedblocks()
 
     async def go_on(self) -> None:
         """Notes one lag after the other, until cancelled."""
@@ -75,11 +80,17 @@ class Probe:
             began = time.perf_counter()
             await asyncio.sleep(PROBE)
             self._lags[self._count] = time.perf_counter() - began - PROBE
+            self._blocks[self._count] = sys.getallocatedblocks() - self._before
             self._count += 1
 
     def sorted(self) -> list[float]:
         """What was noted."""
         return sorted(self._lags[: self._count])
+
+    @property
+    def blocks(self) -> float:
+        """How many more blocks than in the beginning, in the median of the second half of the time."""
+        return quantile(sorted(self._blocks[self._count // 2 : self._count]), 0.5)
 
 
 async def crowd(way: Wait, warm_up: list[dict[str, Any]], waits: list[dict[str, Any]], seconds: float | None) -> Any:
@@ -116,6 +127,7 @@ async def crowd(way: Wait, warm_up: list[dict[str, Any]], waits: list[dict[str, 
         "lag_p50": quantile(lags, 0.5),
         "lag_p99": quantile(lags, 0.99),
         "lag_max": lags[-1],
+        "blocks": probe.blocks,
     }
 
 

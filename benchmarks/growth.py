@@ -38,13 +38,14 @@ def measured(number: int, seconds: float) -> tuple[Crowd, int, int]:
 def run(short: bool = False) -> dict[str, Finding]:
     """The section that this benchmark writes, with its plot."""
     seconds, sizes = (20.0, SIZES[:3]) if short else (SECONDS, SIZES)
-    figures: dict[str, list[tuple[float, float]]] = {"requests": [], "CPU, seconds": [], "memory, MB": []}
+    names = ("requests", "CPU, seconds", "memory, MB", "memory, thousand blocks")
+    figures: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     lines: list[list[str]] = []
     refusals = 0
     for number in sizes:
         crowd, requests, refused = measured(number, seconds)
         refusals += refused
-        of = (float(requests), crowd.cpu, crowd.grown / 2**20)
+        of = (float(requests), crowd.cpu, crowd.grown / 2**20, crowd.blocks / 1000)
         for points, value in zip(figures.values(), of, strict=True):
             points.append((number, value))
         lines.append(
@@ -56,11 +57,15 @@ def run(short: bool = False) -> dict[str, Finding]:
                 f"{requests / number:.2f}",
                 f"{1000 * crowd.cpu / number:.1f}",
                 f"{crowd.bytes_each / 1024:.1f}",
+                f"{crowd.blocks / number:.1f}",
                 str(crowd.connections),
             ]
         )
         print(lines[-1], crowd.failed[:3], flush=True)
-    headings = ("Waits", "Requests", "CPU, s", "Memory, MB", "Requests each", "CPU each, ms", "Memory each, KB")
+    headings = (
+        *("Waits", "Requests", "CPU, s", "Memory, MB", "Requests each", "CPU each, ms", "Memory each, KB"),
+        "Blocks each",
+    )
     finding = Finding(
         about=f"{seconds:.0f} s for each size.\n\n"
         + table((*headings, "Connections"), lines)
@@ -80,6 +85,7 @@ def run(short: bool = False) -> dict[str, Finding]:
                 )
             )
     if not short:
+        del figures["memory, thousand blocks"]
         each = {name: [(number, value / number) for number, value in points] for name, points in figures.items()}
         scaled = {
             "requests": each["requests"],

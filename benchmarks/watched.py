@@ -31,6 +31,8 @@ class Crowd:
     lag_p50: float
     lag_p99: float
     lag_max: float
+    blocks: float
+    """Python's blocks of memory in the median of the second half of the time, over those before the first wait."""
     connections: int
     """Open at the same time, at most."""
     grown: int

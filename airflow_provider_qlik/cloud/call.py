@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode
 
 from airflow_provider_qlik.arguments import InvalidArgument, checked_id
 
 T = TypeVar("T")
+AnotherT = TypeVar("AnotherT")
 T_co = TypeVar("T_co", covariant=True)
 
 TASKS_ROOT = "{tasks}"
@@ -54,6 +55,11 @@ class Call(Generic[T_co]):
     def query_text(self) -> str:
         """The query as it goes into the address; a plus sign is encoded, since servers read it as a blank."""
         return urlencode(self.query, quote_via=quote)
+
+    def read_as(self, answer: type[AnotherT]) -> Call[AnotherT]:
+        """The same request, whose answer is read as something else."""
+        another: Any = replace(self, answer=answer)  # type: ignore[arg-type]
+        return cast(Call[AnotherT], another)
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

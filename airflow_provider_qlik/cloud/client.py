@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from functools import partial
 from types import NoneType
 from typing import Any, BinaryIO, Self, TypeVar
@@ -74,7 +73,7 @@ class Client(Wire[Callable[[], Known]]):
             try:
                 if response.status_code != 200:
                     response.read()
-                    self._read(replace(call, answer=NoneType), response)
+                    self._read(call.read_as(NoneType), response)
                     raise UnreadableAnswer(f"{call} was answered with {response.status_code} and no file")
                 with write_to() as sink:
                     for part in response.iter_bytes(PART_BYTES):

@@ -8,7 +8,12 @@ from typing import Any, ClassVar
 from airflow_provider_qlik.cloud.api import automations
 from airflow_provider_qlik.cloud.call import Call, Flow, ask
 from airflow_provider_qlik.cloud.errors import BadRequest, Conflict, NotFound
-from airflow_provider_qlik.cloud.models.automations import Automation, AutomationRun, AutomationRunList
+from airflow_provider_qlik.cloud.models.automations import (
+    AutomationRun,
+    AutomationRunList,
+    LastAutomationRun,
+    LastAutomationRunList,
+)
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.runs.errors import CannotStart, before_start
 from airflow_provider_qlik.runs.find import Intent, Say
@@ -91,7 +96,8 @@ class AutomationRuns(RunKind):
         """Those that are the last run of their automation, from the list of all automations."""
         missing = {(each.resource_id, each.run_id): each for each in wanted if each.run_id and not each.alone_since}
         found: dict[Wanted, Run] = {}
-        pages: Pages[Automation] = Pages(automations.list(limit=LARGEST_PAGE))
+        listed = automations.list(limit=LARGEST_PAGE).read_as(LastAutomationRunList)
+        pages: Pages[LastAutomationRun] = Pages(listed)
         for _ in range(most_pages):
             if pages.next_call is None or not missing:
                 break

@@ -35,7 +35,8 @@ def utc_now() -> datetime:
 class Watch:
     """One wait for one run: what was seen last, what was said when, how long something has been wrong.
 
-    *seen* is what is known of the run, and was said, already. Polls that fail for a passing reason are counted, said
+    *seen* is what is known of the run, and was said, already; *says_end* is False where somebody else says how it
+    ended. Polls that fail for a passing reason are counted, said
     and outlasted; the deadline (UTC, None: no end) decides.
     """
 
@@ -47,6 +48,7 @@ class Watch:
         *,
         seen: Run | None = None,
         deadline: datetime | None = None,
+        says_end: bool = True,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.kind = kind
@@ -54,6 +56,7 @@ class Watch:
         self.run = seen
         self._said = (seen.status, seen.id) if seen is not None and seen.known_word else None
         self._say = say
+        self._says_end = says_end
         self._deadline = deadline
         self._clock = clock
         self._began = self._spoke = clock()
@@ -193,7 +196,8 @@ class Watch:
                     f"{run.status!r} is a status that this version does not know: taken for "
                     + ("still active." if not run.ended else f"{run.state}."),
                 )
-            self._tell(logging.INFO, f"{run.kind} run {run.id}: {run.status}")
+            if self._says_end or not run.ended:
+                self._tell(logging.INFO, f"{run.kind} run {run.id}: {run.status}")
         elif self._silent_for_long():
             what = f"{run.kind} run {run.id} is still {run.status}" if run else f"Still waiting for {self.wanted}"
             self._tell(logging.INFO, f"{what}, {self._waited()}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_qlik.arguments import checked_id, checked_limit, checked_moment, checked_seconds, checked_word
 from airflow_provider_qlik.compat import DEFERRED, NEXT_TRY, kills_deferred_tasks, task_state
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
+from airflow_provider_qlik.triggers.saying import Saying
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
@@ -92,6 +94,7 @@ class QlikRunTrigger(BaseTrigger):
         self.deadline = _checked("deadline", deadline)
         self.qlik_conn_id = qlik_conn_id
         self._ending: asyncio.Future[None] | None = None
+        self._saying = Saying(self.log)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The path of this class and the arguments to make it again."""
@@ -134,7 +137,7 @@ class QlikRunTrigger(BaseTrigger):
                 marker=self.marker,
                 adopted=self.adopted,
             )
-        watch = Watch(kind, wanted, self.log.log, seen=seen, deadline=_moment(self.deadline))
+        watch = Watch(kind, wanted, self._saying.say, seen=seen, deadline=_moment(self.deadline), says_end=False)
         waiting(1)
         async with QlikCloudHook(self.qlik_conn_id) as hook:
             try:
@@ -152,6 +155,7 @@ class QlikRunTrigger(BaseTrigger):
                 raise
             finally:
                 waiting(-1)
+        await self._saying.said()
         yield TriggerEvent(event.to_json())  # type: ignore[no-untyped-call]
 
     async def _connect(self, hook: QlikCloudHook) -> None:
@@ -170,7 +174,7 @@ class QlikRunTrigger(BaseTrigger):
                 over = self.deadline is not None and datetime.now(UTC) >= datetime.fromisoformat(self.deadline)
                 if over or tries >= CONNECTION_TRIES:
                     raise
-                self.log.warning("The connection could not be read: %s. Trying again", error)
+                self._saying.say(logging.WARNING, f"The connection could not be read: {error}. Trying again")
             await asyncio.sleep(CONNECTION_PAUSE)
 
     async def on_kill(self) -> None:
@@ -191,6 +195,12 @@ class QlikRunTrigger(BaseTrigger):
         return self._ending
 
     async def _cancel(self, run_id: str) -> None:
+        try:
+            await self._try_to_cancel(run_id)
+        finally:
+            await self._saying.said()
+
+    async def _try_to_cancel(self, run_id: str) -> None:
         from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
         from airflow_provider_qlik.cloud.retry import Patience
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
@@ -199,12 +209,12 @@ class QlikRunTrigger(BaseTrigger):
         state = await task_state(self.task_instance)
         if state == DEFERRED:
             # Another triggerer has it now; or the task was cleared and waits again, and its new try has cancelled this.
-            self.log.info("The task is deferred: %s run %s is left alone", self.kind, run_id)
+            self._saying.say(logging.INFO, f"The task is deferred: {self.kind} run {run_id} is left alone")
             return
         kind = KINDS[self.kind]
         if kind.cancelled_together and state in NEXT_TRY:
             # A cancel could hit the run of the next try, which ends this one before it starts anew.
-            self.log.info("The task was cleared: %s run %s is left to its next try", self.kind, run_id)
+            self._saying.say(logging.INFO, f"The task was cleared: {self.kind} run {run_id} is left to its next try")
             return
         try:
             async with QlikCloudHook(self.qlik_conn_id) as hook:
@@ -213,9 +223,10 @@ class QlikRunTrigger(BaseTrigger):
                 # Where the task was cleared, its new try may have asked already: a second time could hit its new run.
                 if run is not None and not run.ended and not kind.stopping(run):
                     asked = await hook.arun_flow(kind.cancel(run), Patience(tries=5, budget=60.0, urgent=True))
-                    self.log.info("Asked Qlik Cloud to stop %s", asked)
+                    self._saying.say(logging.INFO, f"Asked Qlik Cloud to stop {asked}")
         except (QlikCloudError, InvalidArgument) as error:
-            self.log.error("%s run %s could not be cancelled and may still be going on: %s", self.kind, run_id, error)
+            what = f"{self.kind} run {run_id} could not be cancelled and may still be going on"
+            self._saying.say(logging.ERROR, f"{what}: {error}")
 
 
 _loaded: set[str] = set()

@@ -18,8 +18,10 @@ from airflow_provider_qlik.cloud.models.automations import (
     AutomationCreate,
     AutomationList,
     AutomationRun,
+    AutomationRunMetrics,
     AutomationSchedule,
     AutomationUpdate,
+    LastAutomationRun,
 )
 from airflow_provider_qlik.cloud.models.reloads import Reload
 from airflow_provider_qlik.cloud.models.shape import Reply
@@ -354,6 +356,9 @@ def test_what_cannot_be_read_is_asked_for_again_in_vain(listener: Listener) -> N
 def test_an_empty_object_may_come_as_an_empty_list() -> None:
     automation = Automation.from_json({"id": "1", "workspace": [], "lastRun": []})
     assert (automation.workspace, automation.last_run) == (None, None)
+    assert LastAutomationRun.from_json({"id": "1", "lastRun": []}).last_run is None
+    assert AutomationRun.from_json({**RUN, "metrics": []}).metrics is None
+    assert AutomationRun.from_json({**RUN, "metrics": {"network": []}}).metrics == AutomationRunMetrics()
     assert AutomationList.from_json({"data": [], "links": []}).next_query == ()
     assert AutomationList.from_json({"data": [], "links": {"next": []}}).next_query == ()
     with pytest.raises(InvalidArgument, match="workspace"):

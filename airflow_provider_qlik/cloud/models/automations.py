@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr
 
 from airflow_provider_qlik.cloud.models.paging import Page
+from airflow_provider_qlik.cloud.models.reading import ReadWhenLookedAt
 from airflow_provider_qlik.cloud.models.shape import PERHAPS_EMPTY, Id, Moment, Needed, Number, ReadOnly, Shape, one_of
 
 
@@ -58,7 +59,7 @@ class AutomationRun(Shape):
     is_archived: bool | None = None
     executed_by_id: str | None = None
     scheduled_start_time: Moment = None
-    metrics: Annotated[AutomationRunMetrics | None, PERHAPS_EMPTY] = None
+    metrics: Annotated[AutomationRunMetrics | None, ReadWhenLookedAt(), PERHAPS_EMPTY] = None
     duration: Number = None
 
     @property
@@ -116,6 +117,16 @@ class Automation(Shape):
     def secrets(self) -> tuple[str, ...]:
         """The execution token."""
         return (self.execution_token.get_secret_value(),) if self.execution_token else ()
+
+
+class LastAutomationRun(Shape):
+    """An automation, of which nothing but its last run is kept: who goes through all of them again and again reads so
+    much less."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: str
+    last_run: Annotated[AutomationRun | None, PERHAPS_EMPTY] = None
 
 
 class AutomationUpdate(Shape):
@@ -196,6 +207,10 @@ class AutomationUsageMetric(Shape):
 
 class AutomationList(Page[Automation]):
     """A page of automations."""
+
+
+class LastAutomationRunList(Page[LastAutomationRun]):
+    """A page of automations, each with its last run only."""
 
 
 class AutomationRunList(Page[AutomationRun]):

@@ -1,0 +1,37 @@
+"""What triggers say, written in a thread: a busy triggerer makes whoever writes wait, and its event loop must not."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
+from functools import cache
+from typing import Any
+
+
+@cache
+def _writing() -> ThreadPoolExecutor:
+    # One thread keeps the lines in order. It is not of those that Airflow's own lines go through.
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="qlik-log")
+
+
+class Saying:
+    """What one trigger says, line after line, by its *log*. A line that cannot be written is lost, and nothing else."""
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+        self._last: Future[None] | None = None
+
+    def say(self, level: int, text: str) -> None:
+        """Says it soon, from where this is called: Airflow tells by the context whose log it goes to."""
+        self._last = _writing().submit(copy_context().run, self._write, level, text)
+
+    async def said(self) -> None:
+        """Returns when all of it is written."""
+        if self._last is not None and not self._last.done():
+            await asyncio.wait([asyncio.wrap_future(self._last)])
+
+    def _write(self, level: int, text: str) -> None:
+        with suppress(Exception):
+            self._log.log(level, "%s", text)
