@@ -73,7 +73,7 @@ class Rounds:
         return waiting.answer
 
     def early(self) -> float:
-        """The part of its interval by which a question is asked too early."""
+        """The part of its interval by which a question comes early."""
         return self._chance() * JITTER
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from airflow_provider_qlik.triggers.saying import Saying
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+    from airflow_provider_qlik.runs import Watch
 
 WHAT = (
     "kind",
@@ -112,8 +113,32 @@ class QlikRunTrigger(BaseTrigger):
         from airflow_provider_qlik.cloud.retry import ONE_TRY
         from airflow_provider_qlik.events import Event
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
-        from airflow_provider_qlik.runs import KINDS, Run, State, Wanted, Watch
         from airflow_provider_qlik.statistics import waiting
+
+        watch = self._watch()
+        waiting(1)
+        async with QlikCloudHook(self.qlik_conn_id) as hook:
+            try:
+                await self._connect(hook)
+                # One try a poll: the watch itself outlasts what passes.
+                run = await hook.arun_flow(watch.until_end(self.poll_interval, self.longest_poll_interval), ONE_TRY)
+                event = Event.ended(run)
+            except (QlikCloudError, InvalidArgument) as error:
+                event = Event.broken_off(error, watch.run)
+            except asyncio.CancelledError:
+                # Begun here already: under load, Airflow may not come to on_kill, where there is one.
+                ending = self._end_run()
+                if ending is not None and not kills_deferred_tasks():
+                    await asyncio.shield(ending)
+                raise
+            finally:
+                waiting(-1)
+        await self._saying.said()
+        yield TriggerEvent(event.to_json())  # type: ignore[no-untyped-call]
+
+    def _watch(self) -> Watch:
+        """The wait, with what is known of the run. In a function of its own, so that none of it is kept for long."""
+        from airflow_provider_qlik.runs import KINDS, Run, State, Wanted, Watch
 
         wanted = Wanted(
             resource_id=self.resource_id,
@@ -137,26 +162,7 @@ class QlikRunTrigger(BaseTrigger):
                 marker=self.marker,
                 adopted=self.adopted,
             )
-        watch = Watch(kind, wanted, self._saying.say, seen=seen, deadline=_moment(self.deadline), says_end=False)
-        waiting(1)
-        async with QlikCloudHook(self.qlik_conn_id) as hook:
-            try:
-                await self._connect(hook)
-                # One try a poll: the watch itself outlasts what passes.
-                run = await hook.arun_flow(watch.until_end(self.poll_interval, self.longest_poll_interval), ONE_TRY)
-                event = Event.ended(run)
-            except (QlikCloudError, InvalidArgument) as error:
-                event = Event.broken_off(error, watch.run)
-            except asyncio.CancelledError:
-                # Begun here already: under load, Airflow may not come to on_kill, where there is one.
-                ending = self._end_run()
-                if ending is not None and not kills_deferred_tasks():
-                    await asyncio.shield(ending)
-                raise
-            finally:
-                waiting(-1)
-        await self._saying.said()
-        yield TriggerEvent(event.to_json())  # type: ignore[no-untyped-call]
+        return Watch(kind, wanted, self._saying.say, seen=seen, deadline=_moment(self.deadline), says_end=False)
 
     async def _connect(self, hook: QlikCloudHook) -> None:
         """Reads the connection. That Airflow cannot give it just now ends no wait; that it is no good does."""
