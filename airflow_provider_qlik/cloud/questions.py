@@ -65,7 +65,8 @@ async def failures_told(waiting: Sequence[Waiting]) -> AsyncIterator[None]:
         try:
             yield
         except Exception as error:
-            await tell(waiting, dict.fromkeys((each.question.about for each in waiting), error))
+            async for each in _some_at_a_time(waiting):
+                each.told(error)
     except asyncio.CancelledError:
         for each in waiting:
             each.answer.cancel()
@@ -75,22 +76,28 @@ async def failures_told(waiting: Sequence[Waiting]) -> AsyncIterator[None]:
 async def tell(
     waiting: Sequence[Waiting],
     answers: Mapping[Any, Any],
-    ask_again: Callable[[Waiting, float, float], object] = lambda *_: None,
+    ask_again: Callable[[Waiting, float, float], object],
 ) -> None:
-    """Gives each its answer, or an error of its own; some at a time, so that the loop never stands still for all.
+    """Gives each its answer, or an error of its own.
 
     Those to whom it tells nothing new wait on: *ask_again* is told from when to when, in seconds from now.
     """
-    for count, each in enumerate(waiting, 1):
+    async for each in _some_at_a_time(waiting):
         answer, when = answers.get(each.question.about), None
-        if each.question.again is not None and not isinstance(answer, Exception):
+        if each.question.again is not None and not each.gone and not isinstance(answer, Exception):
             try:
                 when = each.question.again(answer)
             except Exception as error:  # whatever goes wrong in there is for this one alone
                 answer = error
         if when is None:
             each.told(answer)
-        elif not each.gone:
+        else:
             ask_again(each, *when)
+
+
+async def _some_at_a_time(waiting: Sequence[Waiting]) -> AsyncIterator[Waiting]:
+    """All of them; the event loop never stands still until it is done with the last."""
+    for count, each in enumerate(waiting, 1):
+        yield each
         if count % AT_A_TIME == 0:
             await asyncio.sleep(0)

@@ -8,6 +8,7 @@ import itertools
 import random
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextvars import Context
 from typing import Any, Protocol
 
 from airflow_provider_qlik.cloud.call import Flow, Question, Source
@@ -56,6 +57,9 @@ class Rounds:
         self._merged = merged
         self._chance = chance
         self._closed = False
+        self.nobodys = Context()
+        """What asks for all runs in this, and not in the context of whoever happened to set it going: that may be
+        over long before, and its log closed."""
         self._sources: dict[str, _Rounds] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.limits = limits
@@ -94,9 +98,9 @@ class Rounds:
 
     def begin(self, work: Coroutine[Any, Any, None], ready: Sequence[Waiting]) -> None:
         """Asks for those who are ready, beside."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(work, context=Context())
         self._tasks.add(task)
-        task.add_done_callback(lambda done: self._ended(done, ready))
+        task.add_done_callback(lambda done: self._ended(done, ready), context=self.nobodys)
 
     def _ended(self, task: asyncio.Task[None], ready: Sequence[Waiting]) -> None:
         self._tasks.discard(task)
@@ -162,7 +166,7 @@ class _Rounds:
             self._timer.cancel()
             self._timer = None
         if self._due and self._place is None and not self._closed:
-            self._timer = asyncio.get_running_loop().call_at(self._due[0][0], self._join)
+            self._timer = asyncio.get_running_loop().call_at(self._due[0][0], self._join, context=self._all.nobodys)
 
     def _join(self) -> None:
         """Somebody's time is up: joins the line for all of this source."""
@@ -178,7 +182,7 @@ class _Rounds:
             since -= limits.lag(self._source.tier) * HEAD_START
         self._since = since
         self._place = limits.join(self._source.tier, since)
-        self._place.add_done_callback(self._turn_came)
+        self._place.add_done_callback(self._turn_came, context=self._all.nobodys)
 
     def _turn_came(self, place: asyncio.Future[None]) -> None:
         if place.cancelled():

@@ -117,23 +117,26 @@ class QlikRunTrigger(BaseTrigger):
 
         watch = self._watch()
         waiting(1)
-        async with QlikCloudHook(self.qlik_conn_id) as hook:
-            try:
-                await self._connect(hook)
-                # One try a poll: the watch itself outlasts what passes.
-                run = await hook.arun_flow(watch.until_end(self.poll_interval, self.longest_poll_interval), ONE_TRY)
-                event = Event.ended(run)
-            except (QlikCloudError, InvalidArgument) as error:
-                event = Event.broken_off(error, watch.run)
-            except asyncio.CancelledError:
-                # Begun here already: under load, Airflow may not come to on_kill, where there is one.
-                ending = self._end_run()
-                if ending is not None and not kills_deferred_tasks():
-                    await asyncio.shield(ending)
-                raise
-            finally:
-                waiting(-1)
-        await self._saying.said()
+        try:
+            async with QlikCloudHook(self.qlik_conn_id) as hook:
+                try:
+                    await self._connect(hook)
+                    # One try a poll: the watch itself outlasts what passes.
+                    run = await hook.arun_flow(watch.until_end(self.poll_interval, self.longest_poll_interval), ONE_TRY)
+                    event = Event.ended(run)
+                except (QlikCloudError, InvalidArgument) as error:
+                    event = Event.broken_off(error, watch.run)
+            await self._saying.said()
+        except asyncio.CancelledError:
+            # Begun here already: under load, Airflow may not come to on_kill, where there is one.
+            ending = self._end_run()
+            if ending is not None and not kills_deferred_tasks():
+                await asyncio.shield(ending)
+            raise
+        finally:
+            waiting(-1)
+            # Whatever the end: Airflow closes the log of the task then.
+            await self._saying.said()
         yield TriggerEvent(event.to_json())  # type: ignore[no-untyped-call]
 
     def _watch(self) -> Watch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
@@ -16,6 +17,10 @@ def _writing() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="qlik-log")
 
 
+# A thread does not live on in another process.
+os.register_at_fork(after_in_child=_writing.cache_clear)
+
+
 class Saying:
     """What one trigger says, line after line, by its *log*. A line that cannot be written is lost, and nothing else."""
 
@@ -25,7 +30,8 @@ class Saying:
 
     def say(self, level: int, text: str) -> None:
         """Says it soon, from where this is called: Airflow tells by the context whose log it goes to."""
-        self._last = _writing().submit(copy_context().run, self._write, level, text)
+        with suppress(RuntimeError):  # where no thread can be had
+            self._last = _writing().submit(copy_context().run, self._write, level, text)
 
     async def said(self) -> None:
         """Returns when all of it is written."""

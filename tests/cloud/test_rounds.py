@@ -6,7 +6,9 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -16,7 +18,7 @@ from airflow_provider_qlik.cloud import Flow, QlikCloudError
 from airflow_provider_qlik.cloud.call import Question, Tier
 from airflow_provider_qlik.cloud.errors import CouldNotConnect, Forbidden
 from airflow_provider_qlik.cloud.limits import Limits
-from airflow_provider_qlik.cloud.rounds import NOT_NOW, TRY_AGAIN, Rounds
+from airflow_provider_qlik.cloud.rounds import A_MOMENT, NOT_NOW, TRY_AGAIN, Rounds
 from tests.virtual_time import now, run
 
 
@@ -548,6 +550,34 @@ def test_who_waits_on_and_goes_away_is_not_asked_for_any_more() -> None:
     run(play())
 
 
+whose = ContextVar("whose", default="nobody's")
+
+
+@pytest.mark.parametrize("pages", [None, 3], ids=["by group", "all together"])
+def test_what_asks_for_all_does_so_in_the_name_of_nobody(pages: int | None) -> None:
+    """Else it would be logged, and what it logs, where one of them logs: perhaps one that is over."""
+    in_the_name: Counter[str] = Counter()
+
+    class Noting(Source):
+        def _look(self, how: str, calls: int, about: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
+            in_the_name[whose.get()] += 1
+            return (yield from super()._look(how, calls, about))
+
+    source, rounds = Noting(pages=pages), Rounds(ask, limited(0.05), chance=lambda: 0.0)
+
+    async def one(name: str, count: int) -> None:
+        whose.set(name)
+        await asyncio.sleep(count / 10)
+        await rounds.answer(question(source, f"{count % 4}/{name}", 0, 0, again=again_until(count, [])))
+        assert whose.get() == name
+
+    async def play() -> None:
+        await asyncio.gather(*(one(str(number), 2 + number) for number in range(12)))
+
+    run(play())
+    assert set(in_the_name) == {"nobody's"}
+
+
 def test_who_waits_on_is_told_of_failures_and_of_the_close() -> None:
     source = Source()
 
@@ -584,7 +614,10 @@ def test_a_mistake_about_what_is_new_is_told_to_the_one_who_made_it() -> None:
 
 
 class Moody:
-    """A source that takes its time, fails at times, and has a list of everything that leaves out some."""
+    """A source that takes its time, fails at times, and has a list of everything that leaves out some.
+
+    Nobody is asked for too soon, or twice at the same time.
+    """
 
     name = "moody"
     tier = Tier.ONE
@@ -592,21 +625,36 @@ class Moody:
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
+        self.soonest: dict[Any, float] = {}
+        self.asking: set[Any] = set()
+        self.wrong: list[str] = []
 
     def look(self, about: Any) -> Flow[Any]:
         raise AssertionError("asked alone")
 
     def look_together(self, about: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
-        yield from [None] * self.chance.choice([1, 1, 2, 4])  # type: ignore[misc]
-        if self.chance.random() < 0.1:
-            raise CouldNotConnect("not now")
-        return {each: each for each in about}
+        with self._asked(about):
+            yield from [None] * self.chance.choice([1, 1, 2, 4])  # type: ignore[misc]
+            if self.chance.random() < 0.1:
+                raise CouldNotConnect("not now")
+        return {each: CouldNotConnect("alone") if self.chance.random() < 0.05 else each for each in about}
 
     def look_at_many(self, about: Sequence[Any], most_pages: int) -> Flow[Mapping[Any, Any]]:
-        yield from [None] * min(most_pages, self.chance.choice([1, 2, 3]))  # type: ignore[misc]
-        if self.chance.random() < 0.15:
-            raise CouldNotConnect("not now")
+        with self._asked(about):
+            yield from [None] * min(most_pages, self.chance.choice([1, 2, 3]))  # type: ignore[misc]
+            if self.chance.random() < 0.15:
+                raise CouldNotConnect("not now")
         return {each: each for each in about if self.chance.random() < 0.7}
+
+    @contextmanager
+    def _asked(self, about: Sequence[Any]) -> Iterator[None]:
+        self.wrong += [f"{each} at {now()} too soon" for each in about if now() < self.soonest[each] - 2 * A_MOMENT]
+        self.wrong += [f"{each} at {now()} twice" for each in about if each in self.asking]
+        self.asking |= set(about)
+        try:
+            yield
+        finally:
+            self.asking -= set(about)
 
 
 @pytest.mark.parametrize("game", range(200))
@@ -642,10 +690,12 @@ def test_whatever_happens_nobody_is_forgotten(game: int) -> None:
                 if left <= 0 or chance.random() < 0.3:
                     return None
                 soonest, latest, asked_at = 15 * chance.choice([0.01, 0.5, 0.5, 1]), 15.0, now()
+                source.soonest[name] = asked_at + soonest
                 return soonest, latest
 
             while left > 0:
                 alone, asked_at = chance.random() < 0.1, now()
+                source.soonest[name] = asked_at + soonest
                 asked = Question(
                     source=source, about=name, group=group, soonest=soonest, latest=latest, alone=alone, again=again
                 )
@@ -664,6 +714,7 @@ def test_whatever_happens_nobody_is_forgotten(game: int) -> None:
             for name, begin in enumerate(begins)
         ]
         await asyncio.wait_for(asyncio.gather(*tasks), 5000)
+        assert source.wrong == []
         return late
 
     assert max(run(play())) < 30

@@ -94,6 +94,11 @@ MOSTLY_GOING = st.sampled_from(["going"] * 30 + list(ANSWERS))
 @example(wanted="a run", answers=[("going", 1.0)] * 150, deadline=None)
 @example(wanted="a run", answers=[("going", 1.0)] * 150, deadline=1000.0)
 @example(wanted="the last", answers=[("none", 1.0)] * 5 + [("going", 0.0)] * 140 + [("over", 0.5)], deadline=None)
+@example(
+    wanted="a run",
+    answers=[("going", 1.0), ("404", 1.0)] + [("going", 1.0)] * 10 + [("404", 1.0), ("going", 1.0)],
+    deadline=None,
+)
 def test_a_wait_that_is_spared_them_does_just_the_same(
     wanted: str, answers: list[tuple[str, float]], deadline: float | None
 ) -> None:

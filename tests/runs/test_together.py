@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, Flow, Tenant
+from airflow_provider_qlik.cloud.answer import read
 from airflow_provider_qlik.cloud.call import Question
+from airflow_provider_qlik.cloud.models.shape import Reply
 from airflow_provider_qlik.runs import KINDS, Run, RunKind, State, WaitTimedOut, Wanted, Watch
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
@@ -222,3 +225,16 @@ def test_the_second_list_of_a_sharing_task_is_read_for_those_in_the_triggerer_as
 def execution(name: str, status: str) -> dict[str, Any]:
     moments = {"startedAt": "2026-11-22T06:00:00Z", "successfulTime": "2026-11-22T06:01:00Z"}
     return {"id": name, "workflowID": "w", "sharingTaskID": "s", "status": status, **moments}
+
+
+def test_nonsense_in_what_nobody_looks_at_does_not_spoil_the_list_of_all_automations() -> None:
+    run = {"id": "r", "status": "running", "metrics": {"network": "none", "blocks": 3}}
+    automations = [{"id": "a", "name": ["?"], "schedules": "daily", "maxConcurrentRuns": "many", "lastRun": run}]
+    wanted = Wanted(resource_id="a", run_id="r")
+    flow = KINDS["automation"].look_at_many([wanted], 1)
+    call = next(flow)
+    assert isinstance(call, Call)
+    page = read(call, call.path, Reply(200, content=json.dumps({"data": automations}).encode()))
+    with pytest.raises(StopIteration) as end:
+        flow.send(page)
+    assert end.value.value[wanted].status == "running"
