@@ -98,7 +98,7 @@ class Rounds:
 
     def begin(self, work: Coroutine[Any, Any, None], ready: Sequence[Waiting]) -> None:
         """Asks for those who are ready, beside."""
-        task = asyncio.get_running_loop().create_task(work, context=Context())
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._ended(done, ready), context=self.nobodys)
 

@@ -116,6 +116,7 @@ def test_a_trigger_has_said_all_before_its_event_and_leaves_the_end_to_its_task(
         return event.payload, [text for _, _, text in log.lines]
 
     payload, said = asyncio.run(play())
+    del trigger
     gc.collect()
     assert payload["run"]["status"] == "finished"
     statuses = () if fails else ("not started", "running")
