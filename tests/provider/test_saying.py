@@ -106,17 +106,16 @@ class SlowLog(Log):
 def test_a_trigger_has_said_all_before_its_event_and_leaves_the_end_to_its_task(tenant: Tenant, fails: bool) -> None:
     automation = tenant.add_automation("Morning")
     run_id = tenant.add_run(automation, started_ago=0, script=Script(wait=20, run=20))
-    trigger = QlikRunTrigger(kind="automation", resource_id=automation, run_id=run_id, poll_interval=0.1)
-    log = trigger._saying._log = SlowLog(fails)
     complaints: list[Any] = []
 
     async def play() -> tuple[Any, list[str]]:
         asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
+        trigger = QlikRunTrigger(kind="automation", resource_id=automation, run_id=run_id, poll_interval=0.1)
+        log = trigger._saying._log = SlowLog(fails)
         event = await first(trigger)
         return event.payload, [text for _, _, text in log.lines]
 
     payload, said = asyncio.run(play())
-    del trigger
     gc.collect()
     assert payload["run"]["status"] == "finished"
     statuses = () if fails else ("not started", "running")
