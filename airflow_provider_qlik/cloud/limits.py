@@ -8,7 +8,6 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from contextvars import Context
 from enum import IntEnum
 from weakref import WeakKeyDictionary
 
@@ -90,7 +89,6 @@ class Turns:
         self.lag = 0.0
         """The seconds that the last poll to get its turn had waited for it."""
         self._timer: asyncio.TimerHandle | None = None
-        self._nobodys = Context()
 
     async def take(self, lane: Lane) -> float:
         """The seconds that were waited for the turn."""
@@ -139,7 +137,7 @@ class Turns:
                     self._next_lot = now + TOGETHER
                 seconds = max(seconds, self._next_lot - now)
             if seconds > 1e-9:
-                self._timer = asyncio.get_running_loop().call_later(seconds, self._go_on, context=self._nobodys)
+                self._timer = asyncio.get_running_loop().call_later(seconds, self._go_on)
                 return
             self._level -= 1
             if first[1] is Lane.POLL:

@@ -100,7 +100,7 @@ class Rounds:
         """Asks for those who are ready, beside."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(lambda done: self._ended(done, ready), context=self.nobodys)
+        task.add_done_callback(lambda done: self._ended(done, ready))
 
     def _ended(self, task: asyncio.Task[None], ready: Sequence[Waiting]) -> None:
         self._tasks.discard(task)
@@ -182,7 +182,7 @@ class _Rounds:
             since -= limits.lag(self._source.tier) * HEAD_START
         self._since = since
         self._place = limits.join(self._source.tier, since)
-        self._place.add_done_callback(self._turn_came, context=self._all.nobodys)
+        self._place.add_done_callback(self._turn_came)
 
     def _turn_came(self, place: asyncio.Future[None]) -> None:
         if place.cancelled():
