@@ -35,8 +35,9 @@ def utc_now() -> datetime:
 class Watch:
     """One wait for one run: what was seen last, what was said when, how long something has been wrong.
 
-    *seen* is what is known of the run, and was said, already; *says_end* is False where somebody else says how it ended.
-    Polls that fail for a passing reason are counted, said and outlasted; the deadline (UTC, None: no end) decides.
+    *seen* is what is known of the run, and was said, already; *says_end* is False where somebody else says how it
+    ended. Polls that fail for a passing reason are counted, said and outlasted; the deadline (UTC, None: no end)
+    decides.
     """
 
     def __init__(
