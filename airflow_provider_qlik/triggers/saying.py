@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from functools import cache
@@ -26,17 +26,21 @@ class Saying:
 
     def __init__(self, log: Any) -> None:
         self._log = log
-        self._last: Future[None] | None = None
+        self._spoke = False
 
     def say(self, level: int, text: str) -> None:
         """Says it soon, from where this is called: Airflow tells by the context whose log it goes to."""
         with suppress(RuntimeError):  # where no thread can be had
-            self._last = _writing().submit(copy_context().run, self._write, level, text)
+            _writing().submit(copy_context().run, self._write, level, text)
+            self._spoke = True
 
     async def said(self) -> None:
         """Returns when all of it is written."""
-        if self._last is not None and not self._last.done():
-            await asyncio.wait([asyncio.wrap_future(self._last)])
+        if not self._spoke:
+            return
+        # The thread comes to this when it is through with all before. To keep each line's future costs 1.6 KB a wait.
+        with suppress(RuntimeError):
+            await asyncio.wait([asyncio.wrap_future(_writing().submit(lambda: None))])
 
     def _write(self, level: int, text: str) -> None:
         with suppress(Exception):

@@ -138,7 +138,7 @@ def test_a_trigger_that_is_cancelled_has_said_all_by_then(tenant: Tenant) -> Non
 
     async def play() -> list[str]:
         waiting = asyncio.ensure_future(first(trigger))
-        while trigger._saying._last is None:
+        while not trigger._saying._spoke:
             await asyncio.sleep(0.01)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
