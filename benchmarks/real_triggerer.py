@@ -7,12 +7,14 @@ hands back is not taken up by any worker.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,8 @@ LONGEST = 300.0
 """Seconds for all waits to notice the end of their runs."""
 KINDS = (("automation", "automations", None), ("task", "tasks", Tier.TASKS), ("sharing_task", "reports", Tier.ONE))
 """What is waited for, and the limit that its polls are under, where they cannot be merged."""
-BLOCKED = "async thread was blocked"
+BLOCKED = re.compile(r"^(\S+) .*async thread was blocked for (\S+) seconds", re.MULTILINE)
+"""Airflow's warning, with its moment and for how long the loop stood still."""
 
 
 @dataclass(slots=True)
@@ -48,7 +51,8 @@ class Seen:
     cpu: float = 0.0
     noticed: float | None = None
     left: int = 0
-    blocked: int = 0
+    blocked: Sequence[tuple[float, float]] = ()
+    """For each warning, its moment and for how many seconds the loop stood still."""
     requests: int = 0
     rate_limited: int = 0
     began: float = 0.0
@@ -85,7 +89,7 @@ class Place:
                 seen.cpu = self.service.cpu_seconds("triggerer")
             seen.left = self.waiting() if time.time() >= end_at else seen.left
         seen.noticed = None if seen.left else time.time() - end_at
-        seen.blocked = self.service.log("triggerer").count(BLOCKED)
+        seen.blocked = blocked(self.service.log("triggerer"), seen.began)
         return seen
 
     def first_answers(self, began: float) -> dict[str, list[float]]:
@@ -95,6 +99,19 @@ class Place:
             kind, moment = line.split()
             answers[kind].append(float(moment) - began)
         return answers
+
+
+def blocked(log: str, began: float) -> list[tuple[float, float]]:
+    """Airflow's warnings of a blocked loop: seconds since then, and for how many seconds it stood still."""
+    return [
+        (datetime.fromisoformat(moment).timestamp() - began, float(seconds)) for moment, seconds in BLOCKED.findall(log)
+    ]
+
+
+def warnings(seen: Seen) -> str:
+    """How many there were, and when."""
+    when = ", ".join(f"{seconds:.1f} s at {moment:.0f}" for moment, seconds in seen.blocked)
+    return f"{len(seen.blocked)}" + (f" ({when})" if when else "")
 
 
 @contextmanager
@@ -191,9 +208,9 @@ def run(short: bool) -> dict[str, Finding]:
         Row(
             "warnings of a blocked loop",
             "0",
-            f"{mine.blocked}; dbt Cloud: {theirs.blocked}; triggers that only sleep: {floor.blocked}",
+            f"{warnings(mine)}; dbt Cloud: {len(theirs.blocked)}; triggers that only sleep: {warnings(floor)}",
             "",
-            mine.blocked == 0,
+            not mine.blocked,
         ),
         Row("429", "0", str(mine.rate_limited), "", mine.rate_limited == 0),
         Row(
@@ -209,6 +226,7 @@ def run(short: bool) -> dict[str, Finding]:
         f"{count} tasks, a third each of tasks, automations and reports, are deferred in Airflow's database"
         f" (PostgreSQL); then one triggerer is started. The runs end about {seconds:.0f} s later. The connection is in"
         " the database. dbt Cloud's trigger does the same with as many runs of a fake, and triggers that only sleep"
-        " show what Airflow itself takes."
+        " show what Airflow itself takes. Of a warning it is said for how long the loop stood still, and how many"
+        " seconds after the triggerer was started."
     )
     return {"real_triggerer": Finding(rows, about)}
