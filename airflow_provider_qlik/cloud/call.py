@@ -19,7 +19,7 @@ TASKS_ROOT = "{tasks}"
 
 
 class Tier(StrEnum):
-    """Which of Qlik's rate limits a call counts against; the numbers a minute are `limits` of the tenant."""
+    """Which of Qlik's rate limits a call counts against; the numbers are `limits.A_MINUTE`."""
 
     ONE = "tier 1"
     TWO = "tier 2"
@@ -99,19 +99,22 @@ class Source(Protocol):
         """The answer to one question."""
 
     def look_together(self, about: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
-        """The answers, or errors, to all questions of one group."""
+        """The answers, or errors, to questions of one group: at least one, and as many as can be had in a few calls."""
 
     def look_at_many(self, about: Sequence[Any], most_pages: int) -> Flow[Mapping[Any, Any]]:
         """The answers to those questions of any group that one list gives, within so many pages."""
+
+    def is_over(self, answer: Any) -> bool:
+        """Whether nothing about an answer will change any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Question:
     """What others may want to know at the same time: it can be answered alone, or together with those of its group.
 
-    The answer has to be asked for no sooner than `soonest`, no later than `latest` seconds from now. `alone` says that
-    a list made for other purposes will not do. `again` says when to ask the same again, in place of giving an answer
-    that tells nothing new: `soonest` and `latest` anew, or None for an answer that is to be given.
+    The answer has to be asked for no sooner than `soonest`, no later than `latest` seconds from now. `again` says when
+    to ask the same again, in place of giving an answer that tells nothing new: `soonest` and `latest` anew, or None for
+    an answer that is to be given.
     """
 
     source: Source
@@ -119,7 +122,6 @@ class Question:
     group: str
     soonest: float = 0.0
     latest: float = 0.0
-    alone: bool = False
     again: Callable[[Any], tuple[float, float] | None] | None = field(default=None, repr=False)
 
 

@@ -6,27 +6,21 @@ import asyncio
 import heapq
 import itertools
 import random
-import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextvars import Context
 from typing import Any, Protocol
 
 from airflow_provider_qlik.cloud.call import Flow, Question, Source
 from airflow_provider_qlik.cloud.errors import CouldNotConnect, QlikCloudError
+from airflow_provider_qlik.cloud.everything import ListOfEverything
 from airflow_provider_qlik.cloud.limits import Limits
 from airflow_provider_qlik.cloud.questions import Group, Waiting, failures_told, tell
 
 JITTER = 0.2
 """The part of its interval by which a question may come early, so that those who began together drift apart."""
-CROWD = 3
-"""From so many groups on a list of everything is worth a try."""
-TRY_AGAIN = 600.0
-"""Seconds after which a list that did not help is tried again."""
 HEAD_START = 0.4
 """The part of the way to the front of the line that a list of everything is spared, since it answers for many; less
 than half, so that beyond the limits nobody is asked for more than twice as often as another."""
-NOT_NOW = 60.0
-"""Seconds after which a list that failed is tried again."""
 A_MOMENT = 0.001
 """Seconds by which a question may be asked too soon, so that one turn will do for all whose time is up together."""
 
@@ -49,11 +43,13 @@ class Rounds:
         self,
         ask: Ask,
         limits: Callable[[], Limits],
+        polls: Callable[[int], object] = lambda _: None,
         merged: Callable[[int], object] = lambda _: None,
         waited: Callable[[float], object] = lambda _: None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._ask = ask
+        self._polls = polls
         self._merged = merged
         self._chance = chance
         self._closed = False
@@ -93,8 +89,12 @@ class Rounds:
         answers, calls = await self._ask(flow)
         if not calls:
             self.limits().give_back(source.tier)
-        self._merged(max(0, len(answers) - calls))
         return answers, calls
+
+    def count(self, told: int, calls: int) -> None:
+        """So many have their answer, for so many calls."""
+        self._polls(told)
+        self._merged(max(0, told - calls))
 
     def begin(self, work: Coroutine[Any, Any, None], ready: Sequence[Waiting]) -> None:
         """Asks for those who are ready, beside."""
@@ -127,8 +127,7 @@ class _Rounds:
         self._place: asyncio.Future[None] | None = None
         self._since = 0.0
         self._closed = self._crowding = False
-        self._pages: tuple[int, float] | None = None
-        self._absent: dict[Any, float] = {}
+        self._everything = ListOfEverything(source.is_over)
         self._aside: list[Waiting] = []
 
     def add(self, waiting: Waiting, soonest: float, latest: float) -> None:
@@ -170,8 +169,12 @@ class _Rounds:
 
     def _join(self) -> None:
         """Somebody's time is up: joins the line for all of this source."""
-        self._timer = None
-        while self._due and self._is_over(*self._due[0]):
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._closed:
+            return
+        while self._due and self._is_stale(*self._due[0]):
             heapq.heappop(self._due)
         now = asyncio.get_running_loop().time()
         if not self._due or self._due[0][0] > now + A_MOMENT:
@@ -192,13 +195,15 @@ class _Rounds:
             if self._closed or not self._ask_next(asyncio.get_running_loop().time()):
                 self._all.limits().give_back(self._source.tier)
         finally:
-            self._wait_for_the_next()
+            if self._place is None:
+                # Before another's turn comes: so whoever is next here is compared with all who wait elsewhere.
+                self._join()
 
     def _ask_next(self, now: float) -> bool:
         """Whether there was anything to ask."""
         while self._due and self._due[0][0] <= now + A_MOMENT:
             due, count, waiting = heapq.heappop(self._due)
-            if not self._is_over(due, count, waiting) and self._begin(waiting, now):
+            if not self._is_stale(due, count, waiting) and self._begin(waiting, now):
                 self._all.waited(max(0.0, now - due))
                 return True
         return False
@@ -220,10 +225,10 @@ class _Rounds:
         ready = [each for each in group.waiting if each.soonest <= now + A_MOMENT and not each.gone]
         group.take(ready)
         group.asking = True
-        self._all.begin(self._ask_group(waiting.question.group, group, ready), ready)
+        self._all.begin(self._ask_group(group, ready), ready)
         return True
 
-    def _is_over(self, due: float, _: int, waiting: Waiting) -> bool:
+    def _is_stale(self, due: float, _: int, waiting: Waiting) -> bool:
         """Whether this time of somebody's is nobody's any more: gone, or asked already, and perhaps waiting again."""
         group = self._groups.get(waiting.question.group)
         if waiting.gone and group is not None:
@@ -237,25 +242,25 @@ class _Rounds:
 
     # One group
 
-    async def _ask_group(self, name: str, group: Group, ready: list[Waiting]) -> None:
+    async def _ask_group(self, group: Group, ready: list[Waiting]) -> None:
+        answers: Mapping[Any, Any] = {}
         try:
             about = list(dict.fromkeys(each.question.about for each in ready))
             async with failures_told(ready):
-                answers, _ = await self._all.ask(self._source, self._source.look_together(about))
-                await tell(ready, answers, self.add)
+                answers, calls = await self._all.ask(self._source, self._source.look_together(about))
+                self._everything.seen_alone(answers, asyncio.get_running_loop().time())
+                told = [each for each in ready if each.question.about in answers]
+                self._all.count(len(told), calls)
+                await tell(told, answers, self.add)
         finally:
             group.asking = False
-            self._tidy(name, group)
-            if group.aside:
-                aside, group.aside = group.aside, []
-                self._remind(aside)
+            aside, group.aside = group.aside, []
+            self._go_on_with(ready, answers, aside)
 
     # All groups
 
     def _suits_a_crowd(self, waiting: Waiting, now: float) -> bool:
-        if not self._source.crowded or waiting.question.alone:
-            return False
-        return self._absent.get(waiting.question.about, 0.0) <= now
+        return self._source.crowded and self._everything.tells_of(waiting.question.about, now)
 
     def _in_a_crowd(self, group: Group, now: float) -> Iterator[Waiting]:
         """Those of a group that may be asked together with others."""
@@ -264,9 +269,7 @@ class _Rounds:
                 yield each
 
     def _a_crowd_is_cheaper(self, now: float) -> bool:
-        if self._pages is not None and self._pages[1] <= now:
-            self._pages = None
-        needed = CROWD if self._pages is None else self._pages[0] + 1
+        needed = self._everything.groups_needed(now)
         if len(self._groups) < needed:
             return False
         suiting = (group for group in self._groups.values() if any(True for _ in self._in_a_crowd(group, now)))
@@ -282,34 +285,35 @@ class _Rounds:
         self._all.begin(self._ask_crowd(ready), ready)
 
     async def _ask_crowd(self, ready: list[Waiting]) -> None:
-        about = list(dict.fromkeys(each.question.about for each in ready))
-        groups = len({each.question.group for each in ready})
-        most = groups if self._pages is None else max(groups, self._pages[0] + 1)
-        loop = asyncio.get_running_loop()
         answers: Mapping[Any, Any] = {}
         try:
             async with failures_told(ready):
-                try:
-                    answers, calls = await self._all.ask(self._source, self._source.look_at_many(about, most))
-                    if calls and (self._pages is None or calls > self._pages[0] or len(answers) < len(about)):
-                        # It was read to its end, or further than ever: not where all were found on the first pages.
-                        self._pages = (calls, loop.time() + TRY_AGAIN)
-                except QlikCloudError as error:
-                    # What one list does not tell, the other way may: nobody's wait hangs on it.
-                    self._pages = (sys.maxsize, loop.time() + (NOT_NOW if error.transient else TRY_AGAIN))
-                    if error.transient:
-                        raise
-                else:
-                    now = loop.time()
-                    self._absent = {each: until for each, until in self._absent.items() if until > now}
-                    self._absent |= dict.fromkeys((each for each in about if each not in answers), now + TRY_AGAIN)
-                    await tell([each for each in ready if each.question.about in answers], answers, self.add)
+                answers, calls = await self._read_everything(ready)
+                told = [each for each in ready if each.question.about in answers]
+                self._all.count(len(told), calls)
+                await tell(told, answers, self.add)
         finally:
             self._crowding = False
-            self._go_on_with(ready, answers)
+            aside, self._aside = self._aside, []
+            self._go_on_with(ready, answers, aside)
 
-    def _go_on_with(self, ready: list[Waiting], answers: Mapping[Any, Any]) -> None:
-        """Those that no list of everything tells of are asked for by group, when their turn comes."""
+    async def _read_everything(self, ready: Sequence[Waiting]) -> tuple[Mapping[Any, Any], int]:
+        """What the list of everything tells, and in how many calls; nothing where it is of no use."""
+        everything, now = self._everything, asyncio.get_running_loop().time
+        about, over = list(dict.fromkeys(each.question.about for each in ready)), everything.take_over()
+        most = everything.most_pages(len({each.question.group for each in ready}))
+        try:
+            answers, calls = await self._all.ask(self._source, self._source.look_at_many([*about, *over], most))
+        except QlikCloudError as error:
+            if everything.failed(error, now()):
+                raise
+            return {}, 0
+        return (answers, calls) if everything.was_read(calls, about, answers, over, now()) else ({}, calls)
+
+    # Those who were asked for, and those who came meanwhile
+
+    def _go_on_with(self, ready: Sequence[Waiting], answers: Mapping[Any, Any], aside: Sequence[Waiting]) -> None:
+        """Those that were not told anything are asked for by group, when their turn comes."""
         left = [each for each in ready if each.question.about not in answers and not each.gone]
         for each in left:
             each.asked = False
@@ -317,5 +321,4 @@ class _Rounds:
         for name in {each.question.group for each in ready}:
             if name in self._groups:
                 self._tidy(name, self._groups[name])
-        aside, self._aside = self._aside, []
         self._remind([*left, *aside])

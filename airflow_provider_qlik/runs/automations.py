@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import automations
 from airflow_provider_qlik.cloud.call import Call, Flow, ask
-from airflow_provider_qlik.cloud.errors import BadRequest, Conflict, NotFound
+from airflow_provider_qlik.cloud.errors import BadRequest, Conflict, NotFound, UnreadableAnswer
 from airflow_provider_qlik.cloud.models.automations import (
     AutomationRun,
     AutomationRunList,
@@ -92,21 +92,29 @@ class AutomationRuns(RunKind):
         run = yield from ask(automations.get_run(resource_id, run_id))
         return self.run_of(resource_id, run)
 
-    def look_at_many(self, wanted: Sequence[Wanted], most_pages: int) -> Flow[dict[Wanted, Run]]:
-        """Those that are the last run of their automation, from the list of all automations."""
-        missing = {(each.resource_id, each.run_id): each for each in wanted if each.run_id and not each.alone_since}
-        found: dict[Wanted, Run] = {}
+    def look_at_many(self, wanted: Sequence[Wanted], most_pages: int) -> Flow[dict[Wanted, Run | None]]:
+        """What the last run of their automation tells of them, from the list of all automations."""
+        missing: dict[str, list[Wanted]] = {}
+        for each in wanted:
+            if each.alone_since is None:
+                missing.setdefault(each.resource_id, []).append(each)
+        told: dict[Wanted, Run | None] = {}
         listed = automations.list(limit=LARGEST_PAGE).read_as(LastAutomationRunList)
         pages: Pages[LastAutomationRun] = Pages(listed)
         for _ in range(most_pages):
             if pages.next_call is None or not missing:
                 break
             for item in pages.take((yield from ask(pages.next_call))):
-                last = item.last_run
-                each = missing.pop((item.id, last.id), None) if last is not None else None
-                if each is not None and last is not None:
-                    found[each] = self.run_of(item.id, last)
-        return found
+                if item.id in missing:
+                    told |= self._told_by(item, missing.pop(item.id))
+        return told
+
+    def _told_by(self, item: LastAutomationRun, wanted: Sequence[Wanted]) -> dict[Wanted, Run | None]:
+        try:
+            last = None if item.last_run is None else self.run_of(item.id, item.last_run)
+        except UnreadableAnswer:
+            return {}
+        return {each: seen[0] for each in wanted if (seen := _seen(last, each))}
 
     def cancel(self, run: Run) -> Flow[str]:
         """The run is asked to stop."""
@@ -138,3 +146,13 @@ class AutomationRuns(RunKind):
     def page(self, run: Run) -> str:
         """The page of the automation, where its runs are."""
         return f"/automations/{run.resource_id}"
+
+
+def _seen(last: Run | None, wanted: Wanted) -> tuple[Run | None] | None:
+    """What is to be seen of a wanted run, by the last run of its automation; nothing where that does not tell."""
+    if wanted.run_id is not None:
+        return (last,) if last is not None and last.id == wanted.run_id else None
+    if wanted.started_after is None:
+        return (last,)
+    # Of several since then, the last is not the first.
+    return (None,) if last is None or last.began_before(wanted.started_after) else None

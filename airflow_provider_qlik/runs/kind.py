@@ -6,22 +6,23 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeAlias
 
 from airflow_provider_qlik.cloud.call import Call, Flow, Tier, ask, pause
-from airflow_provider_qlik.cloud.errors import InvalidArgument, NotFound, QlikCloudError, Refused
+from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError, Refused
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.runs.errors import CannotStart, RunNotFound
 from airflow_provider_qlik.runs.find import Intent, Say, Search, ambiguous, find, rivals
 from airflow_provider_qlik.runs.run import Run, Wanted, Words
-
-T = TypeVar("T")
+from airflow_provider_qlik.runs.together import Known, remembering
 
 MOST_PAGES = 20
+"""So many pages of a list are read in search of a run."""
+MOST_CALLS = 20
+"""From so many calls on, those that are looked at together are not looked at by themselves any more."""
 
 Enough: TypeAlias = Callable[[Sequence[Run]], bool]
 """Whether a page of runs is the last that has to be read."""
@@ -199,38 +200,61 @@ class RunKind(ABC):
             # Of a resource that never ran, or of none: only the latter is an error.
             yield from self.resource(wanted.resource_id)
             return None
-        begun = [run for run in runs if run.moment is not None and not _before(run, moment)]
+        begun = [run for run in runs if run.moment is not None and not run.began_before(moment)]
         first = min(begun, key=lambda run: run.moment or moment, default=None)
         return None if first is None else (yield from self.settled(first))
 
     def look_together(self, wanted: Sequence[Wanted]) -> Flow[dict[Wanted, Run | Exception | None]]:
         """The wanted runs of one task or automation as `look` sees them, or what it raises.
 
-        What several of them would ask is asked once.
+        What several of them would ask is asked once. Those that would need many calls more are left out: they have a
+        turn of their own.
         """
-        known: dict[Call[Any], Any] = {}
-        seen: dict[Wanted, Run | Exception | None] = {}
+        known = Known()
         given = [each for each in wanted if each.run_id and each.alone_since is None]
+        seen: dict[Wanted, Run | Exception | None] = {}
         if self.listed_whole and len(given) > 1:
-            try:
-                page = yield from ask(self.newest(given[0].resource_id, 100))
-            except NotFound:
-                pass
-            else:
-                runs = {run.id: run for run in (self.run_of(given[0].resource_id, item) for item in page.items)}
-                seen |= {each: runs[each.run_id] for each in given if each.run_id in runs}
+            seen |= yield from self._listed(given)
         for each in wanted:
-            if each not in seen:
-                if seen:
-                    # Much may be known already: others in the event loop shall have their turn.
-                    yield from pause(0)
-                seen[each] = yield from remembering(self.look(each), known)
+            if each in seen:
+                continue
+            if known.calls >= MOST_CALLS:
+                break
+            if seen:
+                # Much may be known already: others in the event loop shall have their turn.
+                yield from pause(0)
+            seen[each] = yield from remembering(self.look(each), known)
         return seen
 
-    def look_at_many(self, wanted: Sequence[Wanted], most_pages: int) -> Flow[dict[Wanted, Run]]:
+    def _listed(self, wanted: Sequence[Wanted]) -> Flow[dict[Wanted, Run]]:
+        """Those that the list tells of: page by page, as long as each page tells of some."""
+        missing: dict[str | None, list[Wanted]] = {}
+        for each in wanted:
+            missing.setdefault(each.run_id, []).append(each)
+        listed: dict[Wanted, Run] = {}
+        pages: Pages[Any] = Pages(self.newest(wanted[0].resource_id, 100))
+        try:
+            while pages.next_call is not None and len(missing) > 1:
+                before = len(missing)
+                for item in pages.take((yield from ask(pages.next_call))):
+                    run = self.run_of(wanted[0].resource_id, item)
+                    listed |= dict.fromkeys(missing.pop(run.id, ()), run)
+                if len(missing) == before:
+                    break
+        except Refused as error:
+            if error.transient or error.credentials_refused:
+                raise
+            # There may be no list to see, and the run all the same.
+        return listed
+
+    def look_at_many(self, wanted: Sequence[Wanted], most_pages: int) -> Flow[dict[Wanted, Run | None]]:
         """The wanted runs, of whatever tasks or automations, that one list tells of in no more than so many pages."""
         yield from ()
         return {}
+
+    def is_over(self, seen: Run | Exception | None) -> bool:
+        """Whether what was seen of a run will change no more."""
+        return isinstance(seen, Run) and seen.ended
 
     def _look_among_rivals(self, wanted: Wanted, run_id: str, since: datetime) -> Flow[Run | None]:
         runs = yield from self.recent(wanted.resource_id, since)
@@ -279,42 +303,6 @@ def _all_before(moment: datetime | None) -> Enough:
     """True for a page of runs that all began before a moment; without one, for any page."""
 
     def all_before(page: Sequence[Run]) -> bool:
-        return moment is None or all(_before(run, moment) for run in page)
+        return moment is None or all(run.began_before(moment) for run in page)
 
     return all_before
-
-
-def _before(run: Run, moment: datetime) -> bool:
-    """Whether a run surely began before a moment. Times of automations are cut to the second: then so is the moment."""
-    if run.moment is None:
-        return False
-    return run.moment < (moment if run.moment.microsecond else moment.replace(microsecond=0))
-
-
-def remembering(flow: Flow[T], known: dict[Call[Any], Any]) -> Flow[T | Exception]:
-    """The result of a flow of reads, or what went wrong; its calls are not made if their answer is *known*.
-
-    What a flow asks a second time is asked anew: it wants to know what has happened since.
-    """
-    asked: set[Call[Any]] = set()
-    try:
-        step = next(flow)
-        while True:
-            if not isinstance(step, Call):
-                step = flow.send((yield step))
-                continue
-            if step not in known or step in asked:
-                try:
-                    known[step] = yield step
-                except QlikCloudError as error:
-                    known[step] = error
-            asked.add(step)
-            answer = known[step]
-            step = flow.throw(copy(answer)) if isinstance(answer, QlikCloudError) else flow.send(answer)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    except (QlikCloudError, InvalidArgument) as error:
-        return error
-    finally:
-        flow.close()

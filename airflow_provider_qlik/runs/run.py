@@ -101,6 +101,12 @@ class Run:
         """When it began, or else when it came to be."""
         return self.started_at or self.created_at
 
+    def began_before(self, moment: datetime) -> bool:
+        """Whether it surely began before a moment. Where its times are cut to the second, so is the moment."""
+        if self.moment is None:
+            return False
+        return self.moment < (moment if self.moment.microsecond else moment.replace(microsecond=0))
+
     @property
     def seconds(self) -> float | None:
         """How long it ran, in seconds, if both ends are known."""

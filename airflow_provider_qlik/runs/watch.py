@@ -24,7 +24,6 @@ SOONEST = 0.5
 """The part of an interval after which a look may be shared with others whose time has come."""
 LONGEST_ASKED = 300.0
 """Seconds that Qlik may ask a wait to stay away."""
-LOOK_ALONE = timedelta(minutes=10)
 
 
 def utc_now() -> datetime:
@@ -60,7 +59,6 @@ class Watch:
         self._deadline = deadline
         self._clock = clock
         self._began = self._spoke = clock()
-        self._seen_alone = self._began
         self._missing_since: datetime | None = None
         self._failures = 0
         self._asked_to_wait = 0.0
@@ -139,17 +137,14 @@ class Watch:
         return run
 
     def _question(self, after: float) -> Question:
-        """What is to be seen of the wanted run? Now and then it is looked at alone, whatever lists say."""
-        alone = self._lists_are_old()
-        self._seen_alone = self._clock() if alone else self._seen_alone
+        """What is to be seen of the wanted run?"""
         return Question(
             source=self.kind,
             about=self.wanted,
             group=self.wanted.resource_id,
             soonest=max(after * SOONEST, min(after, self._asked_to_wait)),
             latest=after,
-            alone=alone,
-            again=None if alone else self._nothing_new,
+            again=self._nothing_new,
         )
 
     def _nothing_new(self, answer: Run | None) -> tuple[float, float] | None:
@@ -162,12 +157,9 @@ class Watch:
         if answer.ended or answer.ended_at is not None or self._failures or self._silent_for_long():
             return None
         seconds, left = self._interval(*self._intervals), self._left()
-        if self._lists_are_old() or (left is not None and left <= seconds):
+        if left is not None and left <= seconds:
             return None
         return seconds * SOONEST, seconds
-
-    def _lists_are_old(self) -> bool:
-        return self._clock() - self._seen_alone >= LOOK_ALONE
 
     def _left(self) -> float | None:
         """Seconds until the deadline, if there is one."""

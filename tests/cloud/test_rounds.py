@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import random
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,14 +18,18 @@ import pytest
 
 from airflow_provider_qlik.cloud import Flow, QlikCloudError
 from airflow_provider_qlik.cloud.call import Question, Tier
-from airflow_provider_qlik.cloud.errors import CouldNotConnect, Forbidden
+from airflow_provider_qlik.cloud.errors import CouldNotConnect, Forbidden, Unauthorized
+from airflow_provider_qlik.cloud.everything import MOST_CHECKED, NOT_BELIEVED, NOT_NOW, TRY_AGAIN
 from airflow_provider_qlik.cloud.limits import Limits
-from airflow_provider_qlik.cloud.rounds import A_MOMENT, NOT_NOW, TRY_AGAIN, Rounds
+from airflow_provider_qlik.cloud.rounds import A_MOMENT, Rounds
 from tests.virtual_time import now, run
 
 
 class Source:
-    """Answers "group/name" with itself and the moment; says what it was asked, when and how."""
+    """Answers "group/name" with itself and the moment; says what it was asked, when and how.
+
+    The list of everything is *behind* by so many seconds; no more than *most* of a group are answered in one go.
+    """
 
     name = "source"
     tier = Tier.ONE
@@ -32,6 +38,9 @@ class Source:
         self.crowded = pages is not None
         self.pages = pages or 0
         self.absent: set[str] = set()
+        self.over: dict[str, float] = {}
+        self.behind = 0.0
+        self.most = sys.maxsize
         self.asked: list[tuple[float, str, tuple[str, ...]]] = []
         self.fails: dict[str, QlikCloudError] = {}
 
@@ -39,7 +48,11 @@ class Source:
         raise AssertionError("asked alone")
 
     def look_together(self, about: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
-        return self._look("group", 1, about)
+        return self._look("group", 1, about[: self.most])
+
+    def is_over(self, answer: Any) -> bool:
+        name, moment = answer
+        return bool(self.over.get(name, math.inf) <= moment)
 
     def look_at_many(self, about: Sequence[Any], most_pages: int) -> Flow[Mapping[Any, Any]]:
         pages = min(most_pages, self.pages)
@@ -51,7 +64,8 @@ class Source:
             yield None  # type: ignore[misc]
         if how in self.fails:
             raise self.fails[how]
-        return {each: self.fails.get(each, (each, now())) for each in about}
+        moment = now() - (self.behind if how == "crowd" else 0.0)
+        return {each: self.fails.get(each, (each, moment)) for each in about}
 
     def calls(self, how: str | None = None) -> int:
         return sum(how in {None, each[1]} for each in self.asked)
@@ -138,8 +152,9 @@ def test_groups_without_a_list_of_everything_are_asked_one_by_one() -> None:
 def test_a_list_of_everything_answers_for_all_groups() -> None:
     source = Source(pages=3)
     answered = run(waits(steady(), source, [f"{number}/x" for number in range(300)], 600))
-    assert source.calls("group") <= 20  # those that came before there was a crowd
     assert source.calls("crowd") <= 122
+    # Those that came before there was a crowd, and those that are looked at to check the list.
+    assert source.calls("group") <= 20 + MOST_CHECKED * source.calls("crowd")
     assert min(answered.values()) >= 57
 
 
@@ -158,22 +173,74 @@ def test_what_the_list_does_not_tell_of_is_asked_by_group_and_not_forgotten() ->
     assert min(answered.values()) >= 55
     alone = Counter(name for _, how, names in source.asked if how == "group" for name in names)
     assert alone["3/x"] >= 50
-    assert alone["7/x"] <= 2
+    assert alone["7/x"] <= 10
 
 
-def test_a_question_that_no_list_may_answer_is_asked_by_group() -> None:
+def test_a_list_of_everything_is_checked_and_each_has_its_turn() -> None:
     source = Source(pages=1)
+    run(waits(steady(), source, [f"{number}/x" for number in range(40)], 600))
+    lists = source.calls("crowd")
+    alone = Counter(name for moment, how, names in source.asked if how == "group" and moment > 30 for name in names)
+    assert len(alone) == 40
+    assert max(alone.values()) <= 2 * min(alone.values())
+    assert lists < sum(alone.values()) <= 2 * lists  # a twentieth of forty
+
+
+@pytest.mark.parametrize("count", [4, 100, 1000])
+def test_to_check_a_list_costs_no_more_than_five_requests_a_round(count: int) -> None:
+    source = Source(pages=count // 200 + 1)
+    run(waits(steady(), source, [f"{number}/x" for number in range(count)], 300))
+    late = [(how, names) for moment, how, names in source.asked if moment > 30]
+    lists = sum(how == "crowd" for how, _ in late)
+    assert 20 <= lists <= 60
+    assert len(late) - lists <= min(5, count / 20 + 1) * lists
+
+
+def test_a_list_that_is_behind_the_times_is_not_believed() -> None:
+    """A run is over for long before its list says so: all are told soon, once one of them was looked at."""
+    source = Source(pages=1)
+    source.behind = 1e6
+    source.over = {f"{number}/x": 100.0 for number in range(40)}
+    noticed: dict[str, float] = {}
+
+    async def wait(rounds: Rounds, name: str) -> None:
+        while name not in noticed:
+            if source.is_over(await rounds.answer(question(source, name))):
+                noticed[name] = now()
 
     async def play() -> None:
         rounds = steady()
-        others = asyncio.ensure_future(waits(rounds, source, [f"{number}/x" for number in range(20)], 100))
-        for _ in range(3):
-            await rounds.answer(question(source, "alone/x", alone=True))
-        others.cancel()
+        await asyncio.gather(*(wait(rounds, name) for name in source.over))
 
     run(play())
-    assert ("group", ("alone/x",)) in {asked[1:] for asked in source.asked}
-    assert not any("alone/x" in names for _, how, names in source.asked if how == "crowd")
+    assert max(noticed.values()) < 140
+    assert source.calls("crowd") < 20
+
+
+def test_a_list_that_was_behind_the_times_is_tried_again_after_an_hour() -> None:
+    source = Source(pages=1)
+    source.behind, source.over = 1e6, {"3/x": 100.0}
+
+    async def play() -> None:
+        rounds = steady()
+        others = asyncio.ensure_future(waits(rounds, source, [f"{n}/x" for n in range(40)], NOT_BELIEVED + 600))
+        await asyncio.sleep(1000)
+        source.behind = 0.0
+        await others
+
+    run(play())
+    lists = [moment for moment, how, _ in source.asked if how == "crowd"]
+    gaps = [(sooner, later) for sooner, later in itertools.pairwise(lists) if later - sooner > 60]
+    assert [round(later - sooner, -2) for sooner, later in gaps] == [NOT_BELIEVED]
+
+
+def test_a_list_that_is_read_while_one_is_found_to_be_over_is_believed() -> None:
+    source = Source(pages=1)
+    source.over = {f"{number}/x": 10.0 * number for number in range(40)}
+    run(waits(steady(), source, list(source.over), 600))
+    # It is never left alone.
+    lists = [moment for moment, how, _ in source.asked if how == "crowd"]
+    assert all(later - sooner < 30 for sooner, later in itertools.pairwise(lists))
 
 
 def test_a_list_that_fails_for_a_while_costs_one_poll_and_then_the_others_are_asked() -> None:
@@ -181,8 +248,61 @@ def test_a_list_that_fails_for_a_while_costs_one_poll_and_then_the_others_are_as
     source.fails["crowd"] = CouldNotConnect("away")
     answered = run(waits(steady(), source, [f"{number}/x" for number in range(20)], 300))
     failed = {name: count for name, count in answered.items() if name.endswith("failed")}
-    assert max(failed.values()) <= 300 / NOT_NOW + 1
+    assert set(failed.values()) == {1}
     assert min(answered[f"{number}/x"] for number in range(20)) >= 20
+
+
+def test_a_list_that_always_fails_is_asked_less_and_less_and_costs_no_more_than_the_first_poll() -> None:
+    source = Source(pages=1)
+    source.fails["crowd"] = CouldNotConnect("away")
+    answered = run(waits(steady(), source, [f"{number}/x" for number in range(20)], 7200))
+    assert {count for name, count in answered.items() if name.endswith("failed")} == {1}
+    tried = [moment for moment, how, _ in source.asked if how == "crowd"]
+    gaps = [later - sooner for sooner, later in itertools.pairwise(tried)]
+    assert gaps[0] == pytest.approx(NOT_NOW, abs=11)
+    assert gaps[3:] == pytest.approx([TRY_AGAIN] * len(gaps[3:]), abs=130)
+    assert max(gaps) < TRY_AGAIN + 11
+
+
+def test_a_list_that_works_again_costs_a_poll_when_it_fails_again() -> None:
+    source = Source(pages=1)
+
+    async def play() -> Counter[str]:
+        others = asyncio.ensure_future(waits(steady(), source, [f"{number}/x" for number in range(20)], 3000))
+        for failing in (False, True, False, True, False):
+            source.fails = {"crowd": CouldNotConnect("away")} if failing else {}
+            await asyncio.sleep(500)
+        return await others
+
+    answered = run(play())
+    # The first list of two that failed told no more than those who were asked for with it.
+    assert {count for name, count in answered.items() if name.endswith("failed")} == {1, 2}
+
+
+def test_refused_credentials_are_told_to_all_at_once() -> None:
+    source = Source(pages=1)
+    source.fails["crowd"] = Unauthorized(status=401, method="GET", path="/all")
+
+    async def play() -> list[Any]:
+        rounds = steady()
+        asked = (rounds.answer(question(source, f"{number}/x")) for number in range(50))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    assert {type(answer) for answer in run(play())} == {Unauthorized}
+    assert source.calls() == 1
+
+
+def test_those_of_a_group_that_were_left_out_have_a_turn_of_their_own() -> None:
+    source = Source()
+    source.most = 20
+    names = [f"a/{number}" for number in range(100)]
+
+    async def play() -> list[Any]:
+        rounds = steady()
+        return await asyncio.gather(*(rounds.answer(question(source, name, 0, 0)) for name in names))
+
+    assert [name for name, _ in run(play())] == names
+    assert [len(asked) for _, _, asked in source.asked] == [20] * 5
 
 
 def test_a_list_that_hangs_before_it_fails_is_left_alone_for_a_minute_after_that() -> None:
@@ -269,15 +389,17 @@ def test_a_group_is_never_asked_twice_at_the_same_time() -> None:
 
 
 def test_what_was_merged_is_counted() -> None:
+    polls: list[int] = []
     merged: list[int] = []
     source = Source()
 
     async def play() -> None:
-        rounds = steady(merged=merged.append)
-        await asyncio.gather(*(rounds.answer(question(source, f"a/{number}")) for number in range(10)))
+        rounds = steady(polls=polls.append, merged=merged.append)
+        # Two each want to know the same.
+        await asyncio.gather(*(rounds.answer(question(source, f"a/{number // 2}")) for number in range(10)))
 
     run(play())
-    assert sum(merged) == 9
+    assert (sum(polls), sum(merged)) == (10, 9)
 
 
 def test_nothing_is_asked_after_the_close_and_nobody_waits_any_more() -> None:
@@ -313,11 +435,12 @@ def test_those_who_come_while_the_list_of_everything_is_read_are_asked_after_it(
 
 def test_two_of_a_group_of_which_one_suits_the_list_are_both_asked() -> None:
     source = Source(pages=1)
+    source.absent = {"3/alone"}
 
     async def play() -> None:
         rounds = steady()
         asked = [rounds.answer(question(source, f"{number}/x", 0, 10)) for number in range(20)]
-        asked.append(rounds.answer(question(source, "3/alone", 0, 10, alone=True)))
+        asked.append(rounds.answer(question(source, "3/alone", 0, 10)))
         await asyncio.wait_for(asyncio.gather(*asked), 100)
 
     run(play())
@@ -334,7 +457,7 @@ def test_newcomers_do_not_make_the_list_look_shorter_than_it_is() -> None:
         await many
 
     run(play())
-    assert source.calls("group") <= 30
+    assert source.calls("group") <= 30 + MOST_CHECKED * source.calls("crowd")
 
 
 def test_what_is_asked_together_is_decided_when_the_turn_comes() -> None:
@@ -369,6 +492,23 @@ def test_beyond_the_limits_nobody_is_asked_for_less_than_half_as_often_as_anothe
     counts = [count for answered in run(play()) for count in answered.values()]
     assert len(counts) == 220
     assert min(counts) > max(counts) / 2
+
+
+def test_whoever_has_waited_longest_comes_first_wherever_it_waits() -> None:
+    """At the true limits a lot of turns is given out at once; it does not go half to each source."""
+    many, few = Source(), Source()
+    few.name = "few"
+
+    async def play() -> tuple[Counter[str], ...]:
+        rounds = steady(share=1.0)  # fifteen a second, where 45 are wanted
+        return await asyncio.gather(
+            waits(rounds, many, [f"{n}/x" for n in range(420)], 1200, soonest=5, latest=10),
+            waits(rounds, few, [f"{n}/x" for n in range(30)], 1200, soonest=5, latest=10),
+        )
+
+    counts = [count for answered in run(play()) for count in answered.values()]
+    assert len(counts) == 450
+    assert min(counts) > max(counts) / 1.3
 
 
 def test_two_clients_of_one_user_share_turns_by_who_has_waited_longest() -> None:
@@ -637,7 +777,11 @@ class Moody:
             yield from [None] * self.chance.choice([1, 1, 2, 4])  # type: ignore[misc]
             if self.chance.random() < 0.1:
                 raise CouldNotConnect("not now")
-        return {each: CouldNotConnect("alone") if self.chance.random() < 0.05 else each for each in about}
+        told = about[: self.chance.choice([1, 3, 100])]
+        return {each: CouldNotConnect("alone") if self.chance.random() < 0.05 else each for each in told}
+
+    def is_over(self, answer: Any) -> bool:
+        return False
 
     def look_at_many(self, about: Sequence[Any], most_pages: int) -> Flow[Mapping[Any, Any]]:
         with self._asked(about):
@@ -694,11 +838,9 @@ def test_whatever_happens_nobody_is_forgotten(game: int) -> None:
                 return soonest, latest
 
             while left > 0:
-                alone, asked_at = chance.random() < 0.1, now()
+                asked_at = now()
                 source.soonest[name] = asked_at + soonest
-                asked = Question(
-                    source=source, about=name, group=group, soonest=soonest, latest=latest, alone=alone, again=again
-                )
+                asked = Question(source=source, about=name, group=group, soonest=soonest, latest=latest, again=again)
                 try:
                     await rounds.answer(asked)
                 except QlikCloudError:

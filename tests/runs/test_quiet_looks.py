@@ -65,7 +65,7 @@ def waited(
                 step = flow.send(None)
             assert isinstance(step, Question)
             soonest, latest = when or (step.soonest, step.latest)
-            seen.append((now, soonest, latest, step.alone, step.about))
+            seen.append((now, soonest, latest, step.about))
             now += timedelta(seconds=soonest + part * (latest - soonest))
             answer = ANSWERS[name]
             if quietly and step.again is not None and not isinstance(answer, Exception):

@@ -14,6 +14,7 @@ import pytest
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, Flow, Tenant
 from airflow_provider_qlik.cloud.answer import read
 from airflow_provider_qlik.cloud.call import Question
+from airflow_provider_qlik.cloud.errors import Unauthorized
 from airflow_provider_qlik.cloud.models.shape import Reply
 from airflow_provider_qlik.runs import KINDS, Run, RunKind, State, WaitTimedOut, Wanted, Watch
 from airflow_provider_qlik.sandbox import Script
@@ -60,6 +61,117 @@ def test_1000_waits_on_1000_automations_cost_no_more_than_12_requests_a_round(sa
     seen = looked(sandbox, "automation", wanted, within=1.0)
     assert [run.id for run in seen] == [each.run_id for each in wanted]
     assert sum(asked(sandbox).values()) <= 12
+
+
+def test_waits_of_several_rounds_cost_no_more_a_round(sandbox: SandboxTenant) -> None:
+    """As a triggerer waits: a list a round, and a few that are looked at by themselves to check it."""
+    automations = [sandbox.add_automation(f"Automation {number}") for number in range(60)]
+    wanted = [one for automation in automations for one in running(sandbox, automation, 1)]
+
+    async def play() -> None:
+        async with AsyncClient(Tenant.at(sandbox.url), ApiKey(sandbox.api_key)) as client:
+            watches = [Watch(KINDS["automation"], each, lambda *_: None).until_end(0.4) for each in wanted]
+            waits = [asyncio.ensure_future(client.run_flow(watch)) for watch in watches]
+            _, pending = await asyncio.wait(waits, timeout=4)
+            assert len(pending) == 60
+            for each in pending:
+                each.cancel()
+
+    sandbox.clear_journal()
+    asyncio.run(play())
+    lists = asked(sandbox)["list_automations"]
+    assert lists >= 8
+    # Those that looked first, before it was known how long the list is; and three for each list.
+    assert asked(sandbox)["get_automation_run"] <= 5 + 3 * lists
+    assert set(asked(sandbox)) == {"list_automations", "get_automation_run"}
+
+
+@pytest.mark.parametrize("count", [101, 250])
+def test_more_waits_on_one_automation_than_a_page_holds_cost_a_request_for_each_page(
+    sandbox: SandboxTenant, count: int
+) -> None:
+    automation = sandbox.add_automation("Prepare", maxConcurrentRuns=500)
+    wanted = running(sandbox, automation, count)
+    seen = looked(sandbox, "automation", wanted)
+    assert [run.id for run in seen] == [each.run_id for each in wanted]
+    # One that is left is asked for by itself, and not one more page.
+    assert sum(asked(sandbox).values()) <= count // 100 + 1
+
+
+def test_runs_that_no_page_tells_of_are_looked_at_a_few_at_a_time(sandbox: SandboxTenant) -> None:
+    automation = sandbox.add_automation("Prepare", maxConcurrentRuns=500)
+    wanted = running(sandbox, automation, 50)
+    sandbox.fault(operation="list_automation_runs", body={"data": []}, status=200, times=None)
+    seen = looked(sandbox, "automation", wanted)
+    assert [run.id for run in seen] == [each.run_id for each in wanted]
+    assert asked(sandbox) == {"list_automation_runs": 3, "get_automation_run": 50}
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_list_that_is_refused_fails_no_wait(sandbox: SandboxTenant, status: int) -> None:
+    wanted = running(sandbox, sandbox.add_automation("Prepare", maxConcurrentRuns=50), 5)
+    sandbox.fault(operation="list_automation_runs", status=status, times=None)
+    seen = looked(sandbox, "automation", wanted)
+    assert [run.id for run in seen] == [each.run_id for each in wanted]
+
+
+def test_refused_credentials_are_not_tried_once_for_each_wait(sandbox: SandboxTenant) -> None:
+    wanted = running(sandbox, sandbox.add_automation("Prepare", maxConcurrentRuns=50), 30)
+    wanted += [one for n in range(30) for one in running(sandbox, sandbox.add_automation(f"A {n}"), 1)]
+    sandbox.fault(operation="list_automation_runs", status=401, times=None)
+    sandbox.fault(operation="list_automations", status=401, times=None)
+    seen = looked(sandbox, "automation", wanted)
+    assert {type(error) for error in seen} == {Unauthorized}
+    assert sum(asked(sandbox).values()) <= 2
+
+
+def test_sensors_that_wait_for_a_run_to_come_share_the_list_of_all_automations(sandbox: SandboxTenant) -> None:
+    began = sandbox.now()
+    automations = [sandbox.add_automation(f"Automation {number}") for number in range(30)]
+    earlier = [sandbox.add_run(automation, script=Script(run=1)) for automation in automations[:20]]
+    later = began + timedelta(hours=1)
+    wanted = [Wanted(resource_id=automation, started_after=later) for automation in automations]
+    assert looked(sandbox, "automation", wanted) == [None] * 30
+    assert asked(sandbox) == {"list_automations": 1}
+    last = looked(sandbox, "automation", [Wanted(resource_id=automation) for automation in automations])
+    assert [run and run.id for run in last] == earlier + [None] * 10
+    assert asked(sandbox) == {"list_automations": 1}
+
+
+def test_the_first_run_since_a_moment_is_not_taken_for_the_last(sandbox: SandboxTenant) -> None:
+    moment = sandbox.now() - timedelta(hours=1)
+    automations = [sandbox.add_automation(f"Automation {number}", maxConcurrentRuns=5) for number in range(4)]
+    first = [running(sandbox, automation, 2)[0].run_id for automation in automations]
+    wanted = [Wanted(resource_id=automation, started_after=moment) for automation in automations]
+    together = looked(sandbox, "automation", wanted)
+    alone = [looked(sandbox, "automation", [each])[0] for each in wanted]
+    assert [run.id for run in together] == [run.id for run in alone]
+    assert {run.id for run in together} <= {*first, *(run.id for run in alone)}
+
+
+def test_an_odd_last_run_of_one_automation_spoils_no_list(sandbox: SandboxTenant) -> None:
+    going = {"id": "r", "status": "running", "startTime": "2026-11-22T06:00:00Z"}
+    odd = [{}, "?", 7, {"id": "r"}]
+    automations = [{"id": f"a{number}", "lastRun": run} for number, run in enumerate([going, *odd])]
+    wanted = [Wanted(resource_id=f"a{number}", run_id="r") for number in range(5)]
+    flow = KINDS["automation"].look_at_many(wanted, 1)
+    call = next(flow)
+    assert isinstance(call, Call)
+    page = read(call, call.path, Reply(200, content=json.dumps({"data": automations}).encode()))
+    with pytest.raises(StopIteration) as end:
+        flow.send(page)
+    # The others are looked at by themselves.
+    assert list(end.value.value) == wanted[:1]
+
+
+def test_sharing_runs_that_have_ended_share_the_second_look_as_well(sandbox: SandboxTenant) -> None:
+    resource = sandbox.add_sharing_task("Weekly")
+    wanted = [Wanted(resource_id=resource, run_id=f"w{number}") for number in range(10)]
+    for each in wanted:
+        sandbox.add_execution(resource, workflow_id=each.run_id, script=Script(run=0))
+    seen = looked(sandbox, "sharing_task", wanted)
+    assert [(run.id, run.ended) for run in seen] == [(each.run_id, True) for each in wanted]
+    assert asked(sandbox) == {"list_sharing_task_executions": 2, "get_sharing_task": 1}
 
 
 @pytest.mark.parametrize(
@@ -142,22 +254,6 @@ def test_one_that_is_gone_disturbs_nobody(sandbox: SandboxTenant) -> None:
     wanted = [*running(sandbox, automation, 2), Wanted(resource_id=automation, run_id="gone")]
     first, second, gone = looked(sandbox, "automation", wanted)
     assert (first.id, second.id, gone) == (wanted[0].run_id, wanted[1].run_id, None)
-
-
-def test_a_list_is_not_believed_for_ever(sandbox: SandboxTenant) -> None:
-    """If the list of automations were never brought up to date, the ends of runs are noticed all the same."""
-    now = datetime(2026, 11, 22, 6, tzinfo=UTC)
-    watch = Watch(KINDS["automation"], Wanted(resource_id="a", run_id="r"), lambda *_: None, clock=lambda: now)
-    flow = watch.until_end(300.0)
-    going = Run(kind="automation", resource_id="a", id="r", state=State.ACTIVE, status="running")
-    alone = []
-    step = next(flow)
-    for _ in range(10):
-        assert isinstance(step, Question)
-        alone.append(step.alone)
-        now += timedelta(minutes=5)
-        step = flow.send(going)
-    assert alone == [False, False, True, False, True, False, True, False, True, False]
 
 
 def test_intervals_grow_with_the_age_of_the_run_between_two_bounds() -> None:

@@ -121,12 +121,12 @@ class Automation(Shape):
 
 class LastAutomationRun(Shape):
     """An automation, of which nothing but its last run is kept: who goes through all of them again and again reads so
-    much less."""
+    much less. What makes no sense in that run is an UnreadableAnswer when it is looked at."""
 
     model_config = ConfigDict(extra="ignore")
 
     id: str
-    last_run: Annotated[AutomationRun | None, PERHAPS_EMPTY] = None
+    last_run: Annotated[AutomationRun | None, ReadWhenLookedAt(), PERHAPS_EMPTY] = None
 
 
 class AutomationUpdate(Shape):

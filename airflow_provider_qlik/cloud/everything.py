@@ -1,0 +1,122 @@
+"""Whether a list of everything is worth reading, and whether it is to be believed."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from airflow_provider_qlik.cloud.errors import QlikCloudError, Refused
+
+CROWD = 3
+"""From so many groups on a list of everything is worth a try."""
+TRY_AGAIN = 600.0
+"""Seconds after which a list that did not help is tried again."""
+NOT_NOW = 60.0
+"""Seconds after which a list that failed is tried again; twice as many each time that it fails again."""
+NOT_BELIEVED = 3600.0
+"""Seconds for which a list is left alone that was behind the times."""
+CHECKED = 0.05
+"""The part of those that a list tells of who are looked at by themselves the next time."""
+MOST_CHECKED = 5
+"""So many are to be looked at by themselves at the same time, at most."""
+MOST_KEPT = 100
+"""It is known of so many more than twice those that a list tells of when they were looked at by themselves."""
+
+
+class ListOfEverything:
+    """What is known of a list that tells of many groups at once: what it costs, whom it leaves out, whether it lies.
+
+    Nobody says that Qlik Cloud brings it up to date at once. So a few of those that it tells of are looked at by
+    themselves the next time, each in its turn. If one is over, and shows as going on in a list that was read after
+    that, the list is behind the times, and is left alone.
+
+    *is_over* says of an answer whether nothing about it will change any more.
+    """
+
+    def __init__(self, is_over: Callable[[Any], bool]) -> None:
+        self._is_over = is_over
+        self._pages: int | None = None
+        self._known_until = 0.0
+        self._failures = 0
+        self._absent: dict[Any, float] = {}
+        self._to_check: dict[Any, float] = {}
+        self._checked: dict[Any, float] = {}
+        self._over: set[Any] = set()
+
+    def tells_of(self, about: Any, now: float) -> bool:
+        """Whether it is to be asked about that, as far as is known."""
+        return self._to_check.get(about, 0.0) <= now and self._absent.get(about, 0.0) <= now
+
+    def groups_needed(self, now: float) -> int:
+        """From how many groups on it costs less than to ask for each."""
+        if self._pages is not None and self._known_until <= now:
+            self._pages = None
+        return CROWD if self._pages is None else self._pages + 1
+
+    def most_pages(self, groups: int) -> int:
+        """How many pages of it may be read in place of so many groups."""
+        return groups if self._pages is None else max(groups, self._pages + 1)
+
+    def seen_alone(self, answers: Mapping[Any, Any], now: float) -> None:
+        """Those were looked at by themselves."""
+        for about in [each for each in self._to_check if each in answers]:
+            del self._to_check[about]
+            if self._is_over(answers[about]):
+                self._over.add(about)
+                self._checked.pop(about, None)
+            else:
+                self._checked[about] = now
+
+    def take_over(self) -> set[Any]:
+        """Those that were seen to be over. The list that is read now is asked about them, too."""
+        over, self._over = self._over, set()
+        return over
+
+    def was_read(
+        self, calls: int, about: Sequence[Any], answers: Mapping[Any, Any], over: Collection[Any], now: float
+    ) -> bool:
+        """Whether to believe what it told of those, in so many calls."""
+        self._failures = 0
+        if any(each in answers and not self._is_over(answers[each]) for each in over):
+            self._leave_alone(now + NOT_BELIEVED)
+            return False
+        told = [each for each in about if each in answers]
+        if calls and (self._pages is None or calls > self._pages or len(told) < len(about)):
+            # It was read to its end, or further than ever: not where all were found on the first pages.
+            self._pages, self._known_until = calls, now + TRY_AGAIN
+        self._absent = {each: until for each, until in self._absent.items() if until > now}
+        self._absent |= dict.fromkeys((each for each in about if each not in answers), now + TRY_AGAIN)
+        self._choose([each for each in told if not self._is_over(answers[each])], now)
+        return True
+
+    def _choose(self, told: Sequence[Any], now: float) -> None:
+        """Some who are to be looked at by themselves next, whoever was not for longest."""
+        if len(self._checked) > MOST_KEPT + 2 * len(told):
+            # Most of them do not wait any more.
+            self._checked = {each: self._checked[each] for each in told if each in self._checked}
+        self._to_check = {each: until for each, until in self._to_check.items() if until > now}
+        count = max(0, min(MOST_CHECKED, math.ceil(len(told) * CHECKED)) - len(self._to_check))
+        chosen = heapq.nsmallest(count, told, key=lambda each: self._checked.get(each, -math.inf))
+        self._to_check |= dict.fromkeys(chosen, now + TRY_AGAIN)
+
+    def failed(self, error: QlikCloudError, now: float) -> bool:
+        """Whether that is told to all who wait for it, and not asked for otherwise at once.
+
+        What passes costs a poll, and saves asking for each where nobody answers. Where it does not pass, the list may
+        be all that fails: nobody's wait hangs on that. Refused credentials are everybody's.
+        """
+        if isinstance(error, Refused) and error.credentials_refused:
+            return True
+        if not error.transient:
+            self._leave_alone(now + TRY_AGAIN)
+            return False
+        self._leave_alone(now + min(NOT_NOW * 2.0**self._failures, TRY_AGAIN))
+        self._failures = min(self._failures + 1, 10)
+        return self._failures == 1
+
+    def _leave_alone(self, until: float) -> None:
+        self._pages, self._known_until = sys.maxsize - 1, until
+        self._to_check = {}
