@@ -48,7 +48,8 @@ class QlikRunSensor(Target, BaseSensorOperator):
     :param deferrable: wait in the triggerer and hold no worker; Airflow's ``[operators] default_deferrable`` decides
         where it is not given.
 
-    `poke_interval`, `timeout` (seconds), `mode`, `soft_fail` and the others are Airflow's own.
+    `poke_interval`, `timeout` (seconds), `mode`, `soft_fail` and the others are Airflow's own. With
+    `exponential_backoff` the interval of a deferred wait grows with the age of the run, up to `max_wait`.
 
     A run that failed or was cancelled fails the task for good, with Qlik's own reason (with `soft_fail` it is skipped).
     What it returns (XCom) is what the operators return.
@@ -115,6 +116,9 @@ class QlikRunSensor(Target, BaseSensorOperator):
                 run_id=wanted.run_id,
                 started_after=as_text(wanted.started_after),
                 poll_interval=max(self.poke_interval, 0.1),
+                longest_poll_interval=(
+                    self.max_wait.total_seconds() if self.exponential_backoff and self.max_wait else None
+                ),
                 deadline=as_text(deadline),
                 qlik_conn_id=self.qlik_conn_id,
             ),

@@ -112,6 +112,27 @@ def _defer_and_resume(sensor: Any, task: Task) -> Any:
     return sensor.resume_execution(deferred.value.method_name, {"event": fire(deferred.value.trigger)}, task.context)
 
 
+@pytest.mark.parametrize(
+    ("given", "longest"),
+    [
+        ({}, None),
+        ({"max_wait": 300}, None),
+        ({"exponential_backoff": True}, None),
+        ({"exponential_backoff": True, "max_wait": 300}, 300.0),
+    ],
+)
+def test_a_deferred_sensor_looks_less_often_in_time_where_airflow_is_told_so(
+    tenant: Tenant, task: Task, given: dict[str, Any], longest: float | None
+) -> None:
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    sensor = automation_sensor(tenant.add_automation("Prepare"), deferrable=True, poke_interval=30, **given)
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute(task.context)
+    _, arguments = deferred.value.trigger.serialize()
+    assert (arguments["poll_interval"], arguments["longest_poll_interval"]) == (30, longest)
+
+
 @both_modes
 def test_a_sensor_times_out_and_cancels_nothing(
     tenant: Tenant, task: Task, resource: tuple[str, Any], deferrable: bool
