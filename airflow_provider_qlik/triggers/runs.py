@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -20,6 +21,8 @@ from airflow_provider_qlik.triggers.saying import Saying
 if TYPE_CHECKING:
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
     from airflow_provider_qlik.runs import Watch
+
+T = TypeVar("T")
 
 WHAT = (
     "kind",
@@ -120,7 +123,7 @@ class QlikRunTrigger(BaseTrigger):
         try:
             async with QlikCloudHook(self.qlik_conn_id) as hook:
                 try:
-                    await self._connect(hook)
+                    await self._outlast(partial(self._connect, hook), self.deadline)
                     # One try a poll: the watch itself outlasts what passes.
                     run = await hook.arun_flow(watch.until_end(self.poll_interval, self.longest_poll_interval), ONE_TRY)
                     event = Event.ended(run)
@@ -168,22 +171,32 @@ class QlikRunTrigger(BaseTrigger):
         return Watch(kind, wanted, self._saying.say, seen=seen, deadline=_moment(self.deadline), says_end=False)
 
     async def _connect(self, hook: QlikCloudHook) -> None:
-        """Reads the connection. That Airflow cannot give it just now ends no wait; that it is no good does."""
         from airflow_provider_qlik.arguments import InvalidArgument
 
-        tries = 0
+        try:
+            await hook.get_async_conn()
+        except (InvalidArgument, AirflowNotFoundException):
+            raise
+        except Exception as error:  # whatever the way to Airflow's database or secrets raises
+            raise _Unavailable("The connection could not be read", error) from error
+
+    async def _outlast(self, ask: Callable[[], Awaitable[T]], deadline: str | None = None) -> T:
+        """What Airflow is asked for. That it cannot give it just now ends nothing, unless that lasts."""
+        from airflow_provider_qlik.runs.watch import SIGN_OF_LIFE
+
+        clock = asyncio.get_running_loop().time
+        tries, speaks_at = 0, clock()
         while True:
             try:
-                await hook.get_async_conn()
-                return
-            except (InvalidArgument, AirflowNotFoundException):
-                raise
-            except Exception as error:  # whatever the way to Airflow's database or secrets raises
+                return await ask()
+            except _Unavailable as error:
                 tries += 1
-                over = self.deadline is not None and datetime.now(UTC) >= datetime.fromisoformat(self.deadline)
+                over = deadline is not None and datetime.now(UTC) >= datetime.fromisoformat(deadline)
                 if over or tries >= CONNECTION_TRIES:
                     raise
-                self._saying.say(logging.WARNING, f"The connection could not be read: {error}. Trying again")
+                if clock() >= speaks_at:
+                    speaks_at = clock() + SIGN_OF_LIFE.total_seconds()
+                    self._saying.say(logging.WARNING, f"{error}. Trying again")
             await asyncio.sleep(CONNECTION_PAUSE)
 
     async def on_kill(self) -> None:
@@ -205,37 +218,60 @@ class QlikRunTrigger(BaseTrigger):
 
     async def _cancel(self, run_id: str) -> None:
         try:
-            await self._try_to_cancel(run_id)
+            from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+
+            async with QlikCloudHook(self.qlik_conn_id) as hook:
+                if await self._outlast(partial(self._may_cancel, hook, run_id)):
+                    await self._stop(hook, run_id)
+        except Exception as error:  # nobody else would say so: Airflow is through with this trigger by then
+            what = f"{self.kind} run {run_id} could not be cancelled and may still be going on"
+            self._saying.say(logging.ERROR, f"{what}: {_why(error)}")
         finally:
             await self._saying.said()
 
-    async def _try_to_cancel(self, run_id: str) -> None:
-        from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
-        from airflow_provider_qlik.cloud.retry import Patience
-        from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
-        from airflow_provider_qlik.runs import KINDS, Wanted
+    async def _may_cancel(self, hook: QlikCloudHook, run_id: str) -> bool:
+        """Whether the run is to be cancelled; if so the hook is connected.
 
-        state = await task_state(self.task_instance)
+        Both in one, so that the state is as it was a moment ago, however long it took to connect.
+        """
+        from airflow_provider_qlik.runs import KINDS
+
+        try:
+            state = await task_state(self.task_instance)
+        except Exception as error:  # whatever the way to Airflow's API raises
+            raise _Unavailable("The state of its task could not be learned", error) from error
         if state == DEFERRED:
             # Another triggerer has it now; or the task was cleared and waits again, and its new try has cancelled this.
             self._saying.say(logging.INFO, f"The task is deferred: {self.kind} run {run_id} is left alone")
-            return
-        kind = KINDS[self.kind]
-        if kind.cancelled_together and state in NEXT_TRY:
+            return False
+        if KINDS[self.kind].cancelled_together and state in NEXT_TRY:
             # A cancel could hit the run of the next try, which ends this one before it starts anew.
             self._saying.say(logging.INFO, f"The task was cleared: {self.kind} run {run_id} is left to its next try")
-            return
-        try:
-            async with QlikCloudHook(self.qlik_conn_id) as hook:
-                wanted = Wanted(resource_id=self.resource_id, run_id=run_id)
-                run = await hook.arun_flow(kind.look(wanted), Patience(tries=3, budget=20.0, urgent=True))
-                # Where the task was cleared, its new try may have asked already: a second time could hit its new run.
-                if run is not None and not run.ended and not kind.stopping(run):
-                    asked = await hook.arun_flow(kind.cancel(run), Patience(tries=5, budget=60.0, urgent=True))
-                    self._saying.say(logging.INFO, f"Asked Qlik Cloud to stop {asked}")
-        except (QlikCloudError, InvalidArgument) as error:
-            what = f"{self.kind} run {run_id} could not be cancelled and may still be going on"
-            self._saying.say(logging.ERROR, f"{what}: {error}")
+            return False
+        await self._connect(hook)
+        return True
+
+    async def _stop(self, hook: QlikCloudHook, run_id: str) -> None:
+        from airflow_provider_qlik.cloud.retry import Patience
+        from airflow_provider_qlik.runs import KINDS, Wanted
+
+        kind, wanted = KINDS[self.kind], Wanted(resource_id=self.resource_id, run_id=run_id)
+        run = await hook.arun_flow(kind.look(wanted), Patience(tries=3, budget=20.0, urgent=True))
+        # Where the task was cleared, its new try may have asked already: a second time could hit its new run.
+        if run is not None and not run.ended and not kind.stopping(run):
+            asked = await hook.arun_flow(kind.cancel(run), Patience(tries=5, budget=60.0, urgent=True))
+            self._saying.say(logging.INFO, f"Asked Qlik Cloud to stop {asked}")
+
+
+class _Unavailable(Exception):
+    """What Airflow cannot give just now, and why."""
+
+    def __init__(self, what: str, why: Exception) -> None:
+        super().__init__(f"{what}: {_why(why)}")
+
+
+def _why(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 _loaded: set[str] = set()

@@ -1,0 +1,260 @@
+"""A cancel while Airflow itself does not answer, and a wait whose connection cannot be read: what is done and said."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.connection import get_async_connection as read
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_provider_qlik.hooks import qlik_cloud
+from airflow_provider_qlik.sandbox import Script, Tenant
+from airflow_provider_qlik.triggers import runs
+from airflow_provider_qlik.triggers.runs import QlikRunTrigger
+from tests import virtual_time
+
+
+class Lines:
+    """The log of a trigger."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[int, str]] = []
+
+    def log(self, level: int, text: str, *values: Any) -> None:
+        self.said.append((level, text % values))
+
+    def of(self, level: int) -> list[str]:
+        return [text for each, text in self.said if each == level]
+
+
+class Airflow:
+    """Airflow as a trigger sees it: what it answers is on two lists, the last of which is repeated."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.states: list[str | Exception] = ["failed"]
+        self.connections: list[Exception | None] = [None]
+        self.asked_states = self.asked_connections = 0
+
+        async def task_state(_: object) -> str:
+            self.asked_states += 1
+            state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+            if isinstance(state, Exception):
+                raise state
+            return state
+
+        async def get_async_connection(name: str) -> Any:
+            self.asked_connections += 1
+            error = self.connections.pop(0) if len(self.connections) > 1 else self.connections[0]
+            if error is not None:
+                raise error
+            return await read(name)
+
+        monkeypatch.setattr(runs, "task_state", task_state)
+        monkeypatch.setattr(qlik_cloud, "get_async_connection", get_async_connection)
+
+
+@pytest.fixture
+def airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
+    monkeypatch.setattr(runs, "CONNECTION_PAUSE", 0.01)
+    return Airflow(monkeypatch)
+
+
+def going_on(tenant: Tenant, kind: str = "automation", **arguments: Any) -> tuple[QlikRunTrigger, Lines]:
+    """A trigger whose run goes on until somebody stops it, and its log."""
+    resource = tenant.add_automation("Prepare") if kind == "automation" else tenant.add_app("Sales")
+    if kind == "automation":
+        run = tenant.add_run(resource, started_ago=1, script=Script(end=None))
+    else:
+        tenant.script(resource, Script(end=None))
+        run = tenant.add_run(resource, started_ago=1)
+    trigger = QlikRunTrigger(kind=kind, resource_id=resource, run_id=run, cancel_on_kill=True, **arguments)
+    lines = trigger._saying._log = Lines()
+    return trigger, lines
+
+
+def kill(trigger: QlikRunTrigger, *, patience: float | None = None) -> list[Any]:
+    """Ends a trigger as Airflow does, which interrupts it if it takes longer; what the event loop complained of."""
+    complaints: list[Any] = []
+
+    async def as_airflow_does() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
+        try:
+            await asyncio.wait_for(trigger.on_kill(), patience)
+        except TimeoutError:
+            while runs._cancels:
+                await asyncio.sleep(0.01)
+        trigger._ending = None
+        gc.collect()
+        await asyncio.sleep(0)
+
+    asyncio.run(as_airflow_does())
+    return complaints
+
+
+OUTAGE = [OSError("Airflow is away"), TimeoutError()]
+
+
+def test_a_cancel_outlasts_that_airflow_does_not_tell_the_state_of_the_task(tenant: Tenant, airflow: Airflow) -> None:
+    trigger, lines = going_on(tenant)
+    airflow.states = [*OUTAGE, "failed"]
+    assert kill(trigger) == []
+    assert tenant.active() == []
+    assert lines.of(logging.ERROR) == []
+
+
+def test_a_cancel_outlasts_that_airflow_does_not_give_the_connection(tenant: Tenant, airflow: Airflow) -> None:
+    # The end of the wait is no end of the cancel.
+    trigger, lines = going_on(tenant, deadline=(datetime.now(UTC) - timedelta(minutes=1)).isoformat())
+    airflow.connections = [*OUTAGE, None]
+    assert kill(trigger) == []
+    assert tenant.active() == []
+    assert lines.of(logging.ERROR) == []
+
+
+def test_an_interrupted_cancel_outlasts_it_as_well(tenant: Tenant, airflow: Airflow) -> None:
+    trigger, _ = going_on(tenant)
+    airflow.states = [*OUTAGE * 5, "failed"]
+    assert kill(trigger, patience=0.02) == []
+    assert tenant.active() == []
+
+
+@pytest.mark.parametrize("patience", [None, 0.02], ids=["", "interrupted"])
+def test_where_the_state_of_the_task_is_never_learned_nothing_is_cancelled_and_that_is_said(
+    tenant: Tenant, airflow: Airflow, patience: float | None
+) -> None:
+    trigger, lines = going_on(tenant)
+    airflow.states = [OSError("Airflow is away")]
+    assert kill(trigger, patience=patience) == []
+    assert tenant.journal(method="POST") == []
+    assert len(tenant.active()) == 1
+    assert airflow.asked_states == runs.CONNECTION_TRIES
+    assert lines.of(logging.ERROR) == [
+        f"automation run {trigger.run_id} could not be cancelled and may still be going on: "
+        "The state of its task could not be learned: Airflow is away"
+    ]
+
+
+def test_a_cancel_whose_connection_is_never_had_says_that_the_run_goes_on(tenant: Tenant, airflow: Airflow) -> None:
+    trigger, lines = going_on(tenant)
+    airflow.connections = [TimeoutError()]
+    assert kill(trigger) == []
+    assert airflow.asked_connections == runs.CONNECTION_TRIES
+    (said,) = lines.of(logging.ERROR)
+    assert said.startswith(f"automation run {trigger.run_id} could not be cancelled and may still be going on")
+    assert said.endswith("The connection could not be read: TimeoutError")
+
+
+def test_a_connection_that_is_gone_is_said_at_once(tenant: Tenant, airflow: Airflow) -> None:
+    trigger, lines = going_on(tenant)
+    airflow.connections = [AirflowNotFoundException("there is no such connection")]
+    assert kill(trigger) == []
+    assert airflow.asked_connections == 1
+    (said,) = lines.of(logging.ERROR)
+    assert "could not be cancelled and may still be going on" in said
+    assert "there is no such connection" in said
+
+
+def test_a_connection_that_is_no_good_is_said_at_once(
+    tenant: Tenant, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trigger, lines = going_on(tenant)
+    broken = {"conn_type": "qlik_cloud", "host": tenant.url}
+    monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(broken))
+    assert kill(trigger) == []
+    assert airflow.asked_connections == 1
+    (said,) = lines.of(logging.ERROR)
+    assert "could not be cancelled and may still be going on" in said
+    assert "password: must be given" in said
+
+
+def test_a_task_that_is_cleared_while_the_connection_cannot_be_had_keeps_its_new_run(
+    tenant: Tenant, airflow: Airflow
+) -> None:
+    """A cancel of the old reload could hit the new one by then."""
+    trigger, _ = going_on(tenant, "reload")
+    airflow.states = ["failed", "failed", "running"]
+    airflow.connections = [*OUTAGE, None]
+    kill(trigger)
+    assert tenant.journal(method="POST") == []
+
+
+def test_a_cancel_that_is_broken_off_ends_quietly(tenant: Tenant, airflow: Airflow) -> None:
+    """As when its triggerer is told to end."""
+    trigger, lines = going_on(tenant)
+    airflow.states = [OSError("Airflow is away")]
+
+    async def break_off() -> None:
+        killing = asyncio.ensure_future(trigger.on_kill())
+        while not airflow.asked_states:
+            await asyncio.sleep(0.005)
+        (cancelling,) = runs._cancels
+        cancelling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await killing
+
+    asyncio.run(break_off())
+    assert airflow.asked_states < runs.CONNECTION_TRIES
+    assert lines.of(logging.ERROR) == []
+
+
+# What is said meanwhile
+
+
+async def wait() -> Lines:
+    trigger = QlikRunTrigger(kind="automation", resource_id="prepare", run_id="run")
+    lines = trigger._saying._log = Lines()
+    with pytest.raises(Exception, match="Airflow is away"):
+        await anext(trigger.run())
+    return lines
+
+
+async def end() -> Lines:
+    trigger = QlikRunTrigger(kind="automation", resource_id="prepare", run_id="run", cancel_on_kill=True)
+    lines = trigger._saying._log = Lines()
+    await trigger.on_kill()
+    return lines
+
+
+@pytest.mark.parametrize("work", [wait, end])
+def test_ten_minutes_without_a_connection_are_told_once_and_every_five_minutes(
+    monkeypatch: pytest.MonkeyPatch, work: Callable[[], Coroutine[Any, Any, Lines]]
+) -> None:
+    airflow = Airflow(monkeypatch)
+    airflow.connections = [OSError("Airflow is away")]
+    lines = virtual_time.run(work())
+    assert airflow.asked_connections == runs.CONNECTION_TRIES
+    assert lines.of(logging.WARNING) == ["The connection could not be read: Airflow is away. Trying again"] * 2
+
+
+def test_a_wait_goes_on_when_the_connection_can_be_read_again(tenant: Tenant, airflow: Airflow) -> None:
+    automation = tenant.add_automation("Prepare")
+    run = tenant.add_run(automation, started_ago=0, script=Script(run=1))
+    airflow.connections = [*OUTAGE, None]
+    trigger = QlikRunTrigger(kind="automation", resource_id=automation, run_id=run, poll_interval=0.1)
+    lines = trigger._saying._log = Lines()
+
+    async def event() -> Any:
+        return [event.payload async for event in trigger.run()]
+
+    (payload,) = asyncio.run(event())
+    assert payload["run"]["status"] == "finished"
+    assert lines.of(logging.WARNING) == ["The connection could not be read: Airflow is away. Trying again"]
+
+
+def test_a_wait_whose_deadline_has_passed_does_not_go_on_asking_for_its_connection(
+    tenant: Tenant, airflow: Airflow
+) -> None:
+    airflow.connections = [OSError("Airflow is away")]
+    trigger = QlikRunTrigger(
+        kind="automation", resource_id="prepare", run_id="run", deadline=datetime.now(UTC).isoformat()
+    )
+    with pytest.raises(Exception, match="Airflow is away"):
+        asyncio.run(anext(trigger.run()))  # type: ignore[arg-type]
+    assert airflow.asked_connections == 1
