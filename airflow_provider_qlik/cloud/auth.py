@@ -12,6 +12,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, ClassVar, TypeAlias
 from urllib.parse import urlsplit
 
@@ -101,7 +102,7 @@ def forget_tokens() -> None:
         _TokenHolder._all.clear()
 
 
-_Step: TypeAlias = httpx.Request | Future[_Arrived]
+_Step: TypeAlias = httpx.Request | Future[_Arrived] | partial[dict[str, Any]]
 
 
 class _SignIn(httpx.Auth):
@@ -128,8 +129,9 @@ class _Bearer(_SignIn):
 class _OAuth(_SignIn):
     """Gets a token where there is none, renews it a minute early, and once more after a 401.
 
-    The rules are in `_steps`, which yields requests to send and, where somebody else is asking already, that one's
-    promise to wait for. The two flows below are the drivers that httpx wants.
+    The rules are in `_steps`, which yields requests to send, what is to be worked out for them, since to sign takes a
+    while, and, where somebody else is asking already, that one's promise to wait for. The two flows below are the
+    drivers that httpx wants.
     """
 
     def __init__(self, tenant: Tenant, credentials: OAuth, on_secret: Callable[[str], object] | None) -> None:
@@ -178,11 +180,12 @@ class _OAuth(_SignIn):
         holder = self._holder
         arrived: _Arrived = None
         try:
+            body = yield partial(self._credentials.token_request, self._tenant)
             asked_at = time.monotonic()
             response = yield httpx.Request(
                 "POST",
                 self._tenant.url + TOKEN_PATH,
-                json=self._credentials.token_request(self._tenant),
+                json=body,
                 headers={"accept": "application/json"},
                 extensions={
                     "timeout": httpx.Timeout(self._tenant.read_timeout, connect=self._tenant.connect_timeout).as_dict()
@@ -231,6 +234,8 @@ class _OAuth(_SignIn):
             while True:
                 if isinstance(step, Future):
                     step = steps.send(_result(step))
+                elif isinstance(step, partial):
+                    step = steps.send(step())
                 else:
                     response = yield step
                     if step is not request:
@@ -248,6 +253,8 @@ class _OAuth(_SignIn):
             while True:
                 if isinstance(step, Future):
                     step = steps.send(await _result_async(step))
+                elif isinstance(step, partial):
+                    step = steps.send(await asyncio.to_thread(step))
                 else:
                     response = yield step
                     if step is not request:

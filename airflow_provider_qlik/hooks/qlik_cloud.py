@@ -111,7 +111,8 @@ class QlikCloudHook(BaseHook):
 
     async def _aread(self) -> Known:
         connection = await get_async_connection(self.qlik_conn_id)
-        return self._parsed(_parts(connection, await get_async_extra_dejson(connection)))
+        # A private key is proved there, and the file system asked for the authorities' certificates.
+        return await asyncio.to_thread(self._parsed, _parts(connection, await get_async_extra_dejson(connection)))
 
     def _reread(self) -> Known:
         with self._reading_again():
