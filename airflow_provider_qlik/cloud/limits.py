@@ -88,7 +88,7 @@ class Turns:
         self._line = Lanes()
         self.lag = 0.0
         """The seconds that the last poll to get its turn had waited for it."""
-        self._timer: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     async def take(self, lane: Lane) -> float:
         """The seconds that were waited for the turn."""
@@ -106,7 +106,7 @@ class Turns:
     def join(self, lane: Lane, since: float) -> asyncio.Future[None]:
         """A place in line that is done when its turn has come, for who waits *since* then. Cancel it to go away."""
         place = self._line.join(lane, since)
-        self._go_on_soon()
+        self._go_on()
         return place
 
     def give_back(self) -> None:
@@ -120,12 +120,6 @@ class Turns:
         self._level = min(self._level, 1.0)
         self._measured = self._held_until
         self._go_on()
-
-    def _go_on_soon(self) -> None:
-        """When those who have their turn have joined the line again, if they do: whoever has waited longest is next."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:
         if self._timer is not None:
@@ -146,11 +140,9 @@ class Turns:
                 self._timer = asyncio.get_running_loop().call_later(seconds, self._go_on)
                 return
             self._level -= 1
-            self._line.call_first()
             if first[1] is Lane.POLL:
                 self.lag = max(0.0, now - first[2])
-                self._go_on_soon()
-                return
+            self._line.call_first()
 
 
 class Limits:
