@@ -7,7 +7,7 @@ import heapq
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import IntEnum
 from weakref import WeakKeyDictionary
 
@@ -28,6 +28,11 @@ BURST = 5.0
 TOGETHER = 0.5
 """So many seconds' worth of polls go out together beyond the limits: the same work in a row costs far less CPU."""
 CONNECTIONS = 20
+"""How many requests are under way at the same time, at most."""
+FOR_THE_URGENT = 2
+"""How many of the connections are left to what is urgent: polls that get no answer hold theirs until they time out."""
+SOON = 4
+"""Rounds of the event loop within which a poll whose turn has come takes its connection, if it needs one at all."""
 LONGEST_HOLD = 300.0
 """Seconds for which one answer may hold up everybody: whatever it says, deadlines pass and runs are to be cancelled."""
 
@@ -70,25 +75,114 @@ class Lanes:
             first[0].set_result(None)
 
 
+class Connections:
+    """The connections that are open at the same time, and who waits for one."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._used = self._promised = 0
+        self._line = Lanes()
+        self._waiting: dict[Callable[[], None], float] = {}
+        self._forgetting: asyncio.Handle | None = None
+
+    @property
+    def free(self) -> bool:
+        """Whether there is one for a poll whose turn would come now."""
+        return self._used + self._promised < _most(Lane.POLL)
+
+    def when_free(self, go_on: Callable[[], None], since: float) -> None:
+        """Calls *go_on* when there may be one, after those whose polls wait for longer than *since* then."""
+        self._waiting[go_on] = since
+
+    def promise(self) -> None:
+        """One is kept for a poll whose turn has come and which is on its way."""
+        self._promised += 1
+        self._forget_after(SOON)
+
+    @asynccontextmanager
+    async def one(self, lane: Lane) -> AsyncIterator[None]:
+        """One of them, while it is used."""
+        if lane is Lane.POLL and self._promised:
+            self._promised -= 1
+        if self._used < _most(lane):
+            self._used += 1
+        else:
+            place = self._line.join(lane, self._clock())
+            try:
+                await place
+            except asyncio.CancelledError:
+                if place.done() and not place.cancelled():
+                    self._hand_on()
+                raise
+        try:
+            yield
+        finally:
+            self._hand_on()
+
+    def _forget_after(self, rounds: int) -> None:
+        # Not every turn leads to a request, and who was to send it may be gone.
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+        if rounds:
+            self._forgetting = asyncio.get_running_loop().call_soon(self._forget_after, rounds - 1)
+        else:
+            self._forgetting = None
+            self._promised = 0
+            self._go_on()
+
+    def _hand_on(self) -> None:
+        self._used -= 1
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while (first := self._line.first()) is not None and self._used < _most(first[1]):
+            self._used += 1
+            self._line.call_first()
+        if self._waiting and self.free:
+            waiting, self._waiting = self._waiting, {}
+            for go_on in sorted(waiting, key=waiting.__getitem__):
+                go_on()
+
+
+def _most(lane: Lane) -> int:
+    return CONNECTIONS if lane is Lane.URGENT else CONNECTIONS - FOR_THE_URGENT
+
+
 class Turns:
     """The turns of one tier: so many a second, evenly, with a small burst after a pause.
 
     *steady* and *at_once* are parts of the limit. What is urgent waits for nobody, as long as there is room left in
     what Qlik Cloud counts; polls make up for it afterwards. A rate limit that is met all the same holds up everybody.
+    A poll's turn comes only while there is a connection for it: this is the line to wait in.
     """
 
-    def __init__(self, a_minute: float, steady: float, at_once: float, clock: Callable[[], float]) -> None:
-        self._rate = a_minute / 60 * steady
-        self._most = max(1.0, self._rate * BURST)
-        self._least = self._most - max(1.0, a_minute / 60 * WINDOW * at_once)
+    def __init__(
+        self, a_minute: float, steady: float, at_once: float, clock: Callable[[], float], connections: Connections
+    ) -> None:
+        self._steady, self._at_once = steady, at_once
         self._clock = clock
-        self._level = self._most
+        self._connections = connections
         self._measured = clock()
         self._held_until = self._next_lot = 0.0
         self._line = Lanes()
         self.lag = 0.0
         """The seconds that the last poll to get its turn had waited for it."""
         self._timer: asyncio.TimerHandle | None = None
+        self._joining_again = False
+        self._set_limit(a_minute)
+        self._level = self._most
+
+    def _set_limit(self, a_minute: float) -> None:
+        self._rate = a_minute / 60 * self._steady
+        self._most = max(1.0, self._rate * BURST)
+        self._least = self._most - max(1.0, a_minute / 60 * WINDOW * self._at_once)
+
+    def change_limit(self, a_minute: float) -> None:
+        """From now on it is another limit; what was used up stays so, as far as that limit knows of it."""
+        self._measure()
+        self._set_limit(a_minute)
+        self._level = max(self._least, min(self._most, self._level))
+        self._go_on()
 
     async def take(self, lane: Lane) -> float:
         """The seconds that were waited for the turn."""
@@ -121,14 +215,26 @@ class Turns:
         self._measured = self._held_until
         self._go_on()
 
-    def _go_on(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    @property
+    def held(self) -> bool:
+        """Whether everybody is held up just now."""
+        return self._clock() < self._held_until
+
+    def _measure(self) -> float:
+        """The time; the level is that of now."""
         now = self._clock()
         if now > self._measured:
             self._level = min(self._most, self._level + (now - self._measured) * self._rate)
             self._measured = now
+        return now
+
+    def _go_on(self) -> None:
+        if self._joining_again:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = self._measure()
         while (first := self._line.first()) is not None:
             needed = self._least + 1 if first[1] is Lane.URGENT else 1.0
             seconds = max((needed - self._level) / self._rate, self._held_until - now)
@@ -139,10 +245,22 @@ class Turns:
             if seconds > 1e-9:
                 self._timer = asyncio.get_running_loop().call_later(seconds, self._go_on)
                 return
+            if first[1] is Lane.POLL and not self._connections.free:
+                self._connections.when_free(self._go_on, first[2])
+                return
             self._level -= 1
+            self._line.call_first()
             if first[1] is Lane.POLL:
                 self.lag = max(0.0, now - first[2])
-            self._line.call_first()
+                self._connections.promise()
+                # Who had this turn may stand in for many, one place at a time: the next of them may be the oldest.
+                self._joining_again = True
+                asyncio.get_running_loop().call_soon(self._joined_again)
+                return
+
+    def _joined_again(self) -> None:
+        self._joining_again = False
+        self._go_on()
 
 
 class Limits:
@@ -152,22 +270,31 @@ class Limits:
     """
 
     def __init__(self, share: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._share = share
+        self._connections = Connections(clock)
         self._turns = {
-            tier: Turns(a_minute * share, STEADY[tier], AT_ONCE[tier], clock) for tier, a_minute in A_MINUTE.items()
+            tier: Turns(a_minute * share, STEADY[tier], AT_ONCE[tier], clock, self._connections)
+            for tier, a_minute in A_MINUTE.items()
         }
-        self._clock = clock
-        self._free = CONNECTIONS
-        self._line = Lanes()
 
     @classmethod
     def of(cls, tenant: Tenant, credentials: Credentials) -> Limits:
-        """Those of a user of a tenant, the same for all who ask in this event loop."""
+        """Those of a user of a tenant, the same for all who ask in this event loop; the share is what was said last."""
         # Kept when the last client has gone: Qlik Cloud goes on counting.
-        in_loop = _in_loop.setdefault(asyncio.get_running_loop(), {})
-        limits = in_loop.get((tenant, credentials))
+        loop = asyncio.get_running_loop()
+        in_loop = _in_loop.setdefault(loop, {})
+        limits = in_loop.get((tenant.url, credentials))
         if limits is None:
-            limits = in_loop[tenant, credentials] = cls(tenant.rate_limit_share)
+            limits = in_loop[tenant.url, credentials] = cls(clock=loop.time)
+        limits.change_share(tenant.rate_limit_share)
         return limits
+
+    def change_share(self, share: float) -> None:
+        """From now on it is another part of the limits."""
+        if share != self._share:
+            self._share = share
+            for tier, turns in self._turns.items():
+                turns.change_limit(A_MINUTE[tier] * share)
 
     async def turn(self, tier: Tier, lane: Lane = Lane.POLL) -> float:
         """The seconds that were waited for a turn of that tier."""
@@ -189,30 +316,14 @@ class Limits:
         """Qlik Cloud has met a call of that tier with its rate limit: nobody asks there for so many seconds."""
         self._turns[tier].hold(seconds)
 
-    @asynccontextmanager
-    async def connection(self, lane: Lane = Lane.POLL) -> AsyncIterator[None]:
-        """One of the connections, while it is used."""
+    def held(self, tier: Tier) -> bool:
+        """Whether nobody may ask there just now, whoever has a turn from before."""
+        return self._turns[tier].held
+
+    def connection(self, lane: Lane = Lane.POLL) -> AbstractAsyncContextManager[None]:
+        """One of the connections, while it is used. The last few are for what is urgent."""
         # The HTTP library has such a line of its own, at a cost for each request that grows with the length of it.
-        if self._free:
-            self._free -= 1
-        else:
-            place = self._line.join(lane, self._clock())
-            try:
-                await place
-            except asyncio.CancelledError:
-                if place.done() and not place.cancelled():
-                    self._hand_on()
-                raise
-        try:
-            yield
-        finally:
-            self._hand_on()
-
-    def _hand_on(self) -> None:
-        if self._line.first() is not None:
-            self._line.call_first()
-        else:
-            self._free += 1
+        return self._connections.one(lane)
 
 
-_in_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[Tenant, Credentials], Limits]] = WeakKeyDictionary()
+_in_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, Credentials], Limits]] = WeakKeyDictionary()

@@ -36,6 +36,7 @@ from airflow_provider_qlik.cloud import (
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.auth import forget_tokens, sign_in
 from airflow_provider_qlik.cloud.errors import BadRequest, Forbidden, Unauthorized
+from airflow_provider_qlik.cloud.limits import CONNECTIONS, FOR_THE_URGENT
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.cloud.conftest import QUICK
 from tests.listener import Answer, Listener
@@ -436,7 +437,7 @@ def test_a_loop_is_refused_alike(sandbox: SandboxTenant) -> None:
     async def asked() -> list[Any]:
         wrong = ClientCredentials(sandbox.client_id, "hunter2-wrong")
         async with AsyncClient(Tenant.at(sandbox.url), wrong, patience=QUICK) as client:
-            return await listed(client)
+            return await listed(client, CONNECTIONS - FOR_THE_URGENT)
 
     assert {type(error) for error in asyncio.run(asked())} == {Unauthorized}
     assert tokens(sandbox) == 1

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 import pytest
 
 from airflow_provider_qlik.cloud import ApiKey, ClientCredentials, Tenant
 from airflow_provider_qlik.cloud.call import Tier
-from airflow_provider_qlik.cloud.limits import A_MINUTE, CONNECTIONS, TOGETHER, Lane, Limits
+from airflow_provider_qlik.cloud.credentials import Credentials
+from airflow_provider_qlik.cloud.limits import A_MINUTE, CONNECTIONS, FOR_THE_URGENT, TOGETHER, Lane, Limits
 from tests.virtual_time import now, run
 
+FOR_POLLS = CONNECTIONS - FOR_THE_URGENT
 TENANT, KEY = Tenant.at("acme.eu.qlikcloud.com"), ApiKey("one")
 
 
@@ -97,7 +102,7 @@ def test_who_has_begun_goes_before_those_who_have_not_and_takes_no_room_of_the_u
             order.append(name)
 
         polls = [asyncio.ensure_future(one("poll", Lane.POLL)) for _ in range(100)]
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
         others = [asyncio.ensure_future(one("going on", Lane.GOING_ON)) for _ in range(300)]
         urgent = asyncio.ensure_future(one("urgent", Lane.URGENT))
         await asyncio.gather(*polls, *others, urgent)
@@ -192,14 +197,15 @@ def test_who_goes_away_takes_nobodys_turn() -> None:
 
 
 @pytest.mark.parametrize("going", [0, 3, CONNECTIONS])
-def test_no_more_connections_are_used_at_once_whoever_goes_away(going: int) -> None:
+@pytest.mark.parametrize("lane", Lane)
+def test_no_more_connections_are_used_at_once_whoever_goes_away(lane: Lane, going: int) -> None:
     async def play() -> int:
         limits = Limits(1.0, now)
         used = most = 0
 
         async def one() -> None:
             nonlocal used, most
-            async with limits.connection():
+            async with limits.connection(lane):
                 used += 1
                 most = max(most, used)
                 try:
@@ -215,7 +221,224 @@ def test_no_more_connections_are_used_at_once_whoever_goes_away(going: int) -> N
         assert now() <= 6
         return most
 
-    assert run(play()) == CONNECTIONS
+    assert run(play()) == (CONNECTIONS if lane is Lane.URGENT else FOR_POLLS)
+
+
+class OneByOne:
+    """A source of questions: one place in line for all of them, and the next joins as soon as one has its turn."""
+
+    def __init__(self, limits: Limits, sinces: Sequence[float], turns: list[float]) -> None:
+        self._limits, self._sinces, self._turns = limits, iter(sinces), turns
+        self.through = asyncio.Event()
+
+    def join(self) -> None:
+        since = next(self._sinces, None)
+        if since is None:
+            self.through.set()
+        else:
+            self._limits.join(Tier.ONE, since).add_done_callback(lambda _: self._turn_came(since))
+
+    def _turn_came(self, since: float) -> None:
+        self._turns.append(since)
+        self.join()
+
+
+async def after_the_burst() -> Limits:
+    """Limits where turns come in lots from now on."""
+    limits = Limits(1.0, now)
+    while not await limits.turn(Tier.ONE):
+        pass
+    return limits
+
+
+def test_a_source_whose_questions_have_waited_longer_gets_its_due_within_a_lot() -> None:
+    async def play() -> list[float]:
+        limits, turns = await after_the_burst(), list[float]()
+        old = OneByOne(limits, range(-60, -20), turns)
+        young = OneByOne(limits, [each + 0.5 for each in range(-25, -5)], turns)
+        began = now()
+        for source in (young, old):
+            source.join()
+        await asyncio.gather(old.through.wait(), young.through.wait())
+        assert now() - began == pytest.approx(60 / 15, abs=TOGETHER)
+        return turns
+
+    turns = run(play())
+    assert turns == sorted(turns)
+    assert len(turns) == 60
+
+
+def test_who_joins_just_after_a_turn_was_given_does_not_come_before_the_next_of_who_had_it() -> None:
+    async def play() -> list[float]:
+        limits, turns = await after_the_burst(), list[float]()
+        old, young = OneByOne(limits, [-60, -59, -58], turns), OneByOne(limits, [-1], turns)
+        old.join()
+        # In the very moment of the next lot.
+        asyncio.get_running_loop().call_at(now() + TOGETHER, young.join)
+        await asyncio.gather(old.through.wait(), young.through.wait())
+        return turns
+
+    assert run(play()) == [-60, -59, -58, -1]
+
+
+def test_a_lot_goes_out_together_however_few_places_there_are() -> None:
+    async def play() -> list[float]:
+        limits, moments = await after_the_burst(), list[float]()
+
+        class Source(OneByOne):
+            def _turn_came(self, since: float) -> None:
+                moments.append(now())
+                super()._turn_came(since)
+
+        source = Source(limits, range(-60, 0), [])
+        source.join()
+        await source.through.wait()
+        return moments
+
+    lots = [count for _, count in sorted(Counter(run(play())).items())]
+    assert lots[1:-1] == pytest.approx([15 * TOGETHER] * (len(lots) - 2), abs=1)
+
+
+def test_polls_wait_for_their_turn_as_long_as_there_is_no_connection_for_them() -> None:
+    async def play() -> None:
+        limits = Limits(1.0, now)
+        waited: list[float] = []
+        turns = 0
+
+        async def one() -> None:
+            nonlocal turns
+            await limits.turn(Tier.ONE)
+            turns += 1
+            # As with questions, which are asked in a task of their own.
+            await asyncio.create_task(poll(now()))
+
+        async def poll(its_turn: float) -> None:
+            async with limits.connection():
+                waited.append(now() - its_turn)
+                await asyncio.sleep(1)
+
+        polls = [asyncio.ensure_future(one()) for _ in range(60)]
+        for _ in range(FOR_POLLS + 6):
+            await asyncio.sleep(0)
+        assert waited == [0] * FOR_POLLS, "one in each round of the event loop"
+        await asyncio.sleep(0.5)
+        assert turns == FOR_POLLS
+        await asyncio.gather(*polls)
+        assert now() == pytest.approx(4)
+        assert waited == [0] * 60
+
+    run(play())
+
+
+def test_a_connection_that_is_free_again_goes_to_the_oldest_poll_of_all_tiers() -> None:
+    async def play() -> list[float]:
+        limits = Limits(1.0, now)
+        turns: list[float] = []
+
+        async def one(tier: Tier, since: float) -> None:
+            await limits.join(tier, since)
+            turns.append(since)
+            async with limits.connection():
+                await asyncio.sleep(1 + len(turns) / 100)
+
+        sinces = [(Tier.ONE, -each) for each in range(10, 30)] + [(Tier.TASKS, -each - 0.5) for each in range(20, 30)]
+        hanging = [asyncio.ensure_future(one(Tier.ONE, -100)) for _ in range(FOR_POLLS)]
+        await asyncio.sleep(0.1)
+        await asyncio.gather(*hanging, *(one(*each) for each in sinces))
+        return turns[FOR_POLLS:]
+
+    turns = run(play())
+    assert turns == sorted(turns)
+
+
+def test_a_connection_that_the_owner_of_a_turn_has_no_use_for_is_anothers() -> None:
+    async def play() -> float:
+        limits = Limits(1.0, now)
+        for _ in range(FOR_POLLS):
+            limits.join(Tier.ONE, 0)
+        return await limits.turn(Tier.TASKS)
+
+    assert run(play()) == 0
+
+
+def test_some_connections_are_left_to_what_is_urgent_which_is_first_in_line_for_the_others() -> None:
+    async def play() -> list[Lane]:
+        limits = Limits(1.0, now)
+        order: list[Lane] = []
+
+        async def one(lane: Lane, seconds: float) -> None:
+            async with limits.connection(lane):
+                order.append(lane)
+                await asyncio.sleep(seconds)
+
+        begun = [asyncio.ensure_future(one(Lane.POLL, 5 + each)) for each in range(FOR_POLLS)]
+        await asyncio.sleep(1)
+        waiting = [asyncio.ensure_future(one(lane, 50)) for lane in (Lane.POLL, Lane.GOING_ON, *[Lane.URGENT] * 4)]
+        await asyncio.sleep(1)
+        assert order[FOR_POLLS:] == [Lane.URGENT] * FOR_THE_URGENT
+        await asyncio.gather(*begun, *waiting)
+        return order[FOR_POLLS:]
+
+    assert run(play()) == [Lane.URGENT] * 4 + [Lane.GOING_ON, Lane.POLL]
+
+
+def test_who_goes_away_when_the_turn_or_the_connection_has_come_hands_it_on() -> None:
+    async def play() -> None:
+        limits = Limits(1.0, now)
+        async with AsyncExitStack() as others:
+            for _ in range(CONNECTIONS - 1):
+                await others.enter_async_context(limits.connection(Lane.URGENT))
+            async with limits.connection(Lane.URGENT):
+                gone = asyncio.ensure_future(others.enter_async_context(limits.connection(Lane.URGENT)))
+                await asyncio.sleep(0)
+            gone.cancel()
+            async with asyncio.timeout(1), limits.connection(Lane.URGENT):
+                pass
+        while not await limits.turn(Tier.ONE, Lane.GOING_ON):
+            pass
+        gone_too = asyncio.ensure_future(limits.turn(Tier.ONE, Lane.GOING_ON))
+        await asyncio.sleep(0)
+        limits.give_back(Tier.ONE)
+        gone_too.cancel()
+        await asyncio.sleep(0)
+        assert await limits.turn(Tier.ONE, Lane.GOING_ON) == 0
+
+    run(play())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whoever_goes_away_in_whichever_line_nothing_is_lost(seed: int) -> None:
+    chance = random.Random(seed)
+
+    async def play() -> None:
+        limits = Limits(1.0, now)
+
+        async def one(lane: Lane) -> None:
+            await limits.turn(chance.choice([Tier.ONE, Tier.TASKS]), lane)
+            async with limits.connection(lane):
+                await asyncio.sleep(chance.choice([0.1, 1, 3]))
+
+        async def goes_away(lane: Lane) -> None:
+            await asyncio.sleep(chance.uniform(0, 5))
+            one_of_them = asyncio.ensure_future(one(lane))
+            for _ in range(chance.randrange(5)):
+                await asyncio.sleep(0)
+            await asyncio.sleep(chance.choice([0, chance.uniform(0, 5)]))
+            one_of_them.cancel()
+
+        await asyncio.gather(*(goes_away(chance.choice(list(Lane))) for _ in range(300)))
+        await asyncio.sleep(60)
+        began = now()
+
+        async def poll() -> None:
+            await limits.turn(Tier.ONE)
+            async with limits.connection():
+                await asyncio.sleep(1)
+
+        await asyncio.gather(*(poll() for _ in range(FOR_POLLS * 4)))
+        assert now() - began == pytest.approx(4)
+
+    run(play())
 
 
 def test_with_three_times_the_demand_nobody_is_polled_less_than_half_as_often_as_another() -> None:
@@ -246,6 +469,90 @@ def test_limits_are_those_of_a_user_and_not_of_a_client() -> None:
 
     async def kept() -> list[bool]:
         first = Limits.of(TENANT, KEY)
-        return [first is Limits.of(TENANT, ApiKey("one")), first is Limits.of(TENANT, ClientCredentials("a", "b"))]
+        others: list[tuple[Tenant, Credentials]] = [
+            (TENANT, ApiKey("one")),
+            (Tenant.at(TENANT.url, read_timeout=5), KEY),
+            (TENANT, ClientCredentials("a", "b")),
+            (Tenant.at("other.eu.qlikcloud.com"), KEY),
+        ]
+        return [first is Limits.of(*each) for each in others]
 
-    assert run(kept()) == [True, False]
+    assert run(kept()) == [True, True, False, False]
+
+
+async def given(limits: Limits, seconds: float) -> int:
+    """How many polls get their turn within so many seconds, if there are always more."""
+    places = [limits.join(Tier.ONE, now()) for _ in range(1000)]
+    await asyncio.sleep(seconds)
+    turns = sum(place.done() for place in places)
+    for place in places:
+        place.cancel()
+    return turns
+
+
+def of_share(share: float) -> Limits:
+    return Limits.of(Tenant.at(TENANT.url, rate_limit_share=share), KEY)
+
+
+def test_of_the_limits_a_connection_uses_its_share() -> None:
+    async def play() -> int:
+        return await given(of_share(0.2), 20)
+
+    assert run(play()) == pytest.approx(20 * 3 + 15, abs=2)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1.0, 0.2), (0.2, 1.0)])
+def test_a_share_that_is_changed_is_used_from_then_on_also_by_those_who_wait(before: float, after: float) -> None:
+    async def play() -> tuple[int, int]:
+        limits = of_share(before)
+        at_first = asyncio.ensure_future(given(limits, 10))
+        await asyncio.sleep(9)
+        assert of_share(after) is limits
+        return await at_first, await given(limits, 20)
+
+    first, then = run(play())
+    assert first == pytest.approx(15 * before * (9 + 5), abs=15)
+    assert then == pytest.approx(15 * after * 20, abs=8)
+
+
+def test_a_share_that_is_changed_brings_no_new_burst() -> None:
+    async def play() -> list[int]:
+        first = await given(of_share(1.0), 0.1)
+        return [first, *[await given(of_share(share), 0.1) for share in (0.5, 1.0, 0.2, 1.0)]]
+
+    first, *others = run(play())
+    assert first >= 75
+    assert sum(others) <= 15
+
+
+def test_what_a_small_share_has_saved_up_is_counted_by_that_share() -> None:
+    async def play() -> int:
+        await given(of_share(0.2), 0.1)
+        await asyncio.sleep(4)
+        return await given(of_share(1.0), 0.1)
+
+    assert run(play()) == pytest.approx(4 * 3, abs=2)
+
+
+def test_a_larger_share_is_used_at_once_by_who_waits_already() -> None:
+    async def play() -> None:
+        limits = of_share(0.01)
+        while not await limits.turn(Tier.ONE, Lane.URGENT):
+            pass
+        waiting = asyncio.ensure_future(limits.turn(Tier.ONE, Lane.URGENT))
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        of_share(1.0)
+        assert await waiting == pytest.approx(1)
+
+    run(play())
+
+
+def test_room_for_the_urgent_is_there_when_a_share_becomes_smaller() -> None:
+    async def play() -> float:
+        limits = of_share(1.0)
+        for _ in range(200):
+            await limits.turn(Tier.ONE, Lane.URGENT)
+        return await of_share(0.1).turn(Tier.ONE, Lane.URGENT)
+
+    assert run(play()) < 1
