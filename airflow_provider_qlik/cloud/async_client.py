@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -19,6 +21,8 @@ from airflow_provider_qlik.cloud.retry import ONE_TRY, Patience, attempts
 from airflow_provider_qlik.cloud.rounds import Rounds
 from airflow_provider_qlik.cloud.wire import Known, Wire, as_our_errors
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 REREAD_AFTER = 300.0
@@ -28,15 +32,16 @@ REREAD_AFTER = 300.0
 class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
     """The same for an event loop, and for all who wait there: they share the tenant's rate limits, and their polls.
 
-    Use it in an ``async with``. *count* is told what happens, by name and number: `requests`, `merged` (answers that
-    cost no request), `rate_limited`, `errors`, `turn_seconds` (waited for a turn).
+    Use it in an ``async with``. *count* is told what happens, by name and number: `requests`, `polls` (answers that
+    waits asked for), `merged` (answers that cost no request), `rate_limited`, `errors`, `turn_seconds` (waited for a
+    turn). If it fails, calls and waits go on.
     """
 
     def __init__(
         self, *of: Any, count: Callable[[str, float], object] = lambda _name, _number: None, **arguments: Any
     ) -> None:
         super().__init__(*of, **arguments)
-        self._count = count
+        self._count = _harmless(count)
 
     def _open(self) -> None:
         self._http = httpx.AsyncClient(
@@ -104,25 +109,43 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
         return limits
 
     async def _send(self, call: Call[T], lane: Lane, has_turn: bool = False) -> T:
-        limits = self._kept()
         self._keep_up()
-        if not has_turn:
-            self._count("turn_seconds", await limits.turn(call.tier, lane))
-        request = self._request(call)
-        self._count("requests", 1)
+        async with self._connection(call, lane, has_turn):
+            request = self._request(call)
+            self._count("requests", 1)
+            with self._errors_noted(call), as_our_errors(call, request):
+                response = await self._http.send(request, auth=self._auth)
+                redirected = self._redirected(call, response)
+                if redirected is None:
+                    return self._read(call, response)
+        return await self._send(redirected, lane)
+
+    @asynccontextmanager
+    async def _connection(self, call: Call[Any], lane: Lane, has_turn: bool) -> AsyncIterator[None]:
+        """A connection, once the call's turn has come and unless everybody is held up by then."""
+        limits = self._kept()
+        while True:
+            if not has_turn:
+                self._count("turn_seconds", await limits.turn(call.tier, lane))
+            async with limits.connection(lane):
+                if not limits.held(call.tier):
+                    yield
+                    return
+            # The turn was one of before the rate limit was met.
+            has_turn, lane = False, min(lane, Lane.GOING_ON)
+
+    @contextmanager
+    def _errors_noted(self, call: Call[Any]) -> Iterator[None]:
+        """Whatever goes wrong in the block is counted, and a rate limit that is met holds up all others at once."""
         sent_at = time.monotonic()
         try:
-            async with limits.connection(lane):
-                with as_our_errors(call, request):
-                    response = await self._http.send(request, auth=self._auth)
-            redirected = self._redirected(call, response)
-            return await self._send(redirected, lane) if redirected else self._read(call, response)
+            yield
         except QlikCloudError as error:
             error.sent_at = sent_at
             self._count("errors", 1)
             if isinstance(error, Refused) and error.status == 429 and error.transient:
                 self._count("rate_limited", 1)
-                limits.hold(call.tier, error.retry_after or 1.0)
+                self._kept().hold(call.tier, error.retry_after or 1.0)
             raise
 
     def _keep_up(self) -> None:
@@ -167,3 +190,19 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
             return result
         finally:
             flow.close()
+
+
+def _harmless(count: Callable[[str, float], object]) -> Callable[[str, float], None]:
+    """The same, but no error of it reaches those whose calls are counted."""
+    told = False
+
+    def harmless(name: str, number: float) -> None:
+        nonlocal told
+        try:
+            count(name, number)
+        except Exception:  # whatever a store of statistics raises: what is counted has happened, and goes on
+            if not told:
+                told = True
+                log.warning("Statistics cannot be kept; this is not said again.", exc_info=True)
+
+    return harmless

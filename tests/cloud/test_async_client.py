@@ -1,0 +1,241 @@
+"""How calls are sent in an event loop, in virtual time: who goes first, over how many connections, and when nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import httpx
+import pytest
+
+from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, Patience, QlikCloudError, Tenant
+from airflow_provider_qlik.cloud.api import tasks, users
+from airflow_provider_qlik.cloud.call import Tier
+from airflow_provider_qlik.cloud.limits import CONNECTIONS, FOR_THE_URGENT, Lane, Limits
+from airflow_provider_qlik.cloud.retry import ONE_TRY
+from tests.virtual_time import now, run
+
+POLL = tasks.get("poll").read_as(str)
+LOOK = tasks.get("look").read_as(str)
+PAGE = tasks.get("page").read_as(str)
+CANCEL = tasks.delete("cancel")
+URGENT = Patience(tries=1, urgent=True)
+FOR_POLLS = CONNECTIONS - FOR_THE_URGENT
+
+
+class Qlik:
+    """Answers every request after so many seconds, and knows when which came and how many were there at once."""
+
+    def __init__(self, seconds: float = 0.1) -> None:
+        self.seconds = seconds
+        self.came: list[tuple[float, str]] = []
+        self.most = self._here = 0
+        self.refuses_first = False
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.came.append((now(), request.url.path.rpartition("/")[2]))
+        self._here += 1
+        self.most = max(self.most, self._here)
+        try:
+            if self.refuses_first and len(self.came) == 1:
+                await asyncio.sleep(self.seconds / 2)
+                return httpx.Response(429, headers={"retry-after": "30"})
+            await asyncio.sleep(self.seconds)
+            return httpx.Response(200, text="there it is")
+        finally:
+            self._here -= 1
+
+    def moments(self, name: str) -> list[float]:
+        return [moment for moment, each in self.came if each == name]
+
+
+def play(scene: Callable[[AsyncClient], Coroutine[Any, Any, None]], answer: Any, **told: Any) -> None:
+    async def with_client() -> None:
+        async with AsyncClient(Tenant.at("acme.eu.qlikcloud.com"), ApiKey("one"), **told) as client:
+            await client._http.aclose()
+            client._http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+            await scene(client)
+
+    run(with_client())
+
+
+def many(client: AsyncClient, call: Call[Any], count: int, patience: Patience = ONE_TRY) -> list[asyncio.Future[Any]]:
+    return [asyncio.ensure_future(client.call(call, patience)) for _ in range(count)]
+
+
+async def stop(*waiting: asyncio.Future[Any]) -> None:
+    for each in waiting:
+        each.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "call", "patience"), [("cancel", CANCEL, ONE_TRY), ("look", LOOK, URGENT)], ids=["cancel", "urgent look"]
+)
+def test_what_is_urgent_goes_past_polls_that_wait_for_their_turn(
+    name: str, call: Call[Any], patience: Patience
+) -> None:
+    qlik = Qlik()
+
+    async def scene(client: AsyncClient) -> None:
+        polls = many(client, POLL, 500)
+        await asyncio.sleep(10.2)
+        began = now()
+        await client.call(call, patience)
+        assert qlik.moments(name) == [began]
+        await stop(*polls)
+
+    play(scene, qlik)
+
+
+@pytest.mark.parametrize(("call", "most"), [(POLL, FOR_POLLS), (CANCEL, CONNECTIONS)], ids=["polls", "cancels"])
+def test_no_more_connections_are_used_than_there_are(call: Call[Any], most: int) -> None:
+    qlik = Qlik(seconds=1)
+
+    async def scene(client: AsyncClient) -> None:
+        await asyncio.gather(*many(client, call, 45))
+        assert now() == pytest.approx(3, abs=0.1)
+
+    play(scene, qlik)
+    assert qlik.most == most
+
+
+def test_polls_that_hang_hold_up_no_cancel() -> None:
+    qlik = Qlik(seconds=60)
+
+    async def scene(client: AsyncClient) -> None:
+        polls = many(client, POLL, 40)
+        await asyncio.sleep(5)
+        cancels = many(client, CANCEL, FOR_THE_URGENT)
+        await asyncio.sleep(0.01)
+        assert qlik.moments("cancel") == [5] * FOR_THE_URGENT
+        await stop(*polls, *cancels)
+
+    play(scene, qlik)
+
+
+def test_cancels_are_first_to_get_a_connection_that_is_free_again() -> None:
+    qlik = Qlik(seconds=1)
+
+    async def scene(client: AsyncClient) -> None:
+        first = many(client, POLL, 100)
+        await asyncio.sleep(0.5)
+        cancels = many(client, CANCEL, FOR_THE_URGENT + 10)
+        await asyncio.sleep(0.7)
+        assert qlik.came[FOR_POLLS : FOR_POLLS + len(cancels)] == [(0.5, "cancel")] * 2 + [(1, "cancel")] * 10
+        await stop(*first, *cancels)
+
+    play(scene, qlik)
+
+
+@pytest.mark.parametrize("call", [POLL, CANCEL], ids=["polls", "cancels"])
+def test_nothing_is_sent_while_a_rate_limit_holds_even_what_had_its_turn_before(call: Call[Any]) -> None:
+    qlik = Qlik(seconds=1)
+    qlik.refuses_first = True
+    told: Counter[str] = Counter()
+
+    async def scene(client: AsyncClient) -> None:
+        results = await asyncio.gather(*many(client, call, 60), return_exceptions=True)
+        assert sum(isinstance(each, QlikCloudError) for each in results) == 1
+
+    play(scene, qlik, count=lambda name, number: told.update({name: number}))
+    before = [moment for moment, _ in qlik.came if moment < 0.5]
+    after = [moment for moment, _ in qlik.came if moment >= 0.5]
+    assert len(before) == (FOR_POLLS if call is POLL else CONNECTIONS)
+    assert len(before) + len(after) == 60 == told["requests"]
+    assert min(after) >= 30.5
+    if call is CANCEL:
+        # Still before all others: as soon as there are connections.
+        assert max(after) <= 31.6
+
+
+def test_further_pages_are_not_sent_either_while_a_rate_limit_holds() -> None:
+    qlik = Qlik(seconds=1)
+
+    async def scene(client: AsyncClient) -> None:
+        limits = client._kept()
+        waiting = many(client, CANCEL, CONNECTIONS)
+        await asyncio.sleep(0.2)
+        going_on = asyncio.ensure_future(client._send(PAGE, Lane.GOING_ON))
+        await asyncio.sleep(0.2)
+        limits.hold(Tier.TASKS, 30)
+        await asyncio.gather(*waiting)
+        polls = many(client, POLL, 10)
+        await going_on
+        # Who had begun is the first to go on.
+        assert qlik.came[CONNECTIONS][1] == "page"
+        assert qlik.moments("page") == pytest.approx([30.4])
+        await stop(*polls)
+
+    play(scene, qlik)
+
+
+def test_a_poll_whose_turn_came_just_before_a_rate_limit_was_met_is_the_first_after_it() -> None:
+    qlik = Qlik()
+
+    async def scene(client: AsyncClient) -> None:
+        client._kept().hold(Tier.TASKS, 30)
+        polls = many(client, POLL, 10)
+        await asyncio.sleep(1)
+        await client._send(PAGE, Lane.POLL, has_turn=True)
+        assert qlik.came[0] == (30, "page")
+        await stop(*polls)
+
+    play(scene, qlik)
+
+
+def test_who_goes_away_while_it_waits_takes_neither_a_turn_nor_a_connection() -> None:
+    qlik = Qlik(seconds=1)
+
+    async def scene(client: AsyncClient) -> None:
+        for moment in (0.0, 0.5, 1.0):
+            gone = [*many(client, POLL, 60), *many(client, CANCEL, 40)]
+            await asyncio.sleep(moment)
+            await stop(*gone)
+        await asyncio.sleep(60)
+        qlik.most, began = 0, now()
+        await asyncio.gather(*many(client, CANCEL, CONNECTIONS))
+        assert (qlik.most, now()) == (CONNECTIONS, began + 1)
+        await asyncio.gather(*many(client, POLL, FOR_POLLS))
+        assert now() == began + 2
+
+    play(scene, qlik)
+
+
+def test_statistics_that_fail_end_no_call() -> None:
+    def fail(_name: str, _number: float) -> None:
+        raise OSError("no statistics")
+
+    async def scene(client: AsyncClient) -> None:
+        assert await client.call(POLL) == "there it is"
+
+    play(scene, Qlik(), count=fail)
+
+
+def test_an_error_behind_a_redirect_is_counted_once() -> None:
+    told: Counter[str] = Counter()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/me"):
+            return httpx.Response(308, headers={"location": "/api/v1/users/somebody"})
+        return httpx.Response(403)
+
+    async def scene(client: AsyncClient) -> None:
+        with pytest.raises(QlikCloudError):
+            await client.call(users.me())
+
+    play(scene, answer, count=lambda name, number: told.update({name: number}))
+    assert (told["requests"], told["errors"]) == (2, 1)
+
+
+def test_clients_of_one_user_keep_their_limits_together() -> None:
+    qlik = Qlik()
+
+    async def scene(client: AsyncClient) -> None:
+        Limits.of(Tenant.at("acme.eu.qlikcloud.com", read_timeout=5), ApiKey("one")).hold(Tier.TASKS, 30)
+        await client.call(POLL)
+        assert qlik.came == [(30, "poll")]
+
+    play(scene, qlik)
