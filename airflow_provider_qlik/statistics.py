@@ -12,7 +12,8 @@ _waits = 0
 
 
 def count(name: str, number: float) -> None:
-    """Adds to the counters `requests`, `merged`, `rate_limited` and `errors`; `turn_seconds` is a timer."""
+    """Adds to the counters `requests`, `polls` (answers that waits asked for), `merged` (those of them that cost no
+    request), `rate_limited` and `errors`; `turn_seconds` is a timer."""
     if name == "turn_seconds":
         Stats.timing(f"{PREFIX}.turn", timedelta(seconds=number))
     elif number:

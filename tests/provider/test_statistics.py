@@ -63,9 +63,15 @@ def test_a_wait_is_counted_with_what_it_costs(tenant: Tenant, task: Task, told: 
     assert len(told.timed["qlik_cloud.turn"]) == len(tenant.journal())
 
 
+def test_answers_that_waits_asked_for_have_a_counter(told: Told) -> None:
+    statistics.count("polls", 3)
+    statistics.count("polls", 0)
+    assert told.counted == {"qlik_cloud.polls": 3}
+
+
 def test_airflow_takes_these_names() -> None:
     statistics.waiting(0)
-    for name in ("requests", "merged", "rate_limited", "errors", "turn_seconds"):
+    for name in ("requests", "polls", "merged", "rate_limited", "errors", "turn_seconds"):
         statistics.count(name, 1)
 
 
