@@ -30,7 +30,7 @@ REREAD_AFTER = 300.0
 
 
 class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
-    """The same for an event loop, and for all who wait there: they share the tenant's rate limits, and their polls.
+    """What `Client` is, for an event loop and all who wait there: they share the tenant's rate limits, and their polls.
 
     Use it in an ``async with``. *count* is told what happens, by name and number: `requests`, `polls` (answers that
     waits asked for), `merged` (answers that cost no request), `rate_limited`, `errors`, `turn_seconds` (waited for a
@@ -54,6 +54,7 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
         self._rounds = Rounds(
             self._ask,
             self._kept,
+            polls=lambda answers: self._count("polls", answers),
             merged=lambda answers: self._count("merged", answers),
             waited=lambda seconds: self._count("turn_seconds", seconds),
         )

@@ -31,8 +31,6 @@ CONNECTIONS = 20
 """How many requests are under way at the same time, at most."""
 FOR_THE_URGENT = 2
 """How many of the connections are left to what is urgent: polls that get no answer hold theirs until they time out."""
-SOON = 4
-"""Rounds of the event loop within which a poll whose turn has come takes its connection, if it needs one at all."""
 LONGEST_HOLD = 300.0
 """Seconds for which one answer may hold up everybody: whatever it says, deadlines pass and runs are to be cancelled."""
 
@@ -80,30 +78,22 @@ class Connections:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._used = self._promised = 0
+        self._used = 0
         self._line = Lanes()
         self._waiting: dict[Callable[[], None], float] = {}
-        self._forgetting: asyncio.Handle | None = None
 
     @property
     def free(self) -> bool:
         """Whether there is one for a poll whose turn would come now."""
-        return self._used + self._promised < _most(Lane.POLL)
+        return self._used < _most(Lane.POLL) and self._line.first() is None
 
     def when_free(self, go_on: Callable[[], None], since: float) -> None:
         """Calls *go_on* when there may be one, after those whose polls wait for longer than *since* then."""
         self._waiting[go_on] = since
 
-    def promise(self) -> None:
-        """One is kept for a poll whose turn has come and which is on its way."""
-        self._promised += 1
-        self._forget_after(SOON)
-
     @asynccontextmanager
     async def one(self, lane: Lane) -> AsyncIterator[None]:
         """One of them, while it is used."""
-        if lane is Lane.POLL and self._promised:
-            self._promised -= 1
         if self._used < _most(lane):
             self._used += 1
         else:
@@ -118,17 +108,6 @@ class Connections:
             yield
         finally:
             self._hand_on()
-
-    def _forget_after(self, rounds: int) -> None:
-        # Not every turn leads to a request, and who was to send it may be gone.
-        if self._forgetting is not None:
-            self._forgetting.cancel()
-        if rounds:
-            self._forgetting = asyncio.get_running_loop().call_soon(self._forget_after, rounds - 1)
-        else:
-            self._forgetting = None
-            self._promised = 0
-            self._go_on()
 
     def _hand_on(self) -> None:
         self._used -= 1
@@ -168,7 +147,7 @@ class Turns:
         self.lag = 0.0
         """The seconds that the last poll to get its turn had waited for it."""
         self._timer: asyncio.TimerHandle | None = None
-        self._joining_again = False
+        self._others_join = False
         self._set_limit(a_minute)
         self._level = self._most
 
@@ -200,7 +179,10 @@ class Turns:
     def join(self, lane: Lane, since: float) -> asyncio.Future[None]:
         """A place in line that is done when its turn has come, for who waits *since* then. Cancel it to go away."""
         place = self._line.join(lane, since)
-        self._go_on()
+        if lane is Lane.POLL:
+            self._wait_for_others()
+        else:
+            self._go_on()
         return place
 
     def give_back(self) -> None:
@@ -229,7 +211,7 @@ class Turns:
         return now
 
     def _go_on(self) -> None:
-        if self._joining_again:
+        if self._others_join:
             return
         if self._timer is not None:
             self._timer.cancel()
@@ -252,14 +234,17 @@ class Turns:
             self._line.call_first()
             if first[1] is Lane.POLL:
                 self.lag = max(0.0, now - first[2])
-                self._connections.promise()
-                # Who had this turn may stand in for many, one place at a time: the next of them may be the oldest.
-                self._joining_again = True
-                asyncio.get_running_loop().call_soon(self._joined_again)
+                self._wait_for_others()
                 return
 
-    def _joined_again(self) -> None:
-        self._joining_again = False
+    def _wait_for_others(self) -> None:
+        """Lets whoever is about to join the line do so: who had a turn may stand in for many, one place at a time."""
+        if not self._others_join:
+            self._others_join = True
+            asyncio.get_running_loop().call_soon(self._others_joined)
+
+    def _others_joined(self) -> None:
+        self._others_join = False
         self._go_on()
 
 

@@ -322,10 +322,11 @@ def test_polls_wait_for_their_turn_as_long_as_there_is_no_connection_for_them() 
             await asyncio.sleep(0)
         assert waited == [0] * FOR_POLLS, "one in each round of the event loop"
         await asyncio.sleep(0.5)
-        assert turns == FOR_POLLS
+        # Those whose turn came while others were on their way to a connection.
+        assert FOR_POLLS <= turns <= FOR_POLLS + 3
         await asyncio.gather(*polls)
         assert now() == pytest.approx(4)
-        assert waited == [0] * 60
+        assert sum(seconds > 0 for seconds in waited) <= 3 * 4
 
     run(play())
 
