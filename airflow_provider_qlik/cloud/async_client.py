@@ -13,8 +13,9 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from airflow_provider_qlik.cloud.call import Call, Flow, Pause, Question, Renew
+from airflow_provider_qlik.cloud.connections import CONNECTIONS, Lane
 from airflow_provider_qlik.cloud.errors import QlikCloudError, Refused
-from airflow_provider_qlik.cloud.limits import CONNECTIONS, Lane, Limits
+from airflow_provider_qlik.cloud.limits import Limits
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.retry import ONE_TRY, Patience, attempts

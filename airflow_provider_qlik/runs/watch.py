@@ -15,9 +15,13 @@ from airflow_provider_qlik.runs.kind import RunKind
 from airflow_provider_qlik.runs.run import Run, State, Wanted
 
 SIGN_OF_LIFE = timedelta(minutes=5)
+"""A wait that has nothing new to tell says so this often."""
 MISSING_FOR_GOOD = timedelta(minutes=2)
+"""What Qlik Cloud does not know for so long will not turn up any more."""
 UNCLEAR_LOOKS = 3
+"""So many looks at a run that has an end time and is called active before the end time is believed."""
 UNCLEAR_PAUSE = 2.0
+"""Seconds between those looks."""
 GROWTH = 0.05
 """The part of a run's age at which it is looked at again: so much later than need be its end is noticed, at most."""
 SOONEST = 0.5
@@ -34,9 +38,9 @@ def utc_now() -> datetime:
 class Watch:
     """One wait for one run: what was seen last, what was said when, how long something has been wrong.
 
-    *seen* is what is known of the run, and was said, already; *says_end* is False where somebody else says how it
-    ended. Polls that fail for a passing reason are counted, said and outlasted; the deadline (UTC, None: no end)
-    decides.
+    *say* takes the lines for the task's log (level and text). *seen* is what is known of the run, and was said,
+    already; *says_end* is False where somebody else says how it ended. Polls that fail for a passing reason are
+    counted, said and outlasted; the deadline (UTC, None: no end) decides.
     """
 
     def __init__(

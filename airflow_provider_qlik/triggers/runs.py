@@ -37,7 +37,9 @@ WHAT = (
 )
 WHEN = ("poll_interval", "longest_poll_interval", "deadline")
 CONNECTION_TRIES = 60
+"""So often Airflow is asked for what it cannot give just now."""
 CONNECTION_PAUSE = 10.0
+"""Seconds between two of those tries."""
 KIND_NAMES = ("task", "automation", "reload", "sharing_task", "reload_task")
 """The kinds of run, by the names that `runs` knows them under; here again so that Dag files need not load that."""
 

@@ -13,7 +13,8 @@ import pytest
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, Patience, QlikCloudError, Tenant
 from airflow_provider_qlik.cloud.api import tasks, users
 from airflow_provider_qlik.cloud.call import Tier
-from airflow_provider_qlik.cloud.limits import CONNECTIONS, FOR_THE_URGENT, Lane, Limits
+from airflow_provider_qlik.cloud.connections import CONNECTIONS, FOR_THE_URGENT, Lane
+from airflow_provider_qlik.cloud.limits import Limits
 from airflow_provider_qlik.cloud.retry import ONE_TRY
 from tests.virtual_time import now, run
 

@@ -35,8 +35,8 @@ from airflow_provider_qlik.cloud import (
 )
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.auth import forget_tokens, sign_in
+from airflow_provider_qlik.cloud.connections import CONNECTIONS, FOR_THE_URGENT
 from airflow_provider_qlik.cloud.errors import BadRequest, Forbidden, Unauthorized
-from airflow_provider_qlik.cloud.limits import CONNECTIONS, FOR_THE_URGENT
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.cloud.conftest import QUICK
 from tests.listener import Answer, Listener

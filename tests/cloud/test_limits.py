@@ -12,8 +12,9 @@ import pytest
 
 from airflow_provider_qlik.cloud import ApiKey, ClientCredentials, Tenant
 from airflow_provider_qlik.cloud.call import Tier
+from airflow_provider_qlik.cloud.connections import CONNECTIONS, FOR_THE_URGENT, Lane
 from airflow_provider_qlik.cloud.credentials import Credentials
-from airflow_provider_qlik.cloud.limits import A_MINUTE, CONNECTIONS, FOR_THE_URGENT, TOGETHER, Lane, Limits
+from airflow_provider_qlik.cloud.limits import A_MINUTE, TOGETHER, Limits
 from tests.virtual_time import now, run
 
 FOR_POLLS = CONNECTIONS - FOR_THE_URGENT

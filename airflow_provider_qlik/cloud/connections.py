@@ -1,0 +1,107 @@
+"""The connections that all who ask one tenant as one user share, and the lines in which they wait for anything."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from enum import IntEnum
+
+CONNECTIONS = 20
+"""How many requests are under way at the same time, at most."""
+FOR_THE_URGENT = 2
+"""How many of the connections are left to what is urgent: polls that get no answer hold theirs until they time out."""
+
+
+class Lane(IntEnum):
+    """Who goes before whom: starts and cancels first, then those who have begun something, then whoever asks anew."""
+
+    URGENT = 0
+    GOING_ON = 1
+    POLL = 2
+
+
+class Lanes:
+    """Those who wait in line: within each lane, whoever has waited longest comes first."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[Lane, list[tuple[float, int, asyncio.Future[None]]]] = {lane: [] for lane in Lane}
+        self._count = itertools.count()
+
+    def join(self, lane: Lane, since: float) -> asyncio.Future[None]:
+        """The place in line of who waits *since* then; it is done when its turn has come."""
+        place = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._lanes[lane], (since, next(self._count), place))
+        return place
+
+    def first(self) -> tuple[asyncio.Future[None], Lane, float] | None:
+        """Who comes next, in which lane, and since when that one waits. Whoever has gone away is passed over."""
+        for lane, waiting in self._lanes.items():
+            while waiting and waiting[0][2].done():
+                heapq.heappop(waiting)
+            if waiting:
+                since, _, place = waiting[0]
+                return place, lane, since
+        return None
+
+    def call_first(self) -> None:
+        """Lets the next one go."""
+        first = self.first()
+        if first is not None:
+            first[0].set_result(None)
+
+
+class Connections:
+    """The connections that are open at the same time, and who waits for one."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._used = 0
+        self._line = Lanes()
+        self._waiting: dict[Callable[[], None], float] = {}
+
+    @property
+    def free(self) -> bool:
+        """Whether there is one for a poll whose turn would come now."""
+        return self._used < _most(Lane.POLL) and self._line.first() is None
+
+    def when_free(self, go_on: Callable[[], None], since: float) -> None:
+        """Calls *go_on* when there may be one, after those whose polls wait for longer than *since* then."""
+        self._waiting[go_on] = since
+
+    @asynccontextmanager
+    async def one(self, lane: Lane) -> AsyncIterator[None]:
+        """One of them, while it is used."""
+        if self._used < _most(lane):
+            self._used += 1
+        else:
+            place = self._line.join(lane, self._clock())
+            try:
+                await place
+            except asyncio.CancelledError:
+                if place.done() and not place.cancelled():
+                    self._hand_on()
+                raise
+        try:
+            yield
+        finally:
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        self._used -= 1
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while (first := self._line.first()) is not None and self._used < _most(first[1]):
+            self._used += 1
+            self._line.call_first()
+        if self._waiting and self.free:
+            waiting, self._waiting = self._waiting, {}
+            for go_on in sorted(waiting, key=waiting.__getitem__):
+                go_on()
+
+
+def _most(lane: Lane) -> int:
+    return CONNECTIONS if lane is Lane.URGENT else CONNECTIONS - FOR_THE_URGENT
