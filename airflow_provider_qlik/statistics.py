@@ -6,6 +6,8 @@ from datetime import timedelta
 
 from airflow.providers.common.compat.sdk import Stats
 
+from airflow_provider_qlik.cloud.counting import harmless
+
 PREFIX = "qlik_cloud"
 
 _waits = 0
@@ -24,4 +26,9 @@ def waiting(more: int) -> None:
     """So many more waits go on in this process."""
     global _waits
     _waits += more
-    Stats.gauge(f"{PREFIX}.waits", _waits)
+    _gauge("waits", _waits)
+
+
+@harmless
+def _gauge(name: str, number: float) -> None:
+    Stats.gauge(f"{PREFIX}.{name}", number)

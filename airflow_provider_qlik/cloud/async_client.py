@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -14,6 +13,7 @@ import httpx
 
 from airflow_provider_qlik.cloud.call import Call, Flow, Pause, Question, Renew
 from airflow_provider_qlik.cloud.connections import CONNECTIONS, Lane
+from airflow_provider_qlik.cloud.counting import harmless
 from airflow_provider_qlik.cloud.errors import QlikCloudError, Refused
 from airflow_provider_qlik.cloud.limits import Limits
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
@@ -21,8 +21,6 @@ from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.retry import ONE_TRY, Patience, attempts
 from airflow_provider_qlik.cloud.rounds import Rounds
 from airflow_provider_qlik.cloud.wire import Known, Wire, as_our_errors
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -42,7 +40,7 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
         self, *of: Any, count: Callable[[str, float], object] = lambda _name, _number: None, **arguments: Any
     ) -> None:
         super().__init__(*of, **arguments)
-        self._count = _harmless(count)
+        self._count = harmless(count)
 
     def _open(self) -> None:
         self._http = httpx.AsyncClient(
@@ -192,19 +190,3 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
             return result
         finally:
             flow.close()
-
-
-def _harmless(count: Callable[[str, float], object]) -> Callable[[str, float], None]:
-    """The same, but no error of it reaches those whose calls are counted."""
-    told = False
-
-    def harmless(name: str, number: float) -> None:
-        nonlocal told
-        try:
-            count(name, number)
-        except Exception:  # whatever a store of statistics raises: what is counted has happened, and goes on
-            if not told:
-                told = True
-                log.warning("Statistics cannot be kept; this is not said again.", exc_info=True)
-
-    return harmless

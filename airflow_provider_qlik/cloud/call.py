@@ -101,8 +101,11 @@ class Source(Protocol):
     def look_together(self, about: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
         """The answers, or errors, to questions of one group: at least one, and as many as can be had in a few calls."""
 
-    def look_at_many(self, about: Sequence[Any], most_pages: int) -> Flow[Mapping[Any, Any]]:
-        """The answers to those questions of any group that one list gives, within so many pages."""
+    def look_at_many(self, about: Sequence[Any], most_pages: int, also: Sequence[Any] = ()) -> Flow[Mapping[Any, Any]]:
+        """The answers to those questions of any group that one list gives, within so many pages.
+
+        And to those that it is *also* asked, where it gives them anyway.
+        """
 
     def is_over(self, answer: Any) -> bool:
         """Whether nothing about an answer will change any more."""

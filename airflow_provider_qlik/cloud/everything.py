@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_qlik.cloud.errors import QlikCloudError, Refused
@@ -20,6 +20,10 @@ NOT_BELIEVED = 3600.0
 """Seconds for which a list is left alone that was behind the times."""
 CHECKED = 0.05
 """The part of those that a list tells of who are looked at by themselves the next time."""
+CHECKED_WITHIN = 120.0
+"""Seconds in which they are; then another's turn comes, since they may not be waited for any more."""
+BEHIND = 60.0
+"""Seconds by which a list may be behind the times."""
 MOST_CHECKED = 5
 """So many are to be looked at by themselves at the same time, at most."""
 MOST_KEPT = 100
@@ -30,10 +34,10 @@ class ListOfEverything:
     """What is known of a list that tells of many groups at once: what it costs, whom it leaves out, whether it lies.
 
     Nobody says that Qlik Cloud brings it up to date at once. So a few of those that it tells of are looked at by
-    themselves the next time, each in its turn. If one is over, and shows as going on in a list that was read after
-    that, the list is behind the times, and is left alone.
+    themselves the next time, each in its turn. If one is over, and shows as going on, or not at all, in a list that was
+    read a minute after that, the list is behind the times, and is left alone.
 
-    *is_over* says of an answer whether nothing about it will change any more.
+    *is_over* says of an answer whether nothing about it will change any more. None is the answer that there is nothing.
     """
 
     def __init__(self, is_over: Callable[[Any], bool]) -> None:
@@ -44,7 +48,7 @@ class ListOfEverything:
         self._absent: dict[Any, float] = {}
         self._to_check: dict[Any, float] = {}
         self._checked: dict[Any, float] = {}
-        self._over: set[Any] = set()
+        self._seen: dict[Any, tuple[float, Any]] = {}
 
     def tells_of(self, about: Any, now: float) -> bool:
         """Whether it is to be asked about that, as far as is known."""
@@ -64,23 +68,25 @@ class ListOfEverything:
         """Those were looked at by themselves."""
         for about in [each for each in self._to_check if each in answers]:
             del self._to_check[about]
-            if self._is_over(answers[about]):
-                self._over.add(about)
-                self._checked.pop(about, None)
-            else:
-                self._checked[about] = now
+            self._checked[about] = now
+            if answers[about] is not None and not isinstance(answers[about], Exception):
+                self._seen[about] = now, answers[about]
 
-    def take_over(self) -> set[Any]:
-        """Those that were seen to be over. The list that is read now is asked about them, too."""
-        over, self._over = self._over, set()
-        return over
+    def take_seen(self, now: float) -> dict[Any, Any]:
+        """What was seen of those who were looked at by themselves, a while ago.
+
+        The list that is read now is also asked about them: it should know by now.
+        """
+        seen = {about: answer for about, (moment, answer) in self._seen.items() if moment <= now - BEHIND}
+        self._seen = {about: known for about, known in self._seen.items() if about not in seen}
+        return seen
 
     def was_read(
-        self, calls: int, about: Sequence[Any], answers: Mapping[Any, Any], over: Collection[Any], now: float
+        self, calls: int, about: Sequence[Any], answers: Mapping[Any, Any], seen: Mapping[Any, Any], now: float
     ) -> bool:
-        """Whether to believe what it told of those, in so many calls."""
+        """Whether to believe what it told of those, in so many calls, after what had been *seen* of some."""
         self._failures = 0
-        if any(each in answers and not self._is_over(answers[each]) for each in over):
+        if any(each in answers and self._is_behind(answers[each], seen[each]) for each in seen):
             self._leave_alone(now + NOT_BELIEVED)
             return False
         told = [each for each in about if each in answers]
@@ -92,6 +98,9 @@ class ListOfEverything:
         self._choose([each for each in told if not self._is_over(answers[each])], now)
         return True
 
+    def _is_behind(self, listed: Any, seen: Any) -> bool:
+        return listed is None or (self._is_over(seen) and not self._is_over(listed))
+
     def _choose(self, told: Sequence[Any], now: float) -> None:
         """Some who are to be looked at by themselves next, whoever was not for longest."""
         if len(self._checked) > MOST_KEPT + 2 * len(told):
@@ -100,7 +109,7 @@ class ListOfEverything:
         self._to_check = {each: until for each, until in self._to_check.items() if until > now}
         count = max(0, min(MOST_CHECKED, math.ceil(len(told) * CHECKED)) - len(self._to_check))
         chosen = heapq.nsmallest(count, told, key=lambda each: self._checked.get(each, -math.inf))
-        self._to_check |= dict.fromkeys(chosen, now + TRY_AGAIN)
+        self._to_check |= dict.fromkeys(chosen, now + CHECKED_WITHIN)
 
     def failed(self, error: QlikCloudError, now: float) -> bool:
         """Whether that is told to all who wait for it, and not asked for otherwise at once.

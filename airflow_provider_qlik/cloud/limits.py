@@ -168,11 +168,10 @@ class Limits:
     def of(cls, tenant: Tenant, credentials: Credentials) -> Limits:
         """Those of a user of a tenant, the same for all who ask in this event loop; the share is what was said last."""
         # Kept when the last client has gone: Qlik Cloud goes on counting.
-        loop = asyncio.get_running_loop()
-        in_loop = _in_loop.setdefault(loop, {})
+        in_loop = _in_loop.setdefault(asyncio.get_running_loop(), {})
         limits = in_loop.get((tenant.url, credentials))
         if limits is None:
-            limits = in_loop[tenant.url, credentials] = cls(clock=loop.time)
+            limits = in_loop[tenant.url, credentials] = cls(clock=_time)
         limits.change_share(tenant.rate_limit_share)
         return limits
 
@@ -211,6 +210,11 @@ class Limits:
         """One of the connections, while it is used. The last few are for what is urgent."""
         # The HTTP library has such a line of its own, at a cost for each request that grows with the length of it.
         return self._connections.one(lane)
+
+
+def _time() -> float:
+    """That of the event loop, without a hold on it: it would be kept for ever."""
+    return asyncio.get_running_loop().time()
 
 
 _in_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, Credentials], Limits]] = WeakKeyDictionary()

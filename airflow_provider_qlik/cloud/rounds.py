@@ -223,6 +223,8 @@ class _Rounds:
                 self._begin_crowd(now)
                 return True
         ready = [each for each in group.waiting if each.soonest <= now + A_MOMENT and not each.gone]
+        # Not all of them may be told in one go: those who have waited longest come first.
+        ready.sort(key=lambda each: each.due)
         group.take(ready)
         group.asking = True
         self._all.begin(self._ask_group(group, ready), ready)
@@ -249,9 +251,7 @@ class _Rounds:
             async with failures_told(ready):
                 answers, calls = await self._all.ask(self._source, self._source.look_together(about))
                 self._everything.seen_alone(answers, asyncio.get_running_loop().time())
-                told = [each for each in ready if each.question.about in answers]
-                self._all.count(len(told), calls)
-                await tell(told, answers, self.add)
+                await self._tell(ready, answers, calls)
         finally:
             group.asking = False
             aside, group.aside = group.aside, []
@@ -289,9 +289,7 @@ class _Rounds:
         try:
             async with failures_told(ready):
                 answers, calls = await self._read_everything(ready)
-                told = [each for each in ready if each.question.about in answers]
-                self._all.count(len(told), calls)
-                await tell(told, answers, self.add)
+                await self._tell(ready, answers, calls)
         finally:
             self._crowding = False
             aside, self._aside = self._aside, []
@@ -300,17 +298,22 @@ class _Rounds:
     async def _read_everything(self, ready: Sequence[Waiting]) -> tuple[Mapping[Any, Any], int]:
         """What the list of everything tells, and in how many calls; nothing where it is of no use."""
         everything, now = self._everything, asyncio.get_running_loop().time
-        about, over = list(dict.fromkeys(each.question.about for each in ready)), everything.take_over()
+        about, seen = list(dict.fromkeys(each.question.about for each in ready)), everything.take_seen(now())
         most = everything.most_pages(len({each.question.group for each in ready}))
         try:
-            answers, calls = await self._all.ask(self._source, self._source.look_at_many([*about, *over], most))
+            answers, calls = await self._all.ask(self._source, self._source.look_at_many(about, most, list(seen)))
         except QlikCloudError as error:
             if everything.failed(error, now()):
                 raise
             return {}, 0
-        return (answers, calls) if everything.was_read(calls, about, answers, over, now()) else ({}, calls)
+        return (answers, calls) if everything.was_read(calls, about, answers, seen, now()) else ({}, calls)
 
     # Those who were asked for, and those who came meanwhile
+
+    async def _tell(self, ready: Sequence[Waiting], answers: Mapping[Any, Any], calls: int) -> None:
+        told = [each for each in ready if each.question.about in answers]
+        self._all.count(len(told), calls)
+        await tell(told, answers, self.add)
 
     def _go_on_with(self, ready: Sequence[Waiting], answers: Mapping[Any, Any], aside: Sequence[Waiting]) -> None:
         """Those that were not told anything are asked for by group, when their turn comes."""

@@ -92,12 +92,15 @@ class AutomationRuns(RunKind):
         run = yield from ask(automations.get_run(resource_id, run_id))
         return self.run_of(resource_id, run)
 
-    def look_at_many(self, wanted: Sequence[Wanted], most_pages: int) -> Flow[dict[Wanted, Run | None]]:
+    def look_at_many(
+        self, wanted: Sequence[Wanted], most_pages: int, also: Sequence[Wanted] = ()
+    ) -> Flow[dict[Wanted, Run | None]]:
         """What the last run of their automation tells of them, from the list of all automations."""
-        missing: dict[str, list[Wanted]] = {}
-        for each in wanted:
+        asked: dict[str, list[Wanted]] = {}
+        for each in (*wanted, *also):
             if each.alone_since is None:
-                missing.setdefault(each.resource_id, []).append(each)
+                asked.setdefault(each.resource_id, []).append(each)
+        missing = {each.resource_id for each in wanted if each.alone_since is None}
         told: dict[Wanted, Run | None] = {}
         listed = automations.list(limit=LARGEST_PAGE).read_as(LastAutomationRunList)
         pages: Pages[LastAutomationRun] = Pages(listed)
@@ -105,8 +108,9 @@ class AutomationRuns(RunKind):
             if pages.next_call is None or not missing:
                 break
             for item in pages.take((yield from ask(pages.next_call))):
-                if item.id in missing:
-                    told |= self._told_by(item, missing.pop(item.id))
+                if item.id in asked:
+                    told |= self._told_by(item, asked.pop(item.id))
+                    missing.discard(item.id)
         return told
 
     def _told_by(self, item: LastAutomationRun, wanted: Sequence[Wanted]) -> dict[Wanted, Run | None]:
@@ -152,7 +156,6 @@ def _seen(last: Run | None, wanted: Wanted) -> tuple[Run | None] | None:
     """What is to be seen of a wanted run, by the last run of its automation; nothing where that does not tell."""
     if wanted.run_id is not None:
         return (last,) if last is not None and last.id == wanted.run_id else None
-    if wanted.started_after is None:
-        return (last,)
-    # Of several since then, the last is not the first.
-    return (None,) if last is None or last.began_before(wanted.started_after) else None
+    # Nobody says that what is shown as the last run is the last to begin; and of several, the last is not the first.
+    none = last is None or (wanted.started_after is not None and last.began_before(wanted.started_after))
+    return (None,) if none else None

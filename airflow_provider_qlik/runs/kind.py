@@ -6,6 +6,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar, TypeAlias
@@ -17,12 +18,12 @@ from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.runs.errors import CannotStart, RunNotFound
 from airflow_provider_qlik.runs.find import Intent, Say, Search, ambiguous, find, rivals
 from airflow_provider_qlik.runs.run import Run, Wanted, Words
-from airflow_provider_qlik.runs.together import Known, remembering
+from airflow_provider_qlik.runs.together import Answers, Unknown, remembering
 
 MOST_PAGES = 20
 """So many pages of a list are read in search of a run."""
 MOST_CALLS = 20
-"""From so many calls on, those that are looked at together are not looked at by themselves any more."""
+"""After so many calls, no more of those that are looked at together are looked at, unless all is known already."""
 
 Enough: TypeAlias = Callable[[Sequence[Run]], bool]
 """Whether a page of runs is the last that has to be read."""
@@ -207,10 +208,10 @@ class RunKind(ABC):
     def look_together(self, wanted: Sequence[Wanted]) -> Flow[dict[Wanted, Run | Exception | None]]:
         """The wanted runs of one task or automation as `look` sees them, or what it raises.
 
-        What several of them would ask is asked once. Those that would need many calls more are left out: they have a
-        turn of their own.
+        What several of them would ask is asked once. Those for which that would take many calls are left out, but for
+        the first: they have a turn of their own.
         """
-        known = Known()
+        known = Answers(MOST_CALLS)
         given = [each for each in wanted if each.run_id and each.alone_since is None]
         seen: dict[Wanted, Run | Exception | None] = {}
         if self.listed_whole and len(given) > 1:
@@ -218,12 +219,11 @@ class RunKind(ABC):
         for each in wanted:
             if each in seen:
                 continue
-            if known.calls >= MOST_CALLS:
-                break
             if seen:
                 # Much may be known already: others in the event loop shall have their turn.
                 yield from pause(0)
-            seen[each] = yield from remembering(self.look(each), known)
+            with suppress(Unknown):
+                seen[each] = yield from remembering(self.look(each), known, new=not seen)
         return seen
 
     def _listed(self, wanted: Sequence[Wanted]) -> Flow[dict[Wanted, Run]]:
@@ -247,8 +247,13 @@ class RunKind(ABC):
             # There may be no list to see, and the run all the same.
         return listed
 
-    def look_at_many(self, wanted: Sequence[Wanted], most_pages: int) -> Flow[dict[Wanted, Run | None]]:
-        """The wanted runs, of whatever tasks or automations, that one list tells of in no more than so many pages."""
+    def look_at_many(
+        self, wanted: Sequence[Wanted], most_pages: int, also: Sequence[Wanted] = ()
+    ) -> Flow[dict[Wanted, Run | None]]:
+        """The wanted runs, of whatever tasks or automations, that one list tells of in no more than so many pages.
+
+        Those that are *also* wanted are told where they turn up; nothing is read for their sake.
+        """
         yield from ()
         return {}
 

@@ -11,12 +11,18 @@ from airflow_provider_qlik.cloud.errors import InvalidArgument, QlikCloudError
 T = TypeVar("T")
 
 
-class Known:
-    """The answers to the calls of several flows, in the order in which they came."""
+class Answers:
+    """The answers to the calls of several flows, in the order in which they came: to so many calls, *most*."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._answers: dict[Call[Any], list[tuple[int, Any]]] = {}
-        self.calls = 0
+        self._calls = 0
+
+    @property
+    def enough(self) -> bool:
+        """Whether no more calls are to be made."""
+        return self._calls >= self._most
 
     def answer(self, call: Call[Any], after: int) -> tuple[int, Any] | None:
         """The first answer to a call after so many others, and how many answers there were with it; None: none yet."""
@@ -24,13 +30,19 @@ class Known:
 
     def add(self, call: Call[Any], answer: Any) -> tuple[int, Any]:
         """Keeps an answer."""
-        self.calls += 1
-        self._answers.setdefault(call, []).append((self.calls, answer))
-        return self.calls, answer
+        self._calls += 1
+        self._answers.setdefault(call, []).append((self._calls, answer))
+        return self._calls, answer
 
 
-def remembering(flow: Flow[T], known: Known) -> Flow[T | Exception]:
+class Unknown(Exception):
+    """What a flow asks is not known, and would take more calls than are to be made."""
+
+
+def remembering(flow: Flow[T], known: Answers, *, new: bool = True) -> Flow[T | Exception]:
     """The result of a flow of reads, or what went wrong; its calls are not made if their answer is *known*.
+
+    Raises Unknown before a call of a flow that is not *new*, once there are enough.
 
     What a flow asks a second time has to be later than all that it was told before: it wants to know what has happened
     since.
@@ -45,6 +57,8 @@ def remembering(flow: Flow[T], known: Known) -> Flow[T | Exception]:
                 continue
             told = known.answer(step, latest if step in asked else 0)
             if told is None:
+                if known.enough and not new:
+                    raise Unknown
                 try:
                     told = known.add(step, (yield step))
                 except QlikCloudError as error:

@@ -49,7 +49,7 @@ class QlikRunSensor(Target, BaseSensorOperator):
         where it is not given.
 
     `poke_interval`, `timeout` (seconds), `mode`, `soft_fail` and the others are Airflow's own. With
-    `exponential_backoff` the interval of a deferred wait grows with the age of the run, up to `max_wait`.
+    `exponential_backoff` and `max_wait` the interval of a deferred wait grows with the age of the run, up to that.
 
     A run that failed or was cancelled fails the task for good, with Qlik's own reason (with `soft_fail` it is skipped).
     What it returns (XCom) is what the operators return.

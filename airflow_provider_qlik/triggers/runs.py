@@ -182,7 +182,7 @@ class QlikRunTrigger(BaseTrigger):
         except Exception as error:  # whatever the way to Airflow's database or secrets raises
             raise _Unavailable("The connection could not be read", error) from error
 
-    async def _outlast(self, ask: Callable[[], Awaitable[T]], deadline: str | None = None) -> T:
+    async def _outlast(self, ask: Callable[[], Awaitable[T]], deadline: str | None = None, meanwhile: str = "") -> T:
         """What Airflow is asked for. That it cannot give it just now ends nothing, unless that lasts."""
         from airflow_provider_qlik.runs.watch import SIGN_OF_LIFE
 
@@ -198,7 +198,7 @@ class QlikRunTrigger(BaseTrigger):
                     raise
                 if clock() >= speaks_at:
                     speaks_at = clock() + SIGN_OF_LIFE.total_seconds()
-                    self._saying.say(logging.WARNING, f"{error}. Trying again")
+                    self._saying.say(logging.WARNING, f"{error}. Trying again{meanwhile}")
             await asyncio.sleep(CONNECTION_PAUSE)
 
     async def on_kill(self) -> None:
@@ -223,7 +223,8 @@ class QlikRunTrigger(BaseTrigger):
             from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
             async with QlikCloudHook(self.qlik_conn_id) as hook:
-                if await self._outlast(partial(self._may_cancel, hook, run_id)):
+                meanwhile = f"; until then {self.kind} run {run_id} may be going on"
+                if await self._outlast(partial(self._may_cancel, hook, run_id), meanwhile=meanwhile):
                     await self._stop(hook, run_id)
         except Exception as error:  # nobody else would say so: Airflow is through with this trigger by then
             what = f"{self.kind} run {run_id} could not be cancelled and may still be going on"
@@ -234,7 +235,7 @@ class QlikRunTrigger(BaseTrigger):
     async def _may_cancel(self, hook: QlikCloudHook, run_id: str) -> bool:
         """Whether the run is to be cancelled; if so the hook is connected.
 
-        Both in one, so that the state is as it was a moment ago, however long it took to connect.
+        Both in one: where the connection cannot be had for minutes, the state is asked for again.
         """
         from airflow_provider_qlik.runs import KINDS
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -558,3 +560,17 @@ def test_room_for_the_urgent_is_there_when_a_share_becomes_smaller() -> None:
         return await of_share(0.1).turn(Tier.ONE, Lane.URGENT)
 
     assert run(play()) < 1
+
+
+def test_limits_keep_no_event_loop() -> None:
+    """Who calls `asyncio.run` again and again would keep each of them, with its credentials."""
+
+    async def ask() -> weakref.ref[asyncio.AbstractEventLoop]:
+        limits = Limits.of(TENANT, KEY)
+        await asyncio.gather(*(limits.turn(Tier.ONE) for _ in range(80)))
+        await limits.turn(Tier.ONE, Lane.URGENT)
+        return weakref.ref(asyncio.get_running_loop())
+
+    loop = asyncio.run(ask())
+    gc.collect()
+    assert loop() is None

@@ -19,7 +19,7 @@ import pytest
 from airflow_provider_qlik.cloud import Flow, QlikCloudError
 from airflow_provider_qlik.cloud.call import Question, Tier
 from airflow_provider_qlik.cloud.errors import CouldNotConnect, Forbidden, Unauthorized
-from airflow_provider_qlik.cloud.everything import MOST_CHECKED, NOT_BELIEVED, NOT_NOW, TRY_AGAIN
+from airflow_provider_qlik.cloud.everything import BEHIND, MOST_CHECKED, NOT_BELIEVED, NOT_NOW, TRY_AGAIN
 from airflow_provider_qlik.cloud.limits import Limits
 from airflow_provider_qlik.cloud.rounds import A_MOMENT, Rounds
 from tests.virtual_time import now, run
@@ -51,12 +51,12 @@ class Source:
         return self._look("group", 1, about[: self.most])
 
     def is_over(self, answer: Any) -> bool:
-        name, moment = answer
-        return bool(self.over.get(name, math.inf) <= moment)
+        return answer is not None and self.over.get(answer[0], math.inf) <= answer[1]
 
-    def look_at_many(self, about: Sequence[Any], most_pages: int) -> Flow[Mapping[Any, Any]]:
+    def look_at_many(self, about: Sequence[Any], most_pages: int, also: Sequence[Any] = ()) -> Flow[Mapping[Any, Any]]:
         pages = min(most_pages, self.pages)
-        return self._look("crowd", pages, [each for each in about if each not in self.absent] if pages else [])
+        told = [each for each in dict.fromkeys((*about, *also)) if each not in self.absent]
+        return self._look("crowd", pages, told if pages else [])
 
     def _look(self, how: str, calls: int, about: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
         self.asked.append((now(), how, tuple(about)))
@@ -213,7 +213,7 @@ def test_a_list_that_is_behind_the_times_is_not_believed() -> None:
         await asyncio.gather(*(wait(rounds, name) for name in source.over))
 
     run(play())
-    assert max(noticed.values()) < 140
+    assert max(noticed.values()) < 100 + BEHIND + 40
     assert source.calls("crowd") < 20
 
 
@@ -232,6 +232,59 @@ def test_a_list_that_was_behind_the_times_is_tried_again_after_an_hour() -> None
     lists = [moment for moment, how, _ in source.asked if how == "crowd"]
     gaps = [(sooner, later) for sooner, later in itertools.pairwise(lists) if later - sooner > 60]
     assert [round(later - sooner, -2) for sooner, later in gaps] == [NOT_BELIEVED]
+
+
+def test_a_list_that_does_not_show_what_is_there_is_not_believed() -> None:
+    """Those who wait for something to come are told that there is nothing, long after it has come."""
+    noticed: dict[str, float] = {}
+
+    class Blind(Source):
+        def look_at_many(
+            self, about: Sequence[Any], most_pages: int, also: Sequence[Any] = ()
+        ) -> Flow[Mapping[Any, Any]]:
+            return dict.fromkeys((yield from super().look_at_many(about, most_pages, also)))
+
+    source = Blind(pages=1)
+
+    async def wait(rounds: Rounds, name: str) -> None:
+        while await rounds.answer(question(source, name)) is None or now() < 100:
+            pass
+        noticed[name] = now()
+
+    async def play() -> None:
+        rounds = steady()
+        await asyncio.gather(*(wait(rounds, f"{number}/x") for number in range(60)))
+
+    run(play())
+    assert max(noticed.values()) < 100 + BEHIND + 40
+
+
+def test_a_list_that_is_a_little_behind_the_times_is_believed() -> None:
+    source = Source(pages=1)
+    source.behind = BEHIND / 2
+    source.over = {f"{number}/x": 20.0 * number for number in range(40)}
+    run(waits(steady(), source, list(source.over), 900))
+    lists = [moment for moment, how, _ in source.asked if how == "crowd"]
+    assert all(later - sooner < 30 for sooner, later in itertools.pairwise(lists))
+
+
+def test_those_who_went_away_hold_up_no_checks_for_long() -> None:
+    source = Source(pages=1)
+
+    async def play() -> None:
+        rounds = steady()
+        others = asyncio.ensure_future(waits(rounds, source, [f"{number}/x" for number in range(20)], 1000))
+        await asyncio.sleep(50)
+        for number in range(10):
+            # Asked once, and never again.
+            passing = rounds.answer(question(source, f"passing {number}/x", 0, 10))
+            await asyncio.sleep(12)
+            passing.cancel()
+        await others
+
+    run(play())
+    alone = Counter(name for moment, how, names in source.asked if how == "group" and moment > 400 for name in names)
+    assert len(alone) == 20
 
 
 def test_a_list_that_is_read_while_one_is_found_to_be_over_is_believed() -> None:
@@ -292,6 +345,28 @@ def test_refused_credentials_are_told_to_all_at_once() -> None:
     assert source.calls() == 1
 
 
+def test_of_a_group_that_is_too_large_for_one_turn_nobody_is_left_out_for_long() -> None:
+    source = Source()
+    source.most = 20
+    names = [f"a/{number}" for number in range(100)]
+
+    async def ask_slowly(flow: Flow[Any]) -> tuple[Any, int]:
+        await asyncio.sleep(4)
+        return await ask(flow)
+
+    async def play() -> list[list[Any]]:
+        rounds = Rounds(ask_slowly, limited(), chance=lambda: 0.0)
+        seen: list[list[Any]] = [[] for _ in names]
+        for name, of in zip(names, seen, strict=True):
+            rounds.answer(question(source, name, 0, 0, again=again_until(1000, of)))
+        await asyncio.sleep(600)
+        rounds.close()
+        return seen
+
+    counts = [len(of) for of in run(play())]
+    assert min(counts) > max(counts) / 1.3
+
+
 def test_those_of_a_group_that_were_left_out_have_a_turn_of_their_own() -> None:
     source = Source()
     source.most = 20
@@ -307,7 +382,9 @@ def test_those_of_a_group_that_were_left_out_have_a_turn_of_their_own() -> None:
 
 def test_a_list_that_hangs_before_it_fails_is_left_alone_for_a_minute_after_that() -> None:
     class Hanging(Source):
-        def look_at_many(self, about: Sequence[Any], most_pages: int) -> Flow[Mapping[Any, Any]]:
+        def look_at_many(
+            self, about: Sequence[Any], most_pages: int, also: Sequence[Any] = ()
+        ) -> Flow[Mapping[Any, Any]]:
             return self._look("crowd", 900, about)  # a minute and a half
 
     source = Hanging(pages=1)
@@ -783,12 +860,12 @@ class Moody:
     def is_over(self, answer: Any) -> bool:
         return False
 
-    def look_at_many(self, about: Sequence[Any], most_pages: int) -> Flow[Mapping[Any, Any]]:
+    def look_at_many(self, about: Sequence[Any], most_pages: int, also: Sequence[Any] = ()) -> Flow[Mapping[Any, Any]]:
         with self._asked(about):
             yield from [None] * min(most_pages, self.chance.choice([1, 2, 3]))  # type: ignore[misc]
             if self.chance.random() < 0.15:
                 raise CouldNotConnect("not now")
-        return {each: each for each in about if self.chance.random() < 0.7}
+        return {each: each for each in (*about, *also) if self.chance.random() < 0.7}
 
     @contextmanager
     def _asked(self, about: Sequence[Any]) -> Iterator[None]:

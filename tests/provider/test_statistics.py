@@ -97,3 +97,17 @@ def test_a_bad_bound_is_refused_by_name() -> None:
 def test_a_bad_share_of_the_limits_is_refused_by_name(share: Any) -> None:
     with pytest.raises(InvalidArgument, match="rate_limit_share"):
         parse(host="acme.eu.qlikcloud.com", password="key", extra={"rate_limit_share": share})
+
+
+def test_statistics_that_fail_end_no_wait(tenant: Tenant, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Away:
+        def __getattr__(self, name: str) -> Any:
+            raise OSError("no statistics")
+
+    automation = tenant.add_automation("Prepare")
+    tenant.script(automation, Script(run=2, end="finished"))
+    trigger = deferred(
+        QlikRunAutomationOperator(task_id="run", automation_id=automation, deferrable=True, **FAST), task
+    )
+    monkeypatch.setattr(statistics, "Stats", Away())
+    assert fire(trigger)["run"]["state"] == "succeeded"

@@ -135,7 +135,20 @@ def test_sensors_that_wait_for_a_run_to_come_share_the_list_of_all_automations(s
     assert asked(sandbox) == {"list_automations": 1}
     last = looked(sandbox, "automation", [Wanted(resource_id=automation) for automation in automations])
     assert [run and run.id for run in last] == earlier + [None] * 10
-    assert asked(sandbox) == {"list_automations": 1}
+    # That there is none is told by the list. Which is the last, nobody says that it tells.
+    assert asked(sandbox) == {"list_automations": 1, "list_automation_runs": 20}
+
+
+def test_sharing_runs_whose_list_is_long_are_all_told_in_one_go(sandbox: SandboxTenant) -> None:
+    """Where all is known already, no number of calls is too many."""
+    resource = sandbox.add_sharing_task("Weekly")
+    wanted = [Wanted(resource_id=resource, run_id=f"w{number}") for number in range(30)]
+    for number in range(2200):
+        sandbox.add_execution(resource, workflow_id=f"w{number % 30}", script=Script(end=None))
+    seen = looked(sandbox, "sharing_task", wanted)
+    assert [run.id for run in seen] == [each.run_id for each in wanted]
+    assert len(asked(sandbox)) == 1
+    assert sum(asked(sandbox).values()) <= 22
 
 
 def test_the_first_run_since_a_moment_is_not_taken_for_the_last(sandbox: SandboxTenant) -> None:
