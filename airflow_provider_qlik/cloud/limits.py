@@ -81,10 +81,7 @@ class Turns:
     def join(self, lane: Lane, since: float) -> asyncio.Future[None]:
         """A place in line that is done when its turn has come, for who waits *since* then. Cancel it to go away."""
         place = self._line.join(lane, since)
-        if lane is Lane.POLL:
-            self._wait_for_others()
-        else:
-            self._go_on()
+        self._go_on()
         return place
 
     def give_back(self) -> None:
