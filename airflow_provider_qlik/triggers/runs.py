@@ -36,9 +36,9 @@ WHAT = (
     "cancel_on_kill",
 )
 WHEN = ("poll_interval", "longest_poll_interval", "deadline")
-CONNECTION_TRIES = 60
+AIRFLOW_TRIES = 60
 """So often Airflow is asked for what it cannot give just now."""
-CONNECTION_PAUSE = 10.0
+AIRFLOW_PAUSE = 10.0
 """Seconds between two of those tries."""
 KIND_NAMES = ("task", "automation", "reload", "sharing_task", "reload_task")
 """The kinds of run, by the names that `runs` knows them under; here again so that Dag files need not load that."""
@@ -194,12 +194,12 @@ class QlikRunTrigger(BaseTrigger):
             except _Unavailable as error:
                 tries += 1
                 over = deadline is not None and datetime.now(UTC) >= datetime.fromisoformat(deadline)
-                if over or tries >= CONNECTION_TRIES:
+                if over or tries >= AIRFLOW_TRIES:
                     raise
                 if clock() >= speaks_at:
                     speaks_at = clock() + SIGN_OF_LIFE.total_seconds()
                     self._saying.say(logging.WARNING, f"{error}. Trying again{meanwhile}")
-            await asyncio.sleep(CONNECTION_PAUSE)
+            await asyncio.sleep(AIRFLOW_PAUSE)
 
     async def on_kill(self) -> None:
         """Cancels the run, when a user has cleared or marked the deferred task (Airflow 3.3 and later).

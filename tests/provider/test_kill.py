@@ -62,7 +62,7 @@ class Airflow:
 
 @pytest.fixture
 def airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
-    monkeypatch.setattr(runs, "CONNECTION_PAUSE", 0.01)
+    monkeypatch.setattr(runs, "AIRFLOW_PAUSE", 0.01)
     return Airflow(monkeypatch)
 
 
@@ -134,7 +134,7 @@ def test_where_the_state_of_the_task_is_never_learned_nothing_is_cancelled_and_t
     assert kill(trigger, patience=patience) == []
     assert tenant.journal(method="POST") == []
     assert len(tenant.active()) == 1
-    assert airflow.asked_states == runs.CONNECTION_TRIES
+    assert airflow.asked_states == runs.AIRFLOW_TRIES
     assert lines.of(logging.ERROR) == [
         f"automation run {trigger.run_id} could not be cancelled and may still be going on: "
         "The state of its task could not be learned: Airflow is away"
@@ -145,7 +145,7 @@ def test_a_cancel_whose_connection_is_never_had_says_that_the_run_goes_on(tenant
     trigger, lines = going_on(tenant)
     airflow.connections = [TimeoutError()]
     assert kill(trigger) == []
-    assert airflow.asked_connections == runs.CONNECTION_TRIES
+    assert airflow.asked_connections == runs.AIRFLOW_TRIES
     (said,) = lines.of(logging.ERROR)
     assert said.startswith(f"automation run {trigger.run_id} could not be cancelled and may still be going on")
     assert said.endswith("The connection could not be read: TimeoutError")
@@ -207,7 +207,7 @@ def test_a_cancel_that_is_broken_off_ends_quietly(tenant: Tenant, airflow: Airfl
             await killing
 
     asyncio.run(break_off())
-    assert airflow.asked_states < runs.CONNECTION_TRIES
+    assert airflow.asked_states < runs.AIRFLOW_TRIES
     assert lines.of(logging.ERROR) == []
 
 
@@ -236,7 +236,7 @@ def test_ten_minutes_without_a_connection_are_told_once_and_every_five_minutes(
     airflow = Airflow(monkeypatch)
     airflow.connections = [OSError("Airflow is away")]
     lines = virtual_time.run(work())
-    assert airflow.asked_connections == runs.CONNECTION_TRIES
+    assert airflow.asked_connections == runs.AIRFLOW_TRIES
     said = lines.of(logging.WARNING)
     assert len(said) == 2
     assert all(line.startswith("The connection could not be read: Airflow is away. Trying again") for line in said)
