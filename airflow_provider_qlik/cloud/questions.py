@@ -17,10 +17,11 @@ AT_A_TIME = 20
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """A question, from when to when it is to be asked, and who waits for the answer."""
+    """A question, since when it waits, from when to when it is to be asked, and who waits for the answer."""
 
     question: Question
     answer: asyncio.Future[Any]
+    began: float = 0.0
     soonest: float = 0.0
     due: float = 0.0
     asked: bool = False

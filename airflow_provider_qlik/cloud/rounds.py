@@ -18,9 +18,9 @@ from airflow_provider_qlik.cloud.questions import Group, Waiting, failures_told,
 
 JITTER = 0.2
 """The part of its interval by which a question may come early, so that those who began together drift apart."""
-HEAD_START = 0.4
-"""The part of the way to the front of the line that a list of everything is spared, since it answers for many; less
-than half, so that beyond the limits nobody is asked for more than twice as often as another."""
+AHEAD = 0.6
+"""The part of the time from look to look, for all who wait in line, after which a list of everything may be read again,
+since it answers for many; more than half, so that nobody is asked for more than twice as often as another."""
 A_MOMENT = 0.001
 """Seconds by which a question may be asked too soon, so that one turn will do for all whose time is up together."""
 
@@ -133,7 +133,7 @@ class _Rounds:
     def add(self, waiting: Waiting, soonest: float, latest: float) -> None:
         """Lets it wait, from *soonest* to *latest* seconds from now; also one that was asked and waits on."""
         now, latest = asyncio.get_running_loop().time(), max(soonest, latest)
-        waiting.soonest = now + soonest
+        waiting.began, waiting.soonest = now, now + soonest
         waiting.due = now + latest - self._all.early() * (latest - soonest)
         waiting.asked = False
         self._groups.setdefault(waiting.question.group, Group()).waiting[waiting] = None
@@ -182,7 +182,9 @@ class _Rounds:
             return
         limits, (since, _, first) = self._all.limits(), self._due[0]
         if self._suits_a_crowd(first, now) and not self._crowding and self._a_crowd_is_cheaper(now):
-            since -= limits.lag(self._source.tier) * HEAD_START
+            # Whoever else waits so long is asked then, and this no sooner than a part of that after the last time.
+            lag, interval = limits.lag(self._source.tier), since - first.began
+            since -= lag - max(0.0, AHEAD * (interval + lag) - interval)
         self._since = since
         self._place = limits.join(self._source.tier, since)
         self._place.add_done_callback(self._turn_came)

@@ -589,6 +589,22 @@ def test_whoever_has_waited_longest_comes_first_wherever_it_waits() -> None:
     assert min(counts) > max(counts) / 1.3
 
 
+def test_a_list_that_answers_for_many_waits_for_nobody_who_waits_no_longer_than_its_interval() -> None:
+    everything, one_by_one = Source(pages=2), Source()
+    one_by_one.name = "one by one"
+
+    async def play() -> tuple[Counter[str], ...]:
+        rounds = steady(share=0.1)  # one and a half a second
+        return await asyncio.gather(
+            waits(rounds, everything, [f"{n}/x" for n in range(60)], 3600, soonest=5, latest=10),
+            waits(rounds, one_by_one, [f"{n}/x" for n in range(20)], 3600, soonest=5, latest=10),
+        )
+
+    many, each = run(play())
+    assert min(many.values()) > 3600 / 11.5
+    assert max(each.values()) < 3600 / 14
+
+
 def test_two_clients_of_one_user_share_turns_by_who_has_waited_longest() -> None:
     source, another = Source(), Source()
 
