@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud import Flow, QlikCloudError
+from airflow_provider_qlik.cloud import everything as everything_module
 from airflow_provider_qlik.cloud.call import Question, Tier
 from airflow_provider_qlik.cloud.errors import CouldNotConnect, Forbidden, Unauthorized
 from airflow_provider_qlik.cloud.everything import BEHIND, MOST_CHECKED, NOT_BELIEVED, NOT_NOW, TRY_AGAIN
@@ -555,7 +556,12 @@ def test_what_is_asked_together_is_decided_when_the_turn_comes() -> None:
     assert {name for _, how, names in source.asked if how == "crowd" for name in names} >= {"98/x", "99/x"}
 
 
-def test_beyond_the_limits_nobody_is_asked_for_less_than_half_as_often_as_another() -> None:
+@pytest.mark.parametrize("checked", [0, MOST_CHECKED], ids=["no checks", "checks"])
+def test_beyond_the_limits_nobody_is_asked_for_less_than_half_as_often_as_another(
+    monkeypatch: pytest.MonkeyPatch, checked: int
+) -> None:
+    # Who is looked at to check the list waits in line for all of its source, which holds the list up as well.
+    monkeypatch.setattr(everything_module, "MOST_CHECKED", checked)
     everything, one_by_one, shared = Source(pages=2), Source(), Source()
     one_by_one.name, shared.name = "one by one", "shared"
 
