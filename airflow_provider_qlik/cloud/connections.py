@@ -53,6 +53,16 @@ class Lanes:
             first[0].set_result(None)
 
 
+async def called(place: asyncio.Future[None], give_back: Callable[[], None]) -> None:
+    """Waits in line. Who goes away when its turn has come already gives back what it was called for."""
+    try:
+        await place
+    except asyncio.CancelledError:
+        if place.done() and not place.cancelled():
+            give_back()
+        raise
+
+
 class Connections:
     """The connections that are open at the same time, and who waits for one."""
 
@@ -77,13 +87,7 @@ class Connections:
         if self._used < _most(lane):
             self._used += 1
         else:
-            place = self._line.join(lane, self._clock())
-            try:
-                await place
-            except asyncio.CancelledError:
-                if place.done() and not place.cancelled():
-                    self._hand_on()
-                raise
+            await called(self._line.join(lane, self._clock()), self._hand_on)
         try:
             yield
         finally:

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from weakref import WeakKeyDictionary
 
 from airflow_provider_qlik.cloud.call import Tier
-from airflow_provider_qlik.cloud.connections import Connections, Lane, Lanes
+from airflow_provider_qlik.cloud.connections import Connections, Lane, Lanes, called
 from airflow_provider_qlik.cloud.credentials import Credentials
 from airflow_provider_qlik.cloud.tenant import Tenant
 
@@ -68,14 +68,7 @@ class Turns:
     async def take(self, lane: Lane) -> float:
         """The seconds that were waited for the turn."""
         began = self._clock()
-        place = self.join(lane, began)
-        try:
-            await place
-        except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
-                # The turn had come already.
-                self.give_back()
-            raise
+        await called(self.join(lane, began), self.give_back)
         return self._clock() - began
 
     def join(self, lane: Lane, since: float) -> asyncio.Future[None]:
