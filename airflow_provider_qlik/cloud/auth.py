@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -19,11 +20,18 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import SecretStr
 
-from airflow_provider_qlik.cloud.answer import refusal
+from airflow_provider_qlik.cloud.answer import is_web_page, refusal
 from airflow_provider_qlik.cloud.credentials import ApiKey, Credentials, OAuth, fits_a_header
-from airflow_provider_qlik.cloud.errors import TOKEN_PATH, CouldNotConnect, QlikCloudError, UnreadableAnswer
+from airflow_provider_qlik.cloud.decoding import ACCEPT_ENCODING
+from airflow_provider_qlik.cloud.errors import (
+    TOKEN_PATH,
+    CouldNotConnect,
+    QlikCloudError,
+    UnreadableAnswer,
+)
 from airflow_provider_qlik.cloud.models.shape import Moment, Number, Reply, Shape
 from airflow_provider_qlik.cloud.tenant import Tenant
+from airflow_provider_qlik.cloud.transport import MAX_ERROR_BODY, bounded
 
 RENEW_BEFORE_END = 60.0
 LONGEST_WAIT_FOR_ANOTHER = 90.0
@@ -85,12 +93,20 @@ class _TokenHolder:
         self.coming: Future[_Arrived] | None = None
 
     @classmethod
+    def forget_all(cls) -> None:
+        """Begin anew in a child process: a lock that a thread of the parent held would never be released."""
+        cls._all, cls._lock = {}, threading.RLock()
+
+    @classmethod
     def of(cls, tenant: Tenant, credentials: OAuth) -> _TokenHolder:
         # A digest: the table must not be a place where secrets lie about.
         secret = getattr(credentials, "client_secret", "") or getattr(credentials, "private_key", "")
         key = (tenant.url, repr(credentials), hashlib.sha256(secret.encode()).digest())
         with cls._lock:
             return cls._all.setdefault(key, cls())
+
+
+os.register_at_fork(after_in_child=_TokenHolder.forget_all)
 
 
 def forget_tokens() -> None:
@@ -174,7 +190,7 @@ class _OAuth(_SignIn):
                 with holder.lock:
                     if holder.coming is coming:
                         holder.coming = None
-                raise CouldNotConnect("the sign-in that this call waited for got no answer")
+                raise CouldNotConnect("Could not sign in: the sign-in that this request waited for got no response")
 
     def _fetch(self, coming: Future[_Arrived]) -> Generator[_Step, Any, Token]:
         holder = self._holder
@@ -186,9 +202,12 @@ class _OAuth(_SignIn):
                 "POST",
                 self._tenant.url + TOKEN_PATH,
                 json=body,
-                headers={"accept": "application/json"},
+                headers={"accept": "application/json", "accept-encoding": ACCEPT_ENCODING},
                 extensions={
-                    "timeout": httpx.Timeout(self._tenant.read_timeout, connect=self._tenant.connect_timeout).as_dict()
+                    "timeout": httpx.Timeout(self._tenant.read_timeout, connect=self._tenant.connect_timeout).as_dict(),
+                    **bounded(
+                        total=self._tenant.request_timeout, headers=self._tenant.request_timeout, limit=MAX_ERROR_BODY
+                    ),
                 },
             )
             arrived = token = self._read(response, asked_at)
@@ -208,17 +227,23 @@ class _OAuth(_SignIn):
         reply = Reply(
             response.status_code, {name.lower(): given for name, given in response.headers.items()}, response.content
         )
-        if reply.status != 200:
+        if reply.status >= 400:
             raise refusal("POST", TOKEN_PATH, reply)
+        if reply.status != 200 or is_web_page(reply):
+            # Without an excerpt: what signs in and comes with another status may hold a token.
+            raise CouldNotConnect(
+                "Could not sign in: something between Airflow and Qlik Cloud answered in its place, check proxies and"
+                f" firewalls (HTTP {reply.status} for POST {TOKEN_PATH})"
+            )
         try:
             answer = TokenAnswer.from_reply(reply)
         except UnreadableAnswer:
             # Without an excerpt: there may be a token in it.
-            raise CouldNotConnect(f"could not sign in: POST {TOKEN_PATH} was answered without a token") from None
+            raise CouldNotConnect(f"Could not sign in: the response holds no token (POST {TOKEN_PATH})") from None
         value = answer.access_token.get_secret_value()
         if not fits_a_header(value):
             # Not left to the HTTP library, whose error would show it.
-            raise CouldNotConnect(f"could not sign in: POST {TOKEN_PATH} was answered with a token that cannot be sent")
+            raise CouldNotConnect(f"Could not sign in: the token in the response cannot be sent (POST {TOKEN_PATH})")
         if self._on_secret:
             self._on_secret(value)
         lifetime = answer.expires_in

@@ -33,6 +33,8 @@ class Call(Generic[T_co]):
 
     `operation` is the contract's operationId, `path` is ready (ids percent-encoded) but for the tasks root, `query`
     holds decoded pairs, `body` is plain JSON. `follows_redirect` allows the one documented redirect, to the same host.
+    `about` names members of the response with the ids that they must have, `items_about` those of each item of a list:
+    a response about something else is no response to this call.
     """
 
     operation: str
@@ -45,6 +47,8 @@ class Call(Generic[T_co]):
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     accept: str = "application/json"
     follows_redirect: bool = False
+    about: tuple[tuple[str, str], ...] = ()
+    items_about: tuple[tuple[str, str], ...] = ()
 
     @property
     def repeatable(self) -> bool:
@@ -75,9 +79,11 @@ class Pause:
 @dataclass(frozen=True, slots=True)
 class Renew:
     """The wish for credentials other than those used *since* a moment of the monotonic clock; the answer: whether
-    there are any."""
+    there are any. `credentials_refused` is False where it was not the credentials that were refused (403, 404): then
+    only new ones that have not worked yet are exchanged."""
 
     since: float
+    credentials_refused: bool = True
 
 
 class Source(Protocol):
@@ -209,8 +215,13 @@ class Family:
         headers: Mapping[str, str] | None = None,
         accept: str = "application/json",
         follows_redirect: bool = False,
+        about: Mapping[str, str] | None = None,
+        items_about: Mapping[str, str] | None = None,
     ) -> Call[T]:
-        """The call of one operation: *template* follows the root and holds the names of *ids* in braces."""
+        """The call of one operation: *template* follows the root and holds the names of *ids* in braces.
+
+        *about* and *items_about*: members of the response, or of each item of the list, that must have these ids.
+        """
         return Call(
             operation=operation,
             method=method,
@@ -222,7 +233,13 @@ class Family:
             headers=tuple((headers or {}).items()),
             accept=accept,
             follows_redirect=follows_redirect,
+            about=_ids(about),
+            items_about=_ids(items_about),
         )
+
+
+def _ids(members: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    return tuple((member, given.strip()) for member, given in (members or {}).items())
 
 
 def path(template: str, ids: Mapping[str, str]) -> str:

@@ -61,9 +61,10 @@ def attempts(
         try:
             return (yield from ask(call))
         except QlikCloudError as error:
-            if isinstance(error, Refused) and error.credentials_refused and not renewed:
+            if isinstance(error, Refused) and not renewed and (error.credentials_refused or error.status in {403, 404}):
                 renewed = True
-                if (yield Renew(since=sent if error.sent_at is None else error.sent_at)):
+                since = sent if error.sent_at is None else error.sent_at
+                if (yield Renew(since, error.credentials_refused)):
                     tries -= 1
                     continue
             if perhaps_done and call.method == "DELETE" and isinstance(error, NotFound):

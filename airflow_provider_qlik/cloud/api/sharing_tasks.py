@@ -87,7 +87,15 @@ def create(sharing_task: SharingTaskCreate | Mapping[str, Any]) -> Call[SharingT
 def get(sharing_task_id: str, *, is_view_chart: bool | None = None) -> Call[SharingTask]:
     """One sharing task; *is_view_chart* also notes that somebody has looked at it now."""
     ids, parameters = {"sharing_task_id": sharing_task_id}, {"isViewChart": is_view_chart}
-    return _FAMILY.call("get_sharing_task", "GET", "/{sharing_task_id}", SharingTask, ids=ids, parameters=parameters)
+    return _FAMILY.call(
+        "get_sharing_task",
+        "GET",
+        "/{sharing_task_id}",
+        SharingTask,
+        ids=ids,
+        parameters=parameters,
+        about={"id": sharing_task_id},
+    )
 
 
 def patch(sharing_task_id: str, changes: Sequence[SharingTaskPatchOperation | Mapping[str, Any]]) -> Call[None]:
@@ -139,6 +147,7 @@ def executions(
         SharingTaskExecutionList,
         ids={"sharing_task_id": sharing_task_id},
         parameters=parameters,
+        items_about={"sharing_task_id": sharing_task_id},
     )
 
 
@@ -151,6 +160,8 @@ def execution(sharing_task_id: str, execution_id: str, *, status: str | None = N
         SharingTaskExecution,
         ids={"sharing_task_id": sharing_task_id, "execution_id": execution_id},
         parameters={"status": word("status", status, LATEST_STATUSES)},
+        # "latest" stands for whichever execution that is.
+        about={"sharing_task_id": sharing_task_id} | ({} if execution_id == "latest" else {"id": execution_id}),
     )
 
 
