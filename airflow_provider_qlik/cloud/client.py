@@ -93,6 +93,7 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
 
     def _receive(self, write_to: Callable[[], AbstractContextManager[BinaryIO]], call: Call[Any]) -> None:
         self._open_in_child()
+        self._check_open()
         request, auth = self._request(call), self._auth
         with self._named_errors(), as_our_errors(call, request):
             response = self._http.send(request, auth=auth, stream=True)
@@ -109,6 +110,7 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
 
     def _send(self, call: Call[T]) -> T:
         self._open_in_child()
+        self._check_open()
         seconds = None if self._deadline is None else max(MIN_REQUEST, self._deadline - time.monotonic())
         request, auth = self._request(call, seconds), self._auth
         with self._named_errors():
