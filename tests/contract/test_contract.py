@@ -70,7 +70,7 @@ def test_an_operation_knows_its_name_its_limit_and_whether_it_may_be_repeated(op
 
 
 def documented(operation: Operation, call: Call[Any]) -> Answer:
-    """The documented answer of an operation, with the ids that were asked for; a text where the reference shows none."""
+    """The documented answer of an operation, with the ids that were asked for; a text where there is none."""
     name = f"{operation.id}.response.{operation.success}"
     if has_example(name):
         return Answer(operation.success, about_the_call(call, example(name)))
