@@ -51,11 +51,15 @@ PLAIN_NO: list[QlikCloudError] = [PENDING, *map(refused, (400, 401, 403, 404, 40
 
 
 class Played:
-    """A call that is retried by the rules, with errors in place of the network and a clock that only pauses move."""
+    """A call that is retried by the rules, with errors in place of the network.
+
+    Only the pauses move the clock, and each request by the seconds that it *takes*.
+    """
 
     def __init__(self, call: Call[Any], errors: list[QlikCloudError], chance: float = 0.0, **patience: Any) -> None:
         self.now = 1000.0
         self.others = patience.pop("others", [False])
+        takes = patience.pop("takes", 0.0)
         self.tries = 0
         self.pauses: list[float] = []
         self.result: Any = None
@@ -75,6 +79,7 @@ class Played:
                     continue
                 assert step == call
                 self.tries += 1
+                self.now += takes
                 error = next(left, None)
                 step = steps.throw(error) if error else steps.send("answer")
         except StopIteration as end:
@@ -210,12 +215,27 @@ def test_there_is_a_number_of_tries() -> None:
     assert Played(GET, [DOWN] * 10, tries=1).tries == 1
 
 
-def test_there_is_a_budget_of_time_for_all_tries_together() -> None:
+def test_there_is_a_budget_of_time_for_all_pauses_together() -> None:
     played = Played(GET, [refused(503, retry_after="50")] * 10, tries=10)
 
     assert played.pauses == [50.0, 50.0]
     assert played.now - 1000.0 <= Patience().budget
     assert isinstance(played.error, Refused)
+
+
+def test_what_breaks_off_after_ten_minutes_is_tried_again_as_often_as_what_breaks_off_at_once() -> None:
+    played = Played(GET, [NoAnswer("cut off")] * 10, takes=600.0)
+
+    assert (played.tries, len(played.pauses)) == (5, 4)
+    assert isinstance(played.error, NoAnswer)
+    assert played.error.__notes__ == [f"Tried 5 times in {3000 + sum(played.pauses):.1f} s."]
+    assert Played(GET, [NoAnswer("cut off")], takes=600.0).result == "answer"
+
+
+def test_a_budget_that_the_next_pause_would_pass_ends_the_attempts_before_it() -> None:
+    played = Played(GET, [refused(503, retry_after="3")] * 10, takes=60.0, budget=8.0)
+
+    assert played.pauses == [3.0, 3.0]
 
 
 def test_the_error_at_last_tells_how_often_it_was_tried() -> None:
