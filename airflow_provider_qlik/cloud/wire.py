@@ -181,9 +181,14 @@ class Wire(Generic[RereadT, HttpT]):
         """
         return step.credentials_refused or (not self._proven and self._fallback is not None)
 
-    def _not_reread(self, error: Exception) -> None:
+    def _not_reread(self, problem: Exception, refusal: QlikCloudError | None = None) -> None:
+        """Note that the connection cannot be read again, on the refusal that made it necessary or in the log."""
         self._reread_at = time.monotonic()
-        _log.warning("%s. The credentials that are in use are kept.", str(error).rstrip("."))
+        notes = " ".join(getattr(problem, "__notes__", ()))
+        why = f"{problem} {notes}".strip().rstrip(".")
+        if refusal is not None:
+            refusal.add_note(f"The connection was read again, without success: {why}.")
+        _log.warning("%s. The credentials that are in use are kept.", why)
 
     def _open_http(self) -> HttpT:
         raise NotImplementedError
