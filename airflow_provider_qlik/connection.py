@@ -93,6 +93,15 @@ EXTRA_FIELDS = (
     Field("connect_timeout", "Time-out for connecting", "Seconds.", kind="number", least=0.001, default=10),
     Field("read_timeout", "Time-out for an answer", "Seconds.", kind="number", least=0.001, default=60),
     Field(
+        "request_timeout",
+        "Total time-out",
+        "Seconds that one whole request may take, from connecting to the last byte. "
+        "Downloads of files are bounded by progress instead.",
+        kind="number",
+        least=0.001,
+        default=120,
+    ),
+    Field(
         "rate_limit_share",
         "Share of the rate limits",
         "Part of the tenant's rate limits for one triggerer: 0.5 where two of them divide this user's.",
@@ -165,6 +174,7 @@ def parse(
         ca_bundle=given["ca_bundle"],
         connect_timeout=given["connect_timeout"],
         read_timeout=given["read_timeout"],
+        request_timeout=given["request_timeout"],
         rate_limit_share=given["rate_limit_share"],
     )
     return tenant, _credentials(given["sign_in"], {**given, "login": login, "password": password})

@@ -23,6 +23,7 @@ _SAME_AS_NO_PATH = {"", "/", "/api", "/api/", "/api/v1", "/api/v1/"}
 class Tenant:
     """A tenant of Qlik Cloud: its address, where its Tasks API lives, how to trust it, and time-outs in seconds.
 
+    `connect_timeout` and `read_timeout` bound single steps of a request, `request_timeout` the whole of it.
     `rate_limit_share` is the part of its rate limits that one event loop may use.
     """
 
@@ -31,6 +32,7 @@ class Tenant:
     ca_bundle: str | None = None
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
+    request_timeout: float = 120.0
     rate_limit_share: float = 1.0
 
     def __post_init__(self) -> None:
@@ -48,6 +50,7 @@ class Tenant:
         ca_bundle: str | None = None,
         connect_timeout: float = 10.0,
         read_timeout: float = 60.0,
+        request_timeout: float = 120.0,
         rate_limit_share: float = 1.0,
     ) -> Self:
         """The tenant at a host name or address, as users paste it.
@@ -57,7 +60,11 @@ class Tenant:
         """
         if ca_bundle and not Path(ca_bundle).is_file():
             raise InvalidArgument("ca_bundle", ca_bundle, "must be the path of a file with certificates (PEM)")
-        for name, given in (("connect_timeout", connect_timeout), ("read_timeout", read_timeout)):
+        for name, given in (
+            ("connect_timeout", connect_timeout),
+            ("read_timeout", read_timeout),
+            ("request_timeout", request_timeout),
+        ):
             checked_seconds(name, given, least=0.001)
         if isinstance(rate_limit_share, bool) or not 0 < rate_limit_share <= 1:
             raise InvalidArgument("rate_limit_share", rate_limit_share, "must be a number above 0 and at most 1")
@@ -67,6 +74,7 @@ class Tenant:
             ca_bundle=ca_bundle or None,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
+            request_timeout=request_timeout,
             rate_limit_share=rate_limit_share,
         )
 

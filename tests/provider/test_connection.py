@@ -39,6 +39,11 @@ def test_a_form_with_nulls_and_an_address_with_texts_mean_the_same() -> None:
     assert from_form[0].read_timeout == 30
 
 
+def test_a_request_may_take_two_minutes_in_all_unless_the_connection_says_otherwise() -> None:
+    assert parse(host=HOST, password="key")[0].request_timeout == 120
+    assert parse(host=HOST, password="key", extra={"request_timeout": "7.5"})[0].request_timeout == 7.5
+
+
 @pytest.mark.parametrize("pasted", [f"{HOST}/", f"{HOST}/api/v1", f"{HOST}/api/v1/", " acme.eu.qlikcloud.com "])
 def test_an_address_is_taken_as_users_paste_it(pasted: str) -> None:
     assert parse(host=pasted, password="key")[0].url == HOST
@@ -69,6 +74,7 @@ def test_an_address_is_taken_as_users_paste_it(pasted: str) -> None:
         ({"extra": {"ca_bundle": "/no/such/file.pem"}}, "ca_bundle"),
         ({"extra": {"read_timeout": "soon"}}, "read_timeout"),
         ({"extra": {"connect_timeout": -1}}, "connect_timeout"),
+        ({"extra": {"request_timeout": 0}}, "request_timeout"),
     ],
     ids=str,
 )
