@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar, TypeAlias
-from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
@@ -107,8 +106,9 @@ _Step: TypeAlias = httpx.Request | Future[_Arrived] | partial[dict[str, Any]]
 
 class _SignIn(httpx.Auth):
     def __init__(self, tenant: Tenant) -> None:
-        own = urlsplit(tenant.url)
-        self._origin = (own.scheme, own.hostname, own.port)
+        # By the rules of whoever sends it: httpx shows an international host name in another form than it looks up.
+        own = httpx.URL(tenant.url)
+        self._origin = (own.scheme, own.host, own.port)
 
     def _authorize(self, request: httpx.Request, token: str) -> None:
         if (request.url.scheme, request.url.host, request.url.port) != self._origin:

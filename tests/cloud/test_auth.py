@@ -516,6 +516,14 @@ def test_a_token_goes_to_no_other_host() -> None:
         assert "authorization" not in request.headers
 
 
+@pytest.mark.parametrize("host", ["acme.eu.qlikcloud.com", "bücher.example", "xn--bcher-kva.example:8443", "[fd00::1]"])
+def test_a_token_goes_to_the_tenant_however_its_host_is_written(host: str) -> None:
+    tenant = Tenant.at(host)
+    request = httpx.Request("GET", f"{tenant.url}/api/v1/tasks")
+    next(sign_in(tenant, ApiKey("key")).sync_auth_flow(request))
+    assert request.headers["authorization"] == "Bearer key"
+
+
 def test_every_token_is_told_so_that_it_can_be_masked(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
     told: list[str] = []
     with Client(Tenant.at(sandbox.url), machine, on_secret=told.append) as client:
