@@ -12,6 +12,9 @@ from typing import Any
 ID_LENGTH = 500
 """Characters that an id may have, at most: longer ones are no ids, and no URL has room for them."""
 
+LONGEST_TIMEOUT = 86_400
+"""Seconds that a time-out of a connection may have, at most: a day. The operating system's timers have an end."""
+
 _FORBIDDEN_IN_ID = re.compile(r"[/?#\\\x00-\x1f\x7f\ud800-\udfff]")
 
 

@@ -13,14 +13,12 @@ from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
-from airflow_provider_qlik.arguments import InvalidArgument, checked_seconds, checked_word
+from airflow_provider_qlik.arguments import LONGEST_TIMEOUT, InvalidArgument, checked_seconds, checked_word
 from airflow_provider_qlik.cloud.call import TASKS_ROOT, Call
 from airflow_provider_qlik.cloud.hosts import EXAMPLE, checked_host, is_loopback
 from airflow_provider_qlik.cloud.proxies import PORTS, proxy_for
 
 TASKS_PATHS = ("/api/v1/tasks", "/api/scheduling/tasks")
-LONGEST_TIMEOUT = 86_400.0
-"""Seconds that a time-out may have: a day. The operating system's timers take no more than some hundred years."""
 _SAME_AS_NO_PATH = {"", "/", "/api", "/api/", "/api/v1", "/api/v1/"}
 
 
@@ -70,7 +68,7 @@ class Tenant:
             ("request_timeout", request_timeout),
         ):
             if checked_seconds(name, given, least=0.001) > LONGEST_TIMEOUT:
-                raise InvalidArgument(name, given, f"must be at most {LONGEST_TIMEOUT:g} seconds, a day")
+                raise InvalidArgument(name, given, f"must be at most {LONGEST_TIMEOUT} seconds")
         if not _is_share(rate_limit_share):
             raise InvalidArgument("rate_limit_share", rate_limit_share, "must be a number above 0 and at most 1")
         return cls(

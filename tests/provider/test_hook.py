@@ -84,7 +84,7 @@ def test_every_way_of_signing_in_works_from_a_connection(
     connection = {
         "conn_type": "qlik_cloud",
         "host": tenant.url,
-        "login": tenant.client_id,
+        "login": "" if sign_in == "api_key" else tenant.client_id,
         "password": tenant.api_key if sign_in == "api_key" else tenant.client_secret,
         "extra": {
             "sign_in": sign_in,
