@@ -45,12 +45,12 @@ class ApiKey:
 
     def __init__(self, key: str | SecretStr) -> None:
         key = _hidden(key)
+        _set(self, key=SecretStr(key.get_secret_value().strip()))
         _check_given("key", key, "the API key")
         if _BEARER.match(key.get_secret_value()):
             raise InvalidArgument("key", None, "the API key must be given without 'Bearer': that is put before it here")
         if not fits_a_header(key.get_secret_value().strip()):
             raise InvalidArgument("key", None, "the API key has characters that no header can hold")
-        object.__setattr__(self, "key", SecretStr(key.get_secret_value().strip()))
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -63,9 +63,10 @@ class ClientCredentials:
 
     def __init__(self, client_id: str, client_secret: str | SecretStr, scope: str | None = None) -> None:
         client_secret = _hidden(client_secret)
+        _set(self, client_id=client_id, client_secret=client_secret, scope=scope)
         _check_given("client_id", client_id, "the OAuth client id")
         _check_given("client_secret", client_secret, "the OAuth client secret")
-        _set(self, client_id=client_id, client_secret=client_secret, scope=_checked_scope(scope))
+        _check_scope(scope)
 
     @property
     def secret(self) -> SecretStr:
@@ -89,11 +90,11 @@ class Impersonation:
 
     def __init__(self, client_id: str, client_secret: str | SecretStr, user: str, user_field: str = "subject") -> None:
         client_secret = _hidden(client_secret)
+        _set(self, client_id=client_id, client_secret=client_secret, user=user, user_field=user_field)
         _check_given("client_id", client_id, "the OAuth client id")
         _check_given("client_secret", client_secret, "the OAuth client secret")
         _check_given("user", user, "the user to act for")
         checked_word("user_field", user_field, ("subject", "userId"))
-        _set(self, client_id=client_id, client_secret=client_secret, user=user, user_field=user_field)
 
     @property
     def secret(self) -> SecretStr:
@@ -120,13 +121,13 @@ class PrivateKey:
     scope: str | None = None
 
     def __init__(self, client_id: str, private_key: str | SecretStr, key_id: str, scope: str | None = None) -> None:
-        private_key = _hidden(private_key)
+        private_key = repaired(_hidden(private_key))
+        _set(self, client_id=client_id, private_key=private_key, key_id=key_id, scope=scope)
         _check_given("client_id", client_id, "the OAuth client id")
         _check_given("private_key", private_key, "the private key in PEM form")
         _check_given("key_id", key_id, "the id (kid) under which Qlik knows the public key")
-        private_key = repaired(private_key)
+        _check_scope(scope)
         _loaded(private_key)
-        _set(self, client_id=client_id, private_key=private_key, key_id=key_id, scope=_checked_scope(scope))
 
     @property
     def secret(self) -> SecretStr:
@@ -186,7 +187,7 @@ def _hidden(secret: object) -> SecretStr:
 
 
 def _set(credentials: object, **members: object) -> None:
-    """Set the members of a frozen instance that is being made."""
+    """Set the members of a frozen instance that is being made: before anything is checked, so that it can be shown."""
     for name, member in members.items():
         object.__setattr__(credentials, name, member)
 
@@ -213,13 +214,11 @@ def _is_unicode(value: object) -> bool:
     return True
 
 
-def _checked_scope(scope: str | None) -> str | None:
-    if scope is not None:
-        if not isinstance(scope, str):
-            raise InvalidArgument("scope", scope, "must be a text, the scopes with blanks between")
-        if scope:
-            _check_given("scope", scope, "the OAuth scopes with blanks between")
-    return scope
+def _check_scope(scope: object) -> None:
+    if scope is not None and not isinstance(scope, str):
+        raise InvalidArgument("scope", None, "must be a text, the scopes with blanks between")
+    if scope and not _is_unicode(scope):
+        raise InvalidArgument("scope", None, "has half of a character (a surrogate) and cannot be sent")
 
 
 @lru_cache(maxsize=16)

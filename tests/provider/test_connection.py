@@ -280,7 +280,7 @@ def test_values_of_another_kind_are_refused_by_the_name_of_their_field(fields: d
 
 def key_pems() -> dict[str, str]:
     """One key of each kind and form."""
-    encodings = {
+    encodings: dict[str, tuple[Any, serialization.PrivateFormat]] = {
         "PKCS 8": (rsa.generate_private_key(65537, 2048), serialization.PrivateFormat.PKCS8),
         "RSA": (rsa.generate_private_key(65537, 2048), serialization.PrivateFormat.TraditionalOpenSSL),
         "EC": (ec.generate_private_key(ec.SECP384R1()), serialization.PrivateFormat.TraditionalOpenSSL),
