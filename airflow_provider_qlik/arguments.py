@@ -9,6 +9,12 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+ID_LENGTH = 500
+"""Characters that an id may have, at most: longer ones are no ids, and no URL has room for them."""
+
+LONGEST_TIMEOUT = 86_400
+"""Seconds that a time-out of a connection may have, at most: a day. The operating system's timers have an end."""
+
 _FORBIDDEN_IN_ID = re.compile(r"[/?#\\\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -37,13 +43,15 @@ def _short(given: object) -> str:
 def checked_id(argument: str, given: object) -> str:
     """The id as Qlik will get it, without surrounding blanks.
 
-    Raises InvalidArgument for what is no text, empty, or would change the path it is put into.
+    Raises InvalidArgument for what is no text, empty, far too long, or would change the path it is put into.
     """
     if not isinstance(given, str):
         raise InvalidArgument(argument, given if given is not None else "None", "an id is a text")
     stripped = given.strip()
     if not stripped:
         raise InvalidArgument(argument, given, "an id must not be empty")
+    if len(stripped) > ID_LENGTH:
+        raise InvalidArgument(argument, given, f"an id has at most {ID_LENGTH} characters")
     if stripped in {".", ".."} or _FORBIDDEN_IN_ID.search(stripped):
         raise InvalidArgument(argument, given, "an id has no '/', '?', '#', '\\' or control characters")
     return stripped

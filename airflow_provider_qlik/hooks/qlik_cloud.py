@@ -27,6 +27,7 @@ from airflow_provider_qlik.connection import (
     parse,
 )
 from airflow_provider_qlik.statistics import count
+from airflow_provider_qlik.text import storable
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -186,14 +187,19 @@ class QlikCloudHook(BaseHook):
         return await (await self.get_async_conn()).run_flow(flow, patience)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Whether the connection works, and as whom it signs in or what is wrong. Quick: nothing is tried twice."""
+        """Return whether the connection works, and as whom it signs in or what is wrong. Nothing is tried twice.
+
+        Raise nothing: Airflow shows the message beside the form, which begins with what is wrong.
+        """
         try:
             with self:
                 user = self.call(users.me(), ONE_TRY)
                 url = self.get_conn().tenant.url
         except (QlikCloudError, InvalidArgument) as error:
-            return False, str(error)
-        return True, f"Signed in to {url} as {user.name or user.id} ({user.id})"
+            return False, storable(" ".join([str(error), *getattr(error, "__notes__", ())]))
+        except Exception as error:  # of Airflow, its secrets backends or the environment: there is nobody to catch it
+            return False, storable(f"{error} ({type(error).__name__})" if str(error) else type(error).__name__)
+        return True, storable(f"Signed in to {url} as {user.name or user.id} ({user.id})")
 
     def close(self) -> None:
         """Nothing is left open."""

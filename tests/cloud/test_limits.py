@@ -16,7 +16,7 @@ from airflow_provider_qlik.cloud import ApiKey, ClientCredentials, Tenant
 from airflow_provider_qlik.cloud.call import Tier
 from airflow_provider_qlik.cloud.connections import CONNECTIONS, FOR_THE_URGENT, Lane
 from airflow_provider_qlik.cloud.credentials import Credentials
-from airflow_provider_qlik.cloud.limits import A_MINUTE, TOGETHER, Limits
+from airflow_provider_qlik.cloud.limits import A_MINUTE, BURST, TOGETHER, Limits
 from tests.virtual_time import now, run
 
 FOR_POLLS = CONNECTIONS - FOR_THE_URGENT
@@ -509,6 +509,20 @@ async def given(limits: Limits, seconds: float) -> int:
     for place in places:
         place.cancel()
     return turns
+
+
+@pytest.mark.parametrize(("tier", "share"), [(Tier.ONE, 1.0), (Tier.ONE, 0.2), (Tier.TASKS, 1.0)], ids=str)
+def test_an_idle_hour_saves_up_no_more_than_a_burst(tier: Tier, share: float) -> None:
+    async def play() -> int:
+        limits = Limits(share, now)
+        await limits.turn(tier)
+        await asyncio.sleep(3600)
+        places = [limits.join(tier, now()) for _ in range(1000)]
+        await asyncio.sleep(1)
+        return sum(place.done() for place in places)
+
+    a_second = A_MINUTE[tier] / 60 * 0.9 * share
+    assert run(play()) == pytest.approx(a_second * (BURST + 1), abs=a_second * TOGETHER + 1)
 
 
 def of_share(share: float) -> Limits:

@@ -55,7 +55,7 @@ class Reply:
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
-    content: bytes = b""
+    content: bytes = field(default=b"", repr=False)
 
     @property
     def server_time(self) -> datetime | None:
