@@ -116,14 +116,17 @@ def explained(hook: QlikCloudHook, run: Run, say: Say) -> Outcome:
     return hook.run_flow(flow, Patience(tries=3, budget=30.0))
 
 
-def read_event(given: Mapping[str, Any] | None) -> Event:
-    """The trigger's event. Fails the task if it is none: nothing may pass for a success that is not known to be one."""
+def read_event(given: Mapping[str, Any] | None, more: str = "") -> Event:
+    """The trigger's event. Fails the task if it is none: nothing may pass for a success that is not known to be one.
+
+    *more* follows what the error says.
+    """
     from airflow_provider_qlik.events import Event, UnusableEvent
 
     try:
         return Event.from_json(given)
     except UnusableEvent as error:
-        raise AirflowException(message(error)) from None
+        raise AirflowException(_sentences(error, more)) from None
 
 
 def message(error: object) -> str:
@@ -133,6 +136,11 @@ def message(error: object) -> str:
     """
     text = " ".join([str(error), *map(str, getattr(error, "__notes__", ()))]).replace("\r\n", "\n")
     return "\n".join(printable(line, len(line)) for line in shortened(text, MESSAGE_LENGTH).split("\n"))
+
+
+def _sentences(error: Exception, more: str) -> str:
+    # What follows must not be cut off with a long error: it says what is to be done.
+    return f"{message(error).rstrip('.')}. {message(more)}" if more else message(error)
 
 
 # What the functions below raise hides what it came of ("from None"): an expected error is one exception in the task's
@@ -168,8 +176,7 @@ def fail(error: Exception, more: str = "") -> NoReturn:
     from airflow_provider_qlik.runs import WaitTimedOut
 
     mends = isinstance(error, WaitTimedOut) or (isinstance(error, QlikCloudError) and error.transient)
-    # What follows must not be cut off: it says what is to be done.
-    text = message(error) + message(more)
+    text = _sentences(error, more)
     if isinstance(error, InvalidArgument) or not mends:
         raise AirflowFailException(text) from None
     raise AirflowException(text) from None

@@ -180,9 +180,9 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
         name_map_index(context, self.target_label)
-        waited, memory = read_event(event), Memory(context, self.durable)
-        ours = self._pushed(context)
+        ours, memory = self._pushed(context), Memory(context, self.durable)
         self.link = self._pulled(context, LINK_KEY)
+        waited = read_event(event, self._going_on(ours, memory) if ours is not None else "")
         with QlikCloudHook(self.qlik_conn_id) as hook:
             if ours is not None and waited.run is not None and ours.id != waited.run.id:
                 self._wait_on(hook, context, ours, waited.run, memory)
