@@ -33,6 +33,19 @@ def deferral_failures() -> tuple[type[BaseException], ...]:
     return tuple(found.values())
 
 
+def deferral_timed_out(failure: BaseException) -> bool:
+    """Whether what a task is resumed with is Airflow's own time-out, and not a trigger that has failed."""
+    # Airflow 2.11 has one class for both, and tells them apart by what it says.
+    return type(failure).__name__ == "TaskDeferralTimeout" or "timeout" in str(failure).lower()
+
+
+def rescheduled(end: BaseException) -> bool:
+    """Whether a sensor ends for now, and goes on in another process."""
+    from airflow.exceptions import AirflowRescheduleException
+
+    return isinstance(end, AirflowRescheduleException)
+
+
 def give_retry_policy(operator: Any) -> None:
     """Gives an operator this package's retry policy, unless it has one already (Airflow 3.3 and later)."""
     if getattr(operator, "retry_policy", "unheard of") is None:
@@ -42,6 +55,8 @@ def give_retry_policy(operator: Any) -> None:
 
 
 DEFERRED = "deferred"
+NO_TASK = "no task"
+"""In place of a state: the trigger has no task instance. A triggerer always sets one, ``dag.test()`` does not."""
 NEXT_TRY = frozenset({"None", "scheduled", "queued", "running", "restarting", "up_for_retry", "up_for_reschedule"})
 """States of a task that a user has cleared: another try is coming, or there already."""
 
@@ -52,11 +67,11 @@ interrupted by the next sync, before Airflow comes to on_kill."""
 
 async def task_state(task_instance: Any) -> str:
     """The state of a trigger's task instance now; "deferred", so that nothing is cancelled, where it cannot be told."""
+    if task_instance is None:
+        return NO_TASK
     try:
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
     except ImportError:
-        return DEFERRED
-    if task_instance is None:
         return DEFERRED
     mapped = task_instance.map_index is not None and task_instance.map_index >= 0
     # The call waits for Airflow's supervisor, which must not be done in the event loop.

@@ -44,7 +44,9 @@ def test_a_secret_is_not_shown() -> None:
     assert str(InvalidArgument("api_key", None, "give the key")) == "api_key: give the key"
 
 
-@pytest.mark.parametrize("given", [None, 5, b"id", "", " \t", ".", "..", " .. ", "a/b", "a?b", "a#b", "a\\b", "a\rb"])
+@pytest.mark.parametrize(
+    "given", [None, 1.5, True, b"id", "", " \t", ".", "..", " .. ", "a/b", "a?b", "a#b", "a\\b", "a\rb"]
+)
 def test_what_cannot_be_an_id_is_refused(given: object) -> None:
     with pytest.raises(InvalidArgument, match="task_id: an id"):
         checked_id("task_id", given)

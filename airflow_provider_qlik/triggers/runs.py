@@ -14,8 +14,9 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_qlik.arguments import checked_id, checked_limit, checked_moment, checked_seconds, checked_word
-from airflow_provider_qlik.compat import DEFERRED, NEXT_TRY, kills_deferred_tasks, task_state
+from airflow_provider_qlik.compat import DEFERRED, NEXT_TRY, NO_TASK, kills_deferred_tasks, task_state
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
+from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
 from airflow_provider_qlik.triggers.saying import Saying
 
 if TYPE_CHECKING:
@@ -100,46 +101,51 @@ class QlikRunTrigger(BaseTrigger):
         self.deadline = _checked("deadline", deadline)
         self.qlik_conn_id = qlik_conn_id
         self._ending: asyncio.Future[None] | None = None
+        self._interrupted = False
         self._saying = Saying(self.log)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The path of this class and the arguments to make it again."""
+        """The path of this class and the arguments to make it again, fit to be stored."""
         arguments = {name: getattr(self, name) for name in (*WHAT, *WHEN, "qlik_conn_id")}
-        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
+        return f"{type(self).__module__}.{type(self).__qualname__}", storable_json(arguments, MESSAGE_LENGTH)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Waits, then yields the one event."""
-        # Loaded here and in a thread: Dag files import this module, and the triggerer's loop must not stand still.
-        for name in ("airflow_provider_qlik.hooks.qlik_cloud", "airflow_provider_qlik.events"):
-            if name not in _loaded:
-                await asyncio.to_thread(importlib.import_module, name)
-                _loaded.add(name)
-        from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
-        from airflow_provider_qlik.cloud.retry import ONE_TRY
-        from airflow_provider_qlik.events import Event
-        from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
-        from airflow_provider_qlik.statistics import waiting
-
-        watch = self._watch()
-        waiting(1)
         try:
-            async with QlikCloudHook(self.qlik_conn_id) as hook:
-                try:
-                    await self._outlast(partial(self._connect, hook), self.deadline)
-                    # One try a poll: the watch itself outlasts what passes.
-                    run = await hook.arun_flow(watch.until_end(self.poll_interval, self.longest_poll_interval), ONE_TRY)
-                    event = Event.ended(run)
-                except (QlikCloudError, InvalidArgument) as error:
-                    event = Event.broken_off(error, watch.run)
-            await self._saying.said()
+            # Loaded here and in a thread: Dag files import this module, and the triggerer's loop must not stand still.
+            for name in ("airflow_provider_qlik.hooks.qlik_cloud", "airflow_provider_qlik.events"):
+                if name not in _loaded:
+                    await asyncio.to_thread(importlib.import_module, name)
+                    _loaded.add(name)
+            from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
+            from airflow_provider_qlik.cloud.retry import ONE_TRY
+            from airflow_provider_qlik.events import Event
+            from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+            from airflow_provider_qlik.statistics import waiting
+
+            watch = self._watch()
+            waiting(1)
+            try:
+                async with QlikCloudHook(self.qlik_conn_id) as hook:
+                    try:
+                        await self._outlast(partial(self._connect, hook), self.deadline)
+                        # One try a poll: the watch itself outlasts what passes.
+                        polling = watch.until_end(self.poll_interval, self.longest_poll_interval)
+                        event = Event.ended(await hook.arun_flow(polling, ONE_TRY))
+                    except (QlikCloudError, InvalidArgument) as error:
+                        event = Event.broken_off(error, watch.run)
+                await self._saying.said()
+            finally:
+                waiting(-1)
         except asyncio.CancelledError:
             # Begun here already: under load, Airflow may not come to on_kill, where there is one.
+            self._interrupted = True
             ending = self._end_run()
-            if ending is not None and not kills_deferred_tasks():
+            # `dag.test()` has no on_kill, and closes the event loop when this is over.
+            if ending is not None and (self.task_instance is None or not kills_deferred_tasks()):
                 await asyncio.shield(ending)
             raise
         finally:
-            waiting(-1)
             # Whatever the end: Airflow closes the log of the task then.
             await self._saying.said()
         yield TriggerEvent(event.to_json())  # type: ignore[no-untyped-call]
@@ -243,7 +249,11 @@ class QlikRunTrigger(BaseTrigger):
             state = await task_state(self.task_instance)
         except Exception as error:  # whatever the way to Airflow's API raises
             raise _Unavailable("The state of its task could not be learned", error) from error
-        if state == DEFERRED:
+        if state == NO_TASK and self._interrupted:
+            # `dag.test()` was interrupted: nobody takes this up.
+            await self._connect(hook)
+            return True
+        if state in {DEFERRED, NO_TASK}:
             # Another triggerer has it now; or the task was cleared and waits again, and its new try has cancelled this.
             self._saying.say(logging.INFO, f"The task is deferred: {self.kind} run {run_id} is left alone")
             return False
