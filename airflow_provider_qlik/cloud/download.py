@@ -37,13 +37,14 @@ _ZIP = (b"PK\x03\x04",)
 # An Office document with a password is an OLE file, whatever its type.
 _OFFICE = (*_ZIP, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
 _PNG, _JPEG, _GIF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8"
+_OTHER_IMAGES = (b"RIFF", b"II*\x00", b"MM\x00*", b"<svg")
 _BEGINNINGS: Mapping[str, tuple[bytes, ...]] = {
     "pdf": (b"%PDF-",),
     "xlsx": _OFFICE,
     "pptx": _OFFICE,
     "docx": _OFFICE,
     "zip": (*_ZIP, b"PK\x05\x06"),
-    "image": (_PNG, _JPEG, _GIF),
+    "image": (_PNG, _JPEG, _GIF, *_OTHER_IMAGES),
     "png": (_PNG,),
     "jpg": (_JPEG,),
     "jpeg": (_JPEG,),
