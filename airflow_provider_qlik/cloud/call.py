@@ -258,6 +258,22 @@ def path(template: str, ids: Mapping[str, str]) -> str:
     return template
 
 
+def segment(name: str, given: object) -> str:
+    """Return any text as one segment of a path, percent-encoded: what is no id may hold a slash.
+
+    Raises InvalidArgument for what is no text, is empty, cannot be encoded, or stands for a folder (``.``, ``..``).
+    """
+    if not isinstance(given, str):
+        raise InvalidArgument(name, given if given is not None else "None", "must be a text")
+    try:
+        encoded = quote(given, safe="")
+    except UnicodeEncodeError:
+        raise InvalidArgument(name, given, "has characters that cannot be sent") from None
+    if not given.strip() or given in {".", ".."}:
+        raise InvalidArgument(name, None, f"{given!r} is no name of anything")
+    return encoded
+
+
 def query(parameters: Mapping[str, Parameter]) -> tuple[tuple[str, str], ...]:
     """The parameters that were given, as text; booleans in lower case, as JSON writes them.
 
