@@ -42,13 +42,13 @@ class End:
 
     task: "succeeds", "fails for good" (Airflow does not try again), "fails" or "is killed" (it does, and then all is
         well), "is ended" or "is cleared" by a user.
-    sent, carried_out: starts in all, over both tries.
+    sent, carried_out: starts in all, over both tries. sent None: any number, since Qlik refuses those without a token.
     running: whether a run of ours is left. kept: what the task state store remembers for the next try.
     """
 
     task: str
     reason: str = ""
-    sent: int = 1
+    sent: int | None = 1
     carried_out: int = 1
     running: bool = False
     kept: str = NOTHING
@@ -72,6 +72,7 @@ class Case:
 
 DONE = End("succeeds")
 DONE_AT_THE_SECOND = End("succeeds", sent=2)
+DONE_AT_LAST = End("succeeds", sent=None)
 NEVER_SHOWED_UP = End("fails for good", "may have been started, but no run.*showed up", carried_out=0, kept=A_START)
 AMBIGUOUS = End("fails for good", "nothing tells which is ours.*None was cancelled", running=True, kept=A_START)
 AMBIGUOUS_SINCE = replace(AMBIGUOUS, kept=A_RUN)
@@ -164,7 +165,8 @@ TABLE = (
     Row([faults.OF_ANOTHER], [AFTER], DONE, kinds=(TASK, AUTOMATION, RELOAD, SHARING_TASK)),
     Row([faults.OF_ANOTHER_FOR_GOOD], [WAITING], cancelled_and_anew("Gave up waiting")),
     # Sign-in passes and lasts as everything else does.
-    Row(faults.SIGN_IN_FAULTS, READS, DONE),
+    Row(faults.SIGN_IN_FAULTS, [BEFORE, WAITING, AT_END], DONE),
+    Row(faults.SIGN_IN_FAULTS, [DURING], DONE_AT_LAST),
     Row([faults.NO_SIGN_IN], [WAITING], End("fails", "Gave up waiting.*no answer", running=True, kept=A_RUN)),
     # A cancel is done when Qlik says so, and nobody else.
     Row(faults.CANCELS_MET, [CANCELLING], cancelled_and_anew("Gave up waiting")),
