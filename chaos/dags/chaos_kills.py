@@ -7,12 +7,11 @@ from airflow.sdk import DAG
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from chaos.plan import THOUSAND
 
-with DAG("chaos_thousand", schedule=None, max_active_tasks=16) as dag:
+with DAG("chaos_thousand", schedule=None, max_active_tasks=8) as dag:
     QlikRunAutomationOperator.partial(
         task_id="automations",
         qlik_conn_id="chaos_thousand",
         deferrable=True,
         poll_interval=120,
         queue="kills",
-        max_active_tis_per_dag=16,
     ).expand(automation_id=[one.name for one in THOUSAND])

@@ -9,12 +9,12 @@ from chaos.plan import PAGES_DEFERRED, PAGES_HELD, PAGES_STARTED_DEFERRED, PAGES
 
 common = {"qlik_conn_id": "chaos_pages", "poll_interval": 5, "settle": 3, "queue": "pages"}
 
-with DAG("chaos_pages", schedule=None, max_active_tasks=16) as waits:
+with DAG("chaos_pages", schedule=None, max_active_tasks=8) as waits:
     for deferrable, group in ((False, PAGES_HELD), (True, PAGES_DEFERRED)):
         for one in group:
             operator(one, deferrable=deferrable, **common)
 
-with DAG("chaos_pages_starts", schedule=None, max_active_tasks=16) as starts:
+with DAG("chaos_pages_starts", schedule=None, max_active_tasks=8) as starts:
     for deferrable, group in ((False, PAGES_STARTED_HELD), (True, PAGES_STARTED_DEFERRED)):
         for one in group:
             operator(one, deferrable=deferrable, **common)
