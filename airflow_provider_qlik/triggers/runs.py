@@ -272,9 +272,9 @@ class QlikRunTrigger(BaseTrigger):
     def _say_that_it_waits(self, run_id: str) -> None:
         self._saying.say(
             logging.ERROR,
-            f"The cancel of {self.kind} run {run_id} waits, with {len(_cancels)} under way: Qlik Cloud takes 100 a"
-            " minute (50 for reloads), 500 (250) at once. If this triggerer ends before 'Asked Qlik Cloud to stop' follows,"
-            " the run goes on: stop it in Qlik Cloud then.",
+            f"The cancel of {self.kind} run {run_id} waits, with {len(_cancels)} under way: Qlik Cloud takes 500 in"
+            " five minutes (250 of reloads). If this triggerer ends before 'Asked Qlik Cloud to stop' follows, the run"
+            " goes on: stop it in Qlik Cloud then.",
         )
 
     async def _may_cancel(self, hook: QlikCloudHook, run_id: str) -> bool:
