@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode
 
 from airflow_provider_qlik.arguments import InvalidArgument, checked_id
+from airflow_provider_qlik.cloud.errors import QlikCloudError
 
 T = TypeVar("T")
 AnotherT = TypeVar("AnotherT")
@@ -79,11 +80,16 @@ class Pause:
 @dataclass(frozen=True, slots=True)
 class Renew:
     """The wish for credentials other than those used *since* a moment of the monotonic clock; the answer: whether
-    there are any. `credentials_refused` is False where it was not the credentials that were refused (403, 404): then
-    only new ones that have not worked yet are exchanged."""
+    there are any. `error` is the refusal, which is told why there are none. A 403 or 404 exchanges only new credentials
+    that have not worked yet."""
 
     since: float
-    credentials_refused: bool = True
+    error: QlikCloudError | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def credentials_refused(self) -> bool:
+        """Whether the credentials themselves were refused."""
+        return bool(getattr(self.error, "credentials_refused", True))
 
 
 class Source(Protocol):
@@ -250,6 +256,22 @@ def path(template: str, ids: Mapping[str, str]) -> str:
     for name, given in ids.items():
         template = template.replace("{" + name + "}", quote(checked_id(name, given), safe=""))
     return template
+
+
+def segment(name: str, given: object) -> str:
+    """Return any text as one segment of a path, percent-encoded: what is no id may hold a slash.
+
+    Raises InvalidArgument for what is no text, is empty, cannot be encoded, or stands for a folder (``.``, ``..``).
+    """
+    if not isinstance(given, str):
+        raise InvalidArgument(name, given if given is not None else "None", "must be a text")
+    try:
+        encoded = quote(given, safe="")
+    except UnicodeEncodeError:
+        raise InvalidArgument(name, given, "has characters that cannot be sent") from None
+    if not given.strip() or given in {".", ".."}:
+        raise InvalidArgument(name, None, f"{given!r} is no name of anything")
+    return encoded
 
 
 def query(parameters: Mapping[str, Parameter]) -> tuple[tuple[str, str], ...]:

@@ -8,14 +8,14 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
 from types import NoneType
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
 from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud.call import Call, Flow, Pause, Question, Renew, by_itself
-from airflow_provider_qlik.cloud.download import Download
-from airflow_provider_qlik.cloud.errors import QlikCloudError, UnreadableAnswer
+from airflow_provider_qlik.cloud.download import Download, FileBody, Sink, error_body, progressing
+from airflow_provider_qlik.cloud.errors import NoAnswer, QlikCloudError, UnreadableAnswer
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.retry import Patience, attempts
@@ -24,7 +24,6 @@ from airflow_provider_qlik.cloud.wire import Known, Wire, as_our_errors
 
 T = TypeVar("T")
 
-PART_BYTES = 256 * 1024
 LAST_POLL = 5.0
 """Seconds by which the last poll of a wait may pass the deadline: it is sent at the deadline, and no sooner."""
 MIN_REQUEST = 0.05
@@ -82,31 +81,62 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
     def download(
         self,
         call: Call[Download],
-        write_to: Callable[[], AbstractContextManager[BinaryIO]],
+        write_to: Callable[[], AbstractContextManager[Sink]],
         patience: Patience | None = None,
+        *,
+        file_type: str | None = None,
     ) -> None:
-        """Nothing: the file is in what *write_to* opens, which is opened anew for each try, and left with the error.
+        """Stream a file to what *write_to* opens, anew for each attempt. A failed attempt closes it with the error.
 
-        Streamed: no more than a part of it is ever in memory. Raises QlikCloudError, or what writing raises.
+        No more than a part of the file is ever in memory. *file_type* is the type that was promised, such as ``pdf``.
+        Raises QlikCloudError, also for what is no such file (see `download.FileBody`), or what writing raises.
         """
-        self._drive(attempts(call, patience or self.patience), partial(self._receive, write_to))
+        self._drive(attempts(call, patience or self.patience), partial(self._receive, write_to, file_type))
 
-    def _receive(self, write_to: Callable[[], AbstractContextManager[BinaryIO]], call: Call[Any]) -> None:
+    def _receive(
+        self, write_to: Callable[[], AbstractContextManager[Sink]], file_type: str | None, call: Call[Any]
+    ) -> None:
         self._open_in_child()
         self._check_open()
         request, auth = self._request(call), self._auth
-        with self._named_errors(), as_our_errors(call, request):
-            response = self._http.send(request, auth=auth, stream=True)
+        described = f"{call.method} {self.tenant.path_of(call)}"
+        with self._named_errors():
+            with as_our_errors(call, request):
+                response = self._http.send(request, auth=auth, stream=True)
             try:
+                chunks = progressing(self._chunks(call, response), described)
                 if response.status_code != 200:
-                    response.read()
-                    self._read(call.read_as(NoneType), response)
-                    raise UnreadableAnswer(f"{call} was answered with {response.status_code} and no file")
+                    self._read(call.read_as(NoneType), _without_stream(response, chunks))
+                    raise UnreadableAnswer(f"The response is not a file (HTTP {response.status_code} for {described})")
+                headers = {name.lower(): given for name, given in response.headers.items()}
+                parts = FileBody(described, headers, file_type).read(chunks)
+                # Nothing is opened for a response that does not begin like the file.
+                first = next(parts)
+                self._worked(auth)
                 with write_to() as sink:
-                    for part in response.iter_bytes(PART_BYTES):
+                    sink.write(first)
+                    for part in parts:
                         sink.write(part)
             finally:
                 response.close()
+
+    def _chunks(self, call: Call[Any], response: httpx.Response) -> Iterator[bytes]:
+        """Yield the raw chunks of a response. Whatever goes wrong while one is awaited is an error of this package.
+
+        Writing a chunk is not part of that: an error of the storage is not one of Qlik Cloud, and is not retried here.
+        """
+        chunks, size = response.iter_raw(), 0
+        while True:
+            with as_our_errors(call, response.request):
+                try:
+                    chunk = next(chunks, None)
+                except httpx.TransportError as error:
+                    cause = str(error) or type(error).__name__
+                    raise NoAnswer(f"The download broke off after {size:,} bytes ({cause}, {call})") from None
+            if chunk is None:
+                return
+            size += len(chunk)
+            yield chunk
 
     def _send(self, call: Call[T]) -> T:
         self._open_in_child()
@@ -130,7 +160,7 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
                 try:
                     known = self._reread()
                 except (QlikCloudError, InvalidArgument) as error:
-                    self._not_reread(error)
+                    self._not_reread(error, step.error)
             if known is None:
                 self._swap()
             else:
@@ -158,3 +188,12 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
             return result
         finally:
             flow.close()
+
+
+def _without_stream(response: httpx.Response, chunks: Iterator[bytes]) -> httpx.Response:
+    """Return a response other than 200 with its body, of which an endless one would be cut; below 400 none matters."""
+    error = response.status_code >= 400
+    content = error_body(chunks, response.headers.get("content-encoding")) if error else b""
+    about_the_body = {"content-encoding", "content-length", "transfer-encoding"}
+    headers = [(name, given) for name, given in response.headers.items() if name.lower() not in about_the_body]
+    return httpx.Response(response.status_code, headers=headers, content=content, request=response.request)
