@@ -159,7 +159,8 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
         waited, memory = read_event(event), Memory(context, self.durable)
         ours = self._pushed(context)
         self.link = self._pulled(context, LINK_KEY)
-        if ours is not None and waited.run is not None and ours.id != waited.run.id:
+        other = ours is not None and waited.run is not None and ours.id != waited.run.id
+        if ours is not None and waited.run is not None and other and not waited.run.takes_over_from(ours):
             # After a clear, the trigger of the try before may still fire, and Airflow hands us its event.
             self.log.info("An event told of %s, which is not the run of this try: still waiting for ours", waited.run)
             self._defer(ours, deadline_in(self.timeout, self.execution_timeout))
