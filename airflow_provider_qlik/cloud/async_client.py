@@ -179,7 +179,7 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
                     try:
                         known = await self._reread()
                     except (QlikCloudError, InvalidArgument) as error:
-                        self._not_reread(error)
+                        self._not_reread(error, step.error)
                 if known is None:
                     self._swap()
                 else:

@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode
 
 from airflow_provider_qlik.arguments import InvalidArgument, checked_id
+from airflow_provider_qlik.cloud.errors import QlikCloudError
 
 T = TypeVar("T")
 AnotherT = TypeVar("AnotherT")
@@ -79,11 +80,16 @@ class Pause:
 @dataclass(frozen=True, slots=True)
 class Renew:
     """The wish for credentials other than those used *since* a moment of the monotonic clock; the answer: whether
-    there are any. `credentials_refused` is False where it was not the credentials that were refused (403, 404): then
-    only new ones that have not worked yet are exchanged."""
+    there are any. `error` is the refusal, which is told why there are none. A 403 or 404 exchanges only new credentials
+    that have not worked yet."""
 
     since: float
-    credentials_refused: bool = True
+    error: QlikCloudError | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def credentials_refused(self) -> bool:
+        """Whether the credentials themselves were refused."""
+        return bool(getattr(self.error, "credentials_refused", True))
 
 
 class Source(Protocol):

@@ -163,7 +163,7 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
                 try:
                     known = self._reread()
                 except (QlikCloudError, InvalidArgument) as error:
-                    self._not_reread(error)
+                    self._not_reread(error, step.error)
             if known is None:
                 self._swap()
             else:

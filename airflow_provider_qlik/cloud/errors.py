@@ -165,10 +165,14 @@ class Refused(QlikCloudError):
 
     def __str__(self) -> str:
         # The reason comes first: task logs cut long lines. Then what to do, then what Qlik's support asks for.
+        return " ".join(filter(None, (f"{self.reason}.", self.advice, f"({self.request})")))
+
+    @property
+    def request(self) -> str:
+        """The status, the request, Qlik Cloud's code and its trace id, which Qlik's support asks for."""
         tags = [f"code {self.code}"] if self.code else []
         tags += [f"trace id {self.trace_id}"] if self.trace_id else []
-        request = ", ".join([f"HTTP {self.status} for {self.method} {self.path}", *tags])
-        return " ".join(filter(None, (f"{self.reason}.", self.advice, f"({request})")))
+        return ", ".join([f"HTTP {self.status} for {self.method} {self.path}", *tags])
 
     @property
     def reason(self) -> str:

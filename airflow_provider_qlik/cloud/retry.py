@@ -68,7 +68,7 @@ def attempts(
             if isinstance(error, Refused) and not renewed and (error.credentials_refused or error.status in {403, 404}):
                 renewed = True
                 since = sent if error.sent_at is None else error.sent_at
-                if (yield Renew(since, error.credentials_refused)):
+                if (yield Renew(since, error)):
                     tries -= 1
                     continue
             if perhaps_done and call.method == "DELETE" and isinstance(error, NotFound):

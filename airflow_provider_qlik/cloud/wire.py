@@ -138,11 +138,7 @@ class Wire(Generic[RereadT, HttpT]):
         self.outdated = tenant != self.tenant
         if tenant.url != self.tenant.url:
             return
-        if (trusted := trust(tenant.ca_bundle)) is not self._trust:
-            # The authorities' file was replaced, or another was named: connections from now on use the new one.
-            self._trust, self.tenant = trusted, replace(self.tenant, ca_bundle=tenant.ca_bundle)
-            self._retired.append(self._http)
-            self._http = self._open_http()
+        self._trust_anew(tenant)
         if credentials != self._refused:
             self._refused = None
         if credentials == self._credentials:
@@ -151,6 +147,19 @@ class Wire(Generic[RereadT, HttpT]):
         elif refused or credentials != self._refused:
             self._fallback, self._renewed_at = self._credentials, self._reread_at
             self._use(credentials)
+
+    def _trust_anew(self, tenant: Tenant) -> None:
+        """Use the certificates as they are now, from the next connection on, if their file was replaced."""
+        try:
+            trusted = trust(tenant.ca_bundle)
+        except InvalidArgument as error:
+            self._not_reread(error)
+            return
+        if trusted is not self._trust:
+            self._trust, self.tenant = trusted, replace(self.tenant, ca_bundle=tenant.ca_bundle)
+            # Requests that are under way go on: the old one is closed with this client.
+            self._retired.append(self._http)
+            self._http = self._open_http()
 
     def _swap(self) -> None:
         """Use the other credentials, where these were refused and there are others."""
@@ -181,9 +190,14 @@ class Wire(Generic[RereadT, HttpT]):
         """
         return step.credentials_refused or (not self._proven and self._fallback is not None)
 
-    def _not_reread(self, error: Exception) -> None:
+    def _not_reread(self, problem: Exception, refusal: QlikCloudError | None = None) -> None:
+        """Note that the connection cannot be read again, on the refusal that made it necessary or in the log."""
         self._reread_at = time.monotonic()
-        _log.warning("%s. The credentials that are in use are kept.", str(error).rstrip("."))
+        notes = " ".join(getattr(problem, "__notes__", ()))
+        why = f"{problem} {notes}".strip().rstrip(".")
+        if refusal is not None:
+            refusal.add_note(f"The connection was read again, without success: {why}.")
+        _log.warning("%s. The credentials that are in use are kept.", why)
 
     def _open_http(self) -> HttpT:
         raise NotImplementedError
@@ -205,9 +219,9 @@ class Wire(Generic[RereadT, HttpT]):
 
     def _http_options(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the options of an httpx client and those of its transport."""
-        options = self.tenant.http_options() | {"verify": self._trust, "trust_env": False}
-        transport = {name: options.pop(name) for name in ("verify", "trust_env", "proxy") if name in options}
-        return options | {"trust_env": False}, transport
+        options = self.tenant.http_options() | {"verify": self._trust}
+        transport = {name: options.pop(name) for name in ("verify", "proxy")}
+        return options, transport | {"trust_env": False}
 
     def _request(self, call: Call[Any], seconds: float | None = None) -> httpx.Request:
         """Return the request of a call, which may take *seconds* at most (None: the tenant's total time-out)."""

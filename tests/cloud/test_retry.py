@@ -145,6 +145,13 @@ def test_a_429_that_names_no_other_reason_is_a_rate_limit(body: bytes) -> None:
     assert refusal("POST", "/path", Reply(429, {}, body)).rate_limited
 
 
+def test_credentials_are_read_again_once_and_not_for_each_refusal() -> None:
+    played = Played(GET, [refused(401, method="GET")] * 9, others=[True] * 9)
+
+    assert played.tries == 2
+    assert isinstance(played.error, Refused)
+
+
 # Pauses
 
 
@@ -254,6 +261,16 @@ def test_a_delete_whose_answer_was_lost_and_that_finds_nothing_has_done_it(lost:
     played = Played(DELETE, [lost, refused(404)])
 
     assert (played.result, played.error, played.tries) == (None, None, 2)
+
+
+@pytest.mark.parametrize("between", SURELY_NOT_ARRIVED, ids=str)
+@pytest.mark.parametrize("lost", PERHAPS_DONE, ids=str)
+def test_a_delete_whose_answer_was_lost_has_done_it_whatever_turned_the_next_try_away(
+    lost: QlikCloudError, between: QlikCloudError
+) -> None:
+    played = Played(DELETE, [lost, between, refused(404)])
+
+    assert (played.result, played.error, played.tries) == (None, None, 3)
 
 
 @pytest.mark.parametrize("error", SURELY_NOT_ARRIVED, ids=str)
@@ -407,6 +424,21 @@ def test_a_task_whose_deletion_was_not_confirmed_is_deleted(
     client.call(tasks.delete("t"))
 
     assert [entry.carried_out for entry in sandbox.journal("delete_task")] == [True, False]
+
+
+def test_a_task_whose_deletion_timed_out_is_deleted_though_the_next_try_met_a_rate_limit(
+    sandbox: SandboxTenant, client: Client
+) -> None:
+    sandbox.add_task(id="t")
+    sandbox.fault("DELETE", reset="after")
+    sandbox.fault("DELETE", status=429, code="HTTP-429", retry_after=0)
+
+    client.call(tasks.delete("t"))
+
+    assert [(entry.status, entry.carried_out) for entry in sandbox.journal("delete_task")][1:] == [
+        (429, False),
+        (404, False),
+    ]
 
 
 def test_a_task_that_never_was_cannot_be_deleted(sandbox: SandboxTenant, client: Client) -> None:

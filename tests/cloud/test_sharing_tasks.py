@@ -224,7 +224,11 @@ def test_a_list_is_gone_through_whatever_its_items_are_called(listener: Listener
 
 
 @pytest.mark.parametrize(
-    "said", [{"executions": []}, {"executions": None}, {"totalCount": 0}, {"currentPageCount": 0, "totalCount": 7}]
+    "said",
+    [
+        *({"executions": []}, {"executions": None}, {"executions": {}}, {"totalCount": 0}, {"totalCount": 3}, {}),
+        *({"currentPageCount": 0, "totalCount": 7}, {"links": {}}),
+    ],
 )
 def test_a_page_without_items_is_empty(said: dict[str, Any]) -> None:
     page = SharingTaskExecutionList.from_json(said)
@@ -233,8 +237,8 @@ def test_a_page_without_items_is_empty(said: dict[str, Any]) -> None:
     assert not page.model_extra
 
 
-@pytest.mark.parametrize("said", [{}, {"totalCount": 3}, [], None])
-def test_what_tells_of_no_items_at_all_is_no_empty_page(said: Any) -> None:
+@pytest.mark.parametrize("said", [[], None, {"errors": [{"code": "X", "title": "no"}]}, {"executions": 17}])
+def test_what_is_no_page_at_all_is_no_empty_page(said: Any) -> None:
     with pytest.raises(UnreadableAnswer, match="expected SharingTaskExecutionList"):
         SharingTaskExecutionList.from_json(said)
 
