@@ -9,6 +9,12 @@ from collections.abc import Collection
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+ID_LENGTH = 500
+"""Characters that an id may have, at most: longer ones are no ids, and no URL has room for them."""
+
+LONGEST_TIMEOUT = 86_400
+"""Seconds that a time-out of a connection may have, at most: a day. The operating system's timers have an end."""
+
 _FORBIDDEN_IN_ID = re.compile(r"[/?#\\\x00-\x1f\x7f\ud800-\udfff]")
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
@@ -54,11 +60,13 @@ def checked_text(argument: str, given: object, allowed: str) -> str:
 def checked_id(argument: str, given: object) -> str:
     """The id as Qlik will get it, without surrounding blanks; of a whole number its digits.
 
-    Raises InvalidArgument for what is no text, empty, or would change the path it is put into.
+    Raises InvalidArgument for what is no text, empty, far too long, or would change the path it is put into.
     """
     stripped = checked_text(argument, given, "an id is a text, or a whole number that stands for its digits").strip()
     if not stripped:
         raise InvalidArgument(argument, given, "an id must not be empty")
+    if len(stripped) > ID_LENGTH:
+        raise InvalidArgument(argument, given, f"an id has at most {ID_LENGTH} characters")
     if stripped in {".", ".."} or _FORBIDDEN_IN_ID.search(stripped):
         raise InvalidArgument(argument, given, "an id has no '/', '?', '#', '\\' or control characters")
     return stripped

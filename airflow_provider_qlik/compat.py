@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger
@@ -60,9 +61,16 @@ NO_TASK = "no task"
 NEXT_TRY = frozenset({"None", "scheduled", "queued", "running", "restarting", "up_for_retry", "up_for_reschedule"})
 """States of a task that a user has cleared: another try is coming, or there already."""
 
-_asking = ThreadPoolExecutor(max_workers=4, thread_name_prefix="qlik-task-state")
-"""Threads of our own: Airflow's log lines go through those of the event loop, and a line that has to wait there is
-interrupted by the next sync, before Airflow comes to on_kill."""
+
+@cache
+def _asking() -> ThreadPoolExecutor:
+    # Threads of our own: Airflow's log lines go through those of the event loop, and a line that has to wait there is
+    # interrupted by the next sync, before Airflow comes to on_kill.
+    return ThreadPoolExecutor(max_workers=4, thread_name_prefix="qlik-task-state")
+
+
+# A thread does not live on in another process.
+os.register_at_fork(after_in_child=_asking.cache_clear)
 
 
 async def task_state(task_instance: Any) -> str:
@@ -82,7 +90,7 @@ async def task_state(task_instance: Any) -> str:
         run_ids=[task_instance.run_id],
         map_index=task_instance.map_index if mapped else None,
     )
-    states = await asyncio.get_running_loop().run_in_executor(_asking, ask)
+    states = await asyncio.get_running_loop().run_in_executor(_asking(), ask)
     of_run = states.get(task_instance.run_id, {})
     name = f"{task_instance.task_id}_{task_instance.map_index}" if mapped else task_instance.task_id
     return str(of_run.get(name, of_run.get(task_instance.task_id)))

@@ -19,7 +19,7 @@ from pathlib import Path
 from chaos import guard, postgres
 from chaos.airflow import Airflow
 from chaos.report import Report, Row
-from chaos.scenarios import outages, secrets, timeouts, triggerers, users, workers
+from chaos.scenarios import keys, kills, outages, pages, secrets, texts, timeouts, triggerers, users, workers
 from chaos.scene import Scene
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "reliability.md"
@@ -43,9 +43,15 @@ SCENARIOS = (
     Scenario(5, "deferrals time out", timeouts.act, 300),
     Scenario(6, "the tenant is away, then limits", outages.act, 900),
     Scenario(7, "tokens are revoked, a secret is rotated", secrets.act, 300),
+    Scenario(8, "texts that PostgreSQL refuses", texts.act, 600),
+    Scenario(9, "a mistyped key, and a secret rotated too early", keys.act, 1200),
+    Scenario(10, "a proxy answers with web pages", pages.act, 900),
+    Scenario(11, "a thousand runs are to be cancelled", kills.act, 1800),
 )
+THE_WHOLE = len(SCENARIOS) + 1
+"""The number of the rows about the whole."""
 # Two at a time, on two processors: one waits most of its time. Overload would show differences that are none.
-LANES = ((1, 5, 2, 3, 4), (6, 7))
+LANES = ((1, 5, 2, 3, 4, 8, 10), (6, 7, 9, 11))
 
 
 def main() -> int:
@@ -71,7 +77,7 @@ def main() -> int:
     with guard.guarded(home, given.keep):
         run(home, numbers, report)
     left = len(guard.working_below(home))
-    report.add(Row(8, "The whole was ended", "processes left behind", "0", str(left), left == 0))
+    report.add(Row(THE_WHOLE, "The whole was ended", "processes left behind", "0", str(left), left == 0))
     if given.keep:
         print(f"Logs are in {home}.")
     minutes = (time.monotonic() - began) / 60
@@ -99,7 +105,9 @@ def run(home: Path, numbers: list[int], report: Report) -> None:
                 finally:
                     stopping.set()
             died = ", ".join(airflow.died()) or "none"
-            report.add(Row(8, "The whole was ended", "services that died by themselves", "none", died, died == "none"))
+            report.add(
+                Row(THE_WHOLE, "The whole was ended", "services that died by themselves", "none", died, died == "none")
+            )
         finally:
             airflow.stop()
 

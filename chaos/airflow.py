@@ -244,6 +244,10 @@ class Airflow:
         """How many triggerers have ever reported."""
         return int(self.ask("GET", "/jobs", job_type="TriggererJob", limit=1)["total_entries"])
 
+    def triggerers_alive(self) -> int:
+        """How many triggerers have a heartbeat that is recent."""
+        return int(self.ask("GET", "/jobs", job_type="TriggererJob", is_alive=True, limit=1)["total_entries"])
+
     def log_of(self, dag_id: str, run_id: str, task_id: str, names: str) -> str:
         """What is in those files of a task's log whose names are like that."""
         place = self.logs / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"

@@ -57,18 +57,20 @@ def sensor(one: One, **arguments: Any) -> QlikRunSensor:
     return QlikAutomationRunSensor(task_id=one.name, automation_id=one.name, **arguments)
 
 
-def fill(tenant: Tenant, ones: Sequence[One], *scripts: Script) -> None:
-    """The tenant has what they run, and it will do what the scripts say."""
+def fill(tenant: Tenant, ones: Sequence[One], *scripts: Script, name: str | None = None) -> None:
+    """The tenant has what they run, and it will do what the scripts say. *name*: shown in place of their own."""
     for one in ones:
+        shown = name or one.name
         if one.kind == "task":
-            tenant.add_task(one.name, id=one.name)
+            tenant.add_task(shown, id=one.name)
         elif one.kind == "automation":
-            tenant.add_automation(one.name, id=one.name)
+            tenant.add_automation(shown, id=one.name)
         elif one.kind == "reload":
-            tenant.add_app(one.name, id=one.name)
+            tenant.add_app(shown, id=one.name)
         else:
-            tenant.add_sharing_task(one.name, id=one.name)
-        tenant.script(one.name, *scripts)
+            tenant.add_sharing_task(shown, id=one.name)
+        if scripts:
+            tenant.script(one.name, *scripts)
 
 
 def runs_of(tenant: Tenant, ones: Sequence[One]) -> list[list[dict[str, Any]]]:

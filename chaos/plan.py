@@ -31,3 +31,20 @@ EARLY_HELD, LATE_HELD = crowd("early_held", 1), crowd("late_held", 1)
 
 # Waits while tokens are revoked and the secret is rotated.
 DEFERRED, HELD = crowd("deferred", 2), crowd("held", 1)
+
+# Texts that PostgreSQL refuses: of runs that fail with one, of runs that end well under such names, and of none.
+ODD_FAILING, ODD_NAMED = crowd("odd_failing", 2), crowd("odd_named", 1)
+ODD_WATCHED = crowd("odd_watched", task=1)
+HEALTHY, NEXT = crowd("healthy", 2), crowd("next", 1)
+
+# Waits while a mistyped key is saved; two of them are marked failed meanwhile. Waits while the secret is rotated.
+MISTYPED_DEFERRED, MISTYPED_MARKED = crowd("mistyped_deferred", task=6, automation=6, reload=6), crowd("marked", task=2)
+MISTYPED_HELD = crowd("mistyped_held", task=1, automation=1)
+ROTATED_DEFERRED, ROTATED_HELD = crowd("rotated_deferred", 1), crowd("rotated_held", task=1, automation=1)
+
+# Waits and starts while a proxy answers for the tenant.
+PAGES_DEFERRED, PAGES_HELD = crowd("pages_deferred", 3), crowd("pages_held", 1)
+PAGES_STARTED_DEFERRED, PAGES_STARTED_HELD = crowd("pages_started", 1), crowd("pages_started_held", 1)
+
+# A thousand runs that are to be cancelled at once.
+THOUSAND = crowd("thousand", automation=1000)

@@ -14,6 +14,9 @@ from chaos.airflow import ENDED, Airflow
 from chaos.crowd import One
 from chaos.report import Report, Row, tally
 
+LOOK_EVERY = 10.0
+"""Seconds between two looks at tasks that should not end."""
+
 
 class TooLate(Exception):
     """Something that did not happen in time."""
@@ -48,23 +51,23 @@ class Scene:
         if time.monotonic() > self.deadline:
             raise TooLate("the scenario's time was up")
 
-    def until(self, what: str, condition: Callable[[], bool], seconds: float = 120.0) -> float:
+    def until(self, what: str, condition: Callable[[], bool], seconds: float = 120.0, every: float = 1.0) -> float:
         """The seconds that it took. Raises TooLate that says what did not happen."""
         began = time.monotonic()
         while not condition():
             if time.monotonic() - began > seconds:
                 raise TooLate(f"{what}: not within {seconds:g} s")
             try:
-                self.pause(1.0)
+                self.pause(every)
             except TooLate as error:
                 raise TooLate(f"{what}: not when {error}") from error
         return time.monotonic() - began
 
-    def wait(self, condition: Callable[[], bool], seconds: float) -> float:
+    def wait(self, condition: Callable[[], bool], seconds: float, every: float = 1.0) -> float:
         """The seconds until it came true, or all of them: what is seen then is up to the rows that follow."""
         began = time.monotonic()
         while not condition() and time.monotonic() - began < seconds:
-            self.pause(1.0)
+            self.pause(every)
         return min(time.monotonic() - began, seconds)
 
     @contextmanager
@@ -127,6 +130,15 @@ class DagRun:
     def ended(self, ones: Sequence[One] | None = None) -> bool:
         """Whether all have ended."""
         return all(state in ENDED for state in self.states(ones))
+
+    def ended_within(self, seconds: float, ones: Sequence[One] | None = None) -> int:
+        """How many of the tasks were seen ended, looking again and again for so many seconds."""
+        ended: set[str] = set()
+        for _ in range(max(1, round(seconds / LOOK_EVERY))):
+            if seconds:
+                self.scene.pause(LOOK_EVERY)
+            ended |= {each["task_id"] for each in self.instances(ones) if each["state"] in ENDED}
+        return len(ended)
 
     def mark(self, one: One, state: str) -> None:
         """A user marks a task."""

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud import async_client, auth, client, wire
@@ -48,6 +49,8 @@ class Search:
     def plant(self, *secrets: object) -> None:
         """Searches for these from now on, and in what was seen before."""
         for secret in secrets:
+            if isinstance(secret, SecretStr):
+                secret = secret.get_secret_value()
             if isinstance(secret, str):
                 # Of a key in PEM form each line gives it away.
                 lines = [line.strip() for line in secret.splitlines() if "-----" not in line]

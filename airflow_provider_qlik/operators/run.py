@@ -160,14 +160,15 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
                     self._defer(run, deadline)
                 watch = Watch(KINDS[self.kind], Wanted.of(run), log_callback(self.log), seen=run, deadline=deadline)
                 polling = True
-                ended = hook.run_flow(watch.until_end(self.poll_interval, self.longest_poll_interval), ONE_TRY)
+                flow = watch.until_end(self.poll_interval, self.longest_poll_interval)
+                ended = hook.run_flow(flow, ONE_TRY, deadline=deadline)
             except (QlikCloudError, InvalidArgument) as error:
                 self.on_error(error)
                 self._give_up(hook, self._run, error, memory)
             except Exception:
                 run_left = self._run
-                if polling and run_left is not None:
-                    # It came of looking at the run, and tells nothing about the run.
+                if polling and run_left is not None and memory.lasts:
+                    # It came of looking at the run, and tells nothing about the run. A retry resumes it.
                     write(self.log, logging.ERROR, f"The wait has failed. {self._going_on(run_left, memory)}")
                 elif run_left is not None and self.cancel_on_kill and self._cancel(hook, run_left):
                     # Whatever it was, what this try has started is not left behind.
@@ -223,7 +224,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
         except deferral_failures() as failure:
             run, memory = self._pushed(context), Memory(context, self.durable)
             self.link = self._pulled(context, LINK_KEY)
-            if run is not None and not deferral_timed_out(failure):
+            if run is not None and not deferral_timed_out(failure) and memory.lasts:
                 write(self.log, logging.ERROR, f"The trigger has failed. {self._going_on(run, memory)}")
             elif run is not None and self.cancel_on_kill:
                 with QlikCloudHook(self.qlik_conn_id) as hook:

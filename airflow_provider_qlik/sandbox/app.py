@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, unquote
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
@@ -20,10 +19,11 @@ from airflow_provider_qlik.sandbox.api import OPERATIONS
 from airflow_provider_qlik.sandbox.clock import Clock
 from airflow_provider_qlik.sandbox.control import Control
 from airflow_provider_qlik.sandbox.errors import Refused, error_body
-from airflow_provider_qlik.sandbox.faults import HTML, Fault, Faults
+from airflow_provider_qlik.sandbox.faults import Fault, Faults
+from airflow_provider_qlik.sandbox.faulty import Wire, faulty_response, send_faulty
 from airflow_provider_qlik.sandbox.journal import Entry, Journal, masked
 from airflow_provider_qlik.sandbox.limits import Meter
-from airflow_provider_qlik.sandbox.operations import Asked, Operation, Streamed, up_to
+from airflow_provider_qlik.sandbox.operations import Asked, Json, Operation
 from airflow_provider_qlik.sandbox.shapes import check
 from airflow_provider_qlik.sandbox.times import http_date
 from airflow_provider_qlik.sandbox.world import World
@@ -32,9 +32,8 @@ CONTROL_PREFIX = "/sandbox/"
 
 _TOLD_HEADERS = ("user-agent", "accept", "content-type")
 
-Address = tuple[str, int] | None
-HangUp = Callable[[Address, bool], None]
-"""Ends the connection with that peer: at once and rudely (True), or after what was sent (False)."""
+_OWN_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+"""The names under which the control API answers; another one is that of a web page that uses the user's browser."""
 
 
 class _Malformed(str):
@@ -44,8 +43,8 @@ class _Malformed(str):
 class TenantApp:
     """One tenant: its content, who may ask, and all that tests can turn about it."""
 
-    def __init__(self, hang_up: HangUp, speed: float = 1.0) -> None:
-        self._hang_up = hang_up
+    def __init__(self, wire: Wire, speed: float = 1.0) -> None:
+        self._wire = wire
         self._speed = speed
         self._control = Control(self)
         self._routes = [
@@ -70,14 +69,14 @@ class TenantApp:
             raw = await request.body()
             path: str = scope["path"]
             if path.startswith(CONTROL_PREFIX):
-                answer = await self._control.answer(path.removeprefix(CONTROL_PREFIX), raw)
+                answer = _why_foreign(request) or await self._control.answer(path.removeprefix(CONTROL_PREFIX), raw)
                 await answer(scope, receive, send)
             else:
                 await self._serve(request, raw, send)
 
     async def _serve(self, request: Request, raw: bytes, send: Send) -> None:
         scope, receive = request.scope, request.receive
-        operation, params = self._find(request.method, scope["path"])
+        operation, params = self._find(request.method, _encoded_path(scope))
         asked = self._read(request, raw, params)
         entry = self._enter(request, asked, operation)
         fault = self.faults.take(entry.method, entry.path, entry.operation)
@@ -89,23 +88,24 @@ class TenantApp:
                 response = self._carry_out(operation, asked, entry)
             else:
                 happened = self._carry_out(operation, asked, entry) if fault.is_carried_out else None
-                response = self._spoil(fault, happened, operation)
+                response = self._faulty(fault, happened, operation)
             entry.credential = asked.credential or self._credential(asked)
             response.headers["date"] = http_date(self.world.now)
         if fault and fault.reset:
-            self._hang_up(scope.get("client"), True)
+            self._wire.hang_up(scope.get("client"), True)
             await receive()  # until the connection is gone: an application that returns early is an error
             return
-        entry.status = response.status_code
-        if fault and fault.answer == "cut":
-            await self._send_beginning(response, fault.cut_at, scope, receive, send)
-        else:
+        if fault is None or fault.trickle != "headers":
+            entry.status = response.status_code
+        if fault is None:
             await response(scope, receive, send)
+        else:
+            await send_faulty(fault, response, self._wire, scope, receive, send)
 
     def _find(self, method: str, path: str) -> tuple[Operation | None, dict[str, str]]:
         for operation, operation_method, pattern in self._routes:
             if operation_method == method and (found := pattern.match(path)):
-                return operation, found.groupdict()
+                return operation, {name: unquote(value) for name, value in found.groupdict().items()}
         return None, {}
 
     def _read(self, request: Request, raw: bytes, params: dict[str, str]) -> Asked:
@@ -177,47 +177,36 @@ class TenantApp:
     def _refusal(self, operation: Operation | None, refused: Refused) -> Response:
         form = self.world.switches.sharing_error_form
         body = error_body(operation.family if operation else None, refused, self.world.now, form)
-        return JSONResponse(body, refused.status, refused.headers)
+        return Json(body, refused.status, refused.headers)
 
-    def _spoil(self, fault: Fault, response: Response | None, operation: Operation | None) -> Response:
-        status = fault.status or (response.status_code if response else 200)
-        may_have_body = 200 if status == 204 else status
-        if fault.answer == "html":
-            response = Response(HTML, may_have_body, media_type="text/html")
-        elif fault.answer == "nonsense":
-            response = JSONResponse([42, "nonsense"], may_have_body)
-        elif fault.answer == "empty":
-            response = Response(b"", status, media_type="application/json")
-        elif isinstance(fault.body, str):
-            response = PlainTextResponse(fault.body, may_have_body)
-        elif fault.body is not None:
-            response = JSONResponse(fault.body, may_have_body)
-        elif response is None or fault.status is not None:
-            refused = Refused(status, "Fault", "asked for with tenant.fault()", code=fault.code or "")
-            response = self._refusal(operation, refused) if status >= 400 else Response(b"", status)
-        if fault.answer == "truncated":
-            if isinstance(response, Streamed):
-                response.halve()
-            else:
-                response.body = response.body[: len(response.body) // 2]
-                response.headers["content-length"] = str(len(response.body))
-        response.headers.update(fault.extra_headers)
-        return response
+    def _faulty(self, fault: Fault, response: Response | None, operation: Operation | None) -> Response:
+        return faulty_response(
+            fault,
+            response,
+            lambda refused: self._refusal(operation, refused),
+            operation.family if operation else None,
+            self.world.now,
+        )
 
-    async def _send_beginning(
-        self, response: Response, size: int | None, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """Promise the whole body, send so many bytes or half of it, and hang up."""
-        await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
-        if isinstance(response, Streamed):
-            async for chunk in up_to(response.size // 2 if size is None else size, response.body_iterator):
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        else:
-            body = bytes(response.body)
-            beginning = body[: len(body) // 2 if size is None else size]
-            await send({"type": "http.response.body", "body": beginning, "more_body": True})
-        self._hang_up(scope.get("client"), False)
-        await receive()
+
+def _why_foreign(request: Request) -> Response | None:
+    """Return a refusal of a control request that came by another name than the sandbox's own, else None."""
+    port = (request.scope.get("server") or ("", 80))[1]
+    own = {f"{host}:{port}" for host in _OWN_HOSTS} | (set(_OWN_HOSTS) if port == 80 else set())
+    hosts = [request.headers.get("host", "")]
+    if "origin" in request.headers:
+        hosts.append(request.headers["origin"].removeprefix("http://"))
+    foreign = [host for host in hosts if host.lower() not in own]
+    if not foreign:
+        return None
+    why = f"the control API answers requests to {', '.join(sorted(own))} only, and not to {foreign[0]!r}"
+    return Json({"error": why}, 403)
+
+
+def _encoded_path(scope: Scope) -> str:
+    """Return the path as it was sent: an encoded slash is part of a segment, and no separator."""
+    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    return raw.decode("latin-1").partition("?")[0]
 
 
 def _raw_query(request: Request) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 Reset = Literal["before", "after"]
-FaultyAnswer = Literal["html", "truncated", "cut", "nonsense", "empty"]
+FaultyAnswer = Literal["html", "truncated", "cut", "nonsense", "empty", "another"]
+Encoding = Literal["gzip"]
+Trickle = Literal["headers", "body"]
+
+UNCHANGED: Final = "unchanged"
+"""The content type of a fault that leaves the header as it is; None removes the header."""
 
 HTML = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body><h1>Gateway</h1></body></html>"
 
@@ -31,18 +37,29 @@ class Fault:
     answer: FaultyAnswer | None = None
     cut_at: int | None = None
     carried_out: bool | None = None
+    content_type: str | None = UNCHANGED
+    body_base64: str | None = None
+    encoding: Encoding | None = None
+    padded_to: int | None = None
+    trickle: Trickle | None = None
+    interval: float = 0.5
 
     def __post_init__(self) -> None:
         self.method = self.method.upper() if self.method else None
         self.headers = dict(self.headers or {})
-        if self.reset not in (None, *get_args(Reset)):
-            raise ValueError(f"fault reset: {self.reset!r} is not one of {get_args(Reset)}")
-        if self.answer not in (None, *get_args(FaultyAnswer)):
-            raise ValueError(f"fault answer: {self.answer!r} is not one of {get_args(FaultyAnswer)}")
+        for name, words in (("reset", Reset), ("answer", FaultyAnswer), ("encoding", Encoding), ("trickle", Trickle)):
+            if getattr(self, name) not in (None, *get_args(words)):
+                raise ValueError(f"fault {name}: {getattr(self, name)!r} is not one of {get_args(words)}")
         if self.cut_at is not None and (self.answer != "cut" or self.cut_at < 0):
             raise ValueError(f"fault cut_at: {self.cut_at!r} is a number of bytes from 0, for the answer 'cut' alone")
         if self.times is not None and self.times < 1:
             raise ValueError(f"fault times: {self.times!r} is not a number from 1 or None")
+        if self.padded_to is not None and self.padded_to < 0:
+            raise ValueError(f"fault padded_to: {self.padded_to!r} is not a number of bytes from 0")
+        if self.interval <= 0:
+            raise ValueError(f"fault interval: {self.interval!r} is not a number of seconds above 0")
+        if self.body_base64 is not None:
+            self.body = base64.b64decode(self.body_base64, validate=True)
 
     @property
     def is_carried_out(self) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from airflow_provider_qlik.sandbox.access import Access, Identity
 from airflow_provider_qlik.sandbox.errors import Family, Refused
@@ -84,14 +85,38 @@ class Operation:
     needs_credentials: bool = True
 
 
+class Json(JSONResponse):
+    """A JSON response that carries any text, half a surrogate pair included."""
+
+    def render(self, content: Any) -> bytes:
+        """Return the body: raw UTF-8, or escapes where UTF-8 cannot hold the text."""
+        try:
+            return super().render(content)
+        except UnicodeEncodeError:
+            return json.dumps(content, separators=(",", ":")).encode()
+
+
+class Text(PlainTextResponse):
+    """A plain text response that carries any text; half a surrogate pair becomes invalid UTF-8."""
+
+    def render(self, content: Any) -> bytes:
+        """Return the body."""
+        return content if isinstance(content, bytes) else str(content).encode(errors="surrogatepass")
+
+
 class Streamed(StreamingResponse):
     """An answer whose body is made while it is sent; `size` is its length in bytes, told or not."""
 
     def __init__(self, chunks: Iterator[bytes], size: int, media_type: str | None, *, is_length_told: bool) -> None:
         super().__init__(_one_by_one(chunks), media_type=media_type)
+        self._chunks = chunks
         self.size = size
         if is_length_told:
             self.headers["content-length"] = str(size)
+
+    def whole(self) -> Response:
+        """Return the same response with its body in memory. The stream is used up."""
+        return Response(b"".join(self._chunks), self.status_code, media_type=self.media_type)
 
     def halve(self) -> None:
         """Make half of the body the whole of it."""
@@ -119,7 +144,7 @@ async def up_to(size: int, chunks: AsyncIterable[Any]) -> AsyncIterator[bytes]:
 
 def ok(body: Any, status: int = 200) -> Response:
     """An answer with a JSON body."""
-    return JSONResponse(body, status)
+    return Json(body, status)
 
 
 def tier_of(method: str) -> Tier:

@@ -14,7 +14,8 @@ from airflow_provider_qlik.sandbox.tenant import Tenant
 try:
     import uvicorn
 
-    from airflow_provider_qlik.sandbox.app import Address, TenantApp
+    from airflow_provider_qlik.sandbox.app import TenantApp
+    from airflow_provider_qlik.sandbox.faulty import Address
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"the sandbox needs {error.name}: install airflow-provider-qlik[sandbox]", name=error.name
@@ -66,7 +67,7 @@ class Server(uvicorn.Server):
         # Plain asyncio and h11 wherever it runs, so that a fault does not depend on what is installed.
         super().__init__(
             uvicorn.Config(
-                TenantApp(self._hang_up, speed),
+                TenantApp(self, speed),
                 loop="asyncio",
                 http="h11",
                 ws="none",
@@ -96,14 +97,23 @@ class Server(uvicorn.Server):
         await asyncio.sleep(0)  # lets each connection learn that it is gone
         await super().shutdown(sockets)
 
-    def _hang_up(self, peer: Address, at_once: bool) -> None:
-        for connection in list(self.server_state.connections):
-            transport = connection.transport
-            if transport is None or transport.get_extra_info("peername") != tuple(peer or ()):
-                continue
+    def hang_up(self, peer: Address, at_once: bool) -> None:
+        """End the connection with that peer: at once with a reset (True), or after what was sent (False)."""
+        for transport in self._transports(peer):
             if at_once:
                 # Without lingering the kernel sends a reset, not an orderly end.
                 transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _HANG_UP_AT_ONCE)
                 transport.abort()
             else:
                 transport.close()
+
+    def write(self, peer: Address, data: bytes) -> None:
+        """Send raw bytes to that peer, past the HTTP server."""
+        for transport in self._transports(peer):
+            transport.write(data)
+
+    def _transports(self, peer: Address) -> list[asyncio.Transport]:
+        transports = [connection.transport for connection in list(self.server_state.connections)]
+        return [
+            each for each in transports if each is not None and each.get_extra_info("peername") == tuple(peer or ())
+        ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import datetime
 from typing import Any, Literal
 
 from airflow_provider_qlik.sandbox.content import Content
-from airflow_provider_qlik.sandbox.faults import FaultyAnswer, Reset
+from airflow_provider_qlik.sandbox.faults import UNCHANGED, Encoding, FaultyAnswer, Reset, Trickle
 from airflow_provider_qlik.sandbox.journal import Entry
 
 
@@ -107,21 +108,34 @@ class Tenant(Content):
         answer: FaultyAnswer | None = None,
         cut_at: int | None = None,
         carried_out: bool | None = None,
+        content_type: str | None = UNCHANGED,
+        encoding: Encoding | None = None,
+        padded_to: int | None = None,
+        trickle: Trickle | None = None,
+        interval: float = 0.5,
     ) -> int:
         """The number of a new fault, which the next requests that match will meet.
 
         method, path, operation: which requests; the path is a pattern with `*`, operations are named as in
             `Entry`.
         times: how many of them; None: all until `clear_faults()`.
-        status, body, headers: the answer in place of the true one; a status alone brings an error body.
+        status, body, headers: the answer in place of the true one; a status alone brings an error body in Qlik's
+            form. A body is JSON, text (`text/plain`) or bytes.
+        content_type: the Content-Type header in place of the usual one; None sends none. A page of something in
+            between is, for example, `status=403, body="<html>…", content_type="Text/HTML"`.
         retry_after: the header's value, in seconds or as an HTTP date. code: the error code in that body.
         delay: REAL seconds before anything happens.
         reset: drop the connection "before" the operation is carried out, or "after" it was.
         answer: "html" (a gateway's page), "truncated" (half the JSON, as long as announced), "cut" (half
-            of what was announced, then the connection ends), "nonsense" (JSON of another shape), "empty".
+            of what was announced, then the connection ends), "nonsense" (JSON of another shape), "empty",
+            "another" (the true answer with the ids of a stranger in place of its own, and every run ended well).
         cut_at: after how many bytes of the body "cut" ends the connection, in place of half of them.
         carried_out: whether the operation happens all the same; unless given, it does not with a status,
             "html" and reset "before", and does otherwise.
+        encoding: "gzip" compresses the body; `answer="truncated"` then cuts the compressed bytes.
+        padded_to: fill the body up with blanks, which JSON ignores, to so many bytes before it is compressed.
+        trickle: send one byte at a time, every `interval` REAL seconds, until the caller hangs up: from the status
+            line on ("headers"), or of the body only ("body"). It does not end by itself.
         """
         members = {
             "method": method,
@@ -138,7 +152,14 @@ class Tenant(Content):
             "answer": answer,
             "cut_at": cut_at,
             "carried_out": carried_out,
+            "content_type": content_type,
+            "encoding": encoding,
+            "padded_to": padded_to,
+            "trickle": trickle,
+            "interval": interval,
         }
+        if isinstance(body, bytes):
+            members |= {"body": None, "body_base64": base64.b64encode(body).decode()}
         return int(self._ask("fault", members=members))
 
     def clear_faults(self) -> None:

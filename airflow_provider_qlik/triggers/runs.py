@@ -41,6 +41,12 @@ AIRFLOW_TRIES = 60
 """So often Airflow is asked for what it cannot give just now."""
 AIRFLOW_PAUSE = 10.0
 """Seconds between two of those tries."""
+SLOW_CANCEL = 10.0
+"""Seconds after which a cancel that is not done says so."""
+CANCEL_TRIES = 30
+"""Attempts of a cancel: others may use up the limits of the same user, and an outage may pass."""
+CANCEL_BUDGET = 900.0
+"""Seconds that the pauses between the attempts of a cancel may take together."""
 KIND_NAMES = ("task", "automation", "reload", "sharing_task", "reload_task")
 """The kinds of run, by the names that `runs` knows them under; here again so that Dag files need not load that."""
 
@@ -131,7 +137,13 @@ class QlikRunTrigger(BaseTrigger):
                         await self._outlast(partial(self._connect, hook), self.deadline)
                         # One try a poll: the watch itself outlasts what passes.
                         polling = watch.until_end(self.poll_interval, self.longest_poll_interval)
-                        event = Event.ended(await hook.arun_flow(polling, ONE_TRY))
+                        try:
+                            # The watch keeps the deadline between two polls, this one while a poll is under way.
+                            async with asyncio.timeout(self._seconds_left()):
+                                run = await hook.arun_flow(polling, ONE_TRY)
+                        except TimeoutError:
+                            raise watch.timed_out() from None
+                        event = Event.ended(run)
                     except (QlikCloudError, InvalidArgument) as error:
                         event = Event.broken_off(error, watch.run)
                 await self._saying.said()
@@ -149,6 +161,13 @@ class QlikRunTrigger(BaseTrigger):
             # Whatever the end: Airflow closes the log of the task then.
             await self._saying.said()
         yield TriggerEvent(event.to_json())  # type: ignore[no-untyped-call]
+
+    def _seconds_left(self) -> float | None:
+        """Seconds until the wait is broken off even if a poll is under way; None without a deadline."""
+        from airflow_provider_qlik.cloud.client import LAST_POLL
+
+        deadline = _moment(self.deadline)
+        return None if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds()) + LAST_POLL
 
     def _watch(self) -> Watch:
         """The wait, with what is known of the run. In a function of its own, so that none of it is kept for long."""
@@ -225,6 +244,15 @@ class QlikRunTrigger(BaseTrigger):
         return self._ending
 
     async def _cancel(self, run_id: str) -> None:
+        """Cancel the run if its task is deferred no more, and say what became of that, whatever happens.
+
+        Qlik Cloud takes 100 requests a minute for this (50 for reloads), counted over five minutes: of a thousand runs
+        that are to be cancelled at once half wait for minutes. Nobody else knows of them by then: their tasks have
+        ended, and a trigger has no store in which the next triggerer could find them. So each says that it waits, and
+        if the triggerer stops meanwhile, that its run goes on.
+        """
+        what = f"{self.kind} run {run_id} could not be cancelled and may still be going on"
+        notice = asyncio.get_running_loop().call_later(SLOW_CANCEL, self._say_that_it_waits, run_id)
         try:
             from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
@@ -232,11 +260,22 @@ class QlikRunTrigger(BaseTrigger):
                 meanwhile = f"; until then {self.kind} run {run_id} may be going on"
                 if await self._outlast(partial(self._may_cancel, hook, run_id), meanwhile=meanwhile):
                     await self._stop(hook, run_id)
+        except asyncio.CancelledError:
+            self._saying.say(logging.ERROR, f"The triggerer stops: {what}. Stop it in Qlik Cloud.")
+            raise
         except Exception as error:  # nobody else would say so: Airflow is through with this trigger by then
-            what = f"{self.kind} run {run_id} could not be cancelled and may still be going on"
-            self._saying.say(logging.ERROR, f"{what}: {_why(error)}")
+            self._saying.say(logging.ERROR, f"{_why(error)}. Stop the run in Qlik Cloud: {what}.")
         finally:
+            notice.cancel()
             await self._saying.said()
+
+    def _say_that_it_waits(self, run_id: str) -> None:
+        self._saying.say(
+            logging.ERROR,
+            f"The cancel of {self.kind} run {run_id} waits, with {len(_cancels)} under way: Qlik Cloud takes 500 in"
+            " five minutes (250 of reloads). If this triggerer ends before 'Asked Qlik Cloud to stop' follows, the run"
+            " goes on: stop it in Qlik Cloud then.",
+        )
 
     async def _may_cancel(self, hook: QlikCloudHook, run_id: str) -> bool:
         """Whether the run is to be cancelled; if so the hook is connected.
@@ -265,14 +304,25 @@ class QlikRunTrigger(BaseTrigger):
         return True
 
     async def _stop(self, hook: QlikCloudHook, run_id: str) -> None:
+        from airflow_provider_qlik.cloud import QlikCloudError
         from airflow_provider_qlik.cloud.retry import Patience
-        from airflow_provider_qlik.runs import KINDS, Wanted
+        from airflow_provider_qlik.runs import KINDS, Run, State, Wanted
+        from airflow_provider_qlik.runs.watch import refuses_to_show
 
         kind, wanted = KINDS[self.kind], Wanted(resource_id=self.resource_id, run_id=run_id)
-        run = await hook.arun_flow(kind.look(wanted), Patience(tries=3, budget=20.0, urgent=True))
+        patience = Patience(tries=CANCEL_TRIES, budget=CANCEL_BUDGET, urgent=True)
+        try:
+            run = await hook.arun_flow(kind.look(wanted), patience)
+        except QlikCloudError as error:
+            if not refuses_to_show(error):
+                raise
+            # Who may not look at a run may be allowed to stop it.
+            run = Run(
+                kind=self.kind, resource_id=self.resource_id, id=run_id, state=State.ACTIVE, status=self.status or ""
+            )
         # Where the task was cleared, its new try may have asked already: a second time could hit its new run.
         if run is not None and not run.ended and not kind.stopping(run):
-            asked = await hook.arun_flow(kind.cancel(run), Patience(tries=5, budget=60.0, urgent=True))
+            asked = await hook.arun_flow(kind.cancel(run), patience)
             self._saying.say(logging.INFO, f"Asked Qlik Cloud to stop {asked}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from airflow_provider_qlik import sandbox
 from airflow_provider_qlik.sandbox import Script
-from chaos.airflow import ENDED
 from chaos.crowd import asked_to_stop, counted, fill, runs_of
 from chaos.plan import EARLY_DEFERRED, EARLY_HELD, LATE_DEFERRED, LATE_HELD
 from chaos.relay import Mode, relay
@@ -19,7 +18,6 @@ AWAY: tuple[tuple[Mode, str], ...] = (
     ("silent", "connections are taken, and nothing comes back"),
 )
 AWAY_FOR, LIMITED_FOR, COME_BACK_AFTER = 100.0, 120.0, 20
-LOOK_EVERY = 10.0
 NOTICED_WITHIN = 60
 
 
@@ -42,7 +40,7 @@ def act(scene: Scene) -> None:
             asked = len(tenant.journal())
             if mode == "resetting":
                 tenant.advance(NOW)
-            scene.expect("waits that ended", 0, ended_within(scene, run, AWAY_FOR))
+            scene.expect("waits that ended", 0, run.ended_within(AWAY_FOR))
             scene.expect("requests that arrived", 0, len(tenant.journal()) - asked)
         scene.done = (
             f"The tenant is back, and answers each request with 429, come back after {COME_BACK_AFTER} s,"
@@ -51,7 +49,7 @@ def act(scene: Scene) -> None:
         tenant.fault(status=429, code="HTTP-429", retry_after=COME_BACK_AFTER, times=None)
         asked = len(tenant.journal())
         wire.set("open")
-        scene.expect("waits that ended", 0, ended_within(scene, run, LIMITED_FOR))
+        scene.expect("waits that ended", 0, run.ended_within(LIMITED_FOR))
         requests = len(tenant.journal()) - asked
         at_most = round(len(EVERYONE) * (LIMITED_FOR / COME_BACK_AFTER + 2))
         scene.expect(f"requests of {len(EVERYONE)} waits", f"at most {at_most}", requests, 0 < requests <= at_most)
@@ -75,12 +73,3 @@ def all_wait(run: DagRun) -> bool:
     """Whether those that defer are deferred, and those that do not have started their runs."""
     started = all("Started: " in run.log(one) for one in [*EARLY_HELD, *LATE_HELD])
     return started and run.waits([*EARLY_DEFERRED, *LATE_DEFERRED])
-
-
-def ended_within(scene: Scene, run: DagRun, seconds: float) -> int:
-    """How many of the tasks were seen ended, looking again and again for so many seconds."""
-    ended: set[str] = set()
-    for _ in range(round(seconds / LOOK_EVERY)):
-        scene.pause(LOOK_EVERY)
-        ended |= {each["task_id"] for each in run.instances() if each["state"] in ENDED}
-    return len(ended)

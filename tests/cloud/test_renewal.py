@@ -96,6 +96,20 @@ def test_new_credentials_that_are_refused_too_are_the_end(sandbox: SandboxTenant
     assert len(sandbox.journal("get_task")) == 2
 
 
+def test_a_tenant_that_refuses_whatever_is_read_again_is_not_asked_without_end(
+    sandbox: SandboxTenant, driver: Driver
+) -> None:
+    def read() -> Known:
+        assert driver.read < 10, "read again and again"
+        return driver.tenant, ApiKey(f"wrong-{driver.read}")
+
+    driver.now = read
+    with pytest.raises(Unauthorized):
+        driver.calls(ApiKey("outdated"), tasks.get("t"))
+    assert driver.read <= 2
+    assert len(sandbox.journal("get_task")) <= 3
+
+
 def test_credentials_of_another_tenant_are_not_taken(sandbox: SandboxTenant, driver: Driver) -> None:
     driver.now = lambda: (Tenant.at("https://other.example.com"), ApiKey(sandbox.api_key))
     with pytest.raises(Unauthorized):

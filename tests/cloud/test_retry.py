@@ -51,11 +51,15 @@ PLAIN_NO: list[QlikCloudError] = [PENDING, *map(refused, (400, 401, 403, 404, 40
 
 
 class Played:
-    """A call that is retried by the rules, with errors in place of the network and a clock that only pauses move."""
+    """A call that is retried by the rules, with errors in place of the network.
+
+    Only the pauses move the clock, and each request by the seconds that it *takes*.
+    """
 
     def __init__(self, call: Call[Any], errors: list[QlikCloudError], chance: float = 0.0, **patience: Any) -> None:
         self.now = 1000.0
         self.others = patience.pop("others", [False])
+        takes = patience.pop("takes", 0.0)
         self.tries = 0
         self.pauses: list[float] = []
         self.result: Any = None
@@ -75,6 +79,7 @@ class Played:
                     continue
                 assert step == call
                 self.tries += 1
+                self.now += takes
                 error = next(left, None)
                 step = steps.throw(error) if error else steps.send("answer")
         except StopIteration as end:
@@ -138,6 +143,13 @@ def test_reading_is_turned_away_with_a_429_for_one_reason_only() -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>slow down</html>", b'{"errors": [{"code": 429, "title": "Slow"}]}'])
 def test_a_429_that_names_no_other_reason_is_a_rate_limit(body: bytes) -> None:
     assert refusal("POST", "/path", Reply(429, {}, body)).rate_limited
+
+
+def test_credentials_are_read_again_once_and_not_for_each_refusal() -> None:
+    played = Played(GET, [refused(401, method="GET")] * 9, others=[True] * 9)
+
+    assert played.tries == 2
+    assert isinstance(played.error, Refused)
 
 
 # Pauses
@@ -210,12 +222,27 @@ def test_there_is_a_number_of_tries() -> None:
     assert Played(GET, [DOWN] * 10, tries=1).tries == 1
 
 
-def test_there_is_a_budget_of_time_for_all_tries_together() -> None:
+def test_there_is_a_budget_of_time_for_all_pauses_together() -> None:
     played = Played(GET, [refused(503, retry_after="50")] * 10, tries=10)
 
     assert played.pauses == [50.0, 50.0]
     assert played.now - 1000.0 <= Patience().budget
     assert isinstance(played.error, Refused)
+
+
+def test_what_breaks_off_after_ten_minutes_is_tried_again_as_often_as_what_breaks_off_at_once() -> None:
+    played = Played(GET, [NoAnswer("cut off")] * 10, takes=600.0)
+
+    assert (played.tries, len(played.pauses)) == (5, 4)
+    assert isinstance(played.error, NoAnswer)
+    assert played.error.__notes__ == [f"Tried 5 times in {3000 + sum(played.pauses):.1f} s."]
+    assert Played(GET, [NoAnswer("cut off")], takes=600.0).result == "answer"
+
+
+def test_a_budget_that_the_next_pause_would_pass_ends_the_attempts_before_it() -> None:
+    played = Played(GET, [refused(503, retry_after="3")] * 10, takes=60.0, budget=8.0)
+
+    assert played.pauses == [3.0, 3.0]
 
 
 def test_the_error_at_last_tells_how_often_it_was_tried() -> None:
@@ -234,6 +261,16 @@ def test_a_delete_whose_answer_was_lost_and_that_finds_nothing_has_done_it(lost:
     played = Played(DELETE, [lost, refused(404)])
 
     assert (played.result, played.error, played.tries) == (None, None, 2)
+
+
+@pytest.mark.parametrize("between", SURELY_NOT_ARRIVED, ids=str)
+@pytest.mark.parametrize("lost", PERHAPS_DONE, ids=str)
+def test_a_delete_whose_answer_was_lost_has_done_it_whatever_turned_the_next_try_away(
+    lost: QlikCloudError, between: QlikCloudError
+) -> None:
+    played = Played(DELETE, [lost, between, refused(404)])
+
+    assert (played.result, played.error, played.tries) == (None, None, 3)
 
 
 @pytest.mark.parametrize("error", SURELY_NOT_ARRIVED, ids=str)
@@ -387,6 +424,21 @@ def test_a_task_whose_deletion_was_not_confirmed_is_deleted(
     client.call(tasks.delete("t"))
 
     assert [entry.carried_out for entry in sandbox.journal("delete_task")] == [True, False]
+
+
+def test_a_task_whose_deletion_timed_out_is_deleted_though_the_next_try_met_a_rate_limit(
+    sandbox: SandboxTenant, client: Client
+) -> None:
+    sandbox.add_task(id="t")
+    sandbox.fault("DELETE", reset="after")
+    sandbox.fault("DELETE", status=429, code="HTTP-429", retry_after=0)
+
+    client.call(tasks.delete("t"))
+
+    assert [(entry.status, entry.carried_out) for entry in sandbox.journal("delete_task")][1:] == [
+        (429, False),
+        (404, False),
+    ]
 
 
 def test_a_task_that_never_was_cannot_be_deleted(sandbox: SandboxTenant, client: Client) -> None:

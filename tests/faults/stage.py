@@ -25,6 +25,7 @@ from tests.faults.words import (
     AT_END,
     AUTOMATION,
     BEFORE,
+    CANCELLING,
     DEFERRED,
     DURING,
     LOG,
@@ -60,7 +61,7 @@ CANCEL = {
     RELOAD: "cancel_reload",
     SHARING_TASK: "cancel_sharing_task",
 }
-TIMES = {BEFORE: 2, DURING: 1, AFTER: 2, WAITING: 3, AT_END: 2}
+TIMES = {BEFORE: 2, DURING: 1, AFTER: 2, WAITING: 3, AT_END: 2, CANCELLING: 2}
 """How many requests meet a fault that passes; a log cannot be had at all."""
 
 MOMENT_OF_INTERRUPTION = {BEFORE: INTENT, DURING: INTENT, AFTER: FOUND, WAITING: SHOWN, AT_END: FORGOTTEN}
@@ -107,7 +108,7 @@ class Stage:
         resource = add[self.case.kind]()
         # A run that is to be cancelled, or to be left behind, must not end by itself meanwhile.
         end, moment = self.case.end, self.case.moment
-        lasting = end.running or (moment in {AFTER, WAITING} and end.task not in {"succeeds", "is killed"})
+        lasting = end.running or (moment in {AFTER, WAITING, CANCELLING} and end.task not in {"succeeds", "is killed"})
         first = Script(run=LONG if lasting else 4, end=fault.run_ends, error="no such table")
         tenant.script(resource, first, Script(run=2))
         tenant.switch(**fault.switches)
@@ -116,7 +117,9 @@ class Stage:
     def _set_trap(self) -> None:
         how, moment, task = self.case.fault.how, self.case.moment, self.task
         if how == "answer":
-            self._at(SHOWN if moment in {WAITING, AT_END} else INTENT if moment == AFTER else None, self._spoil)
+            self._at(
+                SHOWN if moment in {WAITING, AT_END, CANCELLING} else INTENT if moment == AFTER else None, self._spoil
+            )
         elif how == "line":
             self._at(INTENT if moment == DURING else SHOWN if moment != BEFORE else None, self._cut)
         elif how == "rival":
@@ -154,8 +157,12 @@ class Stage:
             BEFORE: {"path": "/api/*", "method": None if fault.lasts else "GET"},
             DURING: {"operation": START[kind]},
             LOG: {"operation": LOGS.get(kind)},
+            CANCELLING: {"operation": CANCEL[kind]},
         }
         where = meeting.get(moment, {"path": LOOKS[kind], "method": "GET"})
+        if fault.operation:
+            where = {"operation": fault.operation}
+            self.tenant.revoke_tokens()
         times = None if fault.lasts or moment == LOG else min(TIMES[moment], fault.most)
         self.tenant.fault(**where, times=times, **fault.answer)
         if fault.refuses_cancels:

@@ -20,8 +20,9 @@ MODES: Final = (WORKER, DEFERRED)
 
 BEFORE, DURING, AFTER = "before start", "during start", "after start"
 WAITING, AT_END, LOG = "while waiting", "at the end", "while fetching the log"
-MOMENTS: Final = (BEFORE, DURING, AFTER, WAITING, AT_END, LOG)
-BOTH_MODES: Final = (WAITING,)
+CANCELLING = "while cancelling"
+MOMENTS: Final = (BEFORE, DURING, AFTER, WAITING, AT_END, LOG, CANCELLING)
+BOTH_MODES: Final = (WAITING, CANCELLING)
 """Where the modes differ. Elsewhere a task is on its worker whichever mode it has, and they take turns."""
 READS: Final = (BEFORE, AFTER, WAITING, AT_END)
 

@@ -101,3 +101,34 @@ from airflow_provider_qlik import sandbox
 sandbox.serve
 """
     assert "install airflow-provider-qlik[sandbox]" in run(code)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:{port}", "localhost:{port}", "LOCALHOST:{port}", "[::1]:{port}"])
+def test_the_control_api_answers_under_the_sandboxes_own_name(host: str) -> None:
+    with sandbox.serve() as tenant:
+        port = tenant.url.rpartition(":")[2]
+        answer = httpx.post(f"{tenant.url}/sandbox/now", headers={"host": host.format(port=port)}, trust_env=False)
+        assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "localhost.evil"])
+def test_the_control_api_refuses_other_names_than_its_own(host: str) -> None:
+    """A web page whose name leads to 127.0.0.1 (DNS rebinding) must not read the secrets or change anything."""
+    with sandbox.serve() as tenant:
+        port = tenant.url.rpartition(":")[2]
+        headers = {"host": host.format(port=port)}
+        for command in ("credentials", "reset"):
+            answer = httpx.post(f"{tenant.url}/sandbox/{command}", headers=headers, trust_env=False)
+            assert answer.status_code == 403
+            assert "control API" in answer.json()["error"]
+            assert tenant.api_key not in answer.text
+        # The API of the tenant itself may be reached through anything.
+        key = {"authorization": f"Bearer {tenant.api_key}"}
+        assert httpx.get(f"{tenant.url}/api/v1/tasks", headers=headers | key, trust_env=False).status_code == 200
+
+
+def test_the_control_api_refuses_a_web_page_of_another_origin() -> None:
+    with sandbox.serve() as tenant:
+        for origin, status in (("https://evil.example", 403), ("null", 403), (tenant.url, 200)):
+            answer = httpx.post(f"{tenant.url}/sandbox/now", headers={"origin": origin}, trust_env=False)
+            assert answer.status_code == status

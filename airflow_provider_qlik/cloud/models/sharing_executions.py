@@ -99,4 +99,4 @@ class SharingTaskExecution(Shape):
 class SharingTaskExecutionList(SharingPage[SharingTaskExecution]):
     """A page of executions."""
 
-    data: Annotated[list[SharingTaskExecution], Field(alias="executions")]
+    data: Annotated[list[SharingTaskExecution], Field(alias="executions", default_factory=list)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from airflow_provider_qlik.sandbox import shapes
 from airflow_provider_qlik.sandbox.api.automations import PATH, automation_of, automation_operation
 from airflow_provider_qlik.sandbox.errors import Refused
 from airflow_provider_qlik.sandbox.ground import USER
-from airflow_provider_qlik.sandbox.operations import Asked, Handler, Operation, nothing, ok
+from airflow_provider_qlik.sandbox.operations import Asked, Handler, Operation, Text, nothing, ok
 from airflow_provider_qlik.sandbox.paging import Fields, Paging, filtered, in_order, page
 from airflow_provider_qlik.sandbox.records import Automation, AutomationRun
 from airflow_provider_qlik.sandbox.statuses import automation_run_status
@@ -88,7 +88,7 @@ def stop_automation_run(asked: Asked) -> Response:
 
 def get_automation_run_debug(asked: Asked) -> Response:
     """`GET …/runs/{runId}/debug`."""
-    return PlainTextResponse("\n".join(_run(asked).life.log(asked.world.now)))
+    return Text("\n".join(_run(asked).life.log(asked.world.now)))
 
 
 def execute_automation(asked: Asked) -> Response:

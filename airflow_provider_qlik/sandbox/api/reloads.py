@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from airflow_provider_qlik.sandbox import shapes
 from airflow_provider_qlik.sandbox.errors import Refused
-from airflow_provider_qlik.sandbox.operations import Asked, Operation, nothing, ok
+from airflow_provider_qlik.sandbox.operations import Asked, Operation, Text, nothing, ok
 from airflow_provider_qlik.sandbox.paging import Fields, Paging, filtered, in_order, page
 from airflow_provider_qlik.sandbox.records import App, Reload
 from airflow_provider_qlik.sandbox.statuses import reload_status
@@ -106,7 +106,7 @@ def get_reload_log(asked: Asked) -> Response:
     reload = _reload(asked)
     if reload.app_id != asked.params["appId"]:
         raise Refused(404, "Not found", f"app {asked.params['appId']} has no reload {reload.id}")
-    return PlainTextResponse("\n".join(reload.life.log(asked.world.now)))
+    return Text("\n".join(reload.life.log(asked.world.now)))
 
 
 def _reload(asked: Asked) -> Reload:

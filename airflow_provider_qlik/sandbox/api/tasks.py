@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from airflow_provider_qlik.sandbox import shapes
 from airflow_provider_qlik.sandbox.errors import Refused
-from airflow_provider_qlik.sandbox.operations import Asked, Handler, Operation, nothing, ok
+from airflow_provider_qlik.sandbox.operations import Asked, Handler, Operation, Text, nothing, ok
 from airflow_provider_qlik.sandbox.paging import Fields, Paging, in_order, page
 from airflow_provider_qlik.sandbox.records import Task, TaskRun
 from airflow_provider_qlik.sandbox.statuses import task_run_status
@@ -160,7 +160,7 @@ def get_task_run_log(asked: Asked) -> Response:
     form = world.switches.log_form
     accept = asked.headers.get("accept", "*/*")
     if form == "text" or (form == "accept" and "text/plain" in accept and "json" not in accept):
-        return PlainTextResponse(log)
+        return Text(log)
     answer = ok({"logContent": log})
     if form == "text_json":
         answer.headers["content-type"] = "text/plain; charset=utf-8"

@@ -7,11 +7,12 @@ import inspect
 import json
 from typing import TYPE_CHECKING
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 # Each of them adds its commands when it is loaded.
 from airflow_provider_qlik.sandbox.control import behaviour, content, credentials, runs  # noqa: F401
 from airflow_provider_qlik.sandbox.control.command import COMMANDS, SLOW_COMMANDS
+from airflow_provider_qlik.sandbox.operations import Json
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.sandbox.app import TenantApp
@@ -38,10 +39,10 @@ class Control:
                 result = await asyncio.to_thread(function, self._app, **arguments)
             else:
                 result = function(self._app, **arguments)
-            return JSONResponse(result)
+            return Json(result)
         except ValueError as error:
             return _misunderstood(str(error))
 
 
 def _misunderstood(why: str) -> Response:
-    return JSONResponse({"error": why}, 400)
+    return Json({"error": why}, 400)

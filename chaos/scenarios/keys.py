@@ -1,0 +1,93 @@
+"""Credentials that do not hold are saved in Airflow's connection while tasks wait; the old ones are still valid."""
+
+from __future__ import annotations
+
+from airflow_provider_qlik.sandbox import Script, Tenant
+from chaos.crowd import POLLED_WITHIN, One, asked_to_stop, counted, fill, runs_of, told_about
+from chaos.plan import MISTYPED_DEFERRED, MISTYPED_HELD, MISTYPED_MARKED, ROTATED_DEFERRED, ROTATED_HELD
+from chaos.scene import DagRun, Scene
+
+WAITING = [*MISTYPED_DEFERRED, *MISTYPED_HELD]
+MISTYPED = [*WAITING, *MISTYPED_MARKED]
+ROTATED = [*ROTATED_DEFERRED, *ROTATED_HELD]
+LATER = 36_000
+HALF = 180.0
+"""Seconds of each half of the time with a mistyped key."""
+APART = 20.0
+"""Seconds between the rotation of a secret in the tenant and in Airflow."""
+
+
+def act(scene: Scene) -> None:
+    """Save a mistyped key for six minutes, and rotate a secret in the tenant some seconds before Airflow knows."""
+    with (
+        scene.tenant("chaos_mistyped") as tenant,
+        scene.tenant("chaos_rotated", login="", extra={}) as other,
+        scene.triggerer("triggerer-keys", "keys"),
+    ):
+        fill(tenant, MISTYPED, Script(run=LATER))
+        fill(other, ROTATED, Script(run=LATER))
+        oauth = {"login": other.client_id, "extra": {"sign_in": "client_credentials"}}
+        scene.airflow.change("chaos_rotated", password=other.client_secret, **oauth)
+        run, rotated = scene.start("chaos_mistyped"), scene.start("chaos_rotated")
+        scene.until("all wait", lambda: all_wait(run, rotated), 300)
+        scene.pause(10)
+        scene.done = f"A mistyped key is saved in the connection for {2 * HALF:.0f} s; the old one is still valid"
+        right = tenant.api_key
+        scene.airflow.change("chaos_mistyped", password=f"{right}typo")
+        scene.expect("waits that ended in the first half", 0, run.ended_within(HALF))
+        for one in MISTYPED_MARKED:
+            run.mark(one, "failed")
+        scene.wait(lambda: asked_to_stop(runs_of(tenant, MISTYPED_MARKED)) == len(MISTYPED_MARKED), 30)
+        stopped = asked_to_stop(runs_of(tenant, MISTYPED_MARKED))
+        scene.expect("runs of tasks marked failed meanwhile asked to stop", len(MISTYPED_MARKED), stopped)
+        scene.expect("waits that ended in the second half", 0, run.ended_within(HALF, WAITING))
+        look_at_the_polls(scene, tenant)
+        scene.done = "The right key is saved again"
+        scene.airflow.change("chaos_mistyped", password=right)
+        look_at_the_polls(scene, tenant)
+        look_at_the_end(scene, tenant, run)
+        scene.done = (
+            f"The secret is rotated in the tenant and all tokens are revoked; Airflow's connection gets the new one"
+            f" {APART:.0f} s later"
+        )
+        secret = other.rotate("client_secret")
+        other.revoke_tokens()
+        scene.expect("waits that ended until then", 0, rotated.ended_within(APART))
+        scene.airflow.change("chaos_rotated", password=secret)
+        other.clear_journal()
+        scene.wait(lambda: len(told_about(other, ROTATED)) == len(ROTATED), POLLED_WITHIN)
+        scene.expect("runs that the tenant tells about after that", len(ROTATED), len(told_about(other, ROTATED)))
+        other.advance(LATER)
+        scene.wait(rotated.ended, 120)
+        runs = runs_of(other, ROTATED)
+        scene.expect("tasks of Airflow in the end", f"{len(ROTATED)} success", rotated.tally())
+        scene.expect("runs of each in the tenant", f"{len(ROTATED)} with 1", counted(runs))
+        scene.expect("runs asked to stop", 0, asked_to_stop(runs))
+
+
+def all_wait(run: DagRun, rotated: DagRun) -> bool:
+    """Return whether all are deferred that defer, and the others have started their runs."""
+    started = all("Started: " in of.log(one) for of, held in held_by(run, rotated) for one in held)
+    return started and run.waits([*MISTYPED_DEFERRED, *MISTYPED_MARKED]) and rotated.waits(ROTATED_DEFERRED)
+
+
+def held_by(run: DagRun, rotated: DagRun) -> list[tuple[DagRun, list[One]]]:
+    """Return the tasks that wait on workers, with their Dag runs."""
+    return [(run, MISTYPED_HELD), (rotated, ROTATED_HELD)]
+
+
+def look_at_the_polls(scene: Scene, tenant: Tenant) -> None:
+    """Look whether the tenant still tells about every run."""
+    tenant.clear_journal()
+    scene.wait(lambda: len(told_about(tenant, WAITING)) == len(WAITING), POLLED_WITHIN)
+    scene.expect("runs that the tenant tells about", len(WAITING), len(told_about(tenant, WAITING)))
+
+
+def look_at_the_end(scene: Scene, tenant: Tenant, run: DagRun) -> None:
+    """Look at how all ends, when all runs have."""
+    tenant.advance(LATER)
+    scene.wait(run.ended, 120)
+    runs = runs_of(tenant, WAITING)
+    scene.expect("tasks of Airflow in the end", f"{len(WAITING)} success", run.tally(WAITING))
+    scene.expect("runs of each in the tenant", f"{len(WAITING)} with 1", counted(runs))
+    scene.expect("runs asked to stop", 0, asked_to_stop(runs))

@@ -1,0 +1,55 @@
+"""A Dag run with a thousand deferred tasks is marked failed: Qlik's limit decides how soon all runs are cancelled."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from airflow_provider_qlik.sandbox import Script, Tenant
+from chaos.crowd import asked_to_stop, counted, fill, runs_of
+from chaos.plan import THOUSAND
+from chaos.report import tally
+from chaos.scene import Scene
+
+FOR_EVER = Script(end=None)
+TIER_2, UNLIMITED = 100, 100_000
+"""Requests a minute: Qlik's limit for cancels, and one that lets the tasks start sooner."""
+WINDOW = 300
+"""Seconds over which Qlik counts: five minutes of requests are allowed in each five minutes."""
+CANCELLED_WITHIN = 400.0
+"""Seconds: 500 cancels in the first five minutes, the other 500 when the next five minutes begin."""
+FEW = 20
+
+
+def act(scene: Scene) -> None:
+    """Cancel a thousand runs within what Tier 2 allows."""
+    with scene.tenant("chaos_thousand") as tenant, scene.triggerer("triggerer-kills", "kills"):
+        tenant.set_limits(tier_2=UNLIMITED)
+        fill(tenant, THOUSAND, FOR_EVER)
+        run = scene.start("chaos_thousand")
+        took = scene.until("all runs are started", lambda: len(tenant.active()) == len(THOUSAND), 900, every=5)
+        took += scene.until("all wait", lambda: run.waits(count=len(THOUSAND)), 300, every=5)
+        scene.say(f"{len(THOUSAND)} tasks are deferred after {took:.0f} s")
+        tenant.set_limits(tier_2=TIER_2)
+        tenant.advance(WINDOW)
+        scene.pause(10)
+        tenant.clear_journal()
+        scene.done = f"A Dag run with {len(THOUSAND)} deferred tasks (mapped) is marked failed"
+        scene.airflow.mark_run(run.dag_id, run.id, "failed")
+        took = scene.wait(lambda: not tenant.active(), CANCELLED_WITHIN, every=5)
+        scene.say(f"{len(tenant.active())} runs go on after {took:.0f} s")
+        runs = runs_of(tenant, THOUSAND)
+        within = f"runs that go on {CANCELLED_WITHIN:.0f} s later"
+        scene.expect(within, 0, sum(each["active"] for runs in runs for each in runs))
+        scene.expect("runs asked to stop", len(THOUSAND), asked_to_stop(runs))
+        cancels = Counter(entry.path for entry in tenant.journal("stop_automation_run") if entry.carried_out)
+        scene.expect("runs asked to stop more than once", 0, sum(count > 1 for count in cancels.values()))
+        refused = limited(tenant)
+        scene.expect("cancels refused by the limit (429)", f"at most {FEW}", refused, refused <= FEW)
+        scene.expect("tasks of Airflow", f"{len(THOUSAND)} failed", run.tally())
+        scene.expect("runs of each in the tenant", f"{len(THOUSAND)} with 1", counted(runs))
+        scene.say(f"requests: {tally(entry.status for entry in tenant.journal())}")
+
+
+def limited(tenant: Tenant) -> int:
+    """Return how many requests were refused by the rate limit."""
+    return sum(entry.status == 429 for entry in tenant.journal())

@@ -1,0 +1,63 @@
+"""A proxy answers with web pages in place of the tenant, for two minutes, whatever is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_qlik.sandbox import Script, Tenant
+from chaos.crowd import asked_to_stop, counted, fill, runs_of
+from chaos.plan import PAGES_DEFERRED, PAGES_HELD, PAGES_STARTED_DEFERRED, PAGES_STARTED_HELD
+from chaos.report import tally
+from chaos.scene import Scene
+
+WAITING, STARTED = [*PAGES_DEFERRED, *PAGES_HELD], [*PAGES_STARTED_DEFERRED, *PAGES_STARTED_HELD]
+LATER = 36_000
+PAGES_FOR = 120.0
+PAGE = "<!DOCTYPE html><html><title>Access denied</title><body>Blocked by the proxy</body></html>"
+STARTS = ("start_task", "create_automation_run", "create_reload", "execute_sharing_task")
+
+
+def act(scene: Scene) -> None:
+    """End no wait early, and repeat no start: those of the second Dag are carried out and answered with a page."""
+    with scene.tenant("chaos_pages", login="", extra={}) as tenant, scene.triggerer("triggerer-pages", "pages"):
+        oauth = {"login": tenant.client_id, "extra": {"sign_in": "client_credentials"}}
+        scene.airflow.change("chaos_pages", password=tenant.client_secret, **oauth)
+        fill(tenant, [*WAITING, *STARTED], Script(run=LATER))
+        run = scene.start("chaos_pages")
+        scene.until(
+            "all wait",
+            lambda: run.waits(PAGES_DEFERRED) and all("Started: " in run.log(one) for one in PAGES_HELD),
+            240,
+        )
+        scene.done = (
+            "A proxy answers starts with web pages (403) after passing them on, then all requests,"
+            f" for {PAGES_FOR:.0f} s"
+        )
+        tenant.clear_journal()
+        page: dict[str, Any] = {"status": 403, "body": PAGE, "content_type": "text/html", "times": None}
+        for operation in STARTS:
+            tenant.fault(operation=operation, carried_out=True, **page)
+        starts = scene.start("chaos_pages_starts")
+        scene.until("all starts are carried out", lambda: len(sent(tenant)) >= len(STARTED), 180)
+        tenant.fault(**page)
+        tenant.revoke_tokens()
+        ended = run.ended_within(PAGES_FOR) + starts.ended_within(0)
+        scene.expect("waits that ended", 0, ended)
+        tenant.clear_faults()
+        scene.done = "The proxy is gone"
+        scene.wait(lambda: starts.waits(PAGES_STARTED_DEFERRED), 90)
+        tenant.advance(LATER)
+        scene.wait(lambda: run.ended() and starts.ended(), 180)
+        for of, ones, words in ((run, WAITING, "that waited"), (starts, STARTED, "that started meanwhile")):
+            runs = runs_of(tenant, ones)
+            scene.expect(f"tasks of Airflow {words}", f"{len(ones)} success", of.tally())
+            scene.expect(f"runs of each in the tenant {words}", f"{len(ones)} with 1", counted(runs))
+            scene.expect(f"runs {words} asked to stop", 0, asked_to_stop(runs))
+        scene.expect("starts sent meanwhile", f"{len(STARTED)}", str(len(sent(tenant))))
+        pages = tally(entry.status for entry in tenant.journal() if entry.fault is not None)
+        scene.say(f"answered with pages: {pages}")
+
+
+def sent(tenant: Tenant) -> list[str]:
+    """Return the paths of the starts that have arrived since the journal was cleared."""
+    return [entry.path for entry in tenant.journal(method="POST") if entry.operation in STARTS]
