@@ -142,15 +142,6 @@ EXTRA_FIELDS = (
         default=120,
     ),
     Field(
-        "request_timeout",
-        "Total time-out",
-        "Seconds that one whole request may take, from connecting to the last byte. "
-        "Downloads of files are bounded by progress instead.",
-        kind="number",
-        least=0.001,
-        default=120,
-    ),
-    Field(
         "rate_limit_share",
         "Share of the rate limits",
         "Part of the tenant's rate limits for one triggerer: 0.5 where two of them divide this user's.",
