@@ -97,6 +97,7 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
         self, write_to: Callable[[], AbstractContextManager[Sink]], file_type: str | None, call: Call[Any]
     ) -> None:
         self._open_in_child()
+        self._check_open()
         request, auth = self._request(call), self._auth
         described = f"{call.method} {self.tenant.path_of(call)}"
         with self._named_errors():
@@ -144,6 +145,7 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
 
     def _send(self, call: Call[T]) -> T:
         self._open_in_child()
+        self._check_open()
         seconds = None if self._deadline is None else max(MIN_REQUEST, self._deadline - time.monotonic())
         request, auth = self._request(call, seconds), self._auth
         with self._named_errors():
