@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from airflow_provider_qlik.cloud.call import Flow, pause
 from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError
+from airflow_provider_qlik.runs import refusal
 from airflow_provider_qlik.runs.errors import AmbiguousRun
 from airflow_provider_qlik.runs.run import Run
 
@@ -148,6 +149,7 @@ def find(
     """
     began = answering_since = clock()
     seen_since: float | None = None
+    refused_since: float | None = None
     markers_shown, all_seen = intent.markers_shown, False
     candidates: list[Run] = []
     seconds = search.first_pause
@@ -157,11 +159,17 @@ def find(
         except QlikCloudError as error:
             # The list of a task that never ran may be a 404, until its first run shows up.
             if not error.transient and not isinstance(error, NotFound):
-                raise
-            say(logging.WARNING, f"Could not look for the {kind.name} run: {error}. Looking again.")
+                refused_since = refused_since if refused_since is not None else clock()
+                lasts = clock() - refused_since >= refusal.REFUSAL_LASTS.total_seconds()
+                if lasts or not refusal.refuses_to_show(error):
+                    raise
+            else:
+                refused_since = None
+            say(logging.WARNING, f"Could not look for the {kind.name} run, looking again: {error}")
             # While Qlik does not answer, that no run shows up tells nothing.
-            answering_since = clock() if error.transient else answering_since
+            answering_since = answering_since if isinstance(error, NotFound) else clock()
         else:
+            refused_since = None
             # A marker of this package on any run proves that Qlik shows them: then ours will have one, too.
             markers_shown = markers_shown or any(map(shows_a_marker, recent))
             marked = [run for run in recent if run.id not in intent.known and intent.marks(run)]

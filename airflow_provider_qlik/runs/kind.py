@@ -155,28 +155,30 @@ class RunKind(ABC):
             run = yield from self.send_start(intent, say, parameters or {})
         except QlikCloudError as error:
             if not error.may_have_happened:
-                raise (yield from self._why_not(intent.resource_id, error)) from error
-            say(logging.WARNING, f"{error}. Looking for the run instead of starting again.")
+                raise (yield from self._why_not(intent.resource_id, error)) from None
+            say(logging.WARNING, f"{error} Looking for the run instead of starting again.")
             unanswered, run = error, None
         if run is not None:
             return run
+        resource = f"{self.name} {intent.resource_id}"
         what = "may have been started" if unanswered else "was started"
         try:
             run = yield from find(self, intent, search, say, clock, answered=unanswered is None)
         except Refused as error:
             raise RunNotFound(
-                f"{self.name} {intent.resource_id} {what}, but its runs cannot be looked at: {error}. It was not"
-                " started again."
-            ) from error
+                f"{error.reason}. {error.advice} The {self.name} {what}, but its runs cannot be looked at: look at them"
+                f" in Qlik Cloud. It was not started again ({resource}; {error.request})"
+            ) from None
         if run is not None:
             return run
-        patience = search.give_up_unanswered if unanswered else search.give_up
+        seconds = search.give_up_unanswered if unanswered else search.give_up
         because = yield from self._why_disabled(intent.resource_id)
         raise RunNotFound(
-            f"{self.name} {intent.resource_id} {what}, but no run of it showed up within {patience:g} s"
+            f"The {self.name} {what}, but no run of it showed up within {seconds:g} s"
             + (f": it is {because}" if because else "")
-            + (f". The answer to the start: {unanswered}" if unanswered else ". It was not started again.")
-        ) from unanswered
+            + f". Look at its runs in Qlik Cloud, then clear this task. It was not started again ({resource})"
+            + (f". The response to the start: {unanswered}" if unanswered else "")
+        ) from None
 
     def recent(self, resource_id: str, since: datetime | None) -> Flow[list[Run]]:
         """The runs, the latest first, back to those that began before *since* (the first page alone without it)."""
@@ -327,8 +329,13 @@ class RunKind(ABC):
         if not isinstance(refused, Refused) or refused.transient:
             return refused
         because = yield from self._why_disabled(resource_id)
-        why = f"it is {because}. Qlik's answer" if because else "Qlik's answer"
-        return CannotStart(f"{self.name} {resource_id} was not started: {why}: {refused}")
+        resource = f"{self.name} {resource_id}"
+        if because:
+            return CannotStart(f"The {self.name} is {because}. It was not started ({resource}). {refused}")
+        return CannotStart(
+            " ".join(filter(None, (f"{refused.reason}.", refused.advice)))
+            + f" The {self.name} was not started ({resource}; {refused.request})"
+        )
 
     def _why_disabled(self, resource_id: str) -> Flow[str | None]:
         try:
