@@ -225,6 +225,24 @@ def parse(
     return tenant, _credentials(given["sign_in"], {**given, "login": _text("login", login), "password": password})
 
 
+class StoredConnection:
+    """The fields of a connection as Airflow stores them, secrets included; it shows none of them.
+
+    For local variables between reading a connection and `parse`: a dict of fields would show its password there.
+    """
+
+    __slots__ = ("_fields",)
+
+    def __init__(
+        self, host: str | None, port: int | None, login: str | None, password: str | None, extra: Mapping[str, Any]
+    ) -> None:
+        self._fields = {"host": host, "port": port, "login": login, "password": password, "extra": extra}
+
+    def parse(self) -> tuple[Tenant, Credentials]:
+        """Return the tenant and the credentials, as the function of this name does."""
+        return parse(**self._fields)  # type: ignore[arg-type]  # parse checks each of them
+
+
 # Reading fields
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from airflow_provider_qlik.cloud import (
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.auth import forget_tokens, sign_in
 from airflow_provider_qlik.connection import parse
+from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from tests.listener import Answer, listening
 
 SECRET = "planted-secret-c0ffee-c0ffee"
@@ -218,3 +220,27 @@ def test_a_key_that_must_not_be_sent_is_in_no_frame() -> None:
         httpx.Request("GET", "https://elsewhere.example.com/")
     )
     assert frames_that_show(raised_by(lambda: next(flow))) == []
+
+
+@pytest.mark.parametrize("driver", ["sync", "async"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"host": "http://acme.example"},
+        {"login": "client"},
+        {"extra": {"sign_in": "nothing", "private_key": PEM, "client_secret": SECRET}},
+        {"login": "client", "extra": {"sign_in": "private_key", "key_id": "1", "private_key": PEM[:-40]}},
+    ],
+    ids=lambda fields: " ".join(fields),
+)
+def test_what_is_wrong_with_an_airflow_connection_is_raised_without_its_secrets(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], driver: str
+) -> None:
+    connection = {"conn_type": "qlik_cloud", "host": HOST, "password": SECRET, **fields}
+    monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(connection))
+    hook = QlikCloudHook()
+
+    def open_in_a_loop() -> None:
+        asyncio.run(hook.get_async_conn())  # type: ignore[arg-type]
+
+    assert frames_that_show(raised_by(hook.get_conn if driver == "sync" else open_in_a_loop, InvalidArgument)) == []
