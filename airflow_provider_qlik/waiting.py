@@ -144,7 +144,7 @@ def _sentences(error: Exception, more: str) -> str:
 
 
 # What the functions below raise hides what it came of ("from None"): an expected error is one exception in the task's
-# log, not a chain of them. `QlikRetryPolicy` still finds Retry-After, since Python keeps `__context__` all the same.
+# log, not a chain of them.
 
 
 def fail_with(why: str) -> NoReturn:
@@ -176,7 +176,9 @@ def fail(error: Exception, more: str = "") -> NoReturn:
     from airflow_provider_qlik.runs import WaitTimedOut
 
     mends = isinstance(error, WaitTimedOut) or (isinstance(error, QlikCloudError) and error.transient)
-    text = _sentences(error, more)
-    if isinstance(error, InvalidArgument) or not mends:
-        raise AirflowFailException(text) from None
-    raise AirflowException(text) from None
+    lasting = isinstance(error, InvalidArgument) or not mends
+    failure: Any = (AirflowFailException if lasting else AirflowException)(_sentences(error, more))
+    if (seconds := getattr(error, "retry_after", None)) is not None:
+        # For `QlikRetryPolicy`, also in a process that gets the failure without what it came of.
+        failure.retry_after = seconds
+    raise failure from None
