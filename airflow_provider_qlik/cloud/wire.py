@@ -305,6 +305,9 @@ def as_our_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]:
     host = request.url.host
     try:
         yield
+    except UnreadableAnswer as error:
+        # Of a body that cannot be decoded, or is too large: whose it is, is not known where it is read.
+        raise UnreadableAnswer(f"The response cannot be read: {error.what} ({asked})", error.excerpt) from None
     except (QlikCloudError, InvalidArgument):
         raise
     except httpx.HTTPError as error:

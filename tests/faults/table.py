@@ -192,7 +192,7 @@ TABLE = (
     Row([faults.OUTAGE], [BEFORE], End("fails", says("503", "Fault"))),
     Row([faults.OUTAGE], [AFTER], by_kind(LEFT_UNKNOWN, told=cancelled_and_anew("Gave up waiting.*no answer"))),
     Row([faults.OUTAGE], [WAITING], cancelled_and_anew("Gave up waiting.*no answer")),
-    Row([faults.LINE_CUT], [BEFORE, DURING], End("fails", "could not connect")),
+    Row([faults.LINE_CUT], [BEFORE, DURING], End("fails", "^Could not connect")),
     Row([faults.LINE_CUT], [WAITING], End("fails", "Gave up waiting.*no answer", running=True, kept=A_RUN)),
     # Nobody else's run is taken for ours or cancelled. Where nothing tells which is ours, that is said.
     Row([faults.RIVAL_WITH_MARKERS], [DURING], by_kind(DONE, unmarked=AMBIGUOUS), kinds=(TASK, AUTOMATION, *UNMARKED)),
