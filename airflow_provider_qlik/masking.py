@@ -93,8 +93,8 @@ def texts_in(value: Any, found: list[str]) -> None:
             texts_in(item, found)
 
 
-# A name is looked for where it begins, and is no longer than this: a pattern that may begin anywhere in a long word takes
-# a time that grows with its square. The quote may have backslashes before it: JSON in a text of JSON.
+# A name is looked for where it begins, and is no longer than this: a pattern that may begin anywhere in a long word
+# takes a time that grows with its square. The quote may have backslashes before it: JSON in a text of JSON.
 _MEMBER = re.compile(r"""(?P<quote>\\{0,8}["'])(?P<name>[\w.\- ]{1,120})(?P=quote)\s{0,20}:\s{0,20}""")
 _STRING = {'"': re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL), "'": re.compile(r"'(?:[^'\\]|\\.)*'?", re.DOTALL)}
 _BRACKETS = re.compile(r"[\[\]{}]")
