@@ -160,7 +160,7 @@ def test_a_run_of_another_airflow_task_is_not_ours(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("word", ["manual", "jane", "", "67a3f0c2e1d4b5a697887766"])
-@pytest.mark.parametrize("newer", [0, 150], ids=["few runs", "many runs since"])
+@pytest.mark.parametrize("newer", [0, 250], ids=["few runs", "many runs since"])
 def test_after_a_lost_start_a_run_with_another_word_is_not_ours_where_markers_are_shown(
     stage: Stage, word: str, newer: int
 ) -> None:
