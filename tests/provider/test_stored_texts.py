@@ -19,8 +19,10 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_qlik import task_log
 from airflow_provider_qlik.cloud import QlikCloudError
 from airflow_provider_qlik.events import Event, UnusableEvent
+from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.links import QlikRunLink
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
+from airflow_provider_qlik.operators.call import QlikCallOperator, plain
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
 from airflow_provider_qlik.runs import KINDS, Outcome, ReloadPending, Run, RunError, State
 from airflow_provider_qlik.sandbox import Script, Tenant
@@ -121,6 +123,36 @@ def test_a_sensor_gives_airflow_what_it_can_store(tenant: Tenant, task: Task, de
     assert returned["name"].startswith(SHOWN)
     assert_storable(returned)
     assert_storable(dict(task.pushed))
+
+
+class Shape:
+    """An answer whose texts have come past whoever should have cleaned them."""
+
+    id = LONG
+
+    def model_dump(self, **_: Any) -> Any:
+        return {"name": ODD, "items": [{ODD: ODD}], "count": 5}
+
+
+def test_what_a_call_returns_can_be_stored() -> None:
+    assert plain(Shape()) == {"name": SHOWN, "items": [{SHOWN: SHOWN}], "count": 5}
+    assert plain(ODD) == SHOWN
+    assert len(plain(LONG * 3)) < len(LONG * 3)
+
+
+@pytest.mark.parametrize("choice", ["fail", "skip", "return"])
+def test_what_a_call_says_of_what_is_there_has_a_bound(
+    tenant: Tenant, choice: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(QlikCloudHook, "run_flow", lambda *_: Shape())
+    operator = QlikCallOperator(
+        task_id="call", operation="automations.create", arguments={"automation": {"name": "a"}}, if_exists=choice
+    )
+    try:
+        assert operator.execute(Task().context)["name"] == SHOWN
+    except AirflowException as raised:
+        assert_storable(str(raised))
+    assert len(capfd.readouterr().out) < 2 * task_log.LONGEST_LINE
 
 
 @pytest.mark.usefixtures("odd_runs")
