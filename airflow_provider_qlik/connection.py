@@ -142,15 +142,6 @@ EXTRA_FIELDS = (
         default=120,
     ),
     Field(
-        "request_timeout",
-        "Total time-out",
-        "Seconds that one whole request may take, from connecting to the last byte. "
-        "Downloads of files are bounded by progress instead.",
-        kind="number",
-        least=0.001,
-        default=120,
-    ),
-    Field(
         "rate_limit_share",
         "Share of the rate limits",
         "Part of the tenant's rate limits for one triggerer: 0.5 where two of them divide this user's.",
@@ -232,6 +223,24 @@ def parse(
         rate_limit_share=given["rate_limit_share"],
     )
     return tenant, _credentials(given["sign_in"], {**given, "login": _text("login", login), "password": password})
+
+
+class StoredConnection:
+    """The fields of a connection as Airflow stores them, secrets included; it shows none of them.
+
+    For local variables between reading a connection and `parse`: a dict of fields would show its password there.
+    """
+
+    __slots__ = ("_fields",)
+
+    def __init__(
+        self, host: str | None, port: int | None, login: str | None, password: str | None, extra: Mapping[str, Any]
+    ) -> None:
+        self._fields = {"host": host, "port": port, "login": login, "password": password, "extra": extra}
+
+    def parse(self) -> tuple[Tenant, Credentials]:
+        """Return the tenant and the credentials, as the function of this name does."""
+        return parse(**self._fields)  # type: ignore[arg-type]  # parse checks each of them
 
 
 # Reading fields

@@ -67,6 +67,8 @@ class Airflow:
             },
             # Each scenario has triggerers of its own: it breaks nobody else's.
             "triggerer": {"queues_enabled": True},
+            # On a busy machine Airflow itself gives up on tasks, since its one API server answers late.
+            "workers": {"execution_api_timeout": 30},
             "usage_data_collection": {"enabled": False},
         }
         ours = {

@@ -15,7 +15,7 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -365,10 +365,11 @@ def _noting_events_fired(name: str, original: Callable[..., Any]) -> Callable[..
 
 
 def _planting_connections(original: Callable[..., Any]) -> Callable[..., Any]:
-    def noting(self: Any, parts: Mapping[str, Any]) -> Any:
-        plant(parts["password"], (parts["extra"] or {}).get("private_key"))
+    def noting(self: Any, stored: Any) -> Any:
+        plant(stored._fields["password"], (stored._fields["extra"] or {}).get("private_key"))
+        note("how a stored connection looks", stored)
         try:
-            return original(self, parts)
+            return original(self, stored)
         finally:
             note("how a hook looks", self)
 

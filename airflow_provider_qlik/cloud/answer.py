@@ -36,7 +36,7 @@ MOST_ERRORS = 10
 """How many of the errors in one response are read."""
 INTERMEDIARY_STATUSES = frozenset({407, 421, 425, 499, *range(520, 531)})
 """Statuses that only something in between gives: no service of Qlik Cloud does, whatever the body looks like."""
-_HTML = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+_HTML = re.compile(rb"\s*+(?:\xef\xbb\xbf)?\s*+<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 
 
 def read(call: Call[T], path: str, reply: Reply) -> T:

@@ -111,6 +111,7 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
         return limits
 
     async def _send(self, call: Call[T], lane: Lane, has_turn: bool = False) -> T:
+        self._check_open()
         self._keep_up()
         async with self._connection(call, lane, has_turn):
             request, auth = self._request(call), self._auth

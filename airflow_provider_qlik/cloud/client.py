@@ -14,12 +14,12 @@ import httpx
 
 from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud.call import Call, Flow, Pause, Question, Renew, by_itself
-from airflow_provider_qlik.cloud.download import Download, FileBody, Sink, error_body, progressing
+from airflow_provider_qlik.cloud.download import PROGRESS_SECONDS, Download, FileBody, Sink, error_body, progressing
 from airflow_provider_qlik.cloud.errors import NoAnswer, QlikCloudError, UnreadableAnswer
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.retry import Patience, attempts
-from airflow_provider_qlik.cloud.transport import BoundedTransport
+from airflow_provider_qlik.cloud.transport import BoundedTransport, bounds
 from airflow_provider_qlik.cloud.wire import Known, Wire, as_our_errors
 
 T = TypeVar("T")
@@ -97,6 +97,7 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
         self, write_to: Callable[[], AbstractContextManager[Sink]], file_type: str | None, call: Call[Any]
     ) -> None:
         self._open_in_child()
+        self._check_open()
         request, auth = self._request(call), self._auth
         described = f"{call.method} {self.tenant.path_of(call)}"
         with self._named_errors():
@@ -120,15 +121,20 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
                 response.close()
 
     def _chunks(self, call: Call[Any], response: httpx.Response) -> Iterator[bytes]:
-        """Yield the raw chunks of a response. Whatever goes wrong while one is awaited is an error of this package.
+        """Yield the decoded chunks of a response. Whatever goes wrong while one is awaited is an error of this package.
 
         Writing a chunk is not part of that: an error of the storage is not one of Qlik Cloud, and is not retried here.
         """
-        chunks, size = response.iter_raw(), 0
+        # The transport has decoded them. Each has a time-out of its own: bytes that make no chunk are no progress.
+        chunks, size, allowed = response.iter_raw(), 0, bounds(response.request)
+        allowed.total = PROGRESS_SECONDS
         while True:
+            allowed.restart()
             with as_our_errors(call, response.request):
                 try:
                     chunk = next(chunks, None)
+                except httpx.TimeoutException:
+                    raise NoAnswer(f"The download stands still after {size:,} bytes ({call})") from None
                 except httpx.TransportError as error:
                     cause = str(error) or type(error).__name__
                     raise NoAnswer(f"The download broke off after {size:,} bytes ({cause}, {call})") from None
@@ -139,6 +145,7 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
 
     def _send(self, call: Call[T]) -> T:
         self._open_in_child()
+        self._check_open()
         seconds = None if self._deadline is None else max(MIN_REQUEST, self._deadline - time.monotonic())
         request, auth = self._request(call, seconds), self._auth
         with self._named_errors():
@@ -189,9 +196,8 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
 
 
 def _without_stream(response: httpx.Response, chunks: Iterator[bytes]) -> httpx.Response:
-    """Return a response other than 200 with its body, of which an endless one would be cut; below 400 none matters."""
-    error = response.status_code >= 400
-    content = error_body(chunks, response.headers.get("content-encoding")) if error else b""
+    """Return a response other than 200 with its body; below 400 none matters, and it might be endless."""
+    content = error_body(chunks) if response.status_code >= 400 else b""
     about_the_body = {"content-encoding", "content-length", "transfer-encoding"}
     headers = [(name, given) for name, given in response.headers.items() if name.lower() not in about_the_body]
     return httpx.Response(response.status_code, headers=headers, content=content, request=response.request)

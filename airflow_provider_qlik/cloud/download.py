@@ -16,20 +16,15 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from airflow_provider_qlik.cloud.decoding import Decoder
 from airflow_provider_qlik.cloud.errors import NoAnswer, UnreadableAnswer
 from airflow_provider_qlik.text import printable
-
-T = TypeVar("T")
 
 PROGRESS_SECONDS = 60.0
 """Seconds in which `PROGRESS_BYTES` of a download must arrive."""
 PROGRESS_BYTES = 64 * 1024
 """Bytes of a download that must arrive in `PROGRESS_SECONDS`."""
-ERROR_BYTES = 256 * 1024
-"""Bytes that are read of an error response to a download, at most."""
 
 _HEAD_BYTES = 1024
 # Bytes of a body that are held back until it is known to be a file.
@@ -75,7 +70,7 @@ class Sink(Protocol):
 
 
 class FileBody:
-    """Decode and check the body of a response that should be a file. All errors are UnreadableAnswer.
+    """Check the body of a response that should be a file. All errors are UnreadableAnswer.
 
     The beginning is held back until it is known to be that of a file: nothing of a web page is ever handed on.
 
@@ -88,23 +83,23 @@ class FileBody:
         self._request = request
         self._content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         self._file_type = (file_type or "").strip().lower().lstrip(".")
-        self._decoder = self._explained(lambda: Decoder(headers.get("content-encoding")))
 
     def read(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the parts of the file that the raw chunks of the body decode to."""
-        parts = self._decoded(chunks)
+        """Yield the parts of the file, from the decoded chunks of the body."""
+        parts = iter(chunks)
         head = b""
-        while len(head) < _HEAD_BYTES and (part := self._explained(lambda: next(parts, None))) is not None:
+        while len(head) < _HEAD_BYTES and (part := self._next(parts)) is not None:
             head += part
         self._check(head, whole=len(head) < _HEAD_BYTES)
         yield head
-        while (part := self._explained(lambda: next(parts, None))) is not None:
+        while (part := self._next(parts)) is not None:
             yield part
 
-    def _decoded(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            yield from self._decoder.decode(chunk)
-        self._decoder.finish()
+    def _next(self, parts: Iterator[bytes]) -> bytes | None:
+        try:
+            return next(parts, None)
+        except UnreadableAnswer as error:
+            raise self._error(f"The response is no whole file: {error.what}") from None
 
     def _check(self, head: bytes, whole: bool) -> None:
         if not head:
@@ -137,12 +132,6 @@ class FileBody:
         said = f", {printable(self._content_type, 100)}" if self._content_type else ""
         excerpt = head[:400].replace(b"\0", b"").decode("utf-8", "backslashreplace")
         return UnreadableAnswer(f"{reason} (HTTP 200{said}, for {self._request})", excerpt)
-
-    def _explained(self, decode: Callable[[], T]) -> T:
-        try:
-            return decode()
-        except UnreadableAnswer as error:
-            raise self._error(f"The response is no whole file: {error.what}") from None
 
 
 def _is_json(body: bytes) -> bool:
@@ -179,12 +168,10 @@ def progressing(chunks: Iterable[bytes], request: str, clock: Callable[[], float
         yield chunk
 
 
-def error_body(chunks: Iterable[bytes], encoding: str | None) -> bytes:
-    """Return the beginning of the body of an error response, as far as it can be decoded, at most `ERROR_BYTES`."""
+def error_body(chunks: Iterable[bytes]) -> bytes:
+    """Return the body of an error response, as far as it can be read within its bounds."""
     content = bytearray()
     with suppress(UnreadableAnswer):
-        decoder = Decoder(encoding, limit=ERROR_BYTES)
         for chunk in chunks:
-            for part in decoder.decode(chunk):
-                content += part
+            content += chunk
     return bytes(content)

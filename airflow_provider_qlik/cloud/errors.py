@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar
 
 from airflow_provider_qlik.arguments import InvalidArgument
+from airflow_provider_qlik.masking import masked_text
 from airflow_provider_qlik.text import REASON_LENGTH, storable
 
 __all__ = [
@@ -29,12 +29,9 @@ __all__ = [
 TOKEN_PATH = "/oauth/token"
 
 
-_SECRET = re.compile(r'("(?:executionToken|access_token|client_secret|client_assertion)"\s*:\s*")[^"]*')
-
-
 def without_secrets(text: str) -> str:
-    """The text, whole JSON or part of it, with secrets in it replaced."""
-    return _SECRET.sub(r"\1***", text)
+    """Return the text (JSON or part of it, a form, headers) with the values of secrets replaced, by their names."""
+    return masked_text(text)
 
 
 class QlikCloudError(Exception):

@@ -111,7 +111,11 @@ class BoundedTransport(httpx.HTTPTransport):
             response = super().handle_request(request)
         finally:
             _deadline.reset(token)
-        response.stream = _Body(response, allowed)
+        try:
+            response.stream = _Body(response, allowed)
+        except BaseException:  # an unknown encoding: a response that nobody closes would keep its connection
+            response.close()
+            raise
         return response
 
 
@@ -127,7 +131,11 @@ class AsyncBoundedTransport(httpx.AsyncHTTPTransport):
                 response = await super().handle_async_request(request)
         except TimeoutError:
             allowed.exceeded(request)
-        response.stream = _AsyncBody(response, request, allowed)
+        try:
+            response.stream = _AsyncBody(response, request, allowed)
+        except BaseException:  # an unknown encoding: a response that nobody closes would keep its connection
+            await response.aclose()
+            raise
         return response
 
 

@@ -266,6 +266,11 @@ class Wire(Generic[RereadT, HttpT]):
                 self._on_secret(secret)
         return answer
 
+    def _check_open(self) -> None:
+        """Raise RuntimeError once the client is closed: a mistake in the program, and nothing that a retry outlasts."""
+        if self._http.is_closed:
+            raise RuntimeError(f"{self!r} is closed")
+
     def _redirected(self, call: Call[T], response: httpx.Response) -> Call[T] | None:
         """Where the one documented redirect leads, if the call allows it and it stays on the tenant's host."""
         if not call.follows_redirect or response.status_code not in (301, 302, 307, 308):

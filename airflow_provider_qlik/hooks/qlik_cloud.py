@@ -22,9 +22,9 @@ from airflow_provider_qlik.connection import (
     CONNECTION_NAME,
     CONNECTION_TYPE,
     DEFAULT_CONNECTION_ID,
+    StoredConnection,
     field_behaviour,
     form_widgets,
-    parse,
 )
 from airflow_provider_qlik.statistics import count
 from airflow_provider_qlik.text import storable
@@ -123,13 +123,22 @@ class QlikCloudHook(BaseHook):
         )
 
     def _read(self) -> Known:
+        return self._parsed(self._stored())
+
+    def _stored(self) -> StoredConnection:
+        # In a function of its own, which has returned when anything about the connection is found wrong: Airflow's
+        # connections show their passwords, and so would a local variable in the traceback.
         connection = self.get_connection(self.qlik_conn_id)
-        return self._parsed(_parts(connection, connection.extra_dejson))
+        return _parts(connection, connection.extra_dejson)
 
     async def _aread(self) -> Known:
-        connection = await get_async_connection(self.qlik_conn_id)
+        stored = await self._astored()
         # A private key is proved there, and the file system asked for the authorities' certificates.
-        return await asyncio.to_thread(self._parsed, _parts(connection, await get_async_extra_dejson(connection)))
+        return await asyncio.to_thread(self._parsed, stored)
+
+    async def _astored(self) -> StoredConnection:
+        connection = await get_async_connection(self.qlik_conn_id)
+        return _parts(connection, await get_async_extra_dejson(connection))
 
     def _reread(self) -> Known:
         with self._reading_again():
@@ -154,9 +163,9 @@ class QlikCloudHook(BaseHook):
         except Exception as error:  # whatever the way to Airflow's database or secrets raises
             raise CouldNotConnect(f"connection {self.qlik_conn_id!r} could not be read again: {error}") from error
 
-    def _parsed(self, parts: dict[str, Any]) -> Known:
+    def _parsed(self, stored: StoredConnection) -> Known:
         try:
-            return parse(**parts)
+            return stored.parse()
         except InvalidArgument as error:
             error.add_note(f"In the Airflow connection {self.qlik_conn_id!r}.")
             raise
@@ -226,11 +235,5 @@ class QlikCloudHook(BaseHook):
         await self.aclose()
 
 
-def _parts(connection: Connection, extra: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "host": connection.host,
-        "port": connection.port,
-        "login": connection.login,
-        "password": connection.password,
-        "extra": extra,
-    }
+def _parts(connection: Connection, extra: dict[str, Any]) -> StoredConnection:
+    return StoredConnection(connection.host, connection.port, connection.login, connection.password, extra)

@@ -12,6 +12,7 @@ from airflow_provider_qlik import operations
 from airflow_provider_qlik.arguments import InvalidArgument, checked_count, checked_word
 from airflow_provider_qlik.compat import give_retry_policy
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
+from airflow_provider_qlik.masking import masked
 from airflow_provider_qlik.task_log import write
 from airflow_provider_qlik.text import storable_json
 from airflow_provider_qlik.waiting import fail, fail_for_good, skip
@@ -133,9 +134,10 @@ class QlikCallOperator(BaseOperator):
 
 
 def plain(answer: Any) -> Any:
-    """An answer as JSON with Qlik's names that every database can store; secrets in it are masked."""
-    shaped = hasattr(answer, "model_dump")
-    return storable_json(answer.model_dump(by_alias=True, exclude_none=True, mode="json") if shaped else answer)
+    """Return a response as JSON with Qlik's names that Airflow can store; secrets are masked by their names."""
+    if hasattr(answer, "model_dump"):
+        answer = answer.model_dump(by_alias=True, exclude_none=True, mode="json")
+    return storable_json(masked(answer))
 
 
 def converted(operation: str, arguments: Any) -> Any:

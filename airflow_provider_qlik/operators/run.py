@@ -185,7 +185,8 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
         self.link = self._pulled(context, LINK_KEY)
         waited = read_event(event, self._going_on(ours, memory) if ours is not None else "")
         with QlikCloudHook(self.qlik_conn_id) as hook:
-            if ours is not None and waited.run is not None and ours.id != waited.run.id:
+            other = ours is not None and waited.run is not None and ours.id != waited.run.id
+            if ours is not None and waited.run is not None and other and not waited.run.takes_over_from(ours):
                 self._wait_on(hook, context, ours, waited.run, memory)
             if waited.run is None or waited.error is not None:
                 # What was pushed at the start knows who does the work, which a trigger that saw nothing does not.

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow_provider_qlik.cloud.call import Flow, Question, pause
 from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError, Refused
+from airflow_provider_qlik.runs import refusal
 from airflow_provider_qlik.runs.errors import RunError, RunGone, RunNotVisible, WaitTimedOut
 from airflow_provider_qlik.runs.find import Say
 from airflow_provider_qlik.runs.kind import RunKind
@@ -16,12 +17,6 @@ from airflow_provider_qlik.runs.run import Run, State, Wanted
 
 SIGN_OF_LIFE = timedelta(minutes=5)
 """A wait that has nothing new to tell says so this often."""
-MISSING_FOR_GOOD = timedelta(minutes=2)
-"""How long Qlik Cloud must refuse to show a run (401, 403, 404) before the wait for it ends.
-
-Refusals pass: a run shows late, a key is rotated in Qlik Cloud before the connection gets the new one, a role is being
-changed. Only a response in Qlik Cloud's own form counts; what a proxy answers is no refusal at all.
-"""
 UNCLEAR_LOOKS = 3
 """So many looks at a run that has an end time and is called active before the end time is believed."""
 UNCLEAR_PAUSE = 2.0
@@ -32,11 +27,6 @@ SOONEST = 0.5
 """The part of an interval after which a look may be shared with others whose time has come."""
 LONGEST_ASKED = 300.0
 """Seconds that Qlik may ask a wait to stay away."""
-
-
-def refuses_to_show(error: QlikCloudError) -> bool:
-    """Return True for a refusal that says nothing about the run: the user may not see it, just now or for good."""
-    return isinstance(error, Refused) and (error.credentials_refused or error.status in {403, 404})
 
 
 def utc_now() -> datetime:
@@ -75,7 +65,7 @@ class Watch:
         self._deadline = deadline
         self._clock = clock
         self._began = self._spoke = clock()
-        self._refusal_lasts = MISSING_FOR_GOOD if refusal_lasts is None else refusal_lasts
+        self._refusal_lasts = refusal.REFUSAL_LASTS if refusal_lasts is None else refusal_lasts
         self.refused_since = refused_since
         self._failures = 0
         self._asked_to_wait = 0.0
@@ -137,42 +127,42 @@ class Watch:
 
     def _look(self, after: float = 0.0) -> Flow[Run | None]:
         run: Run | None
-        refusal: Refused | None = None
+        refused: Refused | None = None
         try:
             run = self._answer = yield self._question(after)
         except Refused as error:
-            if not refuses_to_show(error):
+            if not refusal.refuses_to_show(error):
                 raise
-            run, refusal = None, error
+            run, refused = None, error
             self._answer = None
         # A 404 directly after a start is nothing to report: the run shows up a moment later.
-        self._refusal = None if isinstance(refusal, NotFound) else refusal
+        self._refusal = None if isinstance(refused, NotFound) else refused
         if run is not None:
             if run.adopted != self.wanted.adopted:
                 run = replace(run, adopted=self.wanted.adopted)
             self.wanted = self.wanted.pinned_to(run)
             self.refused_since = None
-        elif refusal or self.wanted.run_id:
+        elif refused or self.wanted.run_id:
             self.refused_since = self.refused_since or self._clock()
             lasting = self._clock() - self.refused_since >= self._refusal_lasts
             # For something that nobody has seen yet a 404 will not pass.
-            unknown = isinstance(refusal, NotFound) and not self.wanted.run_id
+            unknown = isinstance(refused, NotFound) and not self.wanted.run_id
             if lasting or unknown:
-                raise self._not_shown(refusal)
+                raise self._not_shown(refused)
         return run
 
-    def _not_shown(self, refusal: Refused | None) -> RunError:
+    def _not_shown(self, refused: Refused | None) -> RunError:
         """The error that ends a wait for what Qlik Cloud does not show."""
         resource = f"{self.kind.name} {self.wanted.resource_id}"
         run = f"{self.wanted} of {resource}" if self.wanted.run_id else resource
-        if refusal is None:
+        if refused is None:
             return RunGone(f"Qlik Cloud does not know the run any more, or does not show it to this user ({run})")
-        if isinstance(refusal, NotFound):
-            return RunGone(f"{refusal.reason}. {refusal.advice} ({run}; {refusal.request})")
+        if isinstance(refused, NotFound):
+            return RunGone(f"{refused.reason}. {refused.advice} ({run}; {refused.request})")
         seconds = self._refusal_lasts.total_seconds()
         return RunNotVisible(
-            f"{refusal.reason}. {refusal.advice} Qlik Cloud has refused for {seconds:g} s to show the run, which may"
-            f" still be going on ({run}; {refusal.request})"
+            f"{refused.reason}. {refused.advice} Qlik Cloud has refused for {seconds:g} s to show the run, which may"
+            f" still be going on ({run}; {refused.request})"
         )
 
     def _question(self, after: float) -> Question:

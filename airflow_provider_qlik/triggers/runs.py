@@ -307,7 +307,7 @@ class QlikRunTrigger(BaseTrigger):
         from airflow_provider_qlik.cloud import QlikCloudError
         from airflow_provider_qlik.cloud.retry import Patience
         from airflow_provider_qlik.runs import KINDS, Run, State, Wanted
-        from airflow_provider_qlik.runs.watch import refuses_to_show
+        from airflow_provider_qlik.runs.refusal import refuses_to_show
 
         kind, wanted = KINDS[self.kind], Wanted(resource_id=self.resource_id, run_id=run_id)
         patience = Patience(tries=CANCEL_TRIES, budget=CANCEL_BUDGET, urgent=True)

@@ -583,7 +583,7 @@ def test_a_client_that_may_not_act_for_others_is_told_so(
 
     with (
         Client(Tenant.at(sandbox.url), credentials, patience=QUICK) as client,
-        pytest.raises(kind, match="POST /oauth/token was refused with 403: .*(not trusted|disabled)"),
+        pytest.raises(kind, match=r"(not trusted|disabled).*HTTP 403 for POST /oauth/token"),
     ):
         client.call(tasks.list())
     assert tokens(sandbox) == 1
@@ -619,7 +619,7 @@ def test_a_sign_in_that_gives_no_token_tells_no_secret(listener: Listener, answe
 
     with (
         Client(Tenant.at(listener.url), ClientCredentials("id", "secret"), patience=QUICK) as client,
-        pytest.raises(CouldNotConnect, match="could not sign in: POST /oauth/token") as raised,
+        pytest.raises(CouldNotConnect, match=r"^Could not sign in: .*POST /oauth/token") as raised,
     ):
         client.call(tasks.start("t"))
     assert "very-secr" not in str(raised.value)
@@ -734,7 +734,7 @@ def test_a_signal_that_interrupts_a_sign_in_does_not_wait_for_itself(sandbox: Sa
     interrupted = auth.sync_auth_flow(httpx.Request("GET", f"{sandbox.url}/api/v1/users/me"))
     assert next(interrupted).url.path == "/oauth/token"
 
-    with pytest.raises(CouldNotConnect, match="got no answer"):
+    with pytest.raises(CouldNotConnect, match="got no response"):
         next(auth.sync_auth_flow(httpx.Request("POST", f"{sandbox.url}/api/v1/reloads/1/actions/cancel")))
     # The try after that asks for a token of its own.
     again = auth.sync_auth_flow(httpx.Request("POST", f"{sandbox.url}/api/v1/reloads/1/actions/cancel"))

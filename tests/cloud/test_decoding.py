@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import random
+import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.cloud import UnreadableAnswer
+from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, Tenant, UnreadableAnswer
+from airflow_provider_qlik.cloud.answer import is_web_page
+from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.decoding import ACCEPT_ENCODING, PART_BYTES, Decoder, TooLarge
+from airflow_provider_qlik.cloud.models.shape import Reply
+from airflow_provider_qlik.cloud.retry import ONE_TRY
+from tests.listener import Answer, Listener
 
 MEGABYTE = 1024 * 1024
 TEXT = b"".join(b"%d, " % number for number in range(200_000))
@@ -176,3 +184,39 @@ def test_an_encoding_that_nobody_asked_for_is_named(encoding: str) -> None:
 def test_what_is_announced_can_be_decoded() -> None:
     for encoding in ACCEPT_ENCODING.split(", "):
         assert partial(decoded, encoding)([zlib.compress(b"x") if encoding == "deflate" else gzip.compress(b"x")])
+
+
+# Over HTTP
+
+
+def test_a_response_in_an_unknown_encoding_keeps_no_connection(listener: Listener) -> None:
+    listener.answers(Answer(200, b"x", {"content-encoding": "br"}))
+
+    with Client(Tenant.at(listener.url), ApiKey("key"), patience=ONE_TRY) as client:
+        with pytest.raises(UnreadableAnswer, match="not asked for, 'br'"):
+            client.call(tasks.get("t"))
+        assert active(client._http) == []
+
+
+def test_a_response_in_an_unknown_encoding_keeps_no_connection_in_an_event_loop(listener: Listener) -> None:
+    listener.answers(Answer(200, b"x", {"content-encoding": "br"}))
+
+    async def call() -> list[str]:
+        async with AsyncClient(Tenant.at(listener.url), ApiKey("key"), patience=ONE_TRY) as client:
+            with pytest.raises(UnreadableAnswer, match="not asked for, 'br'"):
+                await client.call(tasks.get("t"))
+            return active(client._http)
+
+    assert asyncio.run(call()) == []
+
+
+def active(http: Any) -> list[str]:
+    """The connections that are in use."""
+    return [shown for shown in map(repr, http._transport._pool.connections) if "ACTIVE" in shown]
+
+
+def test_an_error_of_many_blanks_is_read_at_once() -> None:
+    began = time.monotonic()
+    assert not is_web_page(Reply(503, {}, b" " * 1_000_000))
+    assert is_web_page(Reply(503, {}, b" \xef\xbb\xbf\n <!DOCTYPE html>"))
+    assert time.monotonic() - began < 1.0

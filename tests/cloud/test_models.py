@@ -164,7 +164,7 @@ def test_a_time_before_1980_says_never(said: object) -> None:
     assert (execution.started_at, execution.ended_at) == (None, None)
 
 
-ODD = [
+ODD: list[Any] = [
     {"id": None, "status": "SUCCEEDED"},
     {"id": "r2", "status": None},
     {"status": "SUCCEEDED"},

@@ -21,6 +21,7 @@ from airflow_provider_qlik.cloud import (
 from airflow_provider_qlik.cloud.answer import refusal
 from airflow_provider_qlik.cloud.api import automations, tasks
 from airflow_provider_qlik.cloud.call import Renew
+from airflow_provider_qlik.cloud.errors import IntermediaryResponse
 from airflow_provider_qlik.cloud.models.shape import Reply
 from airflow_provider_qlik.cloud.retry import attempts, may_repeat
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
@@ -33,7 +34,9 @@ def refused(status: int, code: str | None = None, method: str = "POST", **header
     """The error for such a reply of Qlik's."""
     content = b'{"errors": [{"code": "%s", "title": "No"}]}' % (code or f"X-{status}").encode()
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    return refusal(method, "/path", Reply(status, headers, content))
+    error = refusal(method, "/path", Reply(status, headers, content))
+    assert isinstance(error, Refused)
+    return error
 
 
 RATE_LIMIT = refused(429, "HTTP-429", retry_after="7")
@@ -44,6 +47,8 @@ SURELY_NOT_ARRIVED: list[QlikCloudError] = [CouldNotConnect("refused"), RATE_LIM
 PERHAPS_DONE: list[QlikCloudError] = [
     NoAnswer("time-out"),
     UnreadableAnswer("html"),
+    IntermediaryResponse("html", "<html>", 403),
+    IntermediaryResponse("html", "<html>", 429, 0.0),
     DOWN,
     *map(refused, (500, 502, 504, 408)),
 ]
@@ -140,9 +145,21 @@ def test_reading_is_turned_away_with_a_429_for_one_reason_only() -> None:
     assert Played(GET, [error]).pauses == [2.0]
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>slow down</html>", b'{"errors": [{"code": 429, "title": "Slow"}]}'])
+@pytest.mark.parametrize("body", [b'{"errors": [{"code": 429, "title": "Slow"}]}', b'{"errors": [], "traceId": "t"}'])
 def test_a_429_that_names_no_other_reason_is_a_rate_limit(body: bytes) -> None:
-    assert refusal("POST", "/path", Reply(429, {}, body)).rate_limited
+    error = refusal("POST", "/path", Reply(429, {}, body))
+
+    assert isinstance(error, Refused)
+    assert error.rate_limited
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>slow down</html>", b'{"message": "slow down"}'])
+def test_a_429_of_something_in_between_may_come_after_the_request_was_carried_out(body: bytes) -> None:
+    error = refusal("POST", "/path", Reply(429, {"retry-after": "7"}, body))
+
+    assert isinstance(error, IntermediaryResponse)
+    assert Played(POST, [error]).tries == 1
+    assert Played(GET, [error]).pauses == [7.0]
 
 
 def test_credentials_are_read_again_once_and_not_for_each_refusal() -> None:
@@ -286,9 +303,10 @@ def test_only_a_delete_is_done_when_nothing_is_found() -> None:
         assert isinstance(Played(call, [NoAnswer("reset"), refused(404)]).error, Refused)
 
 
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"errors": [{"code": "X-1"}]}', b'{"error": "server_error"}'])
 @pytest.mark.parametrize("failed", [500, 502, 503])
-def test_a_failed_sign_in_means_that_nothing_was_sent(failed: int) -> None:
-    error = refusal("POST", "/oauth/token", Reply(failed))
+def test_a_failed_sign_in_means_that_nothing_was_sent(failed: int, body: bytes) -> None:
+    error = refusal("POST", "/oauth/token", Reply(failed, content=body))
 
     assert not error.may_have_happened
     assert Played(POST, [error]).result == "answer"
@@ -296,8 +314,18 @@ def test_a_failed_sign_in_means_that_nothing_was_sent(failed: int) -> None:
 
 
 def test_a_refused_sign_in_is_not_tried_again() -> None:
-    for status in (400, 401, 403):
-        assert Played(GET, [refusal("POST", "/oauth/token", Reply(status))]).tries == 1
+    for body in (b'{"error": "invalid_client"}', b'{"errors": [{"code": "X-1"}]}'):
+        for status in (400, 401, 403):
+            assert Played(GET, [refusal("POST", "/oauth/token", Reply(status, content=body))]).tries == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Sign in</html>", b'{"message": "no"}'])
+def test_a_sign_in_that_something_in_between_answered_is_tried_again(body: bytes) -> None:
+    for status in (400, 401, 403, 404, 407):
+        error = refusal("POST", "/oauth/token", Reply(status, content=body))
+
+        assert type(error) is CouldNotConnect
+        assert Played(POST, [error]).tries == 2
 
 
 # Over HTTP: how often the tenant carried it out

@@ -264,7 +264,7 @@ def test_what_went_wrong_in_an_execution_is_one_line() -> None:
     errors = [{"code": "R-1", "title": "no data", "detail": "empty filter"}, {"code": "R-2"}, {"detail": "more"}, {}]
 
     assert SharingTaskExecution.from_json({**EXECUTION, "errors": errors}).error_text == (
-        "no data: empty filter; R-2; more"
+        "no data: empty filter (R-1); R-2; more"
     )
     assert SharingTaskExecution.from_json(EXECUTION).error_text is None
 

@@ -107,6 +107,11 @@ def test_the_form_has_a_menu_password_fields_and_a_multi_line_key() -> None:
     assert "port" in field_behaviour()["relabeling"]
 
 
+def test_each_field_is_there_once() -> None:
+    names = [each.name for each in EXTRA_FIELDS]
+    assert sorted(set(names)) == sorted(names)
+
+
 def test_no_field_that_users_must_read_has_a_name_that_airflow_masks() -> None:
     masked = ("token", "secret", "password", "private_key")
     assert [each.name for each in EXTRA_FIELDS if any(word in each.name for word in masked)] == ["private_key"]

@@ -68,7 +68,7 @@ def test_the_test_button_says_what_is_wrong(tenant: Tenant, monkeypatch: pytest.
 
     for connection, expected in (
         ({"host": tenant.url}, "password: must be given"),
-        ({"host": "http://127.0.0.1:1", "password": "key"}, "could not connect to 127.0.0.1"),
+        ({"host": "http://127.0.0.1:1", "password": "key"}, "Could not connect to 127.0.0.1"),
         ({"password": "key"}, "host: give the tenant's address"),
     ):
         monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps({"conn_type": "qlik_cloud", **connection}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from airflow_provider_qlik.cloud import (
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.auth import forget_tokens, sign_in
 from airflow_provider_qlik.connection import parse
+from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from tests.listener import Answer, listening
 
 SECRET = "planted-secret-c0ffee-c0ffee"
@@ -165,7 +167,7 @@ def answering(*answers: Answer) -> Callable[[], Any]:
 
 
 TOKEN = Answer(200, {"access_token": SECRET})
-WAYS: dict[str, Callable[[], Any]] = {
+TO_ALL: dict[str, Callable[[], Any]] = {
     "nobody listens": nobody,
     "time-out": silent,
     "refused": answering(Answer(401, {"errors": [{"code": "1", "title": "No"}]})),
@@ -173,6 +175,8 @@ WAYS: dict[str, Callable[[], Any]] = {
     "a page": answering(Answer(403, b"<html>No</html>", {"content-type": "text/html"})),
     "failed": answering(Answer(500)),
     "nonsense": answering(Answer(200, b"{")),
+}
+TO_CLIENTS: dict[str, Callable[[], Any]] = {
     "no token": answering(Answer(200, {"token_type": "bearer"})),
     "half a token": answering(Answer(200, f'{{"access_token": "{SECRET}'.encode())),
     "a token that cannot be sent": answering(Answer(200, {"access_token": f"{SECRET}ä"})),
@@ -183,11 +187,16 @@ WAYS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("driver", ["sync", "async"])
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("method", CREDENTIALS)
+@pytest.mark.parametrize(
+    ("method", "way"),
+    [
+        *((method, way) for method in CREDENTIALS for way in TO_ALL),
+        *((method, way) for method in CREDENTIALS if method != "API key" for way in TO_CLIENTS),
+    ],
+)
 def test_what_goes_wrong_on_the_way_shows_no_secret(method: str, way: str, driver: str) -> None:
     forget_tokens()
-    with WAYS[way]() as url:
+    with (TO_ALL | TO_CLIENTS)[way]() as url:
         tenant = Tenant.at(url, read_timeout=0.2, connect_timeout=0.2)
 
         def ask() -> None:
@@ -211,3 +220,27 @@ def test_a_key_that_must_not_be_sent_is_in_no_frame() -> None:
         httpx.Request("GET", "https://elsewhere.example.com/")
     )
     assert frames_that_show(raised_by(lambda: next(flow))) == []
+
+
+@pytest.mark.parametrize("driver", ["sync", "async"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"host": "http://acme.example"},
+        {"login": "client"},
+        {"extra": {"sign_in": "nothing", "private_key": PEM, "client_secret": SECRET}},
+        {"login": "client", "extra": {"sign_in": "private_key", "key_id": "1", "private_key": PEM[:-40]}},
+    ],
+    ids=lambda fields: " ".join(fields),
+)
+def test_what_is_wrong_with_an_airflow_connection_is_raised_without_its_secrets(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], driver: str
+) -> None:
+    connection = {"conn_type": "qlik_cloud", "host": HOST, "password": SECRET, **fields}
+    monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(connection))
+    hook = QlikCloudHook()
+
+    def open_in_a_loop() -> None:
+        asyncio.run(hook.get_async_conn())  # type: ignore[arg-type]
+
+    assert frames_that_show(raised_by(hook.get_conn if driver == "sync" else open_in_a_loop, InvalidArgument)) == []

@@ -341,8 +341,52 @@ def test_the_run_that_carries_our_marker_is_noticed_however_late_it_begins(stage
         stage.sandbox.add_run(colleagues.resource_id, id="ours", started_ago=0, triggered_by=MARKER)
 
     stage.after(300, begin)
-    with pytest.raises(AmbiguousRun, match="ours"):
-        stage.until_end(TASK, Wanted.of(Run.from_json(colleagues.to_json())))
+    ended = stage.until_end(TASK, Wanted.of(Run.from_json(colleagues.to_json())))
+
+    assert ended.id == "ours"
+    assert ended.takes_over_from(colleagues)
+    assert ended.alone_since is None
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_the_wait_goes_over_to_our_run_when_it_shows_up_with_our_marker(stage: Stage, copies: int) -> None:
+    colleagues = alone(stage, run=6000)
+    watch = stage.watch(TASK, Wanted.of(colleagues))
+    assert stage.run(watch.look()) is None
+    for place in range(copies):
+        stage.sandbox.add_run(
+            colleagues.resource_id, id=f"ours {place}", started_ago=0, triggered_by=MARKER, script=Script(run=60)
+        )
+    if copies > 1:
+        with pytest.raises(AmbiguousRun, match="ours 0"):
+            stage.run(watch.look())
+        return
+    assert stage.run(watch.look()) is None
+    assert watch.run is not None
+    assert (watch.run.id, watch.wanted.run_id, watch.wanted.alone_since) == ("ours 0", "ours 0", None)
+    stage.sandbox.advance(100)
+    ended = stage.run(watch.look())
+    assert ended is not None
+    assert (ended.id, ended.state) == ("ours 0", State.SUCCEEDED)
+
+
+def test_a_run_without_a_marker_is_in_doubt_once_another_shows_one(stage: Stage) -> None:
+    """It was followed while nothing proved that Qlik shows markers."""
+    followed = alone(stage, run=6000)
+    stage.sandbox.add_run(followed.resource_id, started_ago=-600, triggered_by="airflow-fedcba9876543210")
+
+    with pytest.raises(AmbiguousRun, match=followed.id):
+        stage.run(stage.watch(TASK, Wanted.of(followed)).look())
+
+
+@pytest.mark.parametrize("odd", [{"status": None}, {}, {"status": {}}], ids=str)
+def test_that_our_run_cannot_be_read_does_not_make_it_missing(stage: Stage, odd: dict[str, Any]) -> None:
+    ours = started(stage, TASK, Script(run=6000))
+    body = {"data": [{"id": "other", "status": "SUCCEEDED"}, {"id": ours.id, **odd}]}
+    stage.sandbox.fault(operation="list_task_runs", times=None, body=body)
+
+    with pytest.raises(WaitTimedOut, match="polls got no answer"):
+        stage.until_end(TASK, Wanted.of(ours), deadline=stage.now() + timedelta(minutes=10))
 
 
 def test_a_run_that_carries_its_marker_has_no_rivals(stage: Stage) -> None:

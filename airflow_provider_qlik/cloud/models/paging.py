@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Generic, Self, TypeVar, get_args
 from urllib.parse import parse_qsl, urlsplit
@@ -76,7 +77,7 @@ class Page(Shape, Generic[ItemT]):
             return super()._read_leniently(value)
         page = super()._read_leniently({**value, name: []})
         (shape,) = get_args(cls.model_fields["data"].annotation)
-        read = (shape if isinstance(shape, type) else Shape)._read_leniently
+        read: Callable[[Any], Shape] = (shape if isinstance(shape, type(Shape)) else Shape)._read_leniently
         items, left_out, problems = [], [], []
         for place, plain in enumerate(listed):
             try:
