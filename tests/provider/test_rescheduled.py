@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
 
+from airflow_provider_qlik.runs import watch
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
 from tests.provider.conftest import Task
@@ -102,6 +104,33 @@ def test_nothing_is_kept_when_the_wait_is_over(tenant: Tenant, task: Task, autom
     with pytest.raises(AirflowFailException, match=run):
         poke(task, automation_id=automation)
     assert task.store.kept == {}
+
+
+def test_a_refusal_that_lasts_over_the_pokes_ends_the_wait(
+    tenant: Tenant, task: Task, automation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "MISSING_FOR_GOOD", timedelta(seconds=0.3))
+    going_on(tenant, automation)
+    assert poke(task, automation_id=automation) is None
+    tenant.fault(operation="get_automation_run", status=403, code="HTTP-403", times=None)
+    assert poke(task, automation_id=automation) is None
+    time.sleep(0.4)
+    with pytest.raises(AirflowFailException, match="refused"):
+        poke(task, automation_id=automation)
+    assert task.store.kept == {}
+
+
+def test_a_refusal_that_has_passed_begins_anew(
+    tenant: Tenant, task: Task, automation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "MISSING_FOR_GOOD", timedelta(seconds=0.3))
+    going_on(tenant, automation)
+    for refused in (False, True, False, True):
+        tenant.clear_faults()
+        if refused:
+            tenant.fault(operation="get_automation_run", status=403, code="HTTP-403", times=None)
+        assert poke(task, automation_id=automation) is None
+        time.sleep(0.4)
 
 
 @pytest.mark.parametrize("mode", ["reschedule", "poke"])
