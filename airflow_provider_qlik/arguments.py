@@ -6,10 +6,19 @@ import json
 import math
 import re
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+ID_LENGTH = 500
+"""Characters that an id may have, at most: longer ones are no ids, and no URL has room for them."""
+
+LONGEST_TIMEOUT = 86_400
+"""Seconds that a time-out of a connection may have, at most: a day. The operating system's timers have an end."""
+
 _FORBIDDEN_IN_ID = re.compile(r"[/?#\\\x00-\x1f\x7f\ud800-\udfff]")
+
+_DIGITS = re.compile(r"[0-9]{1,18}")
+_DATE_LENGTH = len("20260101")
 
 
 class InvalidArgument(ValueError):
@@ -34,19 +43,61 @@ def _short(given: object) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def checked_id(argument: str, given: object) -> str:
-    """The id as Qlik will get it, without surrounding blanks.
+def checked_text(argument: str, given: object, allowed: str) -> str:
+    """Return a text as it is, and a whole number as its digits.
 
-    Raises InvalidArgument for what is no text, empty, or would change the path it is put into.
+    With ``render_template_as_native_obj`` Airflow makes a number of a template that renders to digits. A float or a
+    boolean is refused: the text that it was made of is not known any more (``1.50``, ``true``). Raises InvalidArgument
+    that says what is *allowed*.
     """
+    if isinstance(given, int) and not isinstance(given, bool):
+        return str(given)
     if not isinstance(given, str):
-        raise InvalidArgument(argument, given if given is not None else "None", "an id is a text")
-    stripped = given.strip()
+        raise InvalidArgument(argument, "None" if given is None else given, allowed)
+    return given
+
+
+def checked_id(argument: str, given: object) -> str:
+    """The id as Qlik will get it, without surrounding blanks; of a whole number its digits.
+
+    Raises InvalidArgument for what is no text, empty, far too long, or would change the path it is put into.
+    """
+    stripped = checked_text(argument, given, "an id is a text, or a whole number that stands for its digits").strip()
     if not stripped:
         raise InvalidArgument(argument, given, "an id must not be empty")
+    if len(stripped) > ID_LENGTH:
+        raise InvalidArgument(argument, given, f"an id has at most {ID_LENGTH} characters")
     if stripped in {".", ".."} or _FORBIDDEN_IN_ID.search(stripped):
         raise InvalidArgument(argument, given, "an id has no '/', '?', '#', '\\' or control characters")
     return stripped
+
+
+def checked_name(argument: str, given: object) -> str:
+    """The name as it was given; of a whole number its digits. Raises InvalidArgument for what is no text, or empty."""
+    allowed = "a name is a text that is not empty, or a whole number that stands for its digits"
+    name = checked_text(argument, given, allowed)
+    if not name.strip():
+        raise InvalidArgument(argument, given, allowed)
+    return name
+
+
+def checked_flag(argument: str, given: object) -> bool:
+    """Return True or False, also for a text that says so in English, such as a rendered template."""
+    if isinstance(given, bool):
+        return given
+    word = given.strip().casefold() if isinstance(given, str) else ""
+    if word not in {"true", "false"}:
+        raise InvalidArgument(argument, "None" if given is None else given, "True or False")
+    return word == "true"
+
+
+def checked_number(argument: str, given: object, least: int, most: int) -> int:
+    """Return a whole number within bounds, also of a text of digits, such as a rendered template."""
+    number = int(given) if isinstance(given, str) and _DIGITS.fullmatch(given.strip()) else given
+    if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
+        allowed = f"a whole number from {least} to {most}"
+        raise InvalidArgument(argument, "None" if given is None else given, allowed)
+    return number
 
 
 def checked_seconds(argument: str, given: object, *, least: float = 0.0) -> float:
@@ -87,13 +138,34 @@ def checked_json(argument: str, given: Any) -> Any:
 
 
 def checked_moment(argument: str, given: object) -> datetime:
-    """A moment as an aware UTC datetime, from a datetime or ISO 8601 text; without a zone it is taken as UTC."""
-    moment = given
+    """A moment as an aware UTC datetime; without a zone it is taken as UTC.
+
+    It may be a datetime, a date (its first moment), ISO 8601 text, or eight digits, as text or as the number that
+    ``render_template_as_native_obj`` makes of them: 20260101 is 2026-01-01.
+    """
+    moment = _moment(str(given) if isinstance(given, int) and not isinstance(given, bool) else given)
+    if moment is None:
+        allowed = "a datetime or an ISO 8601 text, such as 2026-01-31T06:00:00Z"
+        raise InvalidArgument(argument, "None" if given is None else given, allowed)
+    return moment
+
+
+def _moment(given: object) -> datetime | None:
     if isinstance(given, str):
-        try:
-            moment = datetime.fromisoformat(given.strip())
-        except ValueError:
-            moment = None
-    if not isinstance(moment, datetime):
-        raise InvalidArgument(argument, "None" if given is None else given, "a datetime or an ISO 8601 text")
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        text = given.strip()
+        # Python takes the ninth digit of more than eight for what separates date and time.
+        if not (text.isdigit() and len(text) != _DATE_LENGTH):
+            try:
+                given = datetime.fromisoformat(text)
+            except ValueError:
+                return None
+    if isinstance(given, date) and not isinstance(given, datetime):
+        given = datetime.combine(given, time())
+    if not isinstance(given, datetime):
+        return None
+    # A plain datetime, whatever class it is of.
+    moment = datetime.combine(given.date(), given.timetz())
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        return None

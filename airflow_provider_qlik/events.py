@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from airflow_provider_qlik.cloud.errors import InvalidArgument, QlikCloudError
 from airflow_provider_qlik.runs import KINDS, Run, RunError, errors
+from airflow_provider_qlik.text import MESSAGE_LENGTH, REASON_LENGTH, storable, storable_json
 
 VERSION = 1
 
@@ -40,23 +41,26 @@ class Event:
         return kind(self.error) if isinstance(kind, type) and issubclass(kind, RunError) else RunError(self.error)
 
     def to_json(self) -> dict[str, Any]:
-        """The event as plain JSON."""
-        return {
+        """Return the event as plain JSON that every database can store, with no text beyond `MESSAGE_LENGTH`."""
+        event = {
             "version": VERSION,
             "run": self.run.to_json() if self.run else None,
             "error": self.error,
             "error_type": self.error_type,
         }
+        storable_event: dict[str, Any] = storable_json(event, MESSAGE_LENGTH)
+        return storable_event
 
     @classmethod
     def from_json(cls, given: object) -> Self:
         """The event that `to_json` wrote. Raises UnusableEvent for anything else."""
         if not isinstance(given, Mapping):
-            raise UnusableEvent(f"the trigger gave {given!r} in place of an event: how the run ended is not known")
+            what = f"the trigger gave {_shown(given)} in place of an event"
+            raise UnusableEvent(f"{what}: how the run ended is not known")
         if given.get("version") != VERSION:
             raise UnusableEvent(
-                f"the trigger gave an event of version {given.get('version')!r}, this package reads {VERSION}: worker"
-                " and triggerer have different versions of airflow-provider-qlik. How the run ended is not known"
+                f"the trigger gave an event of version {_shown(given.get('version'))}, this package reads {VERSION}:"
+                " worker and triggerer have different versions of airflow-provider-qlik. How the run ended is not known"
             )
         try:
             event = cls(
@@ -67,7 +71,11 @@ class Event:
             if event.run is not None and event.run.kind not in KINDS:
                 raise ValueError(f"{event.run.kind!r} is no kind of run")
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise UnusableEvent(f"the trigger gave a damaged event ({error!r}): {dict(given)!r}") from error
+            raise UnusableEvent(f"the trigger gave a damaged event ({_shown(error)}): {_shown(dict(given))}") from error
         if event.error is None and (event.run is None or not event.run.ended):
-            raise UnusableEvent(f"the trigger gave an event without an ended run: {dict(given)!r}")
+            raise UnusableEvent(f"the trigger gave an event without an ended run: {_shown(dict(given))}")
         return event
+
+
+def _shown(given: object) -> str:
+    return storable(repr(given), REASON_LENGTH)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink
 
+from airflow_provider_qlik.text import storable
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -27,7 +29,7 @@ class QlikRunLink(BaseOperatorLink):
         """The link, or an empty text where no run has started."""
         # When a task ends Airflow asks once more and stores the answer: the one who just ran need not look it up.
         if hasattr(operator, "link"):
-            return str(operator.link or "")
+            return storable(str(operator.link or ""))
         from airflow.providers.common.compat.sdk import XCom
 
-        return str(XCom.get_value(key=self.xcom_key, ti_key=ti_key) or "")
+        return storable(str(XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""))

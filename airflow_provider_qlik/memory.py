@@ -1,4 +1,9 @@
-"""What a task remembers of its run from try to try, where Airflow has a place for that (3.3 and later)."""
+"""What a task remembers of its run from try to try, where Airflow has a place for that (3.3 and later).
+
+Airflow calls that place the task state store. It keeps JSON for a task instance over retries and reschedules, and on
+3.3 also over a user's clear. A clear raises the task instance's `max_tries`, which a retry does not: so each entry
+holds that number, and an entry with another number is known to be from before a clear.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_qlik.text import MESSAGE_LENGTH, storable, storable_json
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_qlik.runs import Intent, Run
 
 KEY = "qlik_run"
+SEEN_KEY = "qlik_seen_run"
+VERSION = 1
+"""The version of what is stored. An entry without one was stored by a release that did not write any, and is read as
+version 1. Raise it when older releases could not read an entry, or would misread it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +42,7 @@ class Remembered:
 class Memory:
     """Keeps the intent before a start, and the run after it, until the try has ended in order.
 
-    A user's clear raises `max_tries`, which a retry does not: so the number beside the entry tells the two apart. The
-    entry itself may survive a clear or not. With *durable* off, or on an older Airflow, nothing is kept.
+    The entry itself may survive a clear or not. With *durable* off, or on an older Airflow, nothing is kept.
     """
 
     def __init__(self, context: Context, durable: bool) -> None:
@@ -48,6 +58,7 @@ class Memory:
             return None
         cleared = entry.get("max_tries") != self._max_tries
         try:
+            _check_version(entry)
             run = entry.get("run")
             return Remembered(
                 intent=Intent.from_json(entry.get("intent", {})),
@@ -59,9 +70,9 @@ class Memory:
             if cleared:
                 return None
             raise RunError(
-                f"what the try before has left cannot be read ({error}): a run of it may go on. Look at it in Qlik"
-                " Cloud, then clear this task"
-            ) from error
+                f"What the try before has left cannot be read ({storable(str(error))}). A run of it may be going on:"
+                " look at it in Qlik Cloud, then clear this task to start a new run"
+            ) from None
 
     @property
     def lasts(self) -> bool:
@@ -72,11 +83,12 @@ class Memory:
         """Remembers what is about to be started, or has been."""
         if self._store is not None:
             entry = {
+                "version": VERSION,
                 "max_tries": self._max_tries,
                 "intent": intent.to_json(),
                 "run": None if run is None else run.to_json(),
             }
-            self._store.set(KEY, entry)
+            self._store.set(KEY, storable_json(entry, MESSAGE_LENGTH))
 
     def cancelled(self) -> None:
         """Remembers that the run was asked to stop."""
@@ -88,3 +100,59 @@ class Memory:
         """Remembers nothing: the run has ended, and what came of it was told."""
         if self._store is not None:
             self._store.delete(KEY)
+
+
+class SeenRun:
+    """Keeps the run that a rescheduled sensor has seen, since each of its pokes may be in another process.
+
+    What is stored is of use only to a sensor that waits for the same thing (*asked*) since no later clear. It can be
+    lost, as on an Airflow before 3.3: then the next poke looks for the run as the first one did.
+    """
+
+    def __init__(self, context: Context, kept: bool, asked: Mapping[str, Any]) -> None:
+        self._store: Any = context.get("task_state_store") if kept else None
+        self._max_tries = getattr(context["ti"], "max_tries", None)
+        self._asked = storable_json(asked, MESSAGE_LENGTH)
+        self._entry: Any = None
+
+    def recall(self) -> Run | None:
+        """Return the run as it was seen last, or None if there is none that counts for this wait."""
+        from airflow_provider_qlik.runs import Run
+
+        entry = self._store.get(SEEN_KEY) if self._store is not None else None
+        if not isinstance(entry, Mapping):
+            return None
+        if (entry.get("max_tries"), entry.get("asked")) != (self._max_tries, self._asked):
+            return None
+        try:
+            _check_version(entry)
+            run = Run.from_json(entry.get("run", {}))
+        except ValueError:
+            return None
+        self._entry = entry
+        return run
+
+    def keep(self, run: Run) -> None:
+        """Store the run, unless that is what is stored."""
+        if self._store is None:
+            return
+        entry = {"version": VERSION, "max_tries": self._max_tries, "asked": self._asked, "run": run.to_json()}
+        entry = storable_json(entry, MESSAGE_LENGTH)
+        if entry != self._entry:
+            self._store.set(SEEN_KEY, entry)
+            self._entry = entry
+
+    def forget(self) -> None:
+        """Delete what is stored: the wait is over."""
+        if self._store is not None:
+            self._store.delete(SEEN_KEY)
+
+
+def _check_version(entry: Mapping[str, Any]) -> None:
+    version = entry.get("version", VERSION)
+    if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= VERSION:
+        shown = storable(repr(version), 40)
+        raise ValueError(
+            f"it is of version {shown}, and this release of airflow-provider-qlik reads version {VERSION} and entries"
+            " without a version: a newer release is needed on this worker to resume the run"
+        )

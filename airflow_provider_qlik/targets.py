@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from airflow_provider_qlik.arguments import InvalidArgument, checked_id
+from airflow_provider_qlik.arguments import InvalidArgument, checked_id, checked_name
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 
 def literal(given: object) -> bool:
     """Whether a value is final when a Dag is parsed: no template, and no result of another task."""
-    return isinstance(given, str) and "{{" not in given and "{%" not in given
+    if isinstance(given, str):
+        return "{{" not in given and "{%" not in given
+    return isinstance(given, int | float)
 
 
 class Target:
     """What is run or waited for. A subclass names its arguments and says how they lead to an id.
 
     `id_argument` is the id itself; `name_argument` the name that can be given in its place; `within` the arguments that
-    only say where to look for that name.
+    only say where to look for that name. Beside an id those are ignored: they may come from a Dag's `default_args`,
+    which Airflow gives to each operator that has an argument of that name.
     """
 
     kind: ClassVar[str]
@@ -39,30 +42,45 @@ class Target:
     def check_target(self) -> None:
         """Raises InvalidArgument for what is wrong already when the Dag is parsed."""
         self._check_which()
-        for name in self.arguments():
+        for name in self._used_arguments:
             given = getattr(self, name)
             if literal(given):
-                (checked_id if name.endswith("_id") else _checked_name)(name, given)
+                _check(name, given)
+
+    def read_target(self) -> None:
+        """Replace what was rendered of the arguments by the texts it stands for, so that all use the same.
+
+        Raises InvalidArgument for what is wrong now that all templates are rendered.
+        """
+        self._check_which()
+        for name in self._used_arguments:
+            given = getattr(self, name)
+            if given is not None:
+                setattr(self, name, _check(name, given))
 
     @property
     def target_label(self) -> str:
         """What a user calls it: for the names of mapped task instances."""
-        return str(self._given_name or getattr(self, self.id_argument))
+        name = self._given_name
+        return str(name if name is not None else getattr(self, self.id_argument))
 
     def find_target(self, hook: QlikCloudHook) -> str:
         """The id, looked up by name where that was given.
 
         Raises InvalidArgument for a bad id, and for a name that none or several have, with the candidates.
         """
-        self._check_which()
+        self.read_target()
         by_id = getattr(self, self.id_argument)
-        if by_id is not None:
-            return checked_id(self.id_argument, by_id)
-        return self._look_up(hook, _checked_name(str(self.name_argument), self._given_name))
+        return str(by_id) if by_id is not None else self._look_up(hook, str(self._given_name))
 
     @property
     def _given_name(self) -> str | None:
         return getattr(self, self.name_argument) if self.name_argument else None
+
+    @property
+    def _used_arguments(self) -> tuple[str, ...]:
+        """Those of the arguments that say what is meant, as it is given."""
+        return (self.id_argument,) if getattr(self, self.id_argument) is not None else self.arguments()
 
     def _check_which(self) -> None:
         by_id, by_name = getattr(self, self.id_argument), self._given_name
@@ -71,10 +89,6 @@ class Target:
             raise InvalidArgument(str(self.name_argument), by_name, f"give {either}, not both")
         if by_id is None and by_name is None:
             raise InvalidArgument(self.id_argument, None, f"give {either}")
-        for name in self.within if by_id is not None else ():
-            if getattr(self, name) is not None:
-                allowed = f"goes with {self.name_argument}, not with {self.id_argument}"
-                raise InvalidArgument(name, getattr(self, name), allowed)
 
     def _look_up(self, hook: QlikCloudHook, name: str) -> str:
         raise NotImplementedError
@@ -85,17 +99,13 @@ class Target:
 
         if app_id is not None and app_name is not None:
             raise InvalidArgument("app_name", app_name, "give app_id or app_name, not both")
-        if app_id is not None:
-            return checked_id("app_id", app_id)
-        if app_name is None:
-            return None
-        return hook.run_flow(names.app_id(_checked_name("app_name", app_name), space_name))
+        if app_id is not None or app_name is None:
+            return app_id
+        return hook.run_flow(names.app_id(app_name, space_name))
 
 
-def _checked_name(argument: str, given: object) -> str:
-    if not isinstance(given, str) or not given.strip():
-        raise InvalidArgument(argument, "None" if given is None else given, "a name is a text that is not empty")
-    return given
+def _check(argument: str, given: object) -> str:
+    return checked_id(argument, given) if argument.endswith("_id") else checked_name(argument, given)
 
 
 class TaskTarget(Target):
@@ -114,7 +124,7 @@ class TaskTarget(Target):
 
     def _check_which(self) -> None:
         super()._check_which()
-        if self.qlik_task_name is not None and self.app_id is None and self.app_name is None:
+        if self.qlik_task_id is None and self.app_id is None and self.app_name is None:
             raise InvalidArgument("app_id", None, "a task's name needs its app: give app_id or app_name")
 
     def _look_up(self, hook: QlikCloudHook, name: str) -> str:

@@ -44,6 +44,11 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+def refused_by_qlik(status: int, code: str = "X-1", title: str = "No", headers: dict[str, str] | None = None) -> Answer:
+    """An answer in the form of Qlik Cloud's own errors: without it, a status says nothing about who answered."""
+    return Answer(status, {"errors": [{"code": code, "title": title}], "traceId": "abc123"}, headers or {})
+
+
 class Listener:
     """What the server has seen, and what it answers: the answers in turn, of which the last one stays."""
 

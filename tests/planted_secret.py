@@ -15,11 +15,12 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud import async_client, auth, client, wire
@@ -48,6 +49,8 @@ class Search:
     def plant(self, *secrets: object) -> None:
         """Searches for these from now on, and in what was seen before."""
         for secret in secrets:
+            if isinstance(secret, SecretStr):
+                secret = secret.get_secret_value()
             if isinstance(secret, str):
                 # Of a key in PEM form each line gives it away.
                 lines = [line.strip() for line in secret.splitlines() if "-----" not in line]
@@ -362,10 +365,11 @@ def _noting_events_fired(name: str, original: Callable[..., Any]) -> Callable[..
 
 
 def _planting_connections(original: Callable[..., Any]) -> Callable[..., Any]:
-    def noting(self: Any, parts: Mapping[str, Any]) -> Any:
-        plant(parts["password"], (parts["extra"] or {}).get("private_key"))
+    def noting(self: Any, stored: Any) -> Any:
+        plant(stored._fields["password"], (stored._fields["extra"] or {}).get("private_key"))
+        note("how a stored connection looks", stored)
         try:
-            return original(self, parts)
+            return original(self, stored)
         finally:
             note("how a hook looks", self)
 

@@ -99,6 +99,33 @@ def answer_of(operation: str) -> Any:
     return NoneType if answer is Download else answer
 
 
+def about_the_call(call: Call[Any], body: Any) -> Any:
+    """A body in JSON with the ids that the call was about, so that it can be the response to it."""
+    ids = {_alias(call.answer, member): id for member, id in call.about}
+    if call.items_about:
+        listed, shape = _list_of(call.answer)
+        item_ids = {_alias(shape, member): id for member, id in call.items_about}
+        body = {**body, listed: [{**item, **item_ids} for item in body[listed]]}
+    return {**body, **ids} if ids else body
+
+
+def _alias(shape: type[Shape], member: str) -> str:
+    return shape.model_fields[member].alias or member
+
+
+def _list_of(page: type[Shape]) -> tuple[str, type[Shape]]:
+    """The name of the list on a page and the shape of its items."""
+    shape = _shape_in(page.model_fields["data"].annotation)
+    assert shape is not None
+    return _alias(page, "data"), shape
+
+
+def _shape_in(annotation: Any) -> type[Shape] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Shape):
+        return annotation
+    return next(filter(None, map(_shape_in, get_args(annotation))), None)
+
+
 # Whole answers
 
 

@@ -44,7 +44,9 @@ def test_a_secret_is_not_shown() -> None:
     assert str(InvalidArgument("api_key", None, "give the key")) == "api_key: give the key"
 
 
-@pytest.mark.parametrize("given", [None, 5, b"id", "", " \t", ".", "..", " .. ", "a/b", "a?b", "a#b", "a\\b", "a\rb"])
+@pytest.mark.parametrize(
+    "given", [None, 1.5, True, b"id", "", " \t", ".", "..", " .. ", "a/b", "a?b", "a#b", "a\\b", "a\rb"]
+)
 def test_what_cannot_be_an_id_is_refused(given: object) -> None:
     with pytest.raises(InvalidArgument, match="task_id: an id"):
         checked_id("task_id", given)
@@ -136,3 +138,10 @@ def test_dag_files_load_nothing_but_the_standard_library_for_their_checks() -> N
     code = "import sys, airflow_provider_qlik.arguments; print({'httpx', 'pydantic', 'airflow'} & set(sys.modules))"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_an_id_has_room_in_a_url() -> None:
+    assert checked_id("task_id", "x" * 500) == "x" * 500
+    with pytest.raises(InvalidArgument, match="^task_id: an id has at most 500 characters") as refused:
+        checked_id("task_id", "x" * 100_000)
+    assert len(str(refused.value)) < 250

@@ -106,7 +106,7 @@ def test_how_things_look_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert hits_of(leak) == []
     with monkeypatch.context() as patch:
-        patch.setattr(ClientCredentials, "__repr__", lambda self: self.client_secret)
+        patch.setattr(ClientCredentials, "__repr__", lambda self: self.client_secret.get_secret_value())
         assert hits_of(leak) == ["how credentials look: <SECRET>"]
     monkeypatch.setattr(Client, "__repr__", lambda self: SECRET)
     assert hits_of(leak) == ["how a client looks: <SECRET>"]

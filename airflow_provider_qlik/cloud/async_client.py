@@ -11,15 +11,17 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
+from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud.call import Call, Flow, Pause, Question, Renew
 from airflow_provider_qlik.cloud.connections import CONNECTIONS, Lane
 from airflow_provider_qlik.cloud.counting import harmless
-from airflow_provider_qlik.cloud.errors import QlikCloudError, Refused
+from airflow_provider_qlik.cloud.errors import IntermediaryResponse, QlikCloudError, Refused
 from airflow_provider_qlik.cloud.limits import Limits
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.retry import ONE_TRY, Patience, attempts
 from airflow_provider_qlik.cloud.rounds import Rounds
+from airflow_provider_qlik.cloud.transport import AsyncBoundedTransport
 from airflow_provider_qlik.cloud.wire import Known, Wire, as_our_errors
 
 T = TypeVar("T")
@@ -28,7 +30,7 @@ REREAD_AFTER = 300.0
 """Seconds after which a client in an event loop reads its connection again."""
 
 
-class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
+class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
     """What `Client` is, for an event loop and all who wait there: they share the tenant's rate limits, and their polls.
 
     Use it in an ``async with``. *count* is told what happens, by name and number: `requests`, `polls` (answers that
@@ -41,15 +43,9 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
     ) -> None:
         super().__init__(*of, **arguments)
         self._count = harmless(count)
-
-    def _open(self) -> None:
-        self._http = httpx.AsyncClient(
-            **self.tenant.http_options(),
-            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
-        )
         self._renewing = asyncio.Lock()
         self._limits: Limits | None = None
-        self._keeping_up: asyncio.Task[bool] | None = None
+        self._keeping_up: asyncio.Task[None] | None = None
         self._rounds = Rounds(
             self._ask,
             self._kept,
@@ -57,6 +53,11 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
             merged=lambda answers: self._count("merged", answers),
             waited=lambda seconds: self._count("turn_seconds", seconds),
         )
+
+    def _open_http(self) -> httpx.AsyncClient:
+        options, transport = self._http_options()
+        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+        return httpx.AsyncClient(**options, transport=AsyncBoundedTransport(**transport, limits=limits))
 
     async def __aenter__(self) -> Self:
         return self
@@ -69,7 +70,8 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
         self._rounds.close()
         if self._keeping_up is not None:
             self._keeping_up.cancel()
-        await self._http.aclose()
+        for http in (*self._retired, self._http):
+            await http.aclose()
 
     async def call(self, call: Call[T], patience: Patience | None = None) -> T:
         """The answer of a call, retried where that is safe. Raises QlikCloudError."""
@@ -109,15 +111,19 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
         return limits
 
     async def _send(self, call: Call[T], lane: Lane, has_turn: bool = False) -> T:
+        self._check_open()
         self._keep_up()
         async with self._connection(call, lane, has_turn):
-            request = self._request(call)
+            request, auth = self._request(call), self._auth
             self._count("requests", 1)
-            with self._errors_noted(call), as_our_errors(call, request):
-                response = await self._http.send(request, auth=self._auth)
+            with self._errors_noted(call), self._named_errors():
+                with as_our_errors(call, request):
+                    response = await self._http.send(request, auth=auth)
                 redirected = self._redirected(call, response)
                 if redirected is None:
-                    return self._read(call, response)
+                    value = self._read(call, response)
+                    self._worked(auth)
+                    return value
         return await self._send(redirected, lane)
 
     @asynccontextmanager
@@ -143,28 +149,42 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]]]):
         except QlikCloudError as error:
             error.sent_at = sent_at
             self._count("errors", 1)
-            if isinstance(error, Refused) and error.status == 429 and error.transient:
+            if isinstance(error, Refused | IntermediaryResponse) and error.status == 429 and error.transient:
                 self._count("rate_limited", 1)
                 self._kept().hold(call.tier, error.retry_after or 1.0)
             raise
 
     def _keep_up(self) -> None:
-        """Reads the connection again every few minutes, beside; that it cannot be read just now does no harm."""
+        """Read the connection again every few minutes, beside; that it cannot be read just now does no harm."""
         if self._reread is None or time.monotonic() - self._reread_at < REREAD_AFTER or self._keeping_up is not None:
             return
-        self._keeping_up = asyncio.get_running_loop().create_task(self._renew(Renew(since=time.monotonic())))
+        self._keeping_up = asyncio.get_running_loop().create_task(self._read_again())
         self._keeping_up.add_done_callback(self._kept_up)
 
-    def _kept_up(self, done: asyncio.Task[bool]) -> None:
+    def _kept_up(self, done: asyncio.Task[None]) -> None:
         self._keeping_up = None
-        if done.cancelled() or done.exception() is not None:
-            self._reread_at = time.monotonic()
+        if not done.cancelled() and (error := done.exception()) is not None:
+            self._not_reread(error if isinstance(error, Exception) else RuntimeError(str(error)))
+
+    async def _read_again(self) -> None:
+        assert self._reread is not None
+        async with self._renewing:
+            self._take_over(await self._reread(), refused=False)
 
     async def _renew(self, step: Renew) -> bool:
         # One reading for all whose credentials were refused together.
         async with self._renewing:
-            if self._reread is not None and self._reread_at < step.since:
-                self._take_over(await self._reread())
+            if self._renewed_at < step.since and self._may_renew(step):
+                known = None
+                if self._reread is not None and self._reread_at < step.since and step.credentials_refused:
+                    try:
+                        known = await self._reread()
+                    except (QlikCloudError, InvalidArgument) as error:
+                        self._not_reread(error, step.error)
+                if known is None:
+                    self._swap()
+                else:
+                    self._take_over(known, refused=True)
         return self._renewed_at >= step.since
 
     def _take(self, step: Pause | Renew | Question) -> Awaitable[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import os
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -14,16 +14,26 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar, TypeAlias
-from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
 
-from airflow_provider_qlik.cloud.answer import refusal
-from airflow_provider_qlik.cloud.credentials import ApiKey, Credentials, OAuth, fits_a_header
-from airflow_provider_qlik.cloud.errors import TOKEN_PATH, CouldNotConnect, QlikCloudError, UnreadableAnswer
-from airflow_provider_qlik.cloud.models.shape import Moment, Number, Reply, Shape
+from airflow_provider_qlik.cloud.answer import is_web_page, refusal
+from airflow_provider_qlik.cloud.clock import CLOCK_TOLERANCE, clock_offset, correct_clock, measured_offset, said
+from airflow_provider_qlik.cloud.credentials import (
+    ApiKey,
+    Credentials,
+    OAuth,
+    PrivateKey,
+    digest,
+    fits_a_header,
+    plain,
+)
+from airflow_provider_qlik.cloud.decoding import ACCEPT_ENCODING
+from airflow_provider_qlik.cloud.errors import TOKEN_PATH, CouldNotConnect, QlikCloudError, Refused, UnreadableAnswer
+from airflow_provider_qlik.cloud.models.shape import Moment, Number, Reply, Shape, http_date
 from airflow_provider_qlik.cloud.tenant import Tenant
+from airflow_provider_qlik.cloud.transport import MAX_ERROR_BODY, bounded
 
 RENEW_BEFORE_END = 60.0
 LONGEST_WAIT_FOR_ANOTHER = 90.0
@@ -51,7 +61,7 @@ class TokenAnswer(Shape):
 class Token:
     """An access token and when to renew it, by this process's monotonic clock in seconds."""
 
-    value: str = field(repr=False)
+    value: SecretStr = field(repr=False)
     renew_at: float
 
     @property
@@ -85,12 +95,19 @@ class _TokenHolder:
         self.coming: Future[_Arrived] | None = None
 
     @classmethod
+    def forget_all(cls) -> None:
+        """Begin anew in a child process: a lock that a thread of the parent held would never be released."""
+        cls._all, cls._lock = {}, threading.RLock()
+
+    @classmethod
     def of(cls, tenant: Tenant, credentials: OAuth) -> _TokenHolder:
         # A digest: the table must not be a place where secrets lie about.
-        secret = getattr(credentials, "client_secret", "") or getattr(credentials, "private_key", "")
-        key = (tenant.url, repr(credentials), hashlib.sha256(secret.encode()).digest())
+        key = (tenant.url, repr(credentials), digest(credentials))
         with cls._lock:
             return cls._all.setdefault(key, cls())
+
+
+os.register_at_fork(after_in_child=_TokenHolder.forget_all)
 
 
 def forget_tokens() -> None:
@@ -107,19 +124,20 @@ _Step: TypeAlias = httpx.Request | Future[_Arrived] | partial[dict[str, Any]]
 
 class _SignIn(httpx.Auth):
     def __init__(self, tenant: Tenant) -> None:
-        own = urlsplit(tenant.url)
-        self._origin = (own.scheme, own.hostname, own.port)
+        # By the rules of whoever sends it: httpx shows an international host name in another form than it looks up.
+        own = httpx.URL(tenant.url)
+        self._origin = (own.scheme, own.host, own.port)
 
-    def _authorize(self, request: httpx.Request, token: str) -> None:
+    def _authorize(self, request: httpx.Request, token: SecretStr) -> None:
         if (request.url.scheme, request.url.host, request.url.port) != self._origin:
             raise QlikCloudError(f"a token for {self._origin[1]} must not be sent to {request.url.host}")
-        request.headers["authorization"] = f"Bearer {token}"
+        request.headers["authorization"] = f"Bearer {token.get_secret_value()}"
 
 
 class _Bearer(_SignIn):
-    def __init__(self, tenant: Tenant, key: str) -> None:
+    def __init__(self, tenant: Tenant, key: SecretStr) -> None:
         super().__init__(tenant)
-        self._key = key.strip()
+        self._key = key
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         self._authorize(request, self._key)
@@ -174,24 +192,13 @@ class _OAuth(_SignIn):
                 with holder.lock:
                     if holder.coming is coming:
                         holder.coming = None
-                raise CouldNotConnect("the sign-in that this call waited for got no answer")
+                raise CouldNotConnect("Could not sign in: the sign-in that this request waited for got no response")
 
     def _fetch(self, coming: Future[_Arrived]) -> Generator[_Step, Any, Token]:
         holder = self._holder
         arrived: _Arrived = None
         try:
-            body = yield partial(self._credentials.token_request, self._tenant)
-            asked_at = time.monotonic()
-            response = yield httpx.Request(
-                "POST",
-                self._tenant.url + TOKEN_PATH,
-                json=body,
-                headers={"accept": "application/json"},
-                extensions={
-                    "timeout": httpx.Timeout(self._tenant.read_timeout, connect=self._tenant.connect_timeout).as_dict()
-                },
-            )
-            arrived = token = self._read(response, asked_at)
+            arrived = token = yield from self._ask_for_token()
             return token
         except QlikCloudError as error:
             arrived = error
@@ -204,28 +211,70 @@ class _OAuth(_SignIn):
                     holder.coming = None
             coming.set_result(arrived)
 
+    def _ask_for_token(self) -> Generator[_Step, Any, Token]:
+        """Ask for a token, and once more by the server's clock if that is why an assertion was refused."""
+        corrected = False
+        while True:
+            body = yield partial(self._credentials.token_request, self._tenant, clock_offset(self._tenant.url))
+            sent_at, asked_at = time.time(), time.monotonic()
+            response = yield self._token_request(body)
+            try:
+                token = self._read(response, asked_at)
+            except Refused as error:
+                if error.status not in {400, 401, 403} or not isinstance(self._credentials, PrivateKey):
+                    raise
+                offset = self._measured(response, sent_at)
+                if corrected or not correct_clock(self._tenant.url, offset):
+                    raise _with_clock(error, offset) from None
+                corrected = True
+            else:
+                if isinstance(self._credentials, PrivateKey):
+                    correct_clock(self._tenant.url, self._measured(response, sent_at))
+                return token
+
+    def _token_request(self, body: dict[str, Any]) -> httpx.Request:
+        return httpx.Request(
+            "POST",
+            self._tenant.url + TOKEN_PATH,
+            json=plain(body),
+            headers={"accept": "application/json", "accept-encoding": ACCEPT_ENCODING},
+            extensions={
+                "timeout": httpx.Timeout(self._tenant.read_timeout, connect=self._tenant.connect_timeout).as_dict(),
+                **bounded(
+                    total=self._tenant.request_timeout, headers=self._tenant.request_timeout, limit=MAX_ERROR_BODY
+                ),
+            },
+        )
+
+    def _measured(self, response: httpx.Response, sent_at: float) -> float | None:
+        return measured_offset(http_date(response.headers.get("date", "")), sent_at, time.time())
+
     def _read(self, response: httpx.Response, asked_at: float) -> Token:
         reply = Reply(
             response.status_code, {name.lower(): given for name, given in response.headers.items()}, response.content
         )
-        if reply.status != 200:
+        if reply.status >= 400:
             raise refusal("POST", TOKEN_PATH, reply)
-        try:
-            answer = TokenAnswer.from_reply(reply)
-        except UnreadableAnswer:
+        if reply.status != 200 or is_web_page(reply):
+            # Without an excerpt: what signs in and comes with another status may hold a token.
+            raise CouldNotConnect(
+                "Could not sign in: something between Airflow and Qlik Cloud answered in its place, check proxies and"
+                f" firewalls (HTTP {reply.status} for POST {TOKEN_PATH})"
+            )
+        answer = _token_answer(reply)
+        if answer is None:
             # Without an excerpt: there may be a token in it.
-            raise CouldNotConnect(f"could not sign in: POST {TOKEN_PATH} was answered without a token") from None
-        value = answer.access_token.get_secret_value()
-        if not fits_a_header(value):
+            raise CouldNotConnect(f"Could not sign in: the response holds no token (POST {TOKEN_PATH})")
+        if not fits_a_header(answer.access_token.get_secret_value()):
             # Not left to the HTTP library, whose error would show it.
-            raise CouldNotConnect(f"could not sign in: POST {TOKEN_PATH} was answered with a token that cannot be sent")
+            raise CouldNotConnect(f"Could not sign in: the token in the response cannot be sent (POST {TOKEN_PATH})")
         if self._on_secret:
-            self._on_secret(value)
+            self._on_secret(answer.access_token.get_secret_value())
         lifetime = answer.expires_in
         if lifetime is None and answer.expires_at is not None:
             lifetime = (answer.expires_at - (reply.server_time or datetime.now(UTC))).total_seconds()
         lifetime = LIFETIME_WHERE_UNSAID if lifetime is None else lifetime
-        return Token(value, asked_at + lifetime - min(RENEW_BEFORE_END, lifetime / 2))
+        return Token(answer.access_token, asked_at + lifetime - min(RENEW_BEFORE_END, lifetime / 2))
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         steps = self._steps(request)
@@ -264,6 +313,23 @@ class _OAuth(_SignIn):
             return
         finally:
             steps.close()
+
+
+def _token_answer(reply: Reply) -> TokenAnswer | None:
+    """Return what the token endpoint gives, or None if that is no token. What is wrong with it might show one."""
+    try:
+        return TokenAnswer.from_reply(reply)
+    except UnreadableAnswer:
+        return None
+
+
+def _with_clock(error: Refused, offset: float | None) -> Refused:
+    """Return the refusal of a sign-in with what the clock has to do with it."""
+    if offset is None or abs(offset) <= CLOCK_TOLERANCE:
+        return error
+    error.detail = f"{said(offset)}: set it" + (f"; {error.detail}" if error.detail else "")
+    # Its text is made anew of its parts.
+    return copy(error)
 
 
 def _result(coming: Future[_Arrived]) -> _Arrived:

@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode
 
 from airflow_provider_qlik.arguments import InvalidArgument, checked_id
+from airflow_provider_qlik.cloud.errors import QlikCloudError
 
 T = TypeVar("T")
 AnotherT = TypeVar("AnotherT")
@@ -33,6 +34,8 @@ class Call(Generic[T_co]):
 
     `operation` is the contract's operationId, `path` is ready (ids percent-encoded) but for the tasks root, `query`
     holds decoded pairs, `body` is plain JSON. `follows_redirect` allows the one documented redirect, to the same host.
+    `about` names members of the response with the ids that they must have, `items_about` those of each item of a list:
+    a response about something else is no response to this call.
     """
 
     operation: str
@@ -45,6 +48,8 @@ class Call(Generic[T_co]):
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     accept: str = "application/json"
     follows_redirect: bool = False
+    about: tuple[tuple[str, str], ...] = ()
+    items_about: tuple[tuple[str, str], ...] = ()
 
     @property
     def repeatable(self) -> bool:
@@ -75,9 +80,16 @@ class Pause:
 @dataclass(frozen=True, slots=True)
 class Renew:
     """The wish for credentials other than those used *since* a moment of the monotonic clock; the answer: whether
-    there are any."""
+    there are any. `error` is the refusal, which is told why there are none. A 403 or 404 exchanges only new credentials
+    that have not worked yet."""
 
     since: float
+    error: QlikCloudError | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def credentials_refused(self) -> bool:
+        """Whether the credentials themselves were refused."""
+        return bool(getattr(self.error, "credentials_refused", True))
 
 
 class Source(Protocol):
@@ -209,8 +221,13 @@ class Family:
         headers: Mapping[str, str] | None = None,
         accept: str = "application/json",
         follows_redirect: bool = False,
+        about: Mapping[str, str] | None = None,
+        items_about: Mapping[str, str] | None = None,
     ) -> Call[T]:
-        """The call of one operation: *template* follows the root and holds the names of *ids* in braces."""
+        """The call of one operation: *template* follows the root and holds the names of *ids* in braces.
+
+        *about* and *items_about*: members of the response, or of each item of the list, that must have these ids.
+        """
         return Call(
             operation=operation,
             method=method,
@@ -222,7 +239,13 @@ class Family:
             headers=tuple((headers or {}).items()),
             accept=accept,
             follows_redirect=follows_redirect,
+            about=_ids(about),
+            items_about=_ids(items_about),
         )
+
+
+def _ids(members: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    return tuple((member, given.strip()) for member, given in (members or {}).items())
 
 
 def path(template: str, ids: Mapping[str, str]) -> str:
@@ -233,6 +256,22 @@ def path(template: str, ids: Mapping[str, str]) -> str:
     for name, given in ids.items():
         template = template.replace("{" + name + "}", quote(checked_id(name, given), safe=""))
     return template
+
+
+def segment(name: str, given: object) -> str:
+    """Return any text as one segment of a path, percent-encoded: what is no id may hold a slash.
+
+    Raises InvalidArgument for what is no text, is empty, cannot be encoded, or stands for a folder (``.``, ``..``).
+    """
+    if not isinstance(given, str):
+        raise InvalidArgument(name, given if given is not None else "None", "must be a text")
+    try:
+        encoded = quote(given, safe="")
+    except UnicodeEncodeError:
+        raise InvalidArgument(name, given, "has characters that cannot be sent") from None
+    if not given.strip() or given in {".", ".."}:
+        raise InvalidArgument(name, None, f"{given!r} is no name of anything")
+    return encoded
 
 
 def query(parameters: Mapping[str, Parameter]) -> tuple[tuple[str, str], ...]:

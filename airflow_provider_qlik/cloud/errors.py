@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar
 
 from airflow_provider_qlik.arguments import InvalidArgument
+from airflow_provider_qlik.masking import masked_text
+from airflow_provider_qlik.text import REASON_LENGTH, storable
 
 __all__ = [
     "BadRequest",
     "Conflict",
     "CouldNotConnect",
     "Forbidden",
+    "IntermediaryResponse",
     "InvalidArgument",
     "NoAnswer",
     "NotFound",
@@ -27,21 +29,20 @@ __all__ = [
 TOKEN_PATH = "/oauth/token"
 
 
-_SECRET = re.compile(r'("(?:executionToken|access_token|client_secret|client_assertion)"\s*:\s*")[^"]*')
-
-
 def without_secrets(text: str) -> str:
-    """The text, whole JSON or part of it, with secrets in it replaced."""
-    return _SECRET.sub(r"\1***", text)
+    """Return the text (JSON or part of it, a form, headers) with the values of secrets replaced, by their names."""
+    return masked_text(text)
 
 
 class QlikCloudError(Exception):
     """Anything that Qlik Cloud, or the way there, did to us. The subclasses tell what.
 
     `sent_at` is the moment of the monotonic clock when it was asked, where that was later than when it was wanted.
+    `connection` is the id of the Airflow connection whose client sent the request, if it has one: messages name it.
     """
 
     sent_at: float | None = None
+    connection: str | None = None
 
     @property
     def may_have_happened(self) -> bool:
@@ -80,12 +81,16 @@ class NoAnswer(QlikCloudError):
 
 
 class UnreadableAnswer(QlikCloudError):
-    """An answer that makes no sense: HTML, cut off, or of another shape. Shows its first 200 characters."""
+    """A response that makes no sense: cut off, of another shape, about something else. Shows its first 200 characters.
+
+    :param what: what is wrong with it, and the request in parentheses.
+    :param excerpt: the body, of which the beginning is shown without secrets.
+    """
 
     def __init__(self, what: str, excerpt: str = "") -> None:
-        self.what = what
-        self.excerpt = without_secrets(excerpt)[:200]
-        super().__init__(f"{what}; the answer begins {self.excerpt!r}" if excerpt else what)
+        self.what = storable(what)
+        self.excerpt = storable(without_secrets(excerpt[:2000])[:200])
+        super().__init__(f"{self.what}. The response begins {self.excerpt!r}" if excerpt else self.what)
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.what, self.excerpt), self.__dict__
@@ -99,6 +104,26 @@ class UnreadableAnswer(QlikCloudError):
         return True
 
 
+class IntermediaryResponse(UnreadableAnswer):
+    """A response that is not in Qlik Cloud's form: a proxy, firewall or load balancer answered in its place.
+
+    Nothing follows from its `status`: a read is repeated, and a request that changes something may have been executed.
+    `retry_after` is in seconds, as for `Refused`.
+    """
+
+    def __init__(self, what: str, excerpt: str = "", status: int = 0, retry_after: float | None = None) -> None:
+        super().__init__(what, excerpt)
+        self.status = status
+        self._retry_after = retry_after
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.what, self.excerpt, self.status, self._retry_after), self.__dict__
+
+    @property
+    def retry_after(self) -> float | None:
+        return self._retry_after
+
+
 class Refused(QlikCloudError):
     """Qlik Cloud said no: status, its own code, title and detail, the trace id for its support, and what was asked.
 
@@ -107,6 +132,7 @@ class Refused(QlikCloudError):
 
     by_status: ClassVar[dict[int, type[Refused]]] = {}
     statuses: ClassVar[tuple[int, ...]] = ()
+    meaning: ClassVar[str] = "Qlik Cloud refused the request and gave no reason"
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -127,17 +153,43 @@ class Refused(QlikCloudError):
         self.status = status
         self.method = method
         self.path = path
-        self.code = code
-        self.title = title
-        self.detail = detail
-        self.trace_id = trace_id
+        self.code = _bounded(code)
+        self.title = _bounded(title)
+        self.detail = _bounded(detail)
+        self.trace_id = _bounded(trace_id)
         self._retry_after = retry_after
-        what = ": ".join(part for part in (title, detail) if part) or "no reason given"
-        tags = [f"code {code}"] if code else []
-        tags += [f"trace id {trace_id}"] if trace_id else []
-        super().__init__(
-            f"{method} {path} was refused with {status}: {what}" + (f" ({', '.join(tags)})" if tags else "")
-        )
+        super().__init__(status, method, path)
+
+    def __str__(self) -> str:
+        # The reason comes first: task logs cut long lines. Then what to do, then what Qlik's support asks for.
+        return " ".join(filter(None, (f"{self.reason}.", self.advice, f"({self.request})")))
+
+    @property
+    def request(self) -> str:
+        """The status, the request, Qlik Cloud's code and its trace id, which Qlik's support asks for."""
+        tags = [f"code {self.code}"] if self.code else []
+        tags += [f"trace id {self.trace_id}"] if self.trace_id else []
+        return ", ".join([f"HTTP {self.status} for {self.method} {self.path}", *tags])
+
+    @property
+    def reason(self) -> str:
+        """Qlik Cloud's own words, or what the status means where it says nothing."""
+        said = ": ".join(part.rstrip(" .:") for part in (self.title, self.detail) if part and part.strip(" .:"))
+        return said or self.meaning
+
+    @property
+    def advice(self) -> str:
+        """What the user can do, as a sentence; empty where nothing is known to help."""
+        of = f" of the connection {self.connection!r}" if self.connection else ""
+        if self.signing_in and self.credentials_refused:
+            return f"The sign-in was refused: check the client id and the secret or key{of}."
+        if self.status == 401:
+            return f"Check the API key or OAuth client{of}: it may be wrong, expired or revoked."
+        if self.status == 403:
+            return f"Check the roles and OAuth scopes of the user{of}."
+        if self.status == 404:
+            return f"Check the id, the tenant, and whether the user{of} may see it."
+        return ""
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), {**self.__dict__}), self.__dict__
@@ -176,48 +228,59 @@ class Refused(QlikCloudError):
 def _rebuild(kind: type[Refused], members: dict[str, object]) -> Refused:
     members["retry_after"] = members.pop("_retry_after", None)
     # What was noted on its way is put back afterwards.
-    for name in ("__notes__", "sent_at"):
+    for name in ("__notes__", "sent_at", "connection"):
         members.pop(name, None)
     return kind(**members)  # type: ignore[arg-type]
 
 
+def _bounded(text: str | None) -> str | None:
+    return None if text is None else storable(text, REASON_LENGTH)
+
+
 class BadRequest(Refused):
-    """400: Qlik did not understand what was asked, or it is not allowed like that."""
+    """400: Qlik did not understand the request, or it is not allowed like that."""
 
     statuses = (400,)
+    meaning = "Qlik Cloud could not use the request and gave no reason"
 
 
 class Unauthorized(Refused):
     """401: the credentials are missing, wrong or expired, and a fresh token did not help."""
 
     statuses = (401,)
+    meaning = "Qlik Cloud refused the credentials"
 
 
 class Forbidden(Refused):
     """403: the user may not do this, or a quota is used up."""
 
     statuses = (403,)
+    meaning = "Qlik Cloud does not allow this to the user"
 
 
 class NotFound(Refused):
     """404: no such thing, or none that this user can see."""
 
     statuses = (404,)
+    meaning = "Qlik Cloud knows no such thing, or does not show it to the user"
 
 
 class Conflict(Refused):
     """409: the thing is in a state that rules this out."""
 
     statuses = (409,)
+    meaning = "The state of the resource rules the request out"
 
 
 class TooManyRequests(Refused):
     """429: a rate limit; with another code than HTTP-429 something else, see `rate_limited`."""
 
     statuses = (429,)
+    meaning = "Qlik Cloud's rate limit is exceeded"
 
 
 class ServerFailed(Refused):
-    """500 and above: the service or a proxy failed."""
+    """500 and above: the service failed."""
 
     statuses = (500, 501, 502, 503, 504)
+    meaning = "Qlik Cloud failed to handle the request"

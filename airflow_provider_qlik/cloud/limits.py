@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from weakref import WeakKeyDictionary
@@ -19,8 +20,13 @@ WINDOW = 300.0
 """Seconds over which Qlik Cloud counts them."""
 STEADY = {Tier.ONE: 0.9, Tier.TWO: 0.4, Tier.TASKS: 0.9, Tier.RELOADS: 0.4}
 """The part of a limit that is given out evenly. Polls go to two of the tiers and leave a tenth to the workers."""
-AT_ONCE = {Tier.ONE: 0.05, Tier.TWO: 0.55, Tier.TASKS: 0.05, Tier.RELOADS: 0.55}
-"""The part of what Qlik Cloud counts that what is urgent may use up at once: most of it where nobody polls."""
+MOST = {Tier.ONE: 0.95, Tier.TWO: 1.0, Tier.TASKS: 0.95, Tier.RELOADS: 1.0}
+"""The part of what Qlik Cloud counts in its window that starts and cancels may use up, together with the polls.
+
+All of it where nobody polls: a thousand runs that are to be cancelled at once go on until their turn comes.
+"""
+WINDOW_MARGIN = 1.0
+"""Seconds by which a request counts for longer than Qlik Cloud's window, since it arrives later than it is sent."""
 BURST = 5.0
 """So many seconds' worth of turns may be taken at once, after a pause."""
 TOGETHER = 0.5
@@ -30,22 +36,26 @@ LONGEST_HOLD = 300.0
 
 
 class Turns:
-    """The turns of one tier: so many a second, evenly, with a small burst after a pause.
+    """The rate limiter of one tier: polls go out evenly, with a small burst after a pause; what is urgent at once.
 
-    *steady* and *at_once* are parts of the limit. What is urgent waits for nobody until it has used up *at_once* of
-    what Qlik Cloud counts; polls make up for it afterwards. A rate limit that is met all the same holds up everybody. A
-    poll's turn comes only while there is a connection for it: this is the line to wait in.
+    Polls follow a token bucket that is filled with *steady*, a part of the limit. Starts and cancels do not wait for
+    it: Qlik Cloud counts requests over a sliding window of five minutes, so they are sent as long as fewer than *most*
+    (a part of what it counts) were sent in the last five minutes, of whatever kind, and then as these leave the window.
+    The polls make up for them afterwards. A rate limit that is met all the same holds up everybody. A poll's turn comes
+    only while there is a connection for it: this is the line to wait in.
     """
 
     def __init__(
-        self, a_minute: float, steady: float, at_once: float, clock: Callable[[], float], connections: Connections
+        self, a_minute: float, steady: float, most: float, clock: Callable[[], float], connections: Connections
     ) -> None:
-        self._steady, self._at_once = steady, at_once
+        self._steady, self._most_of_window = steady, most
         self._clock = clock
         self._connections = connections
         self._measured = clock()
         self._held_until = self._next_lot = 0.0
         self._line = Lanes()
+        self._sent: deque[float] = deque()
+        """When the requests of the last five minutes had their turn."""
         self.lag = 0.0
         """The seconds that the last poll to get its turn had waited for it."""
         self._timer: asyncio.TimerHandle | None = None
@@ -56,14 +66,22 @@ class Turns:
     def _set_limit(self, a_minute: float) -> None:
         self._rate = a_minute / 60 * self._steady
         self._most = max(1.0, self._rate * BURST)
-        self._least = self._most - max(1.0, a_minute / 60 * WINDOW * self._at_once)
+        self._in_window = max(1, int(a_minute / 60 * WINDOW * self._most_of_window))
 
     def change_limit(self, a_minute: float) -> None:
         """From now on it is another limit; what was used up stays so, as far as that limit knows of it."""
         self._measure()
         self._set_limit(a_minute)
-        self._level = max(self._least, min(self._most, self._level))
+        self._level = max(-float(self._in_window), min(self._most, self._level))
         self._go_on()
+
+    def _until_window_has_room(self, now: float) -> float:
+        """The seconds until fewer requests than allowed were sent in the last five minutes."""
+        counted = WINDOW + WINDOW_MARGIN
+        while self._sent and self._sent[0] <= now - counted:
+            self._sent.popleft()
+        over = len(self._sent) - self._in_window
+        return 0.0 if over < 0 else self._sent[over] + counted - now
 
     async def take(self, lane: Lane) -> float:
         """The seconds that were waited for the turn."""
@@ -80,6 +98,8 @@ class Turns:
     def give_back(self) -> None:
         """A turn that was not used is somebody else's."""
         self._level += 1
+        if self._sent:
+            self._sent.pop()
         self._go_on()
 
     def hold(self, seconds: float) -> None:
@@ -110,8 +130,9 @@ class Turns:
             self._timer = None
         now = self._measure()
         while (first := self._line.first()) is not None:
-            needed = self._least + 1 if first[1] is Lane.URGENT else 1.0
-            seconds = max((needed - self._level) / self._rate, self._held_until - now)
+            room = self._until_window_has_room(now)
+            needed = room if first[1] is Lane.URGENT else max(room, (1.0 - self._level) / self._rate)
+            seconds = max(needed, self._held_until - now)
             if first[1] is Lane.POLL:
                 if seconds > 1e-9 and self._next_lot <= now:
                     self._next_lot = now + TOGETHER
@@ -123,6 +144,7 @@ class Turns:
                 self._connections.when_free(self._go_on, first[2])
                 return
             self._level -= 1
+            self._sent.append(now)
             self._line.call_first()
             if first[1] is Lane.POLL:
                 self.lag = max(0.0, now - first[2])
@@ -150,7 +172,7 @@ class Limits:
         self._share = share
         self._connections = Connections(clock)
         self._turns = {
-            tier: Turns(a_minute * share, STEADY[tier], AT_ONCE[tier], clock, self._connections)
+            tier: Turns(a_minute * share, STEADY[tier], MOST[tier], clock, self._connections)
             for tier, a_minute in A_MINUTE.items()
         }
 

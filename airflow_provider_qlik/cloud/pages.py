@@ -1,43 +1,122 @@
-"""How a paged list is followed, without fetching it."""
+"""How a paged list is followed, without fetching it.
+
+Three things are wrong with lists now and then, and none of them may show:
+
+- While a list is read, new items come in at its top, and one that stood at the end of a page stands at the beginning of
+  the next one as well. Each item counts once, by its id.
+- A list may link to a page that was read already. It ends there.
+- A list may give a new cursor for ever and no items with it, or more pages than anybody has items for. It ends with an
+  error, since nobody knows what is missing.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from airflow_provider_qlik.cloud.call import Call, Flow, ask
+from airflow_provider_qlik.cloud.errors import UnreadableAnswer
 from airflow_provider_qlik.cloud.models.paging import Page
 
 ItemT = TypeVar("ItemT")
+
+MOST_EMPTY_PAGES = 50
+"""Pages in a row after which a list is given up if they were empty, or held only what came before."""
+MOST_PAGES = 100_000
+"""Pages after which a list is given up: of the largest size, that is more than any tenant has of anything."""
+IDS_KEPT = 10_000
+"""Ids of the last items by which one that comes again is known; with all of them, a long list would fill the memory."""
+
+
+class EndlessList(UnreadableAnswer):
+    """A list that goes on without an end: page after page is empty, or there are more than can be.
+
+    Transient, as all that cannot be read: what gives such a list today may be mended tomorrow, and a wait outlasts it.
+    """
 
 
 class Pages(Generic[ItemT]):
     """The way through a paged list: ask `next_call`, hand its answer to `take`, until `next_call` is None.
 
-    It ends at a list without a next link and at a link that was seen before.
+    It ends at a list without a next link and at a link that was seen before. `left_out` are the items that could not be
+    read, as they came.
     """
 
     def __init__(self, call: Call[Page[Any]]) -> None:
         self.next_call: Call[Page[Any]] | None = call
+        self.left_out: list[Any] = []
+        self._operation = str(call)
         self._seen = {frozenset(call.query)}
+        self._ids: set[str] = set()
+        self._last_ids: deque[set[str]] = deque()
+        self._empty = 0
 
     def take(self, page: Page[Any]) -> Sequence[ItemT]:
-        """The items of a page; `next_call` is then that of the page after it."""
+        """Return the items of a page that were on none before it; `next_call` is then that of the page after it.
+
+        Raises EndlessList.
+        """
+        new = self._new(page.items)
+        self.left_out += page.left_out
+        self._follow(page, nothing_new=not new and not page.left_out)
+        return new
+
+    def _follow(self, page: Page[Any], nothing_new: bool) -> None:
         query = page.next_query
         call = self.next_call
         if call is None or not query or frozenset(query) in self._seen:
             self.next_call = None
-        else:
-            self._seen.add(frozenset(query))
-            self.next_call = replace(call, query=query)
-        return page.items
+            return
+        self._empty = self._empty + 1 if nothing_new else 0
+        if self._empty >= MOST_EMPTY_PAGES:
+            raise EndlessList(
+                f"the list goes on without an end: its last {self._empty} pages held nothing new."
+                f" What is on it cannot be known ({self._operation})"
+            )
+        if len(self._seen) >= MOST_PAGES:
+            raise EndlessList(
+                f"the list goes on without an end: {len(self._seen)} pages of it were read. Ask for less of it, by a"
+                f" filter, or for larger pages ({self._operation})"
+            )
+        self._seen.add(frozenset(query))
+        self.next_call = replace(call, query=query)
+
+    def _new(self, items: Sequence[Any]) -> Sequence[ItemT]:
+        """Return the items whose ids did not come before; those that have none are all different."""
+        listed = [getattr(item, "id", None) for item in items]
+        ids = {id for id in listed if id is not None}
+        new: Sequence[ItemT] = items
+        if len(ids) < len(listed) or not self._ids.isdisjoint(ids):
+            known = set(self._ids)
+            new = [item for item, id in zip(items, listed, strict=True) if id is None or _is_new(id, known)]
+            ids -= self._ids
+        self._ids |= ids
+        self._last_ids.append(ids)
+        while len(self._ids) > IDS_KEPT and len(self._last_ids) > 1:
+            self._ids -= self._last_ids.popleft()
+        return new
+
+
+def _is_new(id: str, known: set[str]) -> bool:
+    if id in known:
+        return False
+    known.add(id)
+    return True
 
 
 def all_items(call: Call[Page[Any]], most: int | None = None) -> Flow[list[Any]]:
-    """All items of a paged list, inside a flow; no more than *most*, if that is given."""
+    """Return all items of a paged list, inside a flow; no more than *most*, if that is given.
+
+    Of an item that is listed more than once, the copy that was read last stands in the place of the first.
+    """
     pages: Pages[Any] = Pages(call)
-    found: list[Any] = []
+    found: dict[Any, Any] = {}
     while pages.next_call is not None and (most is None or len(found) < most):
-        found += pages.take((yield from ask(pages.next_call)))
-    return found if most is None else found[:most]
+        page = yield from ask(pages.next_call)
+        pages.take(page)
+        for item in page.items:
+            id = getattr(item, "id", None)
+            found[len(found) if id is None else id] = item
+    return [*found.values()][:most]

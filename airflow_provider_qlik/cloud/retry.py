@@ -16,8 +16,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long one call may be tried: so many tries, within a budget in seconds.
+    """How often one call is sent, and how many seconds the pauses between the attempts may take together (`budget`).
 
+    The budget does not count the requests themselves, nor the time that they wait for a rate limit: each request has a
+    time-out of its own, and a download that breaks off after ten minutes deserves another attempt as much as one that
+    breaks off at once.
     Pauses begin at `first_pause` seconds and double up to `longest_pause`, less a random part; where Qlik says
     Retry-After, that counts, capped at `longest_retry_after`. In an event loop, `urgent` calls go before polls.
     """
@@ -48,11 +51,12 @@ def attempts(
     clock: Callable[[], float] = time.monotonic,
     chance: Callable[[], float] = random.random,
 ) -> Flow[T]:
-    """The call's answer, asked for again as often as is safe and the patience lasts; else the last error.
+    """Return the response of the call, sent again as often as is safe and the patience allows.
 
-    Refused credentials are renewed once, which is no try of its own.
+    Refused credentials are renewed once, which does not count as an attempt. Raises the error of the last attempt.
     """
     began = clock()
+    paused = 0.0
     tries = 0
     perhaps_done = renewed = False
     while True:
@@ -61,9 +65,10 @@ def attempts(
         try:
             return (yield from ask(call))
         except QlikCloudError as error:
-            if isinstance(error, Refused) and error.credentials_refused and not renewed:
+            if isinstance(error, Refused) and not renewed and (error.credentials_refused or error.status in {403, 404}):
                 renewed = True
-                if (yield Renew(since=sent if error.sent_at is None else error.sent_at)):
+                since = sent if error.sent_at is None else error.sent_at
+                if (yield Renew(since, error)):
                     tries -= 1
                     continue
             if perhaps_done and call.method == "DELETE" and isinstance(error, NotFound):
@@ -71,10 +76,10 @@ def attempts(
                 return cast(T, None)
             perhaps_done = perhaps_done or error.may_have_happened
             seconds = patience.pause_after(tries, error, chance())
-            spent = clock() - began
-            if not may_repeat(call, error) or tries >= patience.tries or spent + seconds > patience.budget:
+            paused += seconds
+            if not may_repeat(call, error) or tries >= patience.tries or paused > patience.budget:
                 if tries > 1:
-                    error.add_note(f"Tried {tries} times in {spent:.1f} s.")
+                    error.add_note(f"Tried {tries} times in {clock() - began:.1f} s.")
                 raise
         yield from pause(seconds)
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import ipaddress
+import math
+import os
 import ssl
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple, Self
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
-from airflow_provider_qlik.arguments import InvalidArgument, checked_seconds, checked_word
+from airflow_provider_qlik.arguments import LONGEST_TIMEOUT, InvalidArgument, checked_seconds, checked_word
 from airflow_provider_qlik.cloud.call import TASKS_ROOT, Call
+from airflow_provider_qlik.cloud.hosts import EXAMPLE, checked_host, is_loopback
+from airflow_provider_qlik.cloud.proxies import PORTS, proxy_for
 
 TASKS_PATHS = ("/api/v1/tasks", "/api/scheduling/tasks")
 _SAME_AS_NO_PATH = {"", "/", "/api", "/api/", "/api/v1", "/api/v1/"}
@@ -23,6 +26,7 @@ _SAME_AS_NO_PATH = {"", "/", "/api", "/api/", "/api/v1", "/api/v1/"}
 class Tenant:
     """A tenant of Qlik Cloud: its address, where its Tasks API lives, how to trust it, and time-outs in seconds.
 
+    `connect_timeout` and `read_timeout` bound single steps of a request, `request_timeout` the whole of it.
     `rate_limit_share` is the part of its rate limits that one event loop may use.
     """
 
@@ -31,6 +35,7 @@ class Tenant:
     ca_bundle: str | None = None
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
+    request_timeout: float = 120.0
     rate_limit_share: float = 1.0
 
     def __post_init__(self) -> None:
@@ -48,6 +53,7 @@ class Tenant:
         ca_bundle: str | None = None,
         connect_timeout: float = 10.0,
         read_timeout: float = 60.0,
+        request_timeout: float = 120.0,
         rate_limit_share: float = 1.0,
     ) -> Self:
         """The tenant at a host name or address, as users paste it.
@@ -55,25 +61,30 @@ class Tenant:
         Raises InvalidArgument when there is no host, when it has a path, a query or a user in it, when it is not https
         (http is for loopback addresses alone), when the CA bundle is not a file, or a number is impossible.
         """
-        if ca_bundle and not Path(ca_bundle).is_file():
-            raise InvalidArgument("ca_bundle", ca_bundle, "must be the path of a file with certificates (PEM)")
-        for name, given in (("connect_timeout", connect_timeout), ("read_timeout", read_timeout)):
-            checked_seconds(name, given, least=0.001)
-        if isinstance(rate_limit_share, bool) or not 0 < rate_limit_share <= 1:
+        url = origin(host, port)
+        for name, given in (
+            ("connect_timeout", connect_timeout),
+            ("read_timeout", read_timeout),
+            ("request_timeout", request_timeout),
+        ):
+            if checked_seconds(name, given, least=0.001) > LONGEST_TIMEOUT:
+                raise InvalidArgument(name, given, f"must be at most {LONGEST_TIMEOUT} seconds")
+        if not _is_share(rate_limit_share):
             raise InvalidArgument("rate_limit_share", rate_limit_share, "must be a number above 0 and at most 1")
         return cls(
-            url=origin(host, port),
+            url=url,
             tasks_path=checked_word("tasks_api", tasks_path or TASKS_PATHS[0], TASKS_PATHS),
-            ca_bundle=ca_bundle or None,
+            ca_bundle=_existing_file("ca_bundle", ca_bundle) if ca_bundle else None,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
+            request_timeout=request_timeout,
             rate_limit_share=rate_limit_share,
         )
 
     @property
     def loopback(self) -> bool:
         """Whether the tenant is on this machine, as the sandbox is."""
-        return _is_loopback(urlsplit(self.url).hostname or "")
+        return is_loopback(urlsplit(self.url).hostname or "")
 
     def path_of(self, call: Call[Any]) -> str:
         """The call's path on this tenant."""
@@ -84,36 +95,144 @@ class Tenant:
         return f"{self.url}{self.path_of(call)}" + (f"?{call.query_text}" if call.query else "")
 
     def http_options(self) -> dict[str, Any]:
-        """What an httpx client needs to know to talk to this tenant; the environment's proxies are not for loopback."""
+        """Return what an httpx client needs to know to talk to this tenant, proxy and certificates included.
+
+        Raise InvalidArgument that names the field or the environment variable at fault. httpx itself reads nothing of
+        the environment: what it cannot read there ends in errors of many other kinds.
+        """
         return {
             "verify": trust(self.ca_bundle),
+            "proxy": None if self.loopback else _proxy(self.url),
             "timeout": httpx.Timeout(self.read_timeout, connect=self.connect_timeout),
             "follow_redirects": False,
-            "trust_env": not self.loopback,
+            "trust_env": False,
         }
 
 
-@lru_cache(maxsize=8)
-def trust(ca_bundle: str | None) -> ssl.SSLContext:
-    """The TLS settings for a CA bundle (None: the usual authorities); made once, since reading certificates is slow."""
-    if ca_bundle is None:
-        return httpx.create_ssl_context()
+def _proxy(url: str) -> httpx.Proxy | None:
+    proxy = proxy_for(url)
+    if proxy is None:
+        return None
+    return httpx.Proxy(proxy.url, auth=proxy.auth, ssl_context=trust(None) if proxy.by_tls else None)
+
+
+class TrustVersion(NamedTuple):
+    """Which certificates are trusted, and which state of them: two that are equal give the same TLS settings."""
+
+    setting: str
+    """The field or environment variable that names the certificates, or "" for those that come with httpx."""
+    path: str
+    state: tuple[int, ...]
+    """Inode, time of the last change in ns and bytes of the file; empty if there is none."""
+
+
+def trust_version(ca_bundle: str | None) -> TrustVersion:
+    """Return the present state of the certificates for a CA bundle (None: those of the environment, or the usual ones).
+
+    Costs one look at the file system and raises nothing: whether the certificates can be used is for `trust` to say.
+    """
+    setting, path = "", ""
+    if ca_bundle:
+        setting, path = "ca_bundle", _expanded(ca_bundle) or ca_bundle
+    else:
+        for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+            if not path:
+                setting, path = variable, os.environ.get(variable, "")
+    if not path:
+        return TrustVersion("", "", ())
     try:
-        return ssl.create_default_context(cafile=ca_bundle)
-    except (OSError, ssl.SSLError) as error:
-        raise InvalidArgument("ca_bundle", ca_bundle, f"must hold certificates in PEM form ({error})") from None
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return TrustVersion(setting, path, ())
+    return TrustVersion(setting, path, (found.st_ino, found.st_mtime_ns, found.st_size))
+
+
+def trust(ca_bundle: str | None) -> ssl.SSLContext:
+    """Return the TLS settings for a CA bundle (None: certificates of the environment, or the usual ones).
+
+    They are kept, since reading certificates is slow, and made anew when the file has changed. Raise InvalidArgument
+    that names the field or the environment variable if the certificates cannot be read.
+    """
+    return _context(trust_version(ca_bundle))
+
+
+@lru_cache(maxsize=8)
+def _context(version: TrustVersion) -> ssl.SSLContext:
+    key_log = os.environ.get("SSLKEYLOGFILE")
+    if key_log:
+        # Python opens it whenever it makes TLS settings.
+        try:
+            with open(key_log, "a"):
+                pass
+        except OSError as error:
+            raise InvalidArgument(
+                "SSLKEYLOGFILE", key_log, f"must be a file that can be written ({_reason(error)})"
+            ) from None
+    if not version.setting:
+        return httpx.create_ssl_context(trust_env=False)
+    try:
+        if version.setting == "SSL_CERT_DIR":
+            _check_directories(version.path)
+            return ssl.create_default_context(capath=version.path)
+        return ssl.create_default_context(cafile=version.path)
+    except (OSError, ValueError) as error:
+        what = "a directory" if version.setting == "SSL_CERT_DIR" else "a readable file"
+        allowed = f"must be the path of {what} with certificates in PEM form ({_reason(error)})"
+        raise InvalidArgument(version.setting, version.path, allowed) from None
+
+
+def _check_directories(paths: str) -> None:
+    """Raise OSError unless one of the directories can be listed: OpenSSL takes several and ignores missing ones."""
+    errors: list[OSError] = []
+    for path in filter(None, paths.split(os.pathsep)):
+        try:
+            os.scandir(path).close()
+        except OSError as error:
+            errors.append(error)
+        else:
+            return
+    raise errors[0] if errors else FileNotFoundError("no directory is named")
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _expanded(path: str) -> str | None:
+    try:
+        return os.fspath(Path(path).expanduser())
+    except (RuntimeError, ValueError):
+        return None
+
+
+def _existing_file(argument: str, path: str) -> str:
+    """Return the path with ``~`` replaced by the home directory. Raise InvalidArgument unless it is a file."""
+    expanded = _expanded(path) if isinstance(path, str) else None
+    try:
+        is_file = expanded is not None and Path(expanded).is_file()
+    except OSError:
+        is_file = False
+    if expanded is None or not is_file:
+        raise InvalidArgument(argument, path, "must be the path of a file with certificates in PEM form")
+    return expanded
+
+
+def _is_share(given: object) -> bool:
+    return isinstance(given, (int, float)) and not isinstance(given, bool) and 0 < given <= 1 and math.isfinite(given)
 
 
 def origin(host: str | None, port: int | None = None) -> str:
     """The scheme, host and port of what a user gave as the tenant's address."""
+    if host is not None and not isinstance(host, str):
+        raise InvalidArgument("host", host, "must be a text")
     given = (host or "").strip()
     if not given:
-        raise InvalidArgument("host", None, "give the tenant's address, such as https://acme.eu.qlikcloud.com")
+        raise InvalidArgument("host", None, f"give the tenant's address, such as {EXAMPLE}")
     try:
         parts = urlsplit(given if "://" in given else f"https://{given}")
     except ValueError:
         raise InvalidArgument(
-            "host", given.rpartition("@")[2], "give the tenant's address, such as https://acme.eu.qlikcloud.com"
+            "host", given.rpartition("@")[2], f"give the tenant's address, such as {EXAMPLE}"
         ) from None
     if parts.username or parts.password:
         raise InvalidArgument("host", None, "must not hold a user or password: they have fields of their own")
@@ -121,44 +240,27 @@ def origin(host: str | None, port: int | None = None) -> str:
         name, own_port = parts.hostname or "", parts.port
     except ValueError:
         raise InvalidArgument("host", _shown(parts), "has no valid port") from None
-    if not _is_host_name(name):
-        raise InvalidArgument("host", _shown(parts), "give the tenant's address, such as https://acme.eu.qlikcloud.com")
+    try:
+        name = checked_host(name)
+    except ValueError as error:
+        raise InvalidArgument("host", _shown(parts), str(error)) from None
     if parts.path not in _SAME_AS_NO_PATH or parts.query or parts.fragment:
-        raise InvalidArgument(
-            "host", given, "must be a tenant's address without a path, such as https://acme.eu.qlikcloud.com"
-        )
-    loopback = _is_loopback(name)
-    if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
+        raise InvalidArgument("host", given, f"must be a tenant's address without a path, such as {EXAMPLE}")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(name)):
         raise InvalidArgument("host", given, "must be https (plain http is for loopback addresses alone)")
     shown = f"[{name}]" if ":" in name else name
-    port = own_port or port
-    usual = {"https": 443, "http": 80}[parts.scheme]
-    return f"{parts.scheme}://{shown}" + (f":{port}" if port and port != usual else "")
+    port = own_port or _checked_port(port)
+    return f"{parts.scheme}://{shown}" + (f":{port}" if port and port != PORTS[parts.scheme] else "")
 
 
-def _is_host_name(name: str) -> bool:
-    if ":" in name:
-        return _is_address(name)
-    labels = name.removesuffix(".").split(".")
-    return all(label and label.replace("-", "").replace("_", "").isalnum() for label in labels)
+def _checked_port(port: object) -> int | None:
+    """Return the port, None for none. A form gives 0 for what was left out."""
+    if port is None or (port == 0 and not isinstance(port, bool)):
+        return None
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port <= 65535:
+        raise InvalidArgument("port", port, "must be a whole number from 1 to 65535")
+    return port
 
 
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _shown(parts: Any) -> str:
+def _shown(parts: SplitResult) -> str:
     return str(parts.netloc.rpartition("@")[2])
-
-
-def _is_loopback(name: str) -> bool:
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Generic, TypeAlias, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 
 from airflow_provider_qlik import __version__
+from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud.answer import read
 from airflow_provider_qlik.cloud.auth import sign_in
-from airflow_provider_qlik.cloud.call import Call
+from airflow_provider_qlik.cloud.call import Call, Renew
 from airflow_provider_qlik.cloud.credentials import Credentials
-from airflow_provider_qlik.cloud.errors import CouldNotConnect, NoAnswer, UnreadableAnswer
+from airflow_provider_qlik.cloud.decoding import ACCEPT_ENCODING
+from airflow_provider_qlik.cloud.download import Download
+from airflow_provider_qlik.cloud.errors import CouldNotConnect, NoAnswer, QlikCloudError, UnreadableAnswer
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.retry import Patience
-from airflow_provider_qlik.cloud.tenant import Tenant
+from airflow_provider_qlik.cloud.tenant import Tenant, trust
+from airflow_provider_qlik.cloud.transport import KEPT_END, MAX_BODY, bounded, bounds
+from airflow_provider_qlik.text import REASON_LENGTH, storable
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -52,13 +60,34 @@ _not_ours = _NotOurs()
 
 
 RereadT = TypeVar("RereadT")
+HttpT = TypeVar("HttpT", httpx.Client, httpx.AsyncClient)
+
+_process = 0
+"""Changes in a child process, whose copies of sockets and locks belong to the parent."""
 
 
-class Wire(Generic[RereadT]):
+def _in_child() -> None:
+    global _process
+    _process += 1
+
+
+os.register_at_fork(after_in_child=_in_child)
+
+
+_proven: dict[tuple[str | None, str], Credentials] = {}
+"""The credentials that worked last, by connection id and tenant: who is made later may need them, to cancel."""
+
+
+class Wire(Generic[RereadT, HttpT]):
     """What both drivers share: how a call becomes a request, and what came of it an answer or an error.
 
     *reread* gives tenant and credentials anew, for when Qlik Cloud refuses these. `outdated` tells that it gave another
     tenant, or other settings for it: whoever begins now needs another client.
+
+    New credentials are tried, not trusted: a mistyped key saved in the connection must not end the waits that a valid
+    one keeps going. The old ones are kept beside them until the new have worked once. Whichever of the two is refused,
+    the other is used. *fallback* are credentials that worked for the same tenant before this client was made.
+    *connection* is the id of the Airflow connection, for messages.
     """
 
     def __init__(
@@ -69,46 +98,155 @@ class Wire(Generic[RereadT]):
         patience: Patience = Patience(),  # noqa: B008 (frozen)
         on_secret: Callable[[str], object] | None = None,
         reread: RereadT | None = None,
+        fallback: Credentials | None = None,
+        connection: str | None = None,
     ) -> None:
         self.tenant = tenant
         self.patience = patience
+        self.connection = connection
         self._on_secret = on_secret
         self._reread = reread
         self._reread_at = time.monotonic()
         self._renewed_at = -math.inf
         self.outdated = False
+        fallback = fallback or _proven.get((connection, tenant.url))
+        self._fallback = fallback if connection and fallback != credentials else None
+        self._refused: Credentials | None = None
         self._use(credentials)
-        self._open()
+        self._retired: list[HttpT] = []
+        self._trust = trust(tenant.ca_bundle)
+        self._process = _process
+        self._http: HttpT = self._open_http()
+
+    @property
+    def known(self) -> tuple[Tenant, Credentials, Credentials | None]:
+        """The tenant, the credentials in use, and those that are kept beside them until these have worked."""
+        return self.tenant, self._credentials, self._fallback
 
     def _use(self, credentials: Credentials) -> None:
         self._credentials = credentials
         self._auth = sign_in(self.tenant, credentials, self._on_secret)
+        self._proven = False
 
-    def _take_over(self, known: Known) -> None:
-        """Goes on with what was read anew. Another tenant knows nothing of what was begun with this one."""
+    def _take_over(self, known: Known, *, refused: bool) -> None:
+        """Go on with what was read anew, because the credentials in use were *refused* or to keep up.
+
+        Another tenant knows nothing of what was begun with this one.
+        """
         tenant, credentials = known
         self._reread_at = time.monotonic()
         self.outdated = tenant != self.tenant
-        if credentials != self._credentials and tenant.url == self.tenant.url:
-            self._renewed_at = self._reread_at
+        if tenant.url != self.tenant.url:
+            return
+        self._trust_anew(tenant)
+        if credentials != self._refused:
+            self._refused = None
+        if credentials == self._credentials:
+            if refused:
+                self._swap()
+        elif refused or credentials != self._refused:
+            self._fallback, self._renewed_at = self._credentials, self._reread_at
             self._use(credentials)
 
-    def _open(self) -> None:
+    def _trust_anew(self, tenant: Tenant) -> None:
+        """Use the certificates as they are now, from the next connection on, if their file was replaced."""
+        try:
+            trusted = trust(tenant.ca_bundle)
+        except InvalidArgument as error:
+            self._not_reread(error)
+            return
+        if trusted is not self._trust:
+            self._trust, self.tenant = trusted, replace(self.tenant, ca_bundle=tenant.ca_bundle)
+            # Requests that are under way go on: the old one is closed with this client.
+            self._retired.append(self._http)
+            self._http = self._open_http()
+
+    def _swap(self) -> None:
+        """Use the other credentials, where these were refused and there are others."""
+        if self._fallback is None:
+            return
+        refused, other = self._credentials, self._fallback
+        if self._refused != refused:
+            self._refused = refused
+            _log.warning(
+                "Qlik Cloud refuses the new credentials of %s; the old ones are used as long as they work. Correct the"
+                " connection.",
+                f"the connection {self.connection!r}" if self.connection else self.tenant.url,
+            )
+        self._fallback, self._renewed_at = refused, time.monotonic()
+        self._use(other)
+
+    def _worked(self, auth: httpx.Auth) -> None:
+        """Note that a request was accepted with these credentials: from now on nothing is kept beside them."""
+        if auth is self._auth and not self._proven:
+            self._proven, self._fallback = True, None
+            if self.connection:
+                _proven[self.connection, self.tenant.url] = self._credentials
+
+    def _may_renew(self, step: Renew) -> bool:
+        """Return True if a refusal says that other credentials are needed.
+
+        A 403 or 404 says so of new credentials that have not worked yet: they may be somebody else's.
+        """
+        return step.credentials_refused or (not self._proven and self._fallback is not None)
+
+    def _not_reread(self, problem: Exception, refusal: QlikCloudError | None = None) -> None:
+        """Note that the connection cannot be read again, on the refusal that made it necessary or in the log."""
+        self._reread_at = time.monotonic()
+        notes = " ".join(getattr(problem, "__notes__", ()))
+        why = f"{problem} {notes}".strip().rstrip(".")
+        if refusal is not None:
+            refusal.add_note(f"The connection was read again, without success: {why}.")
+        _log.warning("%s. The credentials that are in use are kept.", why)
+
+    def _open_http(self) -> HttpT:
         raise NotImplementedError
+
+    def _open_in_child(self) -> None:
+        """Open anew in a child process: two processes on one connection get each other's responses.
+
+        Nothing is closed here: the sockets are the parent's. The token holder is a new one, too, whose locks nobody
+        held when the process was forked.
+        """
+        if self._process != _process:
+            self._process = _process
+            self._retired.clear()
+            self._use(self._credentials)
+            self._http = self._open_http()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.tenant.url!r})"
 
-    def _request(self, call: Call[Any]) -> httpx.Request:
+    def _http_options(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the options of an httpx client and those of its transport."""
+        options = self.tenant.http_options() | {"verify": self._trust}
+        transport = {name: options.pop(name) for name in ("verify", "proxy")}
+        return options, transport | {"trust_env": False}
+
+    def _request(self, call: Call[Any], seconds: float | None = None) -> httpx.Request:
+        """Return the request of a call, which may take *seconds* at most (None: the tenant's total time-out)."""
         # Made by hand and not by the client: nothing of httpx's joining of addresses may move a call to another path.
-        headers = {"accept": call.accept, "user-agent": f"airflow-provider-qlik/{__version__}", **dict(call.headers)}
+        headers = {
+            "accept": call.accept,
+            "accept-encoding": ACCEPT_ENCODING,
+            "user-agent": f"airflow-provider-qlik/{__version__}",
+            **dict(call.headers),
+        }
+        total = self.tenant.request_timeout if seconds is None else min(seconds, self.tenant.request_timeout)
+        download = call.answer is Download
         return httpx.Request(
             call.method,
             self.tenant.address_of(call),
             headers=headers,
             **({} if call.body is None else {"json": call.body}),
             extensions={
-                "timeout": httpx.Timeout(self.tenant.read_timeout, connect=self.tenant.connect_timeout).as_dict()
+                "timeout": httpx.Timeout(self.tenant.read_timeout, connect=self.tenant.connect_timeout).as_dict(),
+                **bounded(
+                    total=None if download else total,
+                    headers=total,
+                    limit=None if download else MAX_BODY,
+                    keep_end=KEPT_END if call.answer is str else None,
+                ),
             },
         )
 
@@ -117,23 +255,45 @@ class Wire(Generic[RereadT]):
         # looks at what is old, which it hardly ever does in a process as large as a triggerer.
         response.stream = httpx.ByteStream(b"")
         headers = {name.lower(): given for name, given in response.headers.items()}
-        answer = read(call, self.tenant.path_of(call), Reply(response.status_code, headers, response.content))
+        content = response.content
+        if left_out := bounds(response.request).left_out:
+            # Cut at the beginning of a line.
+            content = content.partition(b"\n")[2] or content
+            content = f"[{left_out:,} bytes before this are left out]\n".encode() + content
+        answer = read(call, self.tenant.path_of(call), Reply(response.status_code, headers, content))
         if self._on_secret and isinstance(answer, Shape):
             for secret in answer.secrets:
                 self._on_secret(secret)
         return answer
 
+    def _check_open(self) -> None:
+        """Raise RuntimeError once the client is closed: a mistake in the program, and nothing that a retry outlasts."""
+        if self._http.is_closed:
+            raise RuntimeError(f"{self!r} is closed")
+
     def _redirected(self, call: Call[T], response: httpx.Response) -> Call[T] | None:
         """Where the one documented redirect leads, if the call allows it and it stays on the tenant's host."""
-        if not call.follows_redirect or not response.has_redirect_location:
+        if not call.follows_redirect or response.status_code not in (301, 302, 307, 308):
             return None
-        own = urlsplit(self.tenant.url)
-        target = urlsplit(str(response.request.url.join(response.headers["location"])))
-        if (target.scheme, target.netloc) != (own.scheme, own.netloc):
-            raise UnreadableAnswer(
-                f"{call} was answered with a redirect to another host, {target.hostname}: not followed"
-            )
+        location = response.headers.get("location", "")
+        own, request = urlsplit(self.tenant.url), f"HTTP {response.status_code} for {call}"
+        try:
+            target = urlsplit(urljoin(self.tenant.address_of(call), location))
+            there = (target.scheme, target.netloc)
+        except ValueError:
+            raise UnreadableAnswer(f"The response redirects to no address ({request})", location) from None
+        if there != (own.scheme, own.netloc) or not location:
+            raise UnreadableAnswer(f"The response redirects to another host and was not followed ({request})", location)
         return replace(call, path=target.path, follows_redirect=False)
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """Errors of this package in the block name the connection."""
+        try:
+            yield
+        except QlikCloudError as error:
+            error.connection = self.connection
+            raise
 
 
 @contextmanager
@@ -142,20 +302,33 @@ def as_our_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]:
     logging.getLogger("httpx").addFilter(_not_ours)  # does nothing the second time
     token = _sending.set(True)
     asked = f"{call.method} {request.url.raw_path.decode().partition('?')[0]}"
+    host = request.url.host
     try:
         yield
+    except (QlikCloudError, InvalidArgument):
+        raise
     except httpx.HTTPError as error:
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        what = _cause(error)
         # Every other failing request is the one that signs in, before this call was sent.
         signing_in = getattr(error, "_request", None) not in (None, request)
         if signing_in:
-            raise CouldNotConnect(f"could not sign in for {asked} at {request.url.host} ({what})") from error
+            raise CouldNotConnect(f"Could not sign in at {host} ({what}, before {asked})") from None
         if isinstance(error, _SURELY_NOT_SENT):
-            raise CouldNotConnect(f"could not connect to {request.url.host} for {asked} ({what})") from error
+            raise CouldNotConnect(
+                f"Could not connect to {host} ({what}): check the tenant's address, proxies and the network. Nothing"
+                f" was sent ({asked})"
+            ) from None
         if isinstance(error, httpx.DecodingError):
-            raise UnreadableAnswer(f"{asked} was answered with a body that cannot be decoded ({what})") from error
-        raise NoAnswer(
-            f"{asked} was sent to {request.url.host}, but no answer came ({what}): it may have happened"
-        ) from error
+            raise UnreadableAnswer(f"The response cannot be decoded ({what}, {asked})") from None
+        raise NoAnswer(f"No response came from {host} ({what}): the request may have been executed ({asked})") from None
+    except (
+        Exception
+    ) as error:  # whatever else the HTTP library, TLS or the system raise for odd input: none escapes raw
+        raise NoAnswer(f"The request to {host} failed ({_cause(error)}): it may have been executed ({asked})") from None
     finally:
         _sending.reset(token)
+
+
+def _cause(error: BaseException) -> str:
+    text = storable(str(error), REASON_LENGTH)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

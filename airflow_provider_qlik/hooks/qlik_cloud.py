@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
@@ -21,11 +22,12 @@ from airflow_provider_qlik.connection import (
     CONNECTION_NAME,
     CONNECTION_TYPE,
     DEFAULT_CONNECTION_ID,
+    StoredConnection,
     field_behaviour,
     form_widgets,
-    parse,
 )
 from airflow_provider_qlik.statistics import count
+from airflow_provider_qlik.text import storable
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -56,6 +58,7 @@ class QlikCloudHook(BaseHook):
         self._client: Client | None = None
         self._known: Known | None = None
         self._lease: Lease | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -71,7 +74,9 @@ class QlikCloudHook(BaseHook):
         """The client of this hook, open. Raises InvalidArgument that names the field of the connection at fault."""
         if self._client is None:
             self._known = self._read()
-            self._client = Client(*self._known, on_secret=mask_secret, reread=self._reread)
+            self._client = Client(
+                *self._known, on_secret=mask_secret, reread=self._reread, connection=self.qlik_conn_id
+            )
         return self._client
 
     def beside(self) -> Client | None:
@@ -79,10 +84,21 @@ class QlikCloudHook(BaseHook):
 
         Whom a signal interrupts may hold locks of this hook's client, or of Airflow's way to its supervisor.
         """
-        return Client(*self._known) if self._known is not None else None
+        client = self._client
+        if client is None:
+            return None
+        # Credentials that were read anew may be wrong: those that worked are the other ones.
+        tenant, credentials, fallback = client.known
+        return Client(tenant, credentials, fallback=fallback, connection=self.qlik_conn_id)
 
     async def get_async_conn(self) -> AsyncClient:
-        """The client of all in this event loop who use the connection, until `aclose`. Nothing in it blocks."""
+        """The client of all in this event loop who use the connection, until `aclose`. Nothing in it blocks.
+
+        In another event loop than before it is another client: connections and locks belong to the loop that made them.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._lease, self._loop = None, loop
         if self._lease is None:
             lease = await share(self.qlik_conn_id, self._open_async)
             if self._lease is None:
@@ -103,28 +119,37 @@ class QlikCloudHook(BaseHook):
             on_secret=lambda token: loop.run_in_executor(None, mask_secret, token),
             reread=self._areread,
             count=count,
+            connection=self.qlik_conn_id,
         )
 
     def _read(self) -> Known:
+        return self._parsed(self._stored())
+
+    def _stored(self) -> StoredConnection:
+        # In a function of its own, which has returned when anything about the connection is found wrong: Airflow's
+        # connections show their passwords, and so would a local variable in the traceback.
         connection = self.get_connection(self.qlik_conn_id)
-        return self._parsed(_parts(connection, connection.extra_dejson))
+        return _parts(connection, connection.extra_dejson)
 
     async def _aread(self) -> Known:
-        connection = await get_async_connection(self.qlik_conn_id)
+        stored = await self._astored()
         # A private key is proved there, and the file system asked for the authorities' certificates.
-        return await asyncio.to_thread(self._parsed, _parts(connection, await get_async_extra_dejson(connection)))
+        return await asyncio.to_thread(self._parsed, stored)
+
+    async def _astored(self) -> StoredConnection:
+        connection = await get_async_connection(self.qlik_conn_id)
+        return _parts(connection, await get_async_extra_dejson(connection))
 
     def _reread(self) -> Known:
         with self._reading_again():
-            known = self._read()
-        if self._known is not None and known[0].url == self._known[0].url:
-            # Whoever cancels beside this client signs in as it does by now.
-            self._known = known
-        return known
+            return self._read()
 
     async def _areread(self) -> Known:
         with self._reading_again():
-            return await self._aread()
+            known = await self._aread()
+        # The client looks whether the authorities' file was replaced: reading it would block the event loop.
+        await asyncio.to_thread(trust, known[0].ca_bundle)
+        return known
 
     @contextmanager
     def _reading_again(self) -> Iterator[None]:
@@ -138,9 +163,9 @@ class QlikCloudHook(BaseHook):
         except Exception as error:  # whatever the way to Airflow's database or secrets raises
             raise CouldNotConnect(f"connection {self.qlik_conn_id!r} could not be read again: {error}") from error
 
-    def _parsed(self, parts: dict[str, Any]) -> Known:
+    def _parsed(self, stored: StoredConnection) -> Known:
         try:
-            return parse(**parts)
+            return stored.parse()
         except InvalidArgument as error:
             error.add_note(f"In the Airflow connection {self.qlik_conn_id!r}.")
             raise
@@ -153,9 +178,9 @@ class QlikCloudHook(BaseHook):
         """All items of a paged list, page by page."""
         return self.get_conn().iterate(call)
 
-    def run_flow(self, flow: Flow[T], patience: Patience | None = None) -> T:
-        """The result of a flow."""
-        return self.get_conn().run_flow(flow, patience)
+    def run_flow(self, flow: Flow[T], patience: Patience | None = None, *, deadline: datetime | None = None) -> T:
+        """The result of a flow. No request of it takes much longer than to the *deadline* (UTC)."""
+        return self.get_conn().run_flow(flow, patience, deadline=deadline)
 
     async def acall(self, call: Call[T], patience: Patience | None = None) -> T:
         """As `call`, for an event loop."""
@@ -171,14 +196,19 @@ class QlikCloudHook(BaseHook):
         return await (await self.get_async_conn()).run_flow(flow, patience)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Whether the connection works, and as whom it signs in or what is wrong. Quick: nothing is tried twice."""
+        """Return whether the connection works, and as whom it signs in or what is wrong. Nothing is tried twice.
+
+        Raise nothing: Airflow shows the message beside the form, which begins with what is wrong.
+        """
         try:
             with self:
                 user = self.call(users.me(), ONE_TRY)
                 url = self.get_conn().tenant.url
         except (QlikCloudError, InvalidArgument) as error:
-            return False, str(error)
-        return True, f"Signed in to {url} as {user.name or user.id} ({user.id})"
+            return False, storable(" ".join([str(error), *getattr(error, "__notes__", ())]))
+        except Exception as error:  # of Airflow, its secrets backends or the environment: there is nobody to catch it
+            return False, storable(f"{error} ({type(error).__name__})" if str(error) else type(error).__name__)
+        return True, storable(f"Signed in to {url} as {user.name or user.id} ({user.id})")
 
     def close(self) -> None:
         """Nothing is left open."""
@@ -189,7 +219,7 @@ class QlikCloudHook(BaseHook):
     async def aclose(self) -> None:
         """Nothing is left open."""
         lease, self._lease = self._lease, None
-        if lease is not None:
+        if lease is not None and self._loop is asyncio.get_running_loop():
             await lease.release()
 
     def __enter__(self) -> Self:
@@ -205,11 +235,5 @@ class QlikCloudHook(BaseHook):
         await self.aclose()
 
 
-def _parts(connection: Connection, extra: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "host": connection.host,
-        "port": connection.port,
-        "login": connection.login,
-        "password": connection.password,
-        "extra": extra,
-    }
+def _parts(connection: Connection, extra: dict[str, Any]) -> StoredConnection:
+    return StoredConnection(connection.host, connection.port, connection.login, connection.password, extra)

@@ -11,7 +11,9 @@ from airflow_provider_qlik import operations
 from airflow_provider_qlik.arguments import InvalidArgument, checked_count, checked_word
 from airflow_provider_qlik.compat import give_retry_policy
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
-from airflow_provider_qlik.waiting import fail
+from airflow_provider_qlik.masking import masked
+from airflow_provider_qlik.text import storable_json
+from airflow_provider_qlik.waiting import fail, skip
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -86,7 +88,7 @@ class QlikCallOperator(BaseOperator):
             if self._verb not in CHANGES or self.if_missing == "fail":
                 fail(error)
             if self.if_missing == "skip":
-                raise AirflowSkipException(str(error)) from error
+                skip(error)
             self.log.info("%s", error)
             return None
         except (QlikCloudError, InvalidArgument) as error:
@@ -129,12 +131,18 @@ class QlikCallOperator(BaseOperator):
 
 
 def plain(answer: Any) -> Any:
-    """An answer as JSON with Qlik's names; secrets in it are masked."""
-    return answer.model_dump(by_alias=True, exclude_none=True, mode="json") if hasattr(answer, "model_dump") else answer
+    """Return a response as JSON with Qlik's names that Airflow can store; secrets are masked by their names."""
+    if hasattr(answer, "model_dump"):
+        answer = answer.model_dump(by_alias=True, exclude_none=True, mode="json")
+    return storable_json(masked(answer))
 
 
 def converted(operation: str, arguments: Any) -> Any:
-    """The arguments with numbers and booleans where a template, which gives texts, was rendered for one."""
+    """Return the arguments as the operation takes them, where a rendered template is of another type.
+
+    A template gives texts, also where a number or a boolean is wanted; with ``render_template_as_native_obj`` it gives
+    a number for digits, also where a text is wanted. Floats and booleans are no texts: what was written is lost.
+    """
     if operation not in operations.OPERATIONS or not isinstance(arguments, Mapping):
         return arguments
     kinds = operations.OPERATIONS[operation].arguments
@@ -142,8 +150,21 @@ def converted(operation: str, arguments: Any) -> Any:
 
 
 def _converted(kind: str | None, given: Any) -> Any:
-    if kind == "integer" and isinstance(given, str) and given.strip().isdecimal():
-        return int(given)
-    if kind == "boolean" and isinstance(given, str) and given.strip().lower() in {"true", "false"}:
-        return given.strip().lower() == "true"
+    # "string or array of strings" takes either, "array of strings" a list of such.
+    kinds = kind.split(" or ") if kind else []
+    if isinstance(given, str):
+        word = given.strip()
+        if "integer" in kinds and "string" not in kinds and word.isdecimal():
+            return int(word)
+        if "boolean" in kinds and "string" not in kinds and word.lower() in {"true", "false"}:
+            return word.lower() == "true"
+    elif isinstance(given, int) and not isinstance(given, bool):
+        return str(given) if "string" in kinds and "integer" not in kinds else given
+    elif isinstance(given, Mapping) and "object of strings" in kinds:
+        return {_converted("string", name): _converted("string", item) for name, item in given.items()}
+    elif isinstance(given, list | tuple):
+        inner = next(
+            (one.removeprefix("array of ").removesuffix("s") for one in kinds if one.startswith("array")), None
+        )
+        return [_converted(inner, item) for item in given] if inner else given
     return given

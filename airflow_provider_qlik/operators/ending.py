@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from airflow_provider_qlik.task_log import log_callback, write
 from airflow_provider_qlik.waiting import deadline_in
 
 if TYPE_CHECKING:
@@ -65,15 +67,12 @@ class EndsItsRun:
         try:
             recent = client.run_flow(KINDS[self.kind].recent(intent.resource_id, intent.earliest), ONE_TRY)
         except QlikCloudError as error:
-            self.log.warning("%s", error)
+            write(self.log, logging.WARNING, error)
             recent = []
         run = next((each for each in recent if each.id not in intent.known and intent.marks(each)), None)
         if run is None:
-            self.log.error(
-                "Killed while its run was looked for: a run of %s %s that was started may go on",
-                self.kind,
-                intent.resource_id,
-            )
+            what = f"a run of {self.kind} {intent.resource_id} that was started may go on"
+            write(self.log, logging.ERROR, f"Killed while its run was looked for: {what}")
         return run
 
     def _cancel(self, client: RunsFlows, run: Run) -> bool:
@@ -83,14 +82,14 @@ class EndsItsRun:
         from airflow_provider_qlik.runs import KINDS
 
         if run.adopted:
-            self.log.info("%s was started by somebody else: it is left alone", run)
+            write(self.log, logging.INFO, f"{run} was started by somebody else: it is left alone")
             return False
         try:
             asked = client.run_flow(KINDS[run.kind].cancel(run), Patience(tries=2, budget=4.0))
         except QlikCloudError as error:
-            self.log.error("%s could not be cancelled and may still be going on: %s", run, error)
+            write(self.log, logging.ERROR, f"{run} could not be cancelled and may still be going on: {error}")
             return False
-        self.log.info("Asked Qlik Cloud to stop %s", asked)
+        write(self.log, logging.INFO, f"Asked Qlik Cloud to stop {asked}")
         return True
 
     def _outlast(self, client: RunsFlows, run: Run) -> None:
@@ -102,11 +101,11 @@ class EndsItsRun:
         kind = KINDS[run.kind]
         if run.adopted or not (kind.one_at_a_time or kind.cancelled_together):
             return
-        watch = Watch(kind, Wanted.of(run), self.log.log, deadline=deadline_in(LONGEST_CANCEL))
+        watch = Watch(kind, Wanted.of(run), log_callback(self.log), deadline=deadline_in(LONGEST_CANCEL))
         try:
             client.run_flow(watch.until_end(1.0), ONE_TRY)
         except QlikCloudError as error:
-            self.log.warning("%s", error)
+            write(self.log, logging.WARNING, error)
 
 
 def aside(work: Callable[[], object], seconds: float = 1.0) -> None:

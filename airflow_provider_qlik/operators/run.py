@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
 
-from airflow_provider_qlik.arguments import checked_limit, checked_seconds
-from airflow_provider_qlik.compat import deferral_failures, give_retry_policy
+from airflow_provider_qlik.arguments import checked_flag, checked_limit, checked_seconds
+from airflow_provider_qlik.compat import deferral_failures, deferral_timed_out, give_retry_policy
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
 from airflow_provider_qlik.memory import Memory
 from airflow_provider_qlik.operators.starting import StartsItsRun
+from airflow_provider_qlik.task_log import log_callback, write
+from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
 from airflow_provider_qlik.triggers.runs import QlikRunTrigger
 from airflow_provider_qlik.waiting import (
+    Deferral,
     as_text,
     deadline_in,
     explained,
     fail,
+    fail_for_good,
     fail_with,
+    message,
     name_map_index,
+    push,
     read_event,
     safety_net,
 )
@@ -48,7 +55,8 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
     :param timeout: seconds to wait for the run to end, or None for no limit. An `execution_timeout` that is shorter
         counts, also while deferred.
     :param cancel_on_kill: cancel the run when the task is killed on its worker or while it is deferred (cleared, marked
-        failed or as success), or gives up waiting.
+        failed or as success), when ``dag.test()`` is interrupted, or when the time for waiting is up. A run that
+        cannot be looked at is not cancelled: a retry resumes it.
     :param durable: a retry takes up the run of the try before, if that lost sight of it (Airflow 3.3 and later); a
         user's clear starts anew. On older Airflow the marker does the same for tasks.
     :param find_timeout: seconds within which a started run must show up, where Qlik does not say which one it is.
@@ -87,15 +95,17 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
         super().__init__(**kwargs)
         give_retry_policy(self)
         self.qlik_conn_id = qlik_conn_id
-        self.wait_for_completion = wait_for_completion
+        self.wait_for_completion = checked_flag("wait_for_completion", wait_for_completion)
         self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
+            conf.getboolean("operators", "default_deferrable", fallback=False)
+            if deferrable is None
+            else checked_flag("deferrable", deferrable)
         )
         self.poll_interval = checked_seconds("poll_interval", poll_interval, least=0.1)
         self.longest_poll_interval = checked_seconds("longest_poll_interval", longest_poll_interval)
         self.timeout = checked_limit("timeout", timeout)
-        self.cancel_on_kill = cancel_on_kill
-        self.durable = durable
+        self.cancel_on_kill = checked_flag("cancel_on_kill", cancel_on_kill)
+        self.durable = checked_flag("durable", durable)
         self.find_timeout = checked_seconds("find_timeout", find_timeout)
         self.unanswered_timeout = checked_seconds("unanswered_timeout", unanswered_timeout)
         self.settle = checked_seconds("settle", settle)
@@ -108,7 +118,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
 
     def verdict(self, result: Outcome) -> str | None:
         """Why an ended run fails the task, or None if it does not."""
-        return None if result.succeeded else result.message
+        return None if result.succeeded else result.failure
 
     def collect(self, hook: QlikCloudHook, result: Outcome) -> Mapping[str, Any]:
         """What is fetched of a run that does not fail the task, as further members of what the task returns."""
@@ -118,6 +128,14 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Starts the run; waits here, or defers."""
+        try:
+            return self._execute(context)
+        except KeyboardInterrupt:
+            # `dag.test()` and `airflow tasks test` run the task in the process that is interrupted: nobody kills it.
+            self.on_kill()
+            raise
+
+    def _execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
         from airflow_provider_qlik.cloud.retry import ONE_TRY
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
@@ -127,26 +145,33 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
         self._memory = memory = Memory(context, self.durable)
         with QlikCloudHook(self.qlik_conn_id) as hook:
             self._hook = hook
+            polling = False
             try:
                 self._left = left = memory.recall()
                 self._run = self._take_up(hook, memory, left)
                 self._left = None
                 self._run = run = self._run or self._start(hook, context, memory, left)
-                self._show(hook, run, context)
+                deadline = deadline_in(self.timeout, self.execution_timeout) if self.wait_for_completion else None
+                self._show(hook, run, context, deadline)
                 if not self.wait_for_completion:
                     memory.forget()
-                    return {**run.to_json(), "link": self.link}
-                deadline = deadline_in(self.timeout, self.execution_timeout)
+                    return self._returned(run.to_json(), link=self.link)
                 if self.deferrable:
                     self._defer(run, deadline)
-                watch = Watch(KINDS[self.kind], Wanted.of(run), self.log.log, seen=run, deadline=deadline)
-                ended = hook.run_flow(watch.until_end(self.poll_interval, self.longest_poll_interval), ONE_TRY)
+                watch = Watch(KINDS[self.kind], Wanted.of(run), log_callback(self.log), seen=run, deadline=deadline)
+                polling = True
+                flow = watch.until_end(self.poll_interval, self.longest_poll_interval)
+                ended = hook.run_flow(flow, ONE_TRY, deadline=deadline)
             except (QlikCloudError, InvalidArgument) as error:
                 self.on_error(error)
                 self._give_up(hook, self._run, error, memory)
             except Exception:
-                # Whatever it was, what this try has started is not left behind.
-                if self._run is not None and self.cancel_on_kill and self._cancel(hook, self._run):
+                run_left = self._run
+                if polling and run_left is not None and memory.lasts:
+                    # It came of looking at the run, and tells nothing about the run. A retry resumes it.
+                    write(self.log, logging.ERROR, f"The wait has failed. {self._going_on(run_left, memory)}")
+                elif run_left is not None and self.cancel_on_kill and self._cancel(hook, run_left):
+                    # Whatever it was, what this try has started is not left behind.
                     memory.cancelled()
                 raise
             return self._tell(hook, ended, memory)
@@ -156,42 +181,66 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
         name_map_index(context, self.target_label)
-        waited, memory = read_event(event), Memory(context, self.durable)
-        ours = self._pushed(context)
+        ours, memory = self._pushed(context), Memory(context, self.durable)
         self.link = self._pulled(context, LINK_KEY)
-        if ours is not None and waited.run is not None and ours.id != waited.run.id:
-            # After a clear, the trigger of the try before may still fire, and Airflow hands us its event.
-            self.log.info("An event told of %s, which is not the run of this try: still waiting for ours", waited.run)
-            self._defer(ours, deadline_in(self.timeout, self.execution_timeout))
+        waited = read_event(event, self._going_on(ours, memory) if ours is not None else "")
         with QlikCloudHook(self.qlik_conn_id) as hook:
+            other = ours is not None and waited.run is not None and ours.id != waited.run.id
+            if ours is not None and waited.run is not None and other and not waited.run.takes_over_from(ours):
+                self._wait_on(hook, context, ours, waited.run, memory)
             if waited.run is None or waited.error is not None:
                 # What was pushed at the start knows who does the work, which a trigger that saw nothing does not.
                 known = waited.run if waited.run is not None and waited.run.worker is not None else ours or waited.run
                 self._give_up(hook, known, waited.exception(), memory)
             return self._tell(hook, waited.run, memory)
 
+    def _wait_on(self, hook: QlikCloudHook, context: Context, ours: Run, other: Run, memory: Memory) -> NoReturn:
+        """Defer again after an event that told of another run: until the first deadline, and not without end.
+
+        After a clear, the trigger of the try before may still fire, and Airflow hands us its event.
+        """
+        from airflow_provider_qlik.runs import WaitTimedOut
+
+        deferral = Deferral.from_json(self._pulled(context, RUN_KEY), self.timeout, self.execution_timeout)
+        deferral = deferral.after_foreign_event()
+        told = f"An event told of {other}, which is not the run of this try, {ours}"
+        if deferral.over:
+            self._give_up(hook, ours, WaitTimedOut(f"Gave up waiting: the time is up. {told}"), memory)
+        if deferral.exhausted:
+            why = f"Gave up waiting: {deferral.foreign_events} events told of other runs than that of this try"
+            fail_with(f"{why}, the last of {other}. {self._going_on(ours, memory)}")
+        write(self.log, logging.INFO, f"{told}: still waiting for ours")
+        push(context, RUN_KEY, {**ours.to_json(), **deferral.to_json()})
+        self._defer(ours, deferral.deadline)
+
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Goes on after a deferral. If that failed or timed out, its run is not left behind."""
+        """Goes on after a deferral. If that timed out, its run is not left behind.
+
+        If it failed otherwise, the run may be well: a retry resumes it.
+        """
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
         try:
             return super().resume_execution(next_method, next_kwargs, context)
-        except deferral_failures():
-            run = self._pushed(context)
-            if run is not None and self.cancel_on_kill:
+        except deferral_failures() as failure:
+            run, memory = self._pushed(context), Memory(context, self.durable)
+            self.link = self._pulled(context, LINK_KEY)
+            if run is not None and not deferral_timed_out(failure) and memory.lasts:
+                write(self.log, logging.ERROR, f"The trigger has failed. {self._going_on(run, memory)}")
+            elif run is not None and self.cancel_on_kill:
                 with QlikCloudHook(self.qlik_conn_id) as hook:
                     if self._cancel(hook, run):
-                        Memory(context, self.durable).cancelled()
+                        memory.cancelled()
             raise
 
-    def _show(self, hook: QlikCloudHook, run: Run, context: Context) -> None:
+    def _show(self, hook: QlikCloudHook, run: Run, context: Context, deadline: datetime | None) -> None:
         from airflow_provider_qlik.runs import KINDS
 
         self.link = hook.get_conn().tenant.url + KINDS[run.kind].page(run)
-        self.log.info("Started: %s. %s", run, self.link)
-        context["ti"].xcom_push(key="run_id", value=run.id)
-        context["ti"].xcom_push(key=LINK_KEY, value=self.link)
-        context["ti"].xcom_push(key=RUN_KEY, value=run.to_json())
+        write(self.log, logging.INFO, f"Started: {run}. {self.link}")
+        push(context, "run_id", run.id)
+        push(context, LINK_KEY, self.link)
+        push(context, RUN_KEY, {**run.to_json(), **Deferral(deadline).to_json()})
 
     def _pulled(self, context: Context, key: str) -> Any:
         task_instance = context["ti"]
@@ -233,31 +282,55 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
         from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
 
         self._run = None
-        result = explained(hook, run, self.log.log)
+        result = explained(hook, run, log_callback(self.log))
         self.link = result.link
         if why := self.verdict(result):
             memory.forget()
             fail_with(f"{why}. {result.link}")
-        self.log.info("%s. %s", result.message, result.link)
+        write(self.log, logging.INFO, f"{result.message}. {result.link}")
         try:
             collected = self.collect(hook, result)
         except Exception as error:
+            expected = isinstance(error, (QlikCloudError, InvalidArgument))
             # The run is done and well. A retry that remembers it only fetches again; one that does not would run again.
             if not memory.lasts:
-                raise AirflowFailException(f"The run succeeded, but not what comes after it: {error}") from error
-            if isinstance(error, (QlikCloudError, InvalidArgument)):
+                text = f"The run succeeded, but not what comes after it: {message(error)}"
+                if expected:
+                    fail_for_good(text)
+                raise AirflowFailException(message(text)) from error
+            if expected:
                 fail(error)
             raise
         memory.forget()
-        return {**result.to_json(), **collected}
+        return self._returned(result.to_json(), **collected)
+
+    def _returned(self, run: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+        """Return what the task returns, fit to be stored. Texts of the run are cut, paths of files are not."""
+        returned: dict[str, Any] = {**storable_json(run, MESSAGE_LENGTH), **storable_json(more)}
+        return returned
 
     def _give_up(self, hook: QlikCloudHook, run: Run | None, error: Exception, memory: Memory) -> NoReturn:
-        """Fails the task for a wait that cannot go on; what it started is not left behind."""
-        from airflow_provider_qlik.runs import AmbiguousRun
+        """Fails the task for a wait that cannot go on.
 
-        # Where it is not known which run is ours, none is cancelled.
-        cancels = run is not None and not run.ended and self.cancel_on_kill and not isinstance(error, AmbiguousRun)
-        if cancels and run is not None and self._cancel(hook, run):
-            memory.cancelled()
+        Only where the time is up is its run cancelled. All other errors tell that the run cannot be looked at, or not
+        which one it is, and the run itself may be well: it stays what a retry resumes, or a clear replaces.
+        """
+        from airflow_provider_qlik.runs import AmbiguousRun, WaitTimedOut
+
         self._run = None
-        fail(error)
+        if run is None or run.ended:
+            fail(error)
+        if isinstance(error, WaitTimedOut) and self.cancel_on_kill and self._cancel(hook, run):
+            memory.cancelled()
+            fail(error)
+        if isinstance(error, AmbiguousRun):
+            # It lists the runs, and says that none was cancelled.
+            fail(error)
+        fail(error, self._going_on(run, memory))
+
+    def _going_on(self, run: Run, memory: Memory) -> str:
+        """Return what follows an error that leaves the run alone."""
+        whose = "was started by somebody else" if run.adopted else "was not cancelled"
+        then = " A retry resumes it, a clear of this task starts a new run." if memory.lasts and not run.adopted else ""
+        where = f" Look at it in Qlik Cloud: {self.link}." if self.link else ""
+        return f"The run may still be going on, and {whose}.{then}{where} {run}"

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qlik.arguments import InvalidArgument, checked_word
+from airflow_provider_qlik.arguments import checked_word
+from airflow_provider_qlik.file_names import FILE_NAME, FileNames, checked_pattern
 from airflow_provider_qlik.operators.run import QlikRunOperator
 from airflow_provider_qlik.storage import Folder
 from airflow_provider_qlik.targets import SharingTaskTarget
 
 if TYPE_CHECKING:
-    from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution
+    from airflow_provider_qlik.cloud.models.sharing_executions import SharingExecutionFile, SharingTaskExecution
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
     from airflow_provider_qlik.runs import Outcome
 
 FAIL_ON = ("any", "all", "never")
-FILE_NAME = "{task}-{recipient}-{number}.{type}"
-FILE_NAME_FIELDS = {"task": "", "recipient": "", "execution": "", "alias": "", "number": 1, "type": "", "run": ""}
 ENDINGS = {"image": "png"}
 
 
@@ -42,9 +41,11 @@ class QlikRunSharingTaskOperator(SharingTaskTarget, QlikRunOperator):
     :param space_name: the space of an app that is named.
     :param fail_on: fail the task if ``any`` execution fails or is cancelled, only if ``all`` do, or ``never``.
     :param download_to: a folder for the files of the run: a path, or an address that Airflow's object storage knows,
-        such as ``s3://connection@bucket/reports``. Without it none are fetched.
+        such as ``s3://connection@bucket/reports``; ``~`` is the home folder of the worker's user. Without it no file is
+        downloaded.
     :param file_name: how the files are named: a pattern with ``{task}``, ``{recipient}``, ``{execution}``, ``{alias}``,
-        ``{number}`` (from 1, for the run), ``{type}`` (the ending) and ``{run}``.
+        ``{number}`` (from 1, for the run), ``{type}`` (the ending) and ``{run}``. Long names are shortened, the second
+        of two equal names gets its number, and a file that is there already is replaced.
 
     All other parameters are those of `QlikRunOperator`. What it returns has, besides, the counts of executions by state
     (``counts``), their ids (``parts``) and the paths of the files (``files``).
@@ -94,33 +95,37 @@ class QlikRunSharingTaskOperator(SharingTaskTarget, QlikRunOperator):
         return why_failed(result, self.fail_on)
 
     def collect(self, hook: QlikCloudHook, result: Outcome) -> Mapping[str, Any]:
-        """The paths of the files of the run, once they are fetched."""
+        """Download the files of the run. Returns their paths as ``files``."""
         if self.download_to is None:
             return {"files": []}
         from airflow_provider_qlik.cloud.api import sharing_tasks
 
         folder = Folder("download_to", str(self.download_to))
-        paths: dict[str, None] = {}
-        for execution, alias, name in self._files(hook, result):
-            if str(folder.path / name) in paths:
-                raise InvalidArgument("file_name", self.file_name, f"must tell files apart: two would be {name!r}")
-            call = sharing_tasks.execution_file(result.run.resource_id, execution, alias)
-            hook.get_conn().download(call, lambda name=name: folder.writing(name))  # type: ignore[misc]
-            paths[str(folder.path / name)] = None
-            self.log.info("Fetched %s", folder.path / name)
-        return {"files": list(paths)}
+        paths: list[str] = []
+        for execution_id, file, name in self._files(hook, result):
+            call = sharing_tasks.execution_file(result.run.resource_id, execution_id, str(file.file_alias))
+            hook.get_conn().download(call, partial(folder.writing, name), file_type=file.type)
+            paths.append(str(folder.path / name))
+            self.log.info("Downloaded a file of execution %s: %s", execution_id, paths[-1])
+        return {"files": paths}
 
-    def _files(self, hook: QlikCloudHook, result: Outcome) -> Iterator[tuple[str, str, str]]:
-        """The execution, alias and name of each file of the run."""
+    def _files(self, hook: QlikCloudHook, result: Outcome) -> Iterator[tuple[str, SharingExecutionFile, str]]:
+        """Yield the execution, the file and the name of each file of the run, each file once."""
         from airflow_provider_qlik.cloud.api import sharing_tasks
 
-        task_id, number = result.run.resource_id, 0
+        task_id, names = result.run.resource_id, FileNames(self.file_name)
         task_name = hook.call(sharing_tasks.get(task_id)).name or task_id
-        executions = [hook.call(sharing_tasks.execution(task_id, part)) for part in result.run.parts]
+        # An execution that is on two pages of the list is one execution.
+        executions = [hook.call(sharing_tasks.execution(task_id, part)) for part in dict.fromkeys(result.run.parts)]
+        number = 0
         for execution in sorted(executions, key=lambda each: (_recipient(each), each.id)):
+            seen: set[str | None] = set()
             for file in execution.files or ():
                 if not file.file_alias:
+                    self.log.warning("A file of execution %s has no alias and cannot be downloaded", execution.id)
+                if not file.file_alias or file.file_alias in seen:
                     continue
+                seen.add(file.file_alias)
                 number += 1
                 fields = {
                     "task": task_name,
@@ -131,32 +136,10 @@ class QlikRunSharingTaskOperator(SharingTaskTarget, QlikRunOperator):
                     "type": ENDINGS.get(file.type or "", file.type or "bin"),
                     "run": result.run.id,
                 }
-                yield execution.id, file.file_alias, _name(self.file_name, fields)
+                yield execution.id, file, names.make(fields)
 
 
 def _recipient(execution: SharingTaskExecution) -> str:
     """Whom an execution is for."""
     user = execution.target_user
     return (user and user.value) or execution.owner_id or ""
-
-
-def checked_pattern(given: object) -> str:
-    """The pattern for names of files, if it is one."""
-    try:
-        _name(given, FILE_NAME_FIELDS) if isinstance(given, str) else _refuse(given)
-    except (KeyError, IndexError, ValueError, AttributeError):
-        _refuse(given)
-    return str(given)
-
-
-def _refuse(given: object) -> None:
-    allowed = f"a pattern with {', '.join('{' + name + '}' for name in FILE_NAME_FIELDS)}"
-    raise InvalidArgument("file_name", "None" if given is None else given, allowed)
-
-
-def _name(pattern: str, fields: Mapping[str, Any]) -> str:
-    """A name without anything that would lead to another folder."""
-    safe = {
-        name: re.sub(r"[^\w.@+-]+", "_", given) if isinstance(given, str) else given for name, given in fields.items()
-    }
-    return re.sub(r"[/\\]+", "_", pattern.format(**safe)).lstrip(".") or "file"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_qlik.arguments import checked_text
 from airflow_provider_qlik.operators.ending import EndsItsRun
 from airflow_provider_qlik.targets import Target
+from airflow_provider_qlik.task_log import log_callback, write
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
     from airflow_provider_qlik.memory import Memory, Remembered
     from airflow_provider_qlik.runs import Run, Search
+
+TEXTS = ("download_to", "file_name")
+"""Rendered arguments of some operators that are texts, besides those that say what is run."""
 
 
 class StartsItsRun(EndsItsRun, Target):
@@ -48,7 +54,7 @@ class StartsItsRun(EndsItsRun, Target):
             run = next((each for each in recent if intent.marks(each)), None)
         elif run is None:
             # The try before was broken off between asking for the start and knowing what came of it.
-            run = hook.run_flow(find_run(kind, intent, self._search(), self.log.log, answered=False))
+            run = hook.run_flow(find_run(kind, intent, self._search(), log_callback(self.log), answered=False))
         if run is None:
             return None
         seen = hook.run_flow(kind.look(Wanted.of(run)))
@@ -56,12 +62,12 @@ class StartsItsRun(EndsItsRun, Target):
             seen = replace(seen, adopted=run.adopted, alone_since=run.alone_since, marker=run.marker)
         if left.cleared:
             if seen is not None and not seen.ended and self.cancel_on_kill:
-                self.log.info("The task was cleared, and the run of its last try goes on: %s", seen)
+                write(self.log, logging.INFO, f"The task was cleared, and the run of its last try goes on: {seen}")
                 self._cancel(hook, seen)
                 self._outlast(hook, seen)
             memory.forget()
             return None
-        self.log.info("Taking up the run of the try before: %s", seen or run)
+        write(self.log, logging.INFO, f"Taking up the run of the try before: {seen or run}")
         memory.keep(intent, run)
         return seen or run
 
@@ -69,19 +75,20 @@ class StartsItsRun(EndsItsRun, Target):
         from airflow_provider_qlik.cloud import QlikCloudError
         from airflow_provider_qlik.runs import KINDS, AmbiguousRun, RunNotFound
 
+        self._read_texts()
         kind, mark, parameters = KINDS[self.kind], start_marker(context), self.parameters()
         resource_id = self.find_target(hook)
         self.prepare(hook)
         intent = hook.run_flow(kind.intend(resource_id, mark))
         stopping = left is not None and left.cancelled
         if self.durable and intent.underway is not None and not stopping:
-            self.log.info("Taking up the run that carries the marker of this task: %s", intent.underway)
+            write(self.log, logging.INFO, f"Taking up the run that carries the marker of this task: {intent.underway}")
             return intent.underway
         memory.keep(intent)
         self._intent = intent
-        self.log.info("Starting %s %s, marked %s", kind.name, resource_id, mark)
+        write(self.log, logging.INFO, f"Starting {kind.name} {resource_id}, marked {mark}")
         try:
-            run = hook.run_flow(kind.start(intent, self._search(), self.log.log, parameters=parameters))
+            run = hook.run_flow(kind.start(intent, self._search(), log_callback(self.log), parameters=parameters))
         except QlikCloudError as error:
             if not isinstance(error, (RunNotFound, AmbiguousRun)) and not error.may_have_happened:
                 # Surely nothing was started: a retry must not look for it, and find somebody else's.
@@ -92,6 +99,13 @@ class StartsItsRun(EndsItsRun, Target):
         self._run = run
         memory.keep(intent, run)
         return run
+
+    def _read_texts(self) -> None:
+        for name in TEXTS:
+            given = getattr(self, name, None)
+            # A path of `pathlib` or of Airflow's object storage is as good as a text.
+            if isinstance(given, int | float):
+                setattr(self, name, checked_text(name, given, "a text, or a whole number that stands for its digits"))
 
     def _search(self) -> Search:
         from airflow_provider_qlik.runs import Search

@@ -8,6 +8,7 @@ from airflow_provider_qlik.runs.errors import (
     RunError,
     RunGone,
     RunNotFound,
+    RunNotVisible,
     WaitTimedOut,
 )
 from airflow_provider_qlik.runs.find import Intent, Search, marker
@@ -41,6 +42,7 @@ __all__ = [
     "RunGone",
     "RunKind",
     "RunNotFound",
+    "RunNotVisible",
     "Search",
     "SharingTaskRuns",
     "State",

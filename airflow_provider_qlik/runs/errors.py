@@ -52,5 +52,9 @@ class RunGone(RunError):
     """Qlik no longer knows the run, or what it belongs to."""
 
 
+class RunNotVisible(RunError):
+    """Qlik Cloud has refused for two minutes to show the run (401 or 403). The run itself may be going on."""
+
+
 class WaitTimedOut(RunError):
     """The deadline passed while the run was still going, or before there was one."""

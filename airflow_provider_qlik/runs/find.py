@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from airflow_provider_qlik.cloud.call import Flow, pause
 from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError
+from airflow_provider_qlik.runs import refusal
 from airflow_provider_qlik.runs.errors import AmbiguousRun
 from airflow_provider_qlik.runs.run import Run
 
@@ -28,12 +29,17 @@ def marker(*identity: str) -> str:
     return "airflow-" + hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
 
 
+def shows_a_marker(run: Run) -> bool:
+    """Return whether a run shows a marker of this package, of whichever task: then Qlik shows markers."""
+    return MARKER.search(run.triggered_by or "") is not None
+
+
 MARKER = re.compile(r"airflow-[0-9a-f]{8,16}")
 """What a marker looks like. Its beginning alone tells nothing: a user or OAuth client may be called airflow-prod."""
-ENOUGH_OF_A_MARKER = 16
-"""Characters by which a marker is known where Qlik cuts it."""
 CLOCK_SKEW = timedelta(seconds=5)
 RIVAL_WINDOW = timedelta(seconds=60)
+BEGINNING = datetime(1980, 1, 1, tzinfo=UTC)
+"""Before all runs: to go through the whole list of them, as far as lists are read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +47,7 @@ class Intent:
     """What is known before a start: the marker it will carry, the runs that exist, the server's clock (UTC).
 
     `underway` is a run that carries the very marker already and goes on: an earlier try has started it.
+    `markers_shown`: some run carried a marker of this package then, so Qlik shows them.
     """
 
     kind: str
@@ -49,6 +56,7 @@ class Intent:
     known: tuple[str, ...]
     server_time: datetime | None
     underway: Run | None = None
+    markers_shown: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The intent as plain JSON."""
@@ -58,6 +66,7 @@ class Intent:
             "marker": self.marker,
             "known": list(self.known),
             "server_time": self.server_time.isoformat() if self.server_time else None,
+            "markers_shown": self.markers_shown,
         }
 
     @classmethod
@@ -72,18 +81,26 @@ class Intent:
         if not all(isinstance(text, str) and text for text in (*texts, *known)):
             raise ValueError(f"expected an intent, not {given!r}")
         kind, resource_id, marker = texts
-        return cls(kind=kind, resource_id=resource_id, marker=marker, known=known, server_time=server_time)
+        # Earlier versions did not note it.
+        shown = given.get("markers_shown") is True
+        return cls(
+            kind=kind,
+            resource_id=resource_id,
+            marker=marker,
+            known=known,
+            server_time=server_time,
+            markers_shown=shown,
+        )
 
     def could_be(self, run: Run) -> bool:
         """Whether a run can have come from this start: it did not exist before, and did not begin before."""
-        if run.id in self.known or (MARKER.search(run.triggered_by or "") and not self.marks(run)):
+        if run.id in self.known or (shows_a_marker(run) and not self.marks(run)):
             return False
         return self.earliest is None or run.moment is None or run.moment >= self.earliest
 
     def marks(self, run: Run) -> bool:
         """Whether a run carries the marker, or enough of it where Qlik cuts it."""
-        shown = run.triggered_by or ""
-        return self.marker in shown or (len(shown) >= ENOUGH_OF_A_MARKER and self.marker.startswith(shown))
+        return run.carries(self.marker)
 
     @property
     def earliest(self) -> datetime | None:
@@ -121,10 +138,19 @@ def find(
 
     The marker decides. Where Qlik does not show markers, a run that alone can be ours counts as ours, with
     `alone_since` set so that whoever watches it notices a rival later. Raises AmbiguousRun when several could be it.
+
+    Whether Qlik shows markers is nowhere written. What a run shows in their place tells nothing: a word such as
+    "manual" or the name of a user stands there for a run of somebody else where markers are shown, and for ours as well
+    where they are not. So only this counts: a marker of this package, on any run of the list, proves that they are
+    shown, and then a run without ours is never taken for ours, whatever it shows and however lonely it is. The proof is
+    looked for on all runs there were before the start, on all that show up later and, before a run without a marker is
+    followed, once in the whole list. Without proof the run is followed, and the proof may still come: then the wait
+    goes over to the run with our marker, or ends in doubt (`RunKind.look`).
     """
     began = answering_since = clock()
     seen_since: float | None = None
-    markers_shown = False
+    refused_since: float | None = None
+    markers_shown, all_seen = intent.markers_shown, False
     candidates: list[Run] = []
     seconds = search.first_pause
     while True:
@@ -133,13 +159,19 @@ def find(
         except QlikCloudError as error:
             # The list of a task that never ran may be a 404, until its first run shows up.
             if not error.transient and not isinstance(error, NotFound):
-                raise
-            say(logging.WARNING, f"Could not look for the {kind.name} run: {error}. Looking again.")
+                refused_since = refused_since if refused_since is not None else clock()
+                lasts = clock() - refused_since >= refusal.REFUSAL_LASTS.total_seconds()
+                if lasts or not refusal.refuses_to_show(error):
+                    raise
+            else:
+                refused_since = None
+            say(logging.WARNING, f"Could not look for the {kind.name} run, looking again: {error}")
             # While Qlik does not answer, that no run shows up tells nothing.
-            answering_since = clock() if error.transient else answering_since
+            answering_since = answering_since if isinstance(error, NotFound) else clock()
         else:
+            refused_since = None
             # A marker of this package on any run proves that Qlik shows them: then ours will have one, too.
-            markers_shown = markers_shown or any(MARKER.search(run.triggered_by or "") for run in recent)
+            markers_shown = markers_shown or any(map(shows_a_marker, recent))
             marked = [run for run in recent if run.id not in intent.known and intent.marks(run)]
             if len(marked) == 1:
                 return marked[0]
@@ -154,10 +186,15 @@ def find(
             if seen_since is not None and now - seen_since >= needed:
                 if len(unmarked) > 1:
                     raise ambiguous(kind, intent.resource_id, unmarked)
-                ours = unmarked[0]
-                say(logging.INFO, f"{ours} carries no marker, but no other can be ours: it is followed.")
-                since = min(filter(None, (intent.server_time, ours.moment)), default=None)
-                return replace(ours, alone_since=since, marker=intent.marker)
+                if not all_seen:
+                    # Older runs are read once: a marker that any of them shows is proof enough.
+                    older = yield from _whole_list(kind, intent.resource_id)
+                    all_seen, markers_shown = older is not None, any(map(shows_a_marker, older or ()))
+                if all_seen and not markers_shown:
+                    ours = unmarked[0]
+                    say(logging.INFO, f"{ours} carries no marker, but no other can be ours: it is followed.")
+                    since = min(filter(None, (intent.server_time, ours.moment)), default=None)
+                    return replace(ours, alone_since=since, marker=intent.marker)
         now = clock()
         unanswered_for_long = not answered and not candidates and now - answering_since >= search.give_up_unanswered
         if unanswered_for_long or now - began >= search.give_up:
@@ -166,6 +203,16 @@ def find(
             return None
         yield from pause(seconds)
         seconds = min(seconds * 1.5, search.longest_pause)
+
+
+def _whole_list(kind: RunKind, resource_id: str) -> Flow[list[Run] | None]:
+    """Return all runs there are, as far as lists are read; None where they cannot be read just now."""
+    try:
+        return (yield from kind.recent(resource_id, BEGINNING))
+    except QlikCloudError as error:
+        if not error.transient and not isinstance(error, NotFound):
+            raise
+        return None
 
 
 def rivals(ours: Run, recent: Sequence[Run]) -> list[Run]:

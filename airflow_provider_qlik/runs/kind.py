@@ -12,12 +12,12 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeAlias
 
 from airflow_provider_qlik.cloud.call import Call, Flow, Tier, ask, pause
-from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError, Refused
+from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError, Refused, UnreadableAnswer
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.runs.errors import CannotStart, RunNotFound
-from airflow_provider_qlik.runs.find import Intent, Say, Search, ambiguous, find, rivals
-from airflow_provider_qlik.runs.run import Run, Wanted, Words
+from airflow_provider_qlik.runs.find import Intent, Say, Search, ambiguous, find, rivals, shows_a_marker
+from airflow_provider_qlik.runs.run import Run, Wanted, Words, without_repeats
 from airflow_provider_qlik.runs.together import Answers, Unknown, remembering
 
 MOST_PAGES = 20
@@ -92,6 +92,9 @@ class RunKind(ABC):
     last_page_size: ClassVar[int] = 1
     """How many items of the list surely hold all of the last run."""
 
+    id_names: ClassVar[tuple[str, ...]] = ("id",)
+    """The members by which an item of the list tells which run it is of."""
+
     listed_whole: ClassVar[bool] = False
     """Whether the list tells as much of a run as `get` does."""
     tier: ClassVar[Tier] = Tier.ONE
@@ -122,14 +125,15 @@ class RunKind(ABC):
             # Of a resource that never ran, or of none: only the latter is an error.
             yield from self.resource(resource_id)
             return Intent(kind=self.name, resource_id=resource_id, marker=marker, known=(), server_time=None)
-        runs = [self.run_of(resource_id, item) for item in page.items]
+        runs = without_repeats([self.run_of(resource_id, item) for item in page.items])
         return Intent(
             kind=self.name,
             resource_id=resource_id,
             marker=marker,
-            known=tuple(run.id for run in runs),
+            known=tuple(dict.fromkeys(run.id for run in runs)),
             server_time=page.server_time,
             underway=next((run for run in runs if marker in (run.triggered_by or "") and not run.ended), None),
+            markers_shown=any(map(shows_a_marker, runs)),
         )
 
     def start(
@@ -151,28 +155,30 @@ class RunKind(ABC):
             run = yield from self.send_start(intent, say, parameters or {})
         except QlikCloudError as error:
             if not error.may_have_happened:
-                raise (yield from self._why_not(intent.resource_id, error)) from error
-            say(logging.WARNING, f"{error}. Looking for the run instead of starting again.")
+                raise (yield from self._why_not(intent.resource_id, error)) from None
+            say(logging.WARNING, f"{error} Looking for the run instead of starting again.")
             unanswered, run = error, None
         if run is not None:
             return run
+        resource = f"{self.name} {intent.resource_id}"
         what = "may have been started" if unanswered else "was started"
         try:
             run = yield from find(self, intent, search, say, clock, answered=unanswered is None)
         except Refused as error:
             raise RunNotFound(
-                f"{self.name} {intent.resource_id} {what}, but its runs cannot be looked at: {error}. It was not"
-                " started again."
-            ) from error
+                f"{error.reason}. {error.advice} The {self.name} {what}, but its runs cannot be looked at: look at them"
+                f" in Qlik Cloud. It was not started again ({resource}; {error.request})"
+            ) from None
         if run is not None:
             return run
-        patience = search.give_up_unanswered if unanswered else search.give_up
+        seconds = search.give_up_unanswered if unanswered else search.give_up
         because = yield from self._why_disabled(intent.resource_id)
         raise RunNotFound(
-            f"{self.name} {intent.resource_id} {what}, but no run of it showed up within {patience:g} s"
+            f"The {self.name} {what}, but no run of it showed up within {seconds:g} s"
             + (f": it is {because}" if because else "")
-            + (f". The answer to the start: {unanswered}" if unanswered else ". It was not started again.")
-        ) from unanswered
+            + f". Look at its runs in Qlik Cloud, then clear this task. It was not started again ({resource})"
+            + (f". The response to the start: {unanswered}" if unanswered else "")
+        ) from None
 
     def recent(self, resource_id: str, since: datetime | None) -> Flow[list[Run]]:
         """The runs, the latest first, back to those that began before *since* (the first page alone without it)."""
@@ -236,8 +242,9 @@ class RunKind(ABC):
         try:
             while pages.next_call is not None and len(missing) > 1:
                 before = len(missing)
-                for item in pages.take((yield from ask(pages.next_call))):
-                    run = self.run_of(wanted[0].resource_id, item)
+                page = yield from ask(pages.next_call)
+                pages.take(page)
+                for run in without_repeats([self.run_of(wanted[0].resource_id, item) for item in page.items]):
                     listed |= dict.fromkeys(missing.pop(run.id, ()), run)
                 if len(missing) == before:
                     break
@@ -262,37 +269,73 @@ class RunKind(ABC):
         return isinstance(seen, Run) and seen.ended
 
     def _look_among_rivals(self, wanted: Wanted, run_id: str, since: datetime) -> Flow[Run | None]:
-        runs = yield from self.recent(wanted.resource_id, since)
+        """Look at a run that only its time tells to be ours, and at all others since.
+
+        A run with our marker is ours, whichever was followed until now: the wait goes over to it.
+        """
+        runs = yield from self._collect(wanted.resource_id, _all_before(since), 100, run_id)
+        marked = [run for run in runs if wanted.marker is not None and run.carries(wanted.marker)]
+        if len(marked) > 1:
+            raise ambiguous(self, wanted.resource_id, marked)
+        if marked:
+            return replace((yield from self.settled(marked[0])), marker=wanted.marker)
         ours = next((run for run in runs if run.id == run_id), None)
         if ours is None:
             return None
         ours = replace(ours, alone_since=since, marker=wanted.marker)
         others = rivals(ours, runs)
-        if others:
+        if others or any(map(shows_a_marker, runs)):
+            # Where Qlik shows markers, a run without one was started by somebody else.
             raise ambiguous(self, wanted.resource_id, [ours, *others])
         return replace((yield from self.settled(ours)), alone_since=since, marker=wanted.marker)
 
-    def _collect(self, resource_id: str, enough: Enough, limit: int) -> Flow[list[Run]]:
-        """The runs page by page, until a page that is not empty says that it is *enough*."""
+    def _collect(self, resource_id: str, enough: Enough, limit: int, run_id: str | None = None) -> Flow[list[Run]]:
+        """Return the runs page by page, until a page that is not empty says that it is *enough*.
+
+        Raises UnreadableAnswer where what the list tells of the run *run_id* cannot be read.
+        """
         pages: Pages[Any] = Pages(self.newest(resource_id, limit))
         found: list[Run] = []
         for _ in range(MOST_PAGES):
             if pages.next_call is None:
                 break
-            items: Sequence[Any] = pages.take((yield from ask(pages.next_call)))
-            runs = [self.run_of(resource_id, item) for item in items]
+            page = yield from ask(pages.next_call)
+            pages.take(page)
+            runs = [self.run_of(resource_id, item) for item in page.items]
             found += runs
             if runs and enough(runs):
                 break
-        return self.group(found)
+        self.check_was_read(resource_id, run_id, pages.left_out)
+        return self.group(without_repeats(found))
+
+    def check_was_read(self, resource_id: str, run_id: str | None, left_out: Sequence[Any]) -> None:
+        """Raise UnreadableAnswer if what was left out of a list tells of a run: then nothing is known of it.
+
+        To call the run missing would end its wait; to leave out a part of it could make it a success.
+        """
+        for item in left_out:
+            if (
+                run_id is not None
+                and isinstance(item, Mapping)
+                and run_id in {item.get(name) for name in self.id_names}
+            ):
+                raise UnreadableAnswer(
+                    f"what the list tells of {self.name} run {run_id} cannot be read: it lacks its id or its status"
+                    f" ({self.name} {resource_id})"
+                )
 
     def _why_not(self, resource_id: str, refused: QlikCloudError) -> Flow[QlikCloudError]:
         """The error to raise where a start was refused."""
         if not isinstance(refused, Refused) or refused.transient:
             return refused
         because = yield from self._why_disabled(resource_id)
-        why = f"it is {because}. Qlik's answer" if because else "Qlik's answer"
-        return CannotStart(f"{self.name} {resource_id} was not started: {why}: {refused}")
+        resource = f"{self.name} {resource_id}"
+        if because:
+            return CannotStart(f"The {self.name} is {because}. It was not started ({resource}). {refused}")
+        return CannotStart(
+            " ".join(filter(None, (f"{refused.reason}.", refused.advice)))
+            + f" The {self.name} was not started ({resource}; {refused.request})"
+        )
 
     def _why_disabled(self, resource_id: str) -> Flow[str | None]:
         try:

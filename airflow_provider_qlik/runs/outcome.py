@@ -11,6 +11,7 @@ from airflow_provider_qlik.cloud.errors import InvalidArgument, QlikCloudError
 from airflow_provider_qlik.runs.find import Say
 from airflow_provider_qlik.runs.kind import RunKind
 from airflow_provider_qlik.runs.run import Run, State
+from airflow_provider_qlik.text import LINE_LENGTH, MESSAGE_LENGTH, REASON_LENGTH, printable, storable
 
 LOG_LINES = 200
 
@@ -30,10 +31,29 @@ class Outcome:
     @property
     def message(self) -> str:
         """One sentence: what, how it ended, why."""
+        return f"Qlik Cloud {self._what}, ended as {self._status}{self._why}"
+
+    @property
+    def failure(self) -> str:
+        """The same as an error tells it: how the run ended and why first, then which run it is."""
+        return f"The run ended as {self._status}{self._why}. Qlik Cloud {self._what}"
+
+    @property
+    def _what(self) -> str:
         run = self.run
-        name = f" {run.name!r}" if run.name else ""
-        why = f": {run.reason}" if run.reason else ("" if self.succeeded else ": Qlik Cloud gives no reason")
-        return f"Qlik Cloud {run.kind}{name} {run.resource_id}, run {run.id}, ended as {run.status!r}{why}"
+        name = f" '{printable(run.name, REASON_LENGTH)}'" if run.name else ""
+        return f"{run.kind}{name} {printable(run.resource_id, REASON_LENGTH)}, run {printable(run.id, REASON_LENGTH)}"
+
+    @property
+    def _status(self) -> str:
+        return f"'{printable(self.run.status, REASON_LENGTH)}'"
+
+    @property
+    def _why(self) -> str:
+        if self.run.reason:
+            # The reason was cut already, and what says so makes it longer than REASON_LENGTH.
+            return f": {storable(self.run.reason, MESSAGE_LENGTH)}"
+        return "" if self.succeeded else ": Qlik Cloud gives no reason"
 
     def to_json(self) -> dict[str, Any]:
         """The outcome as plain JSON: what a task returns."""
@@ -42,6 +62,8 @@ class Outcome:
 
 def outcome(kind: RunKind, run: Run, tenant_url: str, say: Say) -> Flow[Outcome]:
     """What came of an ended run. Its log is said line by line, the last 200 of them, and where the rest is.
+
+    A line is cut at `LINE_LENGTH` characters, and says how many were left out; the reason is cut at `REASON_LENGTH`.
 
     Nothing that goes wrong here changes how the run ended: a log that cannot be had is a warning.
     """
@@ -60,14 +82,14 @@ def outcome(kind: RunKind, run: Run, tenant_url: str, say: Say) -> Flow[Outcome]
             + (f", the last {LOG_LINES} of {len(lines)} lines, all of it at {link}:" if cut > 0 else ":"),
         )
         for line in lines[-LOG_LINES:]:
-            say(logging.INFO, f"| {line}")
+            say(logging.INFO, f"| {printable(line, LINE_LENGTH)}")
     if run.state is not State.SUCCEEDED:
-        reason = (yield from kind.reason(run)) or run.reason or _last_words(lines)
-        run = replace(run, reason=reason)
+        reason = (yield from kind.reason(run)) or run.reason
+        run = replace(run, reason=storable(reason, REASON_LENGTH) if reason else _last_words(lines))
     return Outcome(run, link)
 
 
 def _last_words(lines: list[str]) -> str | None:
     """The last line of a log that tells something."""
     last = next((line.strip() for line in reversed(lines) if line.strip()), None)
-    return f"Qlik Cloud gives no reason; the last line of its log: {last}" if last else None
+    return f"Qlik Cloud gives no reason; the last line of its log: {printable(last, REASON_LENGTH)}" if last else None

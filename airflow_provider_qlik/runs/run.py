@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
+
+ENOUGH_OF_A_MARKER = 16
+"""Characters by which a marker is known where Qlik cuts it."""
 
 
 class State(StrEnum):
@@ -107,6 +110,15 @@ class Run:
             return False
         return self.moment < (moment if self.moment.microsecond else moment.replace(microsecond=0))
 
+    def takes_over_from(self, other: Run) -> bool:
+        """Return whether this run is the one that *other* was only taken for, by its time: it shows our marker."""
+        return other.alone_since is not None and other.marker is not None and self.carries(other.marker)
+
+    def carries(self, marker: str) -> bool:
+        """Return whether the run shows that marker, or enough of it where Qlik cuts it."""
+        shown = self.triggered_by or ""
+        return marker in shown or (len(shown) >= ENOUGH_OF_A_MARKER and marker.startswith(shown))
+
     @property
     def seconds(self) -> float | None:
         """How long it ran, in seconds, if both ends are known."""
@@ -174,6 +186,20 @@ class Run:
             raise ValueError(f"expected a run, not {given!r} ({error!r})") from error
 
 
+def without_repeats(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs, each once, where a list shows some on two pages.
+
+    Where two copies of a run differ, the one that has ended counts, else the one that was read last. A run that is made
+    up of executions is not yet grouped here: its executions are told apart.
+    """
+    found: dict[tuple[str, ...], Run] = {}
+    for run in runs:
+        key = (run.id, *run.parts)
+        if key not in found or run.ended or not found[key].ended:
+            found[key] = run
+    return [*found.values()]
+
+
 def _text(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
@@ -221,10 +247,14 @@ class Wanted:
         )
 
     def pinned_to(self, run: Run) -> Wanted:
-        """The same wish, from now on for the run that was seen."""
-        if self.run_id == run.id and self.started_after is None:
+        """Return the same wish, from now on for the run that was seen.
+
+        Once a run shows our marker, it is no longer the time alone that tells that it is ours.
+        """
+        alone_since = run.alone_since if self.alone_since is not None else None
+        if self.run_id == run.id and self.started_after is None and self.alone_since == alone_since:
             return self
-        return replace(self, run_id=run.id, started_after=None)
+        return replace(self, run_id=run.id, started_after=None, alone_since=alone_since)
 
     def __str__(self) -> str:
         if self.run_id:

@@ -28,6 +28,7 @@ class SharingTaskRuns(RunKind):
     name: ClassVar[str] = "sharing_task"
     cancelled_together: ClassVar[bool] = True
     last_page_size: ClassVar[int] = 200
+    id_names: ClassVar[tuple[str, ...]] = ("workflowID", "id")
     enable_hint: ClassVar[str] = "look at the sharing task in Qlik Cloud"
     words: ClassVar[Words] = Words(
         active=frozenset({"initialized", "in-progress", "presuccessful"}),
@@ -59,7 +60,7 @@ class SharingTaskRuns(RunKind):
             known_word=self.words.knows(item.status),
             started_at=item.started_at,
             ended_at=item.ended_at,
-            reason="; ".join(filter(None, map(_said, item.errors or ()))) or None,
+            reason=item.error_text,
             triggered_by=f"reload {item.reload_id}" if item.reload_id else None,
             worker=Worker("execution", item.id, item.app_id),
             counts={str(state): 1},
@@ -107,7 +108,7 @@ class SharingTaskRuns(RunKind):
             over, begun = begun and not here, begun or here
             return over
 
-        runs = yield from self._collect(resource_id, past, 200)
+        runs = yield from self._collect(resource_id, past, 200, run_id)
         return next((run for run in runs if run.id == run_id), None)
 
     def cancel(self, run: Run) -> Flow[str]:
@@ -152,7 +153,3 @@ def _together(executions: Sequence[Run]) -> Run:
         counts=counts,
         parts=tuple(part for execution in executions for part in execution.parts),
     )
-
-
-def _said(error: Any) -> str | None:
-    return ": ".join(part for part in (error.title, error.detail) if part) or error.code

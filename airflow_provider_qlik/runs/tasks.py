@@ -16,7 +16,7 @@ from airflow_provider_qlik.runs.errors import RunError
 from airflow_provider_qlik.runs.find import Intent, Say
 from airflow_provider_qlik.runs.kind import MOST_PAGES, Resource, RunKind
 from airflow_provider_qlik.runs.reloads import ReloadRuns, reason_of
-from airflow_provider_qlik.runs.run import Run, Words, Worker
+from airflow_provider_qlik.runs.run import Run, Words, Worker, without_repeats
 
 
 class TaskRuns(RunKind):
@@ -77,9 +77,12 @@ class TaskRuns(RunKind):
         for _ in range(MOST_PAGES):
             if pages.next_call is None:
                 break
-            for item in pages.take((yield from ask(pages.next_call))):
-                if item.id == run_id:
-                    return self.run_of(resource_id, item)
+            page = yield from ask(pages.next_call)
+            pages.take(page)
+            copies = [self.run_of(resource_id, item) for item in page.items if item.id == run_id]
+            if copies:
+                return without_repeats(copies)[0]
+        self.check_was_read(resource_id, run_id, pages.left_out)
         return None
 
     def cancel(self, run: Run) -> Flow[str]:

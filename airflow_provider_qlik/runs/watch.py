@@ -8,16 +8,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from airflow_provider_qlik.cloud.call import Flow, Question, pause
-from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError
-from airflow_provider_qlik.runs.errors import RunGone, WaitTimedOut
+from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError, Refused
+from airflow_provider_qlik.runs import refusal
+from airflow_provider_qlik.runs.errors import RunError, RunGone, RunNotVisible, WaitTimedOut
 from airflow_provider_qlik.runs.find import Say
 from airflow_provider_qlik.runs.kind import RunKind
 from airflow_provider_qlik.runs.run import Run, State, Wanted
 
 SIGN_OF_LIFE = timedelta(minutes=5)
 """A wait that has nothing new to tell says so this often."""
-MISSING_FOR_GOOD = timedelta(minutes=2)
-"""What Qlik Cloud does not know for so long will not turn up any more."""
 UNCLEAR_LOOKS = 3
 """So many looks at a run that has an end time and is called active before the end time is believed."""
 UNCLEAR_PAUSE = 2.0
@@ -40,7 +39,8 @@ class Watch:
 
     *say* takes the lines for the task's log (level and text). *seen* is what is known of the run, and was said,
     already; *says_end* is False where somebody else says how it ended. Polls that fail for a passing reason are
-    counted, said and outlasted; the deadline (UTC, None: no end) decides.
+    counted, said and outlasted; the deadline (UTC, None: no end) decides. A refusal to show the run must last for
+    *refusal_lasts* before it ends the wait: *refused_since* is when it began, where an earlier wait has seen that.
     """
 
     def __init__(
@@ -53,6 +53,8 @@ class Watch:
         deadline: datetime | None = None,
         says_end: bool = True,
         clock: Callable[[], datetime] = utc_now,
+        refusal_lasts: timedelta | None = None,
+        refused_since: datetime | None = None,
     ) -> None:
         self.kind = kind
         self.wanted = wanted
@@ -63,10 +65,12 @@ class Watch:
         self._deadline = deadline
         self._clock = clock
         self._began = self._spoke = clock()
-        self._missing_since: datetime | None = None
+        self._refusal_lasts = refusal.REFUSAL_LASTS if refusal_lasts is None else refusal_lasts
+        self.refused_since = refused_since
         self._failures = 0
         self._asked_to_wait = 0.0
         self._answer: Run | None = None
+        self._refusal: Refused | None = None
         self._intervals: tuple[float, float] | None = None
 
     def until_end(self, poll_interval: float, longest_poll_interval: float | None = None) -> Flow[Run]:
@@ -107,8 +111,12 @@ class Watch:
             if not error.transient:
                 raise
             self._asked_to_wait = min(error.retry_after or 0.0, LONGEST_ASKED)
-            self._missing_since = None
+            self.refused_since = None
             self._failed(error)
+            return None
+        if self.refused_since is not None and self._refusal is not None:
+            self._asked_to_wait = 0.0
+            self._failed(self._refusal)
             return None
         self._asked_to_wait = 0.0
         if run is not None and not run.ended and run.ended_at is not None:
@@ -119,26 +127,43 @@ class Watch:
 
     def _look(self, after: float = 0.0) -> Flow[Run | None]:
         run: Run | None
-        gone: NotFound | None = None
+        refused: Refused | None = None
         try:
             run = self._answer = yield self._question(after)
-        except NotFound as error:
-            run, gone = None, error
+        except Refused as error:
+            if not refusal.refuses_to_show(error):
+                raise
+            run, refused = None, error
             self._answer = None
+        # A 404 directly after a start is nothing to report: the run shows up a moment later.
+        self._refusal = None if isinstance(refused, NotFound) else refused
         if run is not None:
             if run.adopted != self.wanted.adopted:
                 run = replace(run, adopted=self.wanted.adopted)
             self.wanted = self.wanted.pinned_to(run)
-            self._missing_since = None
-        elif gone or self.wanted.run_id:
-            # Directly after a start a 404 may pass; for something nobody has seen yet it will not.
-            self._missing_since = self._missing_since or self._clock()
-            lasting = self._clock() - self._missing_since >= MISSING_FOR_GOOD
-            if lasting or (gone and not self.wanted.run_id):
-                what = f"{self.kind.name} {self.wanted.resource_id}"
-                what = what if gone else f"{self.wanted} of {what}"
-                raise RunGone(f"Qlik Cloud does not know {what}, or does not show it to this user") from gone
+            self.refused_since = None
+        elif refused or self.wanted.run_id:
+            self.refused_since = self.refused_since or self._clock()
+            lasting = self._clock() - self.refused_since >= self._refusal_lasts
+            # For something that nobody has seen yet a 404 will not pass.
+            unknown = isinstance(refused, NotFound) and not self.wanted.run_id
+            if lasting or unknown:
+                raise self._not_shown(refused)
         return run
+
+    def _not_shown(self, refused: Refused | None) -> RunError:
+        """The error that ends a wait for what Qlik Cloud does not show."""
+        resource = f"{self.kind.name} {self.wanted.resource_id}"
+        run = f"{self.wanted} of {resource}" if self.wanted.run_id else resource
+        if refused is None:
+            return RunGone(f"Qlik Cloud does not know the run any more, or does not show it to this user ({run})")
+        if isinstance(refused, NotFound):
+            return RunGone(f"{refused.reason}. {refused.advice} ({run}; {refused.request})")
+        seconds = self._refusal_lasts.total_seconds()
+        return RunNotVisible(
+            f"{refused.reason}. {refused.advice} Qlik Cloud has refused for {seconds:g} s to show the run, which may"
+            f" still be going on ({run}; {refused.request})"
+        )
 
     def _question(self, after: float) -> Question:
         """What is to be seen of the wanted run?"""
@@ -200,10 +225,11 @@ class Watch:
 
     def _failed(self, error: QlikCloudError) -> None:
         self._failures += 1
+        why = str(error).rstrip(".")
         if self._failures == 1 or self._silent_for_long():
             self._tell(
                 logging.WARNING,
-                f"Poll without an answer ({self._failures} in a row, {self._waited()}): {error}. The wait goes on"
+                f"Poll without an answer ({self._failures} in a row, {self._waited()}): {why}. The wait goes on"
                 + (f" until {self._deadline.isoformat(timespec='seconds')}." if self._deadline else "."),
             )
 
@@ -218,7 +244,12 @@ class Watch:
         return f"waited {timedelta(seconds=round((self._clock() - self._began).total_seconds()))}"
 
     def _out_of_time(self) -> str:
-        seen = f"it is {self.run.status}" if self.run else "there was none"
+        seen = f"the run is {self.run.status!r}" if self.run else "there was no run"
         failing = f"; the last {self._failures} polls got no answer" if self._failures else ""
         what = f"{self.wanted} of {self.kind.name} {self.wanted.resource_id}"
-        return f"Gave up waiting for {what}: {seen}, {self._waited()}{failing}"
+        hint = "" if failing else " Give a longer timeout if it needs more time."
+        return f"Gave up waiting: {seen}, {self._waited()}{failing}.{hint} ({what})"
+
+    def timed_out(self) -> WaitTimedOut:
+        """Return the error of a wait whose deadline has passed while a poll was still under way."""
+        return WaitTimedOut(self._out_of_time())

@@ -6,7 +6,7 @@ import asyncio
 import json
 from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, unquote
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
@@ -76,7 +76,7 @@ class TenantApp:
 
     async def _serve(self, request: Request, raw: bytes, send: Send) -> None:
         scope, receive = request.scope, request.receive
-        operation, params = self._find(request.method, scope["path"])
+        operation, params = self._find(request.method, _encoded_path(scope))
         asked = self._read(request, raw, params)
         entry = self._enter(request, asked, operation)
         fault = self.faults.take(entry.method, entry.path, entry.operation)
@@ -105,7 +105,7 @@ class TenantApp:
     def _find(self, method: str, path: str) -> tuple[Operation | None, dict[str, str]]:
         for operation, operation_method, pattern in self._routes:
             if operation_method == method and (found := pattern.match(path)):
-                return operation, found.groupdict()
+                return operation, {name: unquote(value) for name, value in found.groupdict().items()}
         return None, {}
 
     def _read(self, request: Request, raw: bytes, params: dict[str, str]) -> Asked:
@@ -201,6 +201,12 @@ def _why_foreign(request: Request) -> Response | None:
         return None
     why = f"the control API answers requests to {', '.join(sorted(own))} only, and not to {foreign[0]!r}"
     return Json({"error": why}, 403)
+
+
+def _encoded_path(scope: Scope) -> str:
+    """Return the path as it was sent: an encoded slash is part of a segment, and no separator."""
+    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    return raw.decode("latin-1").partition("?")[0]
 
 
 def _raw_query(request: Request) -> str:

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
 )
 
-from airflow_provider_qlik.arguments import InvalidArgument, checked_id, checked_moment
-from airflow_provider_qlik.compat import give_retry_policy
+from airflow_provider_qlik.arguments import InvalidArgument, checked_flag, checked_id, checked_moment
+from airflow_provider_qlik.compat import give_retry_policy, rescheduled
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
+from airflow_provider_qlik.memory import SeenRun
 from airflow_provider_qlik.targets import Target, literal
+from airflow_provider_qlik.task_log import log_callback, write
+from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
 from airflow_provider_qlik.triggers.runs import QlikRunTrigger
 from airflow_provider_qlik.waiting import (
+    Deferral,
     as_text,
     deadline_in,
     explained,
     fail,
+    fail_for_good,
+    fail_with,
     name_map_index,
+    push,
     read_event,
     safety_net,
+    skip,
+    time_out,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +44,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
     from airflow_provider_qlik.runs import Outcome, Run, Wanted, Watch
+
+DEFERRAL_KEY = "qlik_deferral"
+"""The XCom that holds what the two halves of a deferral share."""
 
 
 class QlikRunSensor(Target, BaseSensorOperator):
@@ -50,6 +61,8 @@ class QlikRunSensor(Target, BaseSensorOperator):
 
     `poke_interval`, `timeout` (seconds), `mode`, `soft_fail` and the others are Airflow's own. With
     `exponential_backoff` and `max_wait` the interval of a deferred wait grows with the age of the run, up to that.
+    With ``mode="reschedule"`` the sensor sticks to the run that it has seen on Airflow 3.3 and later; earlier ones have
+    no place to keep it, so give `run_id` or `started_after` there.
 
     A run that failed or was cancelled fails the task for good, with Qlik's own reason (with `soft_fail` it is skipped).
     What it returns (XCom) is what the operators return.
@@ -78,37 +91,61 @@ class QlikRunSensor(Target, BaseSensorOperator):
         self.started_after = started_after
         self.qlik_conn_id = qlik_conn_id
         self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
+            conf.getboolean("operators", "default_deferrable", fallback=False)
+            if deferrable is None
+            else checked_flag("deferrable", deferrable)
         )
         self.link: str | None = None
         self._watch: Watch | None = None
 
     def verdict(self, result: Outcome) -> str | None:
         """Why an ended run fails the task, or None if it does not."""
-        return None if result.succeeded else result.message
+        return None if result.succeeded else result.failure
 
     def wanted(self, hook: QlikCloudHook) -> Wanted:
         """The run that is meant. Raises InvalidArgument that names the argument."""
         from airflow_provider_qlik.runs import Wanted
 
         after = self.started_after
-        run_id = None if self.run_id is None else checked_id("run_id", self.run_id)
+        if self.run_id is not None:
+            self.run_id = checked_id("run_id", self.run_id)
         started_after = None if after is None else checked_moment("started_after", after)
-        return Wanted(resource_id=self.find_target(hook), run_id=run_id, started_after=started_after)
+        return Wanted(resource_id=self.find_target(hook), run_id=self.run_id, started_after=started_after)
 
-    def execute(self, context: Context) -> Any:  # noqa: RET503 (defer() does not return)
+    def execute(self, context: Context) -> Any:
         """Waits here by poking, or defers."""
         name_map_index(context, self.target_label)
         if not self.deferrable:
-            return super().execute(context)
+            return self._poke_on(context)
         try:
             wanted = self._find_wanted()
         except AirflowFailException as error:
             # As Airflow does it for a sensor that pokes.
             if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(str(error)) from error
+                skip(error)
             raise
-        deadline = deadline_in(self.timeout, self.execution_timeout)
+        deferral = Deferral(deadline_in(self.timeout, self.execution_timeout))
+        push(context, DEFERRAL_KEY, {"resource_id": wanted.resource_id, **deferral.to_json()})
+        self._defer(wanted, deferral.deadline)
+        return None
+
+    def _poke_on(self, context: Context) -> Any:
+        """Poke as Airflow does it, and forget the run when the wait is over."""
+        try:
+            result = super().execute(context)
+        except Exception as end:
+            if not rescheduled(end):
+                self._seen_run(context).forget()
+            raise
+        self._seen_run(context).forget()
+        return result
+
+    def _seen_run(self, context: Context) -> SeenRun:
+        arguments = (*self.arguments(), "run_id")
+        asked = {name: None if getattr(self, name) is None else str(getattr(self, name)) for name in arguments}
+        return SeenRun(context, self.reschedule, {"kind": self.kind, **asked})
+
+    def _defer(self, wanted: Wanted, deadline: datetime | None) -> None:
         self.defer(
             trigger=QlikRunTrigger(
                 kind=self.kind,
@@ -131,20 +168,32 @@ class QlikRunSensor(Target, BaseSensorOperator):
         from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
         from airflow_provider_qlik.cloud.retry import ONE_TRY
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
-        from airflow_provider_qlik.runs import KINDS, Watch
 
-        # Kept from poke to poke, so that it says changes only and sticks to the run it has seen.
+        seen_run = self._seen_run(context)
         with QlikCloudHook(self.qlik_conn_id) as hook:
             try:
-                self._watch = self._watch or Watch(KINDS[self.kind], self.wanted(hook), self.log.log)
+                # Kept from poke to poke, so that it says changes only and sticks to the run it has seen.
+                self._watch = self._watch or self._begin(hook, seen_run)
                 run = hook.run_flow(self._watch.look(), ONE_TRY)
             except (QlikCloudError, InvalidArgument) as error:
                 if self._watch is None and isinstance(error, QlikCloudError) and error.transient:
                     # A name could not be looked up just now.
-                    self.log.warning("%s. Asking again at the next poke", error)
+                    write(self.log, logging.WARNING, f"{error}. Asking again at the next poke")
                     return PokeReturnValue(False)
                 fail(error)
-            return PokeReturnValue(run is not None, self._tell(hook, run, context) if run else None)
+            if run is None:
+                if self._watch.run is not None:
+                    seen_run.keep(self._watch.run)
+                return PokeReturnValue(False)
+            return PokeReturnValue(True, self._tell(hook, run, context))
+
+    def _begin(self, hook: QlikCloudHook, seen_run: SeenRun) -> Watch:
+        """Return the wait, for the run that an earlier poke has seen if there is one."""
+        from airflow_provider_qlik.runs import KINDS, Wanted, Watch
+
+        seen = seen_run.recall()
+        wanted = self.wanted(hook) if seen is None else Wanted.of(seen)
+        return Watch(KINDS[self.kind], wanted, log_callback(self.log), seen=seen)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Tells how the run ended, when the trigger has fired."""
@@ -153,13 +202,48 @@ class QlikRunSensor(Target, BaseSensorOperator):
 
         name_map_index(context, self.target_label)
         waited = read_event(event)
+        if waited.run is not None:
+            self._check_event(context, waited.run)
         if waited.run is None or waited.error is not None:
             error = waited.exception()
             if isinstance(error, WaitTimedOut):
-                raise AirflowSensorTimeout(str(error))
+                time_out(error)
             fail(error)
         with QlikCloudHook(self.qlik_conn_id) as hook:
             return self._tell(hook, waited.run, context)
+
+    def _check_event(self, context: Context, run: Run) -> None:
+        """Defer again where an event tells of a run that was not asked for: until the first deadline, at most.
+
+        After a clear, the trigger of the try before may still fire, and Airflow hands us its event.
+        """
+        from airflow_provider_qlik.runs import Wanted
+
+        task_instance = context["ti"]
+        pushed = task_instance.xcom_pull(
+            task_ids=task_instance.task_id, key=DEFERRAL_KEY, map_indexes=task_instance.map_index
+        )
+        if not isinstance(pushed, Mapping) or not isinstance(pushed.get("resource_id"), str):
+            return
+        run_id = None if self.run_id is None else checked_id("run_id", self.run_id)
+        after = None if self.started_after is None else checked_moment("started_after", self.started_after)
+        wanted = Wanted(resource_id=pushed["resource_id"], run_id=run_id, started_after=after)
+        if (
+            (run.kind, run.resource_id) == (self.kind, wanted.resource_id)
+            and run_id in {None, run.id}
+            and not (after is not None and run.began_before(after))
+        ):
+            return
+        deferral = Deferral.from_json(pushed, self.timeout, self.execution_timeout).after_foreign_event()
+        told = f"An event told of {run} of {run.kind} {run.resource_id}, which this try does not wait for"
+        if deferral.over:
+            time_out(f"Gave up waiting for {wanted} of {self.kind} {wanted.resource_id}: the time is up. {told}")
+        if deferral.exhausted:
+            why = f"Gave up waiting for {wanted} of {self.kind} {wanted.resource_id}"
+            fail_with(f"{why}: {deferral.foreign_events} events told of other runs. {told}")
+        write(self.log, logging.INFO, f"{told}: still waiting for {wanted}")
+        push(context, DEFERRAL_KEY, {"resource_id": wanted.resource_id, **deferral.to_json()})
+        self._defer(wanted, deferral.deadline)
 
     def _find_wanted(self) -> Wanted:
         from airflow_provider_qlik.cloud import QlikCloudError
@@ -172,10 +256,11 @@ class QlikRunSensor(Target, BaseSensorOperator):
                 fail(error)
 
     def _tell(self, hook: QlikCloudHook, run: Run, context: Context) -> dict[str, Any]:
-        result = explained(hook, run, self.log.log)
+        result = explained(hook, run, log_callback(self.log))
         self.link = result.link
-        context["ti"].xcom_push(key=LINK_KEY, value=self.link)
+        push(context, LINK_KEY, self.link)
         if why := self.verdict(result):
-            raise AirflowFailException(f"{why}. {result.link}")
-        self.log.info("%s. %s", result.message, result.link)
-        return result.to_json()
+            fail_for_good(f"{why}. {result.link}")
+        write(self.log, logging.INFO, f"{result.message}. {result.link}")
+        returned: dict[str, Any] = storable_json(result.to_json(), MESSAGE_LENGTH)
+        return returned

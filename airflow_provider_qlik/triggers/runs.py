@@ -14,8 +14,9 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_qlik.arguments import checked_id, checked_limit, checked_moment, checked_seconds, checked_word
-from airflow_provider_qlik.compat import DEFERRED, NEXT_TRY, kills_deferred_tasks, task_state
+from airflow_provider_qlik.compat import DEFERRED, NEXT_TRY, NO_TASK, kills_deferred_tasks, task_state
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
+from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
 from airflow_provider_qlik.triggers.saying import Saying
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ AIRFLOW_TRIES = 60
 """So often Airflow is asked for what it cannot give just now."""
 AIRFLOW_PAUSE = 10.0
 """Seconds between two of those tries."""
+SLOW_CANCEL = 10.0
+"""Seconds after which a cancel that is not done says so."""
+CANCEL_TRIES = 30
+"""Attempts of a cancel: others may use up the limits of the same user, and an outage may pass."""
+CANCEL_BUDGET = 900.0
+"""Seconds that the pauses between the attempts of a cancel may take together."""
 KIND_NAMES = ("task", "automation", "reload", "sharing_task", "reload_task")
 """The kinds of run, by the names that `runs` knows them under; here again so that Dag files need not load that."""
 
@@ -100,49 +107,67 @@ class QlikRunTrigger(BaseTrigger):
         self.deadline = _checked("deadline", deadline)
         self.qlik_conn_id = qlik_conn_id
         self._ending: asyncio.Future[None] | None = None
+        self._interrupted = False
         self._saying = Saying(self.log)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The path of this class and the arguments to make it again."""
+        """The path of this class and the arguments to make it again, fit to be stored."""
         arguments = {name: getattr(self, name) for name in (*WHAT, *WHEN, "qlik_conn_id")}
-        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
+        return f"{type(self).__module__}.{type(self).__qualname__}", storable_json(arguments, MESSAGE_LENGTH)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Waits, then yields the one event."""
-        # Loaded here and in a thread: Dag files import this module, and the triggerer's loop must not stand still.
-        for name in ("airflow_provider_qlik.hooks.qlik_cloud", "airflow_provider_qlik.events"):
-            if name not in _loaded:
-                await asyncio.to_thread(importlib.import_module, name)
-                _loaded.add(name)
-        from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
-        from airflow_provider_qlik.cloud.retry import ONE_TRY
-        from airflow_provider_qlik.events import Event
-        from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
-        from airflow_provider_qlik.statistics import waiting
-
-        watch = self._watch()
-        waiting(1)
         try:
-            async with QlikCloudHook(self.qlik_conn_id) as hook:
-                try:
-                    await self._outlast(partial(self._connect, hook), self.deadline)
-                    # One try a poll: the watch itself outlasts what passes.
-                    run = await hook.arun_flow(watch.until_end(self.poll_interval, self.longest_poll_interval), ONE_TRY)
-                    event = Event.ended(run)
-                except (QlikCloudError, InvalidArgument) as error:
-                    event = Event.broken_off(error, watch.run)
-            await self._saying.said()
+            # Loaded here and in a thread: Dag files import this module, and the triggerer's loop must not stand still.
+            for name in ("airflow_provider_qlik.hooks.qlik_cloud", "airflow_provider_qlik.events"):
+                if name not in _loaded:
+                    await asyncio.to_thread(importlib.import_module, name)
+                    _loaded.add(name)
+            from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
+            from airflow_provider_qlik.cloud.retry import ONE_TRY
+            from airflow_provider_qlik.events import Event
+            from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+            from airflow_provider_qlik.statistics import waiting
+
+            watch = self._watch()
+            waiting(1)
+            try:
+                async with QlikCloudHook(self.qlik_conn_id) as hook:
+                    try:
+                        await self._outlast(partial(self._connect, hook), self.deadline)
+                        # One try a poll: the watch itself outlasts what passes.
+                        polling = watch.until_end(self.poll_interval, self.longest_poll_interval)
+                        try:
+                            # The watch keeps the deadline between two polls, this one while a poll is under way.
+                            async with asyncio.timeout(self._seconds_left()):
+                                run = await hook.arun_flow(polling, ONE_TRY)
+                        except TimeoutError:
+                            raise watch.timed_out() from None
+                        event = Event.ended(run)
+                    except (QlikCloudError, InvalidArgument) as error:
+                        event = Event.broken_off(error, watch.run)
+                await self._saying.said()
+            finally:
+                waiting(-1)
         except asyncio.CancelledError:
             # Begun here already: under load, Airflow may not come to on_kill, where there is one.
+            self._interrupted = True
             ending = self._end_run()
-            if ending is not None and not kills_deferred_tasks():
+            # `dag.test()` has no on_kill, and closes the event loop when this is over.
+            if ending is not None and (self.task_instance is None or not kills_deferred_tasks()):
                 await asyncio.shield(ending)
             raise
         finally:
-            waiting(-1)
             # Whatever the end: Airflow closes the log of the task then.
             await self._saying.said()
         yield TriggerEvent(event.to_json())  # type: ignore[no-untyped-call]
+
+    def _seconds_left(self) -> float | None:
+        """Seconds until the wait is broken off even if a poll is under way; None without a deadline."""
+        from airflow_provider_qlik.cloud.client import LAST_POLL
+
+        deadline = _moment(self.deadline)
+        return None if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds()) + LAST_POLL
 
     def _watch(self) -> Watch:
         """The wait, with what is known of the run. In a function of its own, so that none of it is kept for long."""
@@ -219,6 +244,15 @@ class QlikRunTrigger(BaseTrigger):
         return self._ending
 
     async def _cancel(self, run_id: str) -> None:
+        """Cancel the run if its task is deferred no more, and say what became of that, whatever happens.
+
+        Qlik Cloud takes 100 requests a minute for this (50 for reloads), counted over five minutes: of a thousand runs
+        that are to be cancelled at once half wait for minutes. Nobody else knows of them by then: their tasks have
+        ended, and a trigger has no store in which the next triggerer could find them. So each says that it waits, and
+        if the triggerer stops meanwhile, that its run goes on.
+        """
+        what = f"{self.kind} run {run_id} could not be cancelled and may still be going on"
+        notice = asyncio.get_running_loop().call_later(SLOW_CANCEL, self._say_that_it_waits, run_id)
         try:
             from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
@@ -226,11 +260,22 @@ class QlikRunTrigger(BaseTrigger):
                 meanwhile = f"; until then {self.kind} run {run_id} may be going on"
                 if await self._outlast(partial(self._may_cancel, hook, run_id), meanwhile=meanwhile):
                     await self._stop(hook, run_id)
+        except asyncio.CancelledError:
+            self._saying.say(logging.ERROR, f"The triggerer stops: {what}. Stop it in Qlik Cloud.")
+            raise
         except Exception as error:  # nobody else would say so: Airflow is through with this trigger by then
-            what = f"{self.kind} run {run_id} could not be cancelled and may still be going on"
-            self._saying.say(logging.ERROR, f"{what}: {_why(error)}")
+            self._saying.say(logging.ERROR, f"{_why(error)}. Stop the run in Qlik Cloud: {what}.")
         finally:
+            notice.cancel()
             await self._saying.said()
+
+    def _say_that_it_waits(self, run_id: str) -> None:
+        self._saying.say(
+            logging.ERROR,
+            f"The cancel of {self.kind} run {run_id} waits, with {len(_cancels)} under way: Qlik Cloud takes 500 in"
+            " five minutes (250 of reloads). If this triggerer ends before 'Asked Qlik Cloud to stop' follows, the run"
+            " goes on: stop it in Qlik Cloud then.",
+        )
 
     async def _may_cancel(self, hook: QlikCloudHook, run_id: str) -> bool:
         """Whether the run is to be cancelled; if so the hook is connected.
@@ -243,7 +288,11 @@ class QlikRunTrigger(BaseTrigger):
             state = await task_state(self.task_instance)
         except Exception as error:  # whatever the way to Airflow's API raises
             raise _Unavailable("The state of its task could not be learned", error) from error
-        if state == DEFERRED:
+        if state == NO_TASK and self._interrupted:
+            # `dag.test()` was interrupted: nobody takes this up.
+            await self._connect(hook)
+            return True
+        if state in {DEFERRED, NO_TASK}:
             # Another triggerer has it now; or the task was cleared and waits again, and its new try has cancelled this.
             self._saying.say(logging.INFO, f"The task is deferred: {self.kind} run {run_id} is left alone")
             return False
@@ -255,14 +304,25 @@ class QlikRunTrigger(BaseTrigger):
         return True
 
     async def _stop(self, hook: QlikCloudHook, run_id: str) -> None:
+        from airflow_provider_qlik.cloud import QlikCloudError
         from airflow_provider_qlik.cloud.retry import Patience
-        from airflow_provider_qlik.runs import KINDS, Wanted
+        from airflow_provider_qlik.runs import KINDS, Run, State, Wanted
+        from airflow_provider_qlik.runs.refusal import refuses_to_show
 
         kind, wanted = KINDS[self.kind], Wanted(resource_id=self.resource_id, run_id=run_id)
-        run = await hook.arun_flow(kind.look(wanted), Patience(tries=3, budget=20.0, urgent=True))
+        patience = Patience(tries=CANCEL_TRIES, budget=CANCEL_BUDGET, urgent=True)
+        try:
+            run = await hook.arun_flow(kind.look(wanted), patience)
+        except QlikCloudError as error:
+            if not refuses_to_show(error):
+                raise
+            # Who may not look at a run may be allowed to stop it.
+            run = Run(
+                kind=self.kind, resource_id=self.resource_id, id=run_id, state=State.ACTIVE, status=self.status or ""
+            )
         # Where the task was cleared, its new try may have asked already: a second time could hit its new run.
         if run is not None and not run.ended and not kind.stopping(run):
-            asked = await hook.arun_flow(kind.cancel(run), Patience(tries=5, budget=60.0, urgent=True))
+            asked = await hook.arun_flow(kind.cancel(run), patience)
             self._saying.say(logging.INFO, f"Asked Qlik Cloud to stop {asked}")
 
 

@@ -10,6 +10,8 @@ from contextvars import copy_context
 from functools import cache
 from typing import Any
 
+from airflow_provider_qlik.task_log import write
+
 
 @cache
 def _writing() -> ThreadPoolExecutor:
@@ -44,4 +46,4 @@ class Saying:
 
     def _write(self, level: int, text: str) -> None:
         with suppress(Exception):
-            self._log.log(level, "%s", text)
+            write(self._log, level, text)

@@ -6,6 +6,7 @@ import pytest
 
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, Patience, Tenant
 from airflow_provider_qlik.cloud.auth import forget_tokens
+from airflow_provider_qlik.cloud.models import lenient
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.listener import Listener, listening
 
@@ -18,6 +19,11 @@ def _no_token_is_left_over() -> Iterator[None]:
     forget_tokens()
     yield
     forget_tokens()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lenient, "_told", set())
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ class Qlik:
         self.came: list[tuple[float, str]] = []
         self.most = self._here = 0
         self.refuses_first = False
+        self.in_its_form = True
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         self.came.append((now(), request.url.path.rpartition("/")[2]))
@@ -42,7 +43,8 @@ class Qlik:
         try:
             if self.refuses_first and len(self.came) == 1:
                 await asyncio.sleep(self.seconds / 2)
-                return httpx.Response(429, headers={"retry-after": "30"})
+                said = {"errors": [{"code": "HTTP-429", "title": "Too many"}]} if self.in_its_form else None
+                return httpx.Response(429, headers={"retry-after": "30"}, json=said)
             await asyncio.sleep(self.seconds)
             return httpx.Response(200, text="there it is")
         finally:
@@ -131,10 +133,13 @@ def test_cancels_are_first_to_get_a_connection_that_is_free_again() -> None:
     play(scene, qlik)
 
 
+@pytest.mark.parametrize("in_its_form", [True, False], ids=["of Qlik", "of something in between"])
 @pytest.mark.parametrize("call", [POLL, CANCEL], ids=["polls", "cancels"])
-def test_nothing_is_sent_while_a_rate_limit_holds_even_what_had_its_turn_before(call: Call[Any]) -> None:
+def test_nothing_is_sent_while_a_rate_limit_holds_even_what_had_its_turn_before(
+    call: Call[Any], in_its_form: bool
+) -> None:
     qlik = Qlik(seconds=1)
-    qlik.refuses_first = True
+    qlik.refuses_first, qlik.in_its_form = True, in_its_form
     told: Counter[str] = Counter()
 
     async def scene(client: AsyncClient) -> None:
@@ -221,7 +226,7 @@ def test_an_error_behind_a_redirect_is_counted_once() -> None:
     async def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/me"):
             return httpx.Response(308, headers={"location": "/api/v1/users/somebody"})
-        return httpx.Response(403)
+        return httpx.Response(403, json={"errors": [{"code": "X-1", "title": "No"}]})
 
     async def scene(client: AsyncClient) -> None:
         with pytest.raises(QlikCloudError):

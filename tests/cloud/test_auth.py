@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import pickle
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -35,6 +35,7 @@ from airflow_provider_qlik.cloud import (
 )
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.auth import forget_tokens, sign_in
+from airflow_provider_qlik.cloud.clock import forget_offsets, measured_offset
 from airflow_provider_qlik.cloud.connections import CONNECTIONS, FOR_THE_URGENT
 from airflow_provider_qlik.cloud.errors import BadRequest, Forbidden, Unauthorized
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
@@ -109,11 +110,138 @@ def test_an_assertion_is_good_for_one_request_and_not_for_long(sandbox: SandboxT
     assert [entry.status for entry in sandbox.journal("token")] == [200, 200, 200], "the tenant takes each jti once"
 
 
-def test_a_private_key_goes_to_nobody(sandbox: SandboxTenant) -> None:
-    body = PrivateKey(sandbox.client_id, sandbox.private_key, sandbox.key_id).token_request(Tenant.at(sandbox.url))
+def test_a_private_key_goes_to_nobody(sandbox: SandboxTenant, listener: Listener) -> None:
+    listener.answers(Answer(200, {"access_token": "token"}), Answer(200, {"data": []}))
+    credentials = PrivateKey(sandbox.client_id, sandbox.private_key, sandbox.key_id)
+    with Client(Tenant.at(listener.url), credentials) as client:
+        client.call(tasks.list())
 
-    assert "PRIVATE KEY" not in json.dumps(body)
+    body = listener.seen[0].json
     assert set(body) == {"grant_type", "client_id", "client_assertion_type", "client_assertion"}
+    lines = sandbox.private_key.splitlines()
+    assert not any(line in str(each) for each in listener.seen for line in lines)
+
+
+# A clock that is off
+
+
+class ClockOfThisMachine:
+    """The time of the modules that sign, ahead of the real one by so many seconds."""
+
+    def __init__(self, ahead: float) -> None:
+        self.ahead = ahead
+
+    def time(self) -> float:
+        return time.time() + self.ahead
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@pytest.fixture
+def clock_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ClockOfThisMachine]:
+    clock = ClockOfThisMachine(0)
+    for module in ("auth", "credentials"):
+        monkeypatch.setattr(f"airflow_provider_qlik.cloud.{module}.time", clock)
+    forget_offsets()
+    yield clock
+    forget_offsets()
+
+
+def sign_in_of(driver: str, sandbox: SandboxTenant, key: PrivateKey) -> None:
+    """Sign in anew and list tasks."""
+    forget_tokens()
+    tenant = Tenant.at(sandbox.url)
+
+    async def listed() -> None:
+        async with AsyncClient(tenant, key, patience=ONCE) as client:
+            await client.call(tasks.list())
+
+    if driver == "async":
+        asyncio.run(listed())
+    else:
+        with Client(tenant, key, patience=ONCE) as client:
+            client.call(tasks.list())
+
+
+@pytest.mark.parametrize("driver", ["sync", "async"])
+@pytest.mark.parametrize("ahead", [-140, -60, 60, 110])
+def test_an_assertion_leaves_room_for_a_clock_that_is_a_minute_or_two_off(
+    sandbox: SandboxTenant, clock_of_this_machine: ClockOfThisMachine, driver: str, ahead: float
+) -> None:
+    clock_of_this_machine.ahead = ahead
+    sign_in_of(driver, sandbox, PrivateKey(sandbox.client_id, sandbox.private_key, sandbox.key_id))
+    assert [entry.status for entry in sandbox.journal("token")] == [200]
+
+
+@pytest.mark.parametrize("driver", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("ahead", "says"), [(-200, "200 s behind"), (3600, "3600 s ahead of"), (-86400, "86400 s behind")]
+)
+def test_a_clock_that_is_far_off_is_corrected_once_by_the_servers(
+    sandbox: SandboxTenant,
+    clock_of_this_machine: ClockOfThisMachine,
+    caplog: pytest.LogCaptureFixture,
+    driver: str,
+    ahead: float,
+    says: str,
+) -> None:
+    clock_of_this_machine.ahead = ahead
+    key = PrivateKey(sandbox.client_id, sandbox.private_key, sandbox.key_id)
+    for _ in range(2):
+        sign_in_of(driver, sandbox, key)
+    assert [entry.status for entry in sandbox.journal("token")] == [401, 200, 200], "the second time it is known"
+    assert [record.getMessage().partition(" Qlik")[0] for record in caplog.records if "clock" in record.name] == [
+        f"The clock of this machine is {says}"
+    ]
+    clock_of_this_machine.ahead = 0
+    sign_in_of(driver, sandbox, key)
+    assert [entry.status for entry in sandbox.journal("token")][3:] == [401, 200], "the clock was set meanwhile"
+
+
+@pytest.mark.parametrize("driver", ["sync", "async"])
+def test_a_sign_in_that_is_refused_all_the_same_names_the_clock(
+    sandbox: SandboxTenant, clock_of_this_machine: ClockOfThisMachine, driver: str
+) -> None:
+    clock_of_this_machine.ahead = -200
+    with pytest.raises(Unauthorized, match="the clock of this machine is 200 s behind Qlik Cloud's: set it; ") as error:
+        sign_in_of(driver, sandbox, PrivateKey(sandbox.client_id, sandbox.private_key, "another"))
+    assert "no key another" in str(error.value)
+    assert tokens(sandbox) == 2
+    assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
+
+
+def test_a_clock_that_is_right_is_not_blamed_and_nothing_is_asked_twice(
+    sandbox: SandboxTenant, clock_of_this_machine: ClockOfThisMachine
+) -> None:
+    for ahead in (0, 20):
+        clock_of_this_machine.ahead = ahead
+        with pytest.raises(Unauthorized) as error:
+            sign_in_of("sync", sandbox, PrivateKey(sandbox.client_id, sandbox.private_key, "another"))
+        assert "clock" not in str(error.value)
+    assert tokens(sandbox) == 2
+
+
+def test_the_clock_is_no_reason_to_refuse_a_secret(
+    sandbox: SandboxTenant, clock_of_this_machine: ClockOfThisMachine
+) -> None:
+    clock_of_this_machine.ahead = 3600
+    with (
+        Client(Tenant.at(sandbox.url), ClientCredentials(sandbox.client_id, "wrong"), patience=ONCE) as client,
+        pytest.raises(Unauthorized) as error,
+    ):
+        client.call(tasks.list())
+    assert "clock" not in str(error.value)
+    assert tokens(sandbox) == 1
+
+
+def test_a_slow_response_is_no_sign_of_a_clock_that_is_off() -> None:
+    told = datetime(2026, 11, 27, 10, 0, 0, tzinfo=UTC)
+    noon = told.timestamp()
+    assert measured_offset(told, noon - 90, noon + 0.5) == 0
+    assert measured_offset(told, noon - 200, noon - 199) == pytest.approx(200)
+    assert measured_offset(told, noon + 60, noon + 61) == pytest.approx(-60)
+    assert measured_offset(None, noon, noon) is None
 
 
 # One token
@@ -455,7 +583,7 @@ def test_a_client_that_may_not_act_for_others_is_told_so(
 
     with (
         Client(Tenant.at(sandbox.url), credentials, patience=QUICK) as client,
-        pytest.raises(kind, match="POST /oauth/token was refused with 403: .*(not trusted|disabled)"),
+        pytest.raises(kind, match=r"(not trusted|disabled).*HTTP 403 for POST /oauth/token"),
     ):
         client.call(tasks.list())
     assert tokens(sandbox) == 1
@@ -491,7 +619,7 @@ def test_a_sign_in_that_gives_no_token_tells_no_secret(listener: Listener, answe
 
     with (
         Client(Tenant.at(listener.url), ClientCredentials("id", "secret"), patience=QUICK) as client,
-        pytest.raises(CouldNotConnect, match="could not sign in: POST /oauth/token") as raised,
+        pytest.raises(CouldNotConnect, match=r"^Could not sign in: .*POST /oauth/token") as raised,
     ):
         client.call(tasks.start("t"))
     assert "very-secr" not in str(raised.value)
@@ -514,6 +642,14 @@ def test_a_token_goes_to_no_other_host() -> None:
         with pytest.raises(QlikCloudError, match="must not be sent"):
             next(sign_in(tenant, ApiKey("very-secret")).sync_auth_flow(request))
         assert "authorization" not in request.headers
+
+
+@pytest.mark.parametrize("host", ["acme.eu.qlikcloud.com", "bücher.example", "xn--bcher-kva.example:8443", "[fd00::1]"])
+def test_a_token_goes_to_the_tenant_however_its_host_is_written(host: str) -> None:
+    tenant = Tenant.at(host)
+    request = httpx.Request("GET", f"{tenant.url}/api/v1/tasks")
+    next(sign_in(tenant, ApiKey("key")).sync_auth_flow(request))
+    assert request.headers["authorization"] == "Bearer key"
 
 
 def test_every_token_is_told_so_that_it_can_be_masked(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
@@ -598,7 +734,7 @@ def test_a_signal_that_interrupts_a_sign_in_does_not_wait_for_itself(sandbox: Sa
     interrupted = auth.sync_auth_flow(httpx.Request("GET", f"{sandbox.url}/api/v1/users/me"))
     assert next(interrupted).url.path == "/oauth/token"
 
-    with pytest.raises(CouldNotConnect, match="got no answer"):
+    with pytest.raises(CouldNotConnect, match="got no response"):
         next(auth.sync_auth_flow(httpx.Request("POST", f"{sandbox.url}/api/v1/reloads/1/actions/cancel")))
     # The try after that asks for a token of its own.
     again = auth.sync_auth_flow(httpx.Request("POST", f"{sandbox.url}/api/v1/reloads/1/actions/cancel"))

@@ -139,7 +139,7 @@ def test_both_drivers_fail_alike(sandbox: SandboxTenant, run_flow: RunFlow) -> N
     sandbox.add_task(id="t")
     sandbox.fault("POST", reset="after")
 
-    with pytest.raises(NoAnswer, match=r"POST /api/v1/tasks/t/actions/start was sent to 127\.0\.0\.1"):
+    with pytest.raises(NoAnswer, match=r"^No response came from 127\.0\.0\.1 .*POST /api/v1/tasks/t/actions/start"):
         run_flow(ask(tasks.start("t")))
     assert len(sandbox.runs("t")) == 1
 
@@ -244,7 +244,7 @@ def test_tasks_are_asked_where_the_tenant_has_them(sandbox: SandboxTenant, root:
     sandbox.add_task(id="t")
     with Client(Tenant.at(sandbox.url, tasks_path=root), ApiKey(sandbox.api_key)) as client:
         client.call(tasks.start("t"))
-        with pytest.raises(NotFound, match=f"GET {root}/no-such was refused"):
+        with pytest.raises(NotFound, match=f"^Not found: .*HTTP 404 for GET {root}/no-such"):
             client.call(tasks.get("no-such"))
 
     assert [entry.path for entry in sandbox.journal()] == [f"{root}/t/actions/start", f"{root}/no-such"]

@@ -25,13 +25,14 @@ from airflow_provider_qlik.cloud.errors import (
     BadRequest,
     Conflict,
     Forbidden,
+    IntermediaryResponse,
     NotFound,
     ServerFailed,
     TooManyRequests,
     Unauthorized,
 )
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
-from tests.listener import Answer, Listener, listening
+from tests.listener import Answer, Listener, listening, refused_by_qlik
 
 ONCE = Patience(tries=1)
 
@@ -54,13 +55,25 @@ def answered(listener: Listener, answer: Answer) -> QlikCloudError:
     return raised.value
 
 
+def sign_in_answered(listener: Listener, answer: Answer) -> QlikCloudError:
+    """The error that such an answer to a sign-in becomes."""
+    listener.answers(answer)
+    with (
+        Client(Tenant.at(listener.url), ClientCredentials("client", "secret"), patience=ONCE) as client,
+        pytest.raises(QlikCloudError) as raised,
+    ):
+        client.call(tasks.start("t"))
+    assert {seen.path for seen in listener.seen} == {"/oauth/token"}
+    return raised.value
+
+
 # No way there, or no way back
 
 
 def test_a_tenant_that_is_not_there_could_not_be_connected_to(closed_port: int) -> None:
     with (
         Client(Tenant.at(f"http://127.0.0.1:{closed_port}"), ApiKey("key"), patience=ONCE) as client,
-        pytest.raises(CouldNotConnect, match=r"could not connect to .* for POST /api/v1/tasks/t/") as raised,
+        pytest.raises(CouldNotConnect, match=r"^Could not connect to .*POST /api/v1/tasks/t/") as raised,
     ):
         client.call(tasks.start("t"))
 
@@ -80,7 +93,7 @@ def test_where_nobody_signs_in_nothing_was_sent(closed_port: int) -> None:
     credentials = ClientCredentials("client", "secret")
     with (
         Client(Tenant.at(f"http://127.0.0.1:{closed_port}"), credentials, patience=ONCE) as client,
-        pytest.raises(CouldNotConnect, match="could not sign in"),
+        pytest.raises(CouldNotConnect, match="^Could not sign in"),
     ):
         client.call(tasks.start("t"))
 
@@ -90,7 +103,7 @@ def test_a_lost_connection_leaves_open_whether_it_happened(sandbox: SandboxTenan
     sandbox.add_task(id="t")
     sandbox.fault("POST", reset=reset)  # type: ignore[arg-type]
 
-    with pytest.raises(NoAnswer, match=r"no answer came.*it may have happened") as raised:
+    with pytest.raises(NoAnswer, match=r"^No response came.*the request may have been executed") as raised:
         client.call(tasks.start("t"))
 
     assert raised.value.may_have_happened
@@ -115,7 +128,7 @@ def test_a_sign_in_that_takes_too_long_means_that_nothing_was_sent(sandbox: Sand
     credentials = ClientCredentials(sandbox.client_id, sandbox.client_secret)
     with (
         Client(Tenant.at(sandbox.url, read_timeout=0.05), credentials, patience=ONCE) as client,
-        pytest.raises(CouldNotConnect, match="could not sign in"),
+        pytest.raises(CouldNotConnect, match="^Could not sign in"),
     ):
         client.call(tasks.start("t"))
 
@@ -134,8 +147,7 @@ def test_a_refusal_of_the_tasks_family_tells_all_it_says(listener: Listener) -> 
     assert (refused.detail, refused.trace_id) == ("no such state", "abc123")
     assert (refused.method, refused.path) == ("POST", "/api/v1/tasks/t/actions/start")
     assert str(refused) == (
-        "POST /api/v1/tasks/t/actions/start was refused with 400: "
-        "Bad request: no such state (code 400, trace id abc123)"
+        "Bad request: no such state. (HTTP 400 for POST /api/v1/tasks/t/actions/start, code 400, trace id abc123)"
     )
 
 
@@ -145,39 +157,67 @@ def test_a_refusal_of_the_other_families_tells_all_it_says(listener: Listener) -
 
     assert isinstance(refused, Forbidden)
     assert (refused.code, refused.title, refused.detail) == ("AUTOMATIONS-7", "Not allowed", "Owner only")
-    assert "Not allowed: Owner only (code AUTOMATIONS-7, trace id abc123)" in str(refused)
+    assert str(refused) == (
+        "Not allowed: Owner only. Check the roles and OAuth scopes of the user."
+        " (HTTP 403 for POST /api/v1/tasks/t/actions/start, code AUTOMATIONS-7, trace id abc123)"
+    )
 
 
 def test_a_refusal_by_oauth_tells_all_it_says(listener: Listener) -> None:
     body = {"error": "invalid_client", "error_description": "Client authentication failed"}
-    refused = answered(listener, Answer(401, body))
+    refused = sign_in_answered(listener, Answer(401, body))
 
     assert isinstance(refused, Unauthorized)
     assert (refused.code, refused.title) == ("invalid_client", "Client authentication failed")
 
 
+def test_the_form_of_oauth_is_no_refusal_of_anything_but_a_sign_in(listener: Listener) -> None:
+    body = {"error": "invalid_client", "error_description": "Client authentication failed"}
+
+    assert isinstance(answered(listener, Answer(401, body)), IntermediaryResponse)
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        (b"<html><h1>502 Bad Gateway</h1></html>", "<html><h1>502 Bad Gateway</h1></html>"),
+        (b"<html><h1>502 Bad Gateway</h1></html>", "with a web page.*<html><h1>502 Bad Gateway</h1></html>"),
         (b"upstream is gone\n", "upstream is gone"),
-        (b"", "no reason given"),
-        (b"\xff\xfe", "\\\\xff\\\\xfe"),
+        (b"", r"answered in its place, with nothing: .* \(HTTP 502 for POST /api/v1/tasks/t/actions/start\)$"),
+        (b"\xff\xfe", "no error of Qlik Cloud's"),
         (b"null", "null"),
         (b"[]", "\\[\\]"),
         (b'{"message": "no"}', '{"message": "no"}'),
         (b'{"errors": "no"}', '{"errors": "no"}'),
         (b'{"errors": []}', '{"errors": \\[\\]}'),
         (b'{"errors": [null]}', '{"errors": \\[null\\]}'),
-        (b'{"errors": [{"code": {}, "title": []}]}', "no reason given"),
-        (b'{"errors": [], "traceId": "abc123"}', "trace id abc123"),
+        (b'{"errors": [{}]}', '{"errors": \\[{}\\]}'),
+        (b'{"errors": [], "traceId": ""}', '"traceId": ""'),
         (b"[" * 100_000, "\\["),
     ],
 )
-def test_a_refusal_by_something_in_between_is_told_as_it_is(listener: Listener, body: bytes, told: str) -> None:
+def test_what_something_in_between_answered_is_told_as_it_is(listener: Listener, body: bytes, told: str) -> None:
+    error = answered(listener, Answer(502, body))
+
+    assert isinstance(error, IntermediaryResponse)
+    assert (error.status, error.transient, error.may_have_happened) == (502, True, True)
+    with pytest.raises(IntermediaryResponse, match=told):
+        raise error
+    assert str(error).startswith("Something between Airflow and Qlik Cloud answered in its place")
+    assert len(str(error)) < 500
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"errors": [{"code": {}, "title": []}]}', "^Qlik Cloud failed to handle the request"),
+        (b'{"errors": [], "traceId": "abc123"}', "trace id abc123"),
+        (b'{"traceId": "abc123", "path": "/"}', "trace id abc123"),
+    ],
+)
+def test_a_refusal_that_gives_no_reason_says_so(listener: Listener, body: bytes, told: str) -> None:
     refused = answered(listener, Answer(502, body))
 
-    assert isinstance(refused, ServerFailed)
+    assert type(refused) is ServerFailed
     with pytest.raises(Refused, match=told):
         raise refused
     assert len(str(refused)) < 400
@@ -199,7 +239,15 @@ def test_a_refusal_by_something_in_between_is_told_as_it_is(listener: Listener, 
     ],
 )
 def test_every_status_has_its_error(listener: Listener, status: int, kind: type[Refused]) -> None:
-    assert type(answered(listener, Answer(status))) is kind
+    assert type(answered(listener, refused_by_qlik(status))) is kind
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 418, 429, 500, 503, 599])
+def test_no_status_alone_is_the_word_of_qlik(listener: Listener, status: int) -> None:
+    error = answered(listener, Answer(status))
+
+    assert type(error) is IntermediaryResponse
+    assert error.status == status
 
 
 def test_the_tenant_refuses_with_its_own_words(sandbox: SandboxTenant, client: Client) -> None:
@@ -234,15 +282,16 @@ def test_a_list_that_makes_no_sense_is_not_an_empty_list(
     sandbox.add_task(id="t")
     sandbox.fault("GET", answer=answer, times=None)  # type: ignore[arg-type]
 
-    with pytest.raises(UnreadableAnswer, match=f"GET /api/v1/tasks was answered with 200: .*{told}"):
+    with pytest.raises(UnreadableAnswer, match=rf"(?s){told}") as raised:
         client.call(tasks.list())
+    assert "(HTTP 200 for GET /api/v1/tasks)" in str(raised.value)
 
 
 def test_a_list_without_items_is_no_list(listener: Listener) -> None:
     listener.answers(Answer(200, {"message": "hello"}))
     with (
         Client(Tenant.at(listener.url), ApiKey("key"), patience=ONCE) as client,
-        pytest.raises(UnreadableAnswer, match="data: Field required; the answer begins"),
+        pytest.raises(UnreadableAnswer, match=r"data: Field required .*The response begins"),
     ):
         client.call(tasks.list())
 
@@ -294,7 +343,8 @@ def test_a_redirect_is_not_followed(listener: Listener, status: int) -> None:
         assert elsewhere.seen == []
 
     assert isinstance(error, UnreadableAnswer)
-    assert f"answered with status {status}" in str(error)
+    assert str(error).startswith("The response leads elsewhere and was not followed")
+    assert f"HTTP {status} for POST /api/v1/tasks/t/actions/start" in str(error)
     assert len(listener.seen) == 1
 
 
@@ -313,7 +363,7 @@ def test_no_redirect_leads_to_another_host(sandbox: SandboxTenant, client: Clien
     with listening() as elsewhere:
         elsewhere.answers(Answer(200, {"id": "u"}))
         sandbox.switch(users_me="redirect_elsewhere", elsewhere=elsewhere.url)
-        with pytest.raises(UnreadableAnswer, match="redirect to another host"):
+        with pytest.raises(UnreadableAnswer, match="redirects to another host"):
             client.call(users.me(), ONCE)
         assert elsewhere.seen == []
 
@@ -367,6 +417,7 @@ def test_a_redirect_is_followed_once(listener: Listener) -> None:
         CouldNotConnect("could not connect"),
         NoAnswer("no answer"),
         UnreadableAnswer("nonsense", "<html>"),
+        IntermediaryResponse("a web page", "<html>", 429, 7.0),
         NotFound(status=404, method="GET", path="/p", code="X-1", title="No", detail="none", trace_id="abc"),
         ServerFailed(status=503, method="GET", path="/p", retry_after=7.0),
     ],

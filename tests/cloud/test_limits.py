@@ -16,7 +16,7 @@ from airflow_provider_qlik.cloud import ApiKey, ClientCredentials, Tenant
 from airflow_provider_qlik.cloud.call import Tier
 from airflow_provider_qlik.cloud.connections import CONNECTIONS, FOR_THE_URGENT, Lane
 from airflow_provider_qlik.cloud.credentials import Credentials
-from airflow_provider_qlik.cloud.limits import A_MINUTE, TOGETHER, Limits
+from airflow_provider_qlik.cloud.limits import A_MINUTE, BURST, TOGETHER, Limits
 from tests.virtual_time import now, run
 
 FOR_POLLS = CONNECTIONS - FOR_THE_URGENT
@@ -55,8 +55,25 @@ def test_beyond_the_limits_polls_go_out_in_small_lots_and_what_is_urgent_waits_f
     moments = taken(Tier.ONE, 600)
     lots = sorted(Counter(moments).items())
     assert [count for _, count in lots[1:-1]] == pytest.approx([15 * TOGETHER] * (len(lots) - 2), abs=1)
-    urgent = Counter(taken(Tier.ONE, 600, urgent=True))
-    assert max(count for moment, count in urgent.items() if moment > 0) == 1
+    assert set(taken(Tier.ONE, 600, urgent=True)) == {0}
+
+
+def test_a_thousand_cancels_use_all_of_tier_2_and_take_two_windows_of_it() -> None:
+    moments = Counter(taken(Tier.TWO, 1000, urgent=True))
+    assert moments == {0: 500, 301: 500}
+
+
+def test_what_is_urgent_waits_for_the_window_and_not_for_the_bucket() -> None:
+    async def play() -> list[float]:
+        limits = Limits(clock=now)
+        for _ in range(250):
+            await limits.turn(Tier.TWO, Lane.URGENT)
+        await asyncio.sleep(100)
+        return await asyncio.gather(*(limits.turn(Tier.TWO, Lane.URGENT) for _ in range(260)))
+
+    waited = Counter(run(play()))
+    # 500 in five minutes: 250 are left, and the first of those before leave the window 201 seconds later.
+    assert waited == {0: 250, 201: 10}
 
 
 def test_polls_use_what_they_may() -> None:
@@ -70,7 +87,7 @@ def test_what_is_urgent_may_come_all_at_once_and_never_passes_the_limit(tier: Ti
     for begin in moments[::50]:
         assert sum(begin <= moment < begin + 300 for moment in moments) <= A_MINUTE[tier] * 5
     at_once = sum(moment == 0 for moment in moments)
-    assert at_once >= {Tier.ONE: 250, Tier.TASKS: 150, Tier.TWO: 275, Tier.RELOADS: 137}[tier]
+    assert at_once >= {Tier.ONE: 3000, Tier.TASKS: 2850, Tier.TWO: 500, Tier.RELOADS: 250}[tier]
 
 
 def test_turns_come_in_the_order_of_asking_but_for_the_urgent() -> None:
@@ -494,6 +511,20 @@ async def given(limits: Limits, seconds: float) -> int:
     return turns
 
 
+@pytest.mark.parametrize(("tier", "share"), [(Tier.ONE, 1.0), (Tier.ONE, 0.2), (Tier.TASKS, 1.0)], ids=str)
+def test_an_idle_hour_saves_up_no_more_than_a_burst(tier: Tier, share: float) -> None:
+    async def play() -> int:
+        limits = Limits(share, now)
+        await limits.turn(tier)
+        await asyncio.sleep(3600)
+        places = [limits.join(tier, now()) for _ in range(1000)]
+        await asyncio.sleep(1)
+        return sum(place.done() for place in places)
+
+    a_second = A_MINUTE[tier] / 60 * 0.9 * share
+    assert run(play()) == pytest.approx(a_second * (BURST + 1), abs=a_second * TOGETHER + 1)
+
+
 def of_share(share: float) -> Limits:
     return Limits.of(Tenant.at(TENANT.url, rate_limit_share=share), KEY)
 
@@ -541,8 +572,8 @@ def test_what_a_small_share_has_saved_up_is_counted_by_that_share() -> None:
 def test_a_larger_share_is_used_at_once_by_who_waits_already() -> None:
     async def play() -> None:
         limits = of_share(0.01)
-        while not await limits.turn(Tier.ONE, Lane.URGENT):
-            pass
+        for _ in range(47):
+            assert not await limits.turn(Tier.ONE, Lane.URGENT)
         waiting = asyncio.ensure_future(limits.turn(Tier.ONE, Lane.URGENT))
         await asyncio.sleep(1)
         assert not waiting.done()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,15 +24,26 @@ from airflow_provider_qlik.cloud.models.automations import (
     AutomationUpdate,
     LastAutomationRun,
 )
+from airflow_provider_qlik.cloud.models.reload_tasks import ReloadTask
 from airflow_provider_qlik.cloud.models.reloads import Reload
 from airflow_provider_qlik.cloud.models.shape import Reply
-from airflow_provider_qlik.cloud.models.tasks import Task, TaskMetadata, TaskRun, TaskRunLog, TaskStart, TaskStarted
+from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution
+from airflow_provider_qlik.cloud.models.tasks import (
+    Task,
+    TaskMetadata,
+    TaskRun,
+    TaskRunList,
+    TaskRunLog,
+    TaskStart,
+    TaskStarted,
+)
 from airflow_provider_qlik.cloud.models.users import User
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.listener import Answer, Listener
 
 RUN = {"id": "r", "status": "RUNNING"}
+NUL_SHOWN = "a\\x00b"
 
 # Reading
 
@@ -100,9 +112,201 @@ def test_a_moment_is_read_in_utc_and_never_is_none(said: object, moment: datetim
     assert run.ended_at is None or run.ended_at.tzinfo is UTC
 
 
-def test_a_time_that_is_none_is_an_error_that_names_it() -> None:
-    with pytest.raises(UnreadableAnswer, match="endedAt"):
-        TaskRun.from_json({**RUN, "endedAt": "tomorrow"})
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(
+            "n/a",
+            "tomorrow",
+            "2026-02-30T00:00:00Z",
+            "2026-01-02T25:00:00Z",
+            "2026-01-02T24:00:01Z",
+            "+292278994-08-17",
+        ),
+        *([], {}, True, [1], 1e300, "Fri, 32 Jan 2026 25:61:61 GMT", "10000-01-01T00:00:00Z", "\u0000"),
+        "+292278994-08-17T07:12:55.807Z",
+    ],
+    ids=str,
+)
+def test_a_time_that_cannot_be_read_is_no_time(said: object) -> None:
+    assert TaskRun.from_json({**RUN, "endedAt": said}).ended_at is None
+
+
+@pytest.mark.parametrize(
+    ("said", "moment"),
+    [
+        ("2026-11-26T10:00:60Z", datetime(2026, 11, 26, 10, 1, tzinfo=UTC)),
+        ("2026-11-26T10:00:60.250Z", datetime(2026, 11, 26, 10, 1, 0, 250000, tzinfo=UTC)),
+        ("2026-12-31T23:59:60+00:00", datetime(2027, 1, 1, tzinfo=UTC)),
+        ("2026-11-26T24:00:00Z", datetime(2026, 11, 27, tzinfo=UTC)),
+        ("2026-11-26T24:00:00.000+01:00", datetime(2026, 11, 26, 23, tzinfo=UTC)),
+        ("2026-11-26 24:00", datetime(2026, 11, 27, tzinfo=UTC)),
+        ("Thu, 26 Nov 2026 10:00:00 GMT", datetime(2026, 11, 26, 10, tzinfo=UTC)),
+        (" 2026-11-26T10:00:00Z\n", datetime(2026, 11, 26, 10, tzinfo=UTC)),
+    ],
+)
+def test_a_time_in_an_odd_form_is_read(said: str, moment: datetime) -> None:
+    assert TaskRun.from_json({**RUN, "endedAt": said}).ended_at == moment
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("1753-01-01T00:00:00.000Z", "1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "1899-12-30T00:00:00Z", 0, "0"),
+        *("1979-12-31T23:59:59Z", "0001-01-02T00:00:00Z", "Thu, 01 Jan 1970 00:00:00 GMT", "0000-00-00T00:00:00Z"),
+    ],
+    ids=str,
+)
+def test_a_time_before_1980_says_never(said: object) -> None:
+    assert TaskRun.from_json({**RUN, "startedAt": said}).started_at is None
+    assert ReloadTask.from_json({"id": "r", "lastExecutionTime": said}).last_execution_time is None
+    execution = SharingTaskExecution.from_json({**RUN, "startTime": said, "endTime": said})
+    assert (execution.started_at, execution.ended_at) == (None, None)
+
+
+ODD: list[Any] = [
+    {"id": None, "status": "SUCCEEDED"},
+    {"id": "r2", "status": None},
+    {"status": "SUCCEEDED"},
+    {"id": "r2"},
+    {"id": [], "status": "SUCCEEDED"},
+    {"id": "", "status": "SUCCEEDED"},
+    {"id": "r2", "status": {}},
+    *(None, 17, [], "text", [[]]),
+]
+"""Items that no run can be made of."""
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_item_that_cannot_be_read_is_left_out_of_its_list(odd: Any, place: int) -> None:
+    listed: list[Any] = [{"id": "a", "status": "SUCCEEDED"}, {"id": "b", "status": "RUNNING"}]
+    listed.insert(place, odd)
+
+    page = TaskRunList.from_json({"data": listed, "links": {"next": {"href": "?page=2"}}})
+
+    assert [(run.id, run.status) for run in page.items] == [("a", "SUCCEEDED"), ("b", "RUNNING")]
+    assert page.next_query == (("page", "2"),)
+    assert page.left_out == (odd,)
+
+
+def test_of_a_list_that_nothing_can_be_read_of_nothing_is_left() -> None:
+    page = TaskRunList.from_json({"data": ODD})
+
+    assert page.items == []
+    assert len(page.left_out) == len(ODD)
+
+
+MEMBERS: list[Any] = [[], {}, True, 17, "text", [None], {"deep": [1]}, None, 1e300]
+
+
+@pytest.mark.parametrize("odd", MEMBERS, ids=str)
+@pytest.mark.parametrize(
+    "member", ["taskMeta", "startedAt", "log", "taskName", "workerId", "triggeredBy", "resourceId", "unheard of"]
+)
+def test_a_member_of_a_wrong_type_hides_no_other(member: str, odd: Any) -> None:
+    run = TaskRun.from_json({**RUN, "workerType": "reloads", member: odd})
+
+    assert (run.id, run.status, run.worker_type) == ("r", "RUNNING", "reloads")
+    run.model_dump(by_alias=True, mode="json")
+
+
+@pytest.mark.parametrize("odd", MEMBERS, ids=str)
+@pytest.mark.parametrize("member", ["partial", "weight", "log", "endTime", "errorMessage", "engineTime"])
+def test_a_reload_is_read_whatever_its_members_hold(member: str, odd: Any) -> None:
+    assert Reload.from_json({**RUN, member: odd}).status == "RUNNING"
+
+
+@pytest.mark.parametrize("odd", MEMBERS, ids=str)
+@pytest.mark.parametrize("member", ["metrics", "duration", "testRun", "stopTime", "error", "title"])
+def test_an_automation_run_is_read_whatever_its_members_hold(member: str, odd: Any) -> None:
+    run = AutomationRun.from_json({**RUN, member: odd})
+
+    assert run.status == "RUNNING"
+    _ = run.metrics, run.error_text
+
+
+@pytest.mark.parametrize("odd", MEMBERS, ids=str)
+def test_links_that_are_none_end_a_list(odd: Any) -> None:
+    page = TaskRunList.from_json({"data": [RUN], "links": odd})
+
+    assert [run.id for run in page.items] == ["r"]
+    assert page.next_query == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('"a\\u0000b"', NUL_SHOWN),
+        ('"a\x00b"', NUL_SHOWN),
+        ('"caf\\ud83d"', "caf\\ud83d"),
+        ('"\\ude00\\ud83d"', "\\ude00\\ud83d"),
+        ('"\\ud83d\\ude00"', "\N{GRINNING FACE}"),
+        ('"a\\\\u0000b"', "a\\u0000b"),
+        ('"one\ntwo"', "one\ntwo"),
+    ],
+    ids=ascii,
+)
+def test_every_text_out_of_a_response_can_be_stored(text: str, shown: str) -> None:
+    body = f'{{"id": "r", "status": "s", "log": {text}, "other": [{{"x": {text}}}], "taskMeta": {{"y": {text}}}}}'
+    for content in (body.encode(), f'{{"data": [{body}]}}'.encode()):
+        run = (
+            TaskRunList.from_reply(Reply(200, content=content)).items[0]
+            if content.startswith(b'{"data"')
+            else TaskRun.from_reply(Reply(200, content=content))
+        )
+        assert run.log == shown
+        assert run.model_extra == {"other": [{"x": shown}]}
+        assert run.task_meta is not None
+        assert run.task_meta.model_extra == {"y": shown}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        codecs.BOM_UTF8 + b'{"id": "r", "status": "s"}',
+        '{"id": "r", "status": "s"}'.encode("utf-16"),
+        b'{"id": "r", "status": "s", "log": "caf\xe9"}',
+        b'{"id": "r", "status": "s", "x": NaN, "y": [-Infinity], "z": 1e999}',
+        b'{"id": "r", "status": "s", "x": ' + b"9" * 5000 + b', "log": "\\ud800"}',
+    ],
+    ids=["BOM", "UTF-16", "Latin-1", "NaN", "huge"],
+)
+def test_a_body_that_only_a_lenient_reader_takes_is_read(body: bytes) -> None:
+    run = TaskRun.from_reply(Reply(200, content=body))
+
+    assert (run.id, run.status) == ("r", "s")
+    json.dumps(run.model_dump(mode="json"), allow_nan=False).encode()
+
+
+def test_what_is_left_out_is_said_once_and_shows_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    odd = {"id": None, "status": "s", "executionToken": "very-secret"}
+    for _ in range(3):
+        TaskRunList.from_json({"data": [RUN, odd, {**odd, "id": "r3", "status": None}]})
+        AutomationList.from_json({"data": [{"id": None, "executionToken": "very-secret"}]})
+
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    first, second = (record.getMessage() for record in caplog.records)
+    assert "held 2 items that cannot be read" in first
+    assert "data.1.id: Input should be a valid string" in first
+    assert "held 1 item " in second
+    assert "very-secret" not in caplog.text
+
+
+def test_secrets_are_found_by_their_names_in_what_nobody_has_described() -> None:
+    page = AutomationList.from_json(
+        {
+            "data": [
+                {"id": "a", "executionToken": "secret-one", "webhook": {"apiKey": "secret-two", "retries": 5}},
+                {"id": "b", "workspace": {"blocks": [{"client_secret": "secret-three", "name": "x"}]}},
+                {"id": "c", "x_access_token": "secret-four", "tokensUsed": 5, "nextPageToken": "not-a-secret"},
+            ],
+            "links": {"next": {"href": "?cursor=x", "token": "not-a-secret"}},
+        }
+    )
+
+    assert set(page.secrets) == {"secret-one", "secret-two", "secret-three", "secret-four"}
+    assert "secret-" not in repr(page).replace("not-a-secret", "")
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b'"text"', b"17", b"{", b'{"id": "r"', b"\xff", b"<html>"])
@@ -122,8 +326,9 @@ def test_an_execution_token_is_read_and_not_shown() -> None:
 def test_an_execution_token_is_not_shown_where_a_list_cannot_be_read() -> None:
     listed = [{"id": "a", "executionToken": "very-secret"}, {"name": "no id"}]
 
+    assert "very-secret" not in repr(AutomationList.from_json({"data": listed}))
     with pytest.raises(UnreadableAnswer, match=r'"executionToken": "\*\*\*"') as raised:
-        AutomationList.from_json({"data": listed})
+        Automation.from_json({"executionToken": "very-secret", "name": "no id"})
     assert "very-secret" not in str(raised.value)
     with pytest.raises(UnreadableAnswer) as raised:
         AutomationList.from_reply(Reply(200, content=b'{"data":[{"id":"a","executionToken":"very-secr'))
@@ -158,6 +363,14 @@ def test_what_went_wrong_in_a_run_is_one_line_in_every_form(error: object, text:
         (b'{"logContent": null}', None),
         (b"\xff", "\\xff"),
         (b"[2026-01-01] started", "[2026-01-01] started"),
+        (b"a\x00b", NUL_SHOWN),
+        (b'"a\\u0000b"', NUL_SHOWN),
+        (b'{"logContent": "a\\u0000b"}', NUL_SHOWN),
+        (b'{"logContent": "caf\\ud83d"}', "caf\\ud83d"),
+        (b'{"logContent": ["no text"]}', None),
+        (codecs.BOM_UTF8 + b'{"logContent": "a"}', "a"),
+        (codecs.BOM_UTF8 + b"a", "a"),
+        ("a".encode("utf-16"), "a"),
     ],
 )
 def test_a_log_is_read_in_every_form(body: bytes, log: str | None) -> None:

@@ -201,7 +201,12 @@ def test_the_query_of_a_link_is_sent_as_it_was_meant(listener: Listener, link: s
 
 
 def test_only_one_page_is_held(listener: Listener) -> None:
-    listener.answers(lambda seen: Answer(200, page("a", "b", next={"href": f"?page={len(listener.seen)}"})))
+
+    def answer(_: Seen) -> Answer:
+        number = len(listener.seen)
+        return Answer(200, page(f"a{number}", f"b{number}", next={"href": f"?page={number}"}))
+
+    listener.answers(answer)
     held: list[weakref.ref[Any]] = []
     with Client(Tenant.at(listener.url), ApiKey("key")) as client:
         for count, run in enumerate(client.iterate(tasks.runs("t"))):

@@ -47,6 +47,7 @@ EXAMPLES = {
     name: (HERE / "examples" / f"{name}.json").read_bytes()
     for name in (path.stem for path in sorted((HERE / "examples").glob("*.response.*.json")))
 }
+LONGEST_MESSAGE = 3000
 LONGEST_PAUSE = threading.TIMEOUT_MAX
 ANSWERS: dict[Any, list[str]] = {}
 for _name in OPERATIONS:
@@ -61,7 +62,8 @@ def outcome_of(call: Call[Any], reply: Reply) -> Any:
         answer = read(call, call.path, reply)
     except QlikCloudError as error:
         assert_sound(error)
-        assert str(error).startswith(f"{call.method} {call.path} was ")
+        assert f"HTTP {reply.status} for {call.method} {call.path}" in str(error)
+        assert len(str(error)) < LONGEST_MESSAGE
         return error
     assert_usable(answer, call.answer)
     return answer

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud import ApiKey, Client, Tenant, UnreadableAnswer
 from airflow_provider_qlik.cloud.api import tasks
-from airflow_provider_qlik.cloud.models.shape import Reply
+from airflow_provider_qlik.cloud.models.automations import LastAutomationRun
+from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.models.tasks import (
     Task,
     TaskEvent,
@@ -50,7 +51,7 @@ NONSENSE: list[tuple[str, Any, str]] = [
     ("events", False, r"events: Input should be a valid array"),
     ("start", [], r"start: Input should be an object"),
     ("start", {"schedule": {"cron": {"expression": {}}}}, r"start\.schedule\.cron\.expression: .*string"),
-    ("metadata", {"createdAt": "tomorrow"}, r"metadata\.createdAt: Input should be a valid datetime"),
+    ("metadata", {"ownerId": []}, r"metadata\.ownerId: Input should be a valid string"),
     ("metadata", {"trigger": []}, r"metadata\.trigger: Input should be an object"),
     ("metadata", "", r"metadata: Input should be an object"),
 ]
@@ -195,15 +196,35 @@ def test_a_shape_class_has_no_members_of_its_own_and_its_heirs_have_all() -> Non
 
 
 @each_nonsense
-def test_what_makes_no_sense_is_said_at_every_look_and_costs_nothing_else(member: str, value: Any, said: str) -> None:
+def test_what_makes_no_sense_is_left_out_for_whoever_looks_and_costs_nothing_else(
+    member: str, value: Any, said: str
+) -> None:
     read = task(**{member: value})
 
     assert read.name == "A task"
     for _ in range(2):
-        with pytest.raises(UnreadableAnswer, match=f"expected Task, but {said}") as raised:
-            getattr(read, member)
-    assert raised.value.excerpt == json.dumps(value).replace(": ", ":").replace(", ", ",") or value == ""
+        assert not _has_any(getattr(read, member), LEFT_OVER.get(said, set()))
     assert all(getattr(read, other) for other in {"start", "events", "states", "metadata"} - {member})
+
+
+LEFT_OVER = {r"states\.1: Input should be an object": {"s"}}
+"""What makes sense beside what does not, by the problem."""
+
+
+def _has_any(read: Any, known: set[str]) -> bool:
+    """Tell whether anything is left but what is known."""
+    if isinstance(read, list):
+        return any(_has_any(item, known) for item in read)
+    if isinstance(read, Shape):
+        return any(_has_any(value, known) for _, value in read)
+    return read is not None and read not in known
+
+
+def test_one_odd_member_hides_no_other_of_what_is_nested() -> None:
+    read = task(metadata={"disabledCode": "OWNER-DELETED", "trigger": [], "createdAt": 17.5, "ownerId": {}})
+
+    assert read.metadata is not None
+    assert (read.metadata.disabled_code, read.metadata.trigger, read.metadata.owner_id) == ("OWNER-DELETED", None, None)
 
 
 @each_nonsense
@@ -234,13 +255,21 @@ def test_one_strange_task_does_not_end_a_walk_over_all(listener: Listener) -> No
         walked = list(client.iterate(tasks.list()))
 
     assert [task.id for task in walked] == ["a", "b", "c", "d"]
-    with pytest.raises(UnreadableAnswer, match="states"):
-        _ = walked[1].states
+    assert walked[1].states is None
 
 
-def test_what_a_task_says_itself_is_read_at_once() -> None:
-    with pytest.raises(UnreadableAnswer, match="expected TaskList, but data.1.enabled"):
-        TaskList.from_json({"data": [PLAIN, {**PLAIN, "enabled": "perhaps"}]})
+def test_what_a_task_says_itself_is_read_at_once_and_left_out_where_it_makes_no_sense() -> None:
+    page = TaskList.from_json({"data": [PLAIN, {**PLAIN, "enabled": "perhaps", "name": 5, "annotations": [1, {}]}]})
+
+    assert [(each.enabled, each.name) for each in page.items] == [(None, "A task"), (None, "5")]
+    assert page.items[1].annotations == ["1"]
+
+
+def test_a_last_run_that_cannot_be_read_is_not_taken_for_none() -> None:
+    automation = LastAutomationRun.from_json({"id": "a", "lastRun": {"id": "r", "status": None}})
+
+    with pytest.raises(UnreadableAnswer, match="expected LastAutomationRun, but lastRun"):
+        _ = automation.last_run
 
 
 # What is made or written
@@ -331,17 +360,14 @@ digits = st.from_regex(
 near = st.datetimes().map(lambda moment: moment.isoformat(timespec="milliseconds"))
 
 
-def moment_or_problem(text: str) -> Any:
-    try:
-        return TaskRun.from_json({"id": "r", "status": "s", "endedAt": text}).ended_at
-    except UnreadableAnswer as error:
-        return error.what
+def moment(text: str) -> Any:
+    return TaskRun.from_json({"id": "r", "status": "s", "endedAt": text}).ended_at
 
 
 @examples(300)
 @given(digits | near)
 def test_a_moment_in_the_usual_form_is_the_same_as_in_any_other(text: str) -> None:
-    usual, other = moment_or_problem(f"{text}Z"), moment_or_problem(f"{text}+00:00")
+    usual, other = moment(f"{text}Z"), moment(f"{text}+00:00")
 
     assert usual == other
     assert type(usual) is type(other)
@@ -351,10 +377,12 @@ def test_a_moment_in_the_usual_form_is_the_same_as_in_any_other(text: str) -> No
 @pytest.mark.parametrize(
     "text",
     [
-        *("2026-W01-1T03:04:05Z", "20260102T030405.678Z", "2026-01-02x03:04:05Z"),
-        *("٢026-01-02T03:04:05Z", "2026-01-02T03:04:05Z\n", "2026-02-30T03:04:05Z", "2026-01-02T03:04:60Z"),
+        "2026-W01-1T03:04:05Z",
+        "20260102T030405.678Z",
+        "2026-01-02x03:04:05Z",
+        "٢026-01-02T03:04:05Z",
+        "2026-02-30T03:04:05Z",
     ],
 )
 def test_what_only_python_would_take_for_a_moment_is_none(text: str) -> None:
-    with pytest.raises(UnreadableAnswer, match="endedAt"):
-        TaskRun.from_json({"id": "r", "status": "s", "endedAt": text})
+    assert moment(text) is None

@@ -96,6 +96,20 @@ def test_new_credentials_that_are_refused_too_are_the_end(sandbox: SandboxTenant
     assert len(sandbox.journal("get_task")) == 2
 
 
+def test_a_tenant_that_refuses_whatever_is_read_again_is_not_asked_without_end(
+    sandbox: SandboxTenant, driver: Driver
+) -> None:
+    def read() -> Known:
+        assert driver.read < 10, "read again and again"
+        return driver.tenant, ApiKey(f"wrong-{driver.read}")
+
+    driver.now = read
+    with pytest.raises(Unauthorized):
+        driver.calls(ApiKey("outdated"), tasks.get("t"))
+    assert driver.read <= 2
+    assert len(sandbox.journal("get_task")) <= 3
+
+
 def test_credentials_of_another_tenant_are_not_taken(sandbox: SandboxTenant, driver: Driver) -> None:
     driver.now = lambda: (Tenant.at("https://other.example.com"), ApiKey(sandbox.api_key))
     with pytest.raises(Unauthorized):
@@ -103,13 +117,18 @@ def test_credentials_of_another_tenant_are_not_taken(sandbox: SandboxTenant, dri
 
 
 @pytest.mark.parametrize("error", [CouldNotConnect("not now"), InvalidArgument("password", None, "give one")], ids=str)
-def test_what_goes_wrong_while_reading_is_told(driver: Driver, error: Exception) -> None:
+def test_what_goes_wrong_while_reading_is_told_and_the_refusal_is_raised(
+    driver: Driver, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     def fails() -> Known:
         raise error
 
     driver.now = fails
-    with pytest.raises(type(error), match=str(error)):
+    with pytest.raises(Unauthorized):
         driver.calls(ApiKey("outdated"), tasks.get("t"))
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"{error}. The credentials that are in use are kept."
+    ]
 
 
 def test_a_second_change_is_noticed_as_well(sandbox: SandboxTenant) -> None:

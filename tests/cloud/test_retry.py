@@ -21,6 +21,7 @@ from airflow_provider_qlik.cloud import (
 from airflow_provider_qlik.cloud.answer import refusal
 from airflow_provider_qlik.cloud.api import automations, tasks
 from airflow_provider_qlik.cloud.call import Renew
+from airflow_provider_qlik.cloud.errors import IntermediaryResponse
 from airflow_provider_qlik.cloud.models.shape import Reply
 from airflow_provider_qlik.cloud.retry import attempts, may_repeat
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
@@ -33,7 +34,9 @@ def refused(status: int, code: str | None = None, method: str = "POST", **header
     """The error for such a reply of Qlik's."""
     content = b'{"errors": [{"code": "%s", "title": "No"}]}' % (code or f"X-{status}").encode()
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    return refusal(method, "/path", Reply(status, headers, content))
+    error = refusal(method, "/path", Reply(status, headers, content))
+    assert isinstance(error, Refused)
+    return error
 
 
 RATE_LIMIT = refused(429, "HTTP-429", retry_after="7")
@@ -44,6 +47,8 @@ SURELY_NOT_ARRIVED: list[QlikCloudError] = [CouldNotConnect("refused"), RATE_LIM
 PERHAPS_DONE: list[QlikCloudError] = [
     NoAnswer("time-out"),
     UnreadableAnswer("html"),
+    IntermediaryResponse("html", "<html>", 403),
+    IntermediaryResponse("html", "<html>", 429, 0.0),
     DOWN,
     *map(refused, (500, 502, 504, 408)),
 ]
@@ -51,11 +56,15 @@ PLAIN_NO: list[QlikCloudError] = [PENDING, *map(refused, (400, 401, 403, 404, 40
 
 
 class Played:
-    """A call that is retried by the rules, with errors in place of the network and a clock that only pauses move."""
+    """A call that is retried by the rules, with errors in place of the network.
+
+    Only the pauses move the clock, and each request by the seconds that it *takes*.
+    """
 
     def __init__(self, call: Call[Any], errors: list[QlikCloudError], chance: float = 0.0, **patience: Any) -> None:
         self.now = 1000.0
         self.others = patience.pop("others", [False])
+        takes = patience.pop("takes", 0.0)
         self.tries = 0
         self.pauses: list[float] = []
         self.result: Any = None
@@ -75,6 +84,7 @@ class Played:
                     continue
                 assert step == call
                 self.tries += 1
+                self.now += takes
                 error = next(left, None)
                 step = steps.throw(error) if error else steps.send("answer")
         except StopIteration as end:
@@ -135,9 +145,28 @@ def test_reading_is_turned_away_with_a_429_for_one_reason_only() -> None:
     assert Played(GET, [error]).pauses == [2.0]
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>slow down</html>", b'{"errors": [{"code": 429, "title": "Slow"}]}'])
+@pytest.mark.parametrize("body", [b'{"errors": [{"code": 429, "title": "Slow"}]}', b'{"errors": [], "traceId": "t"}'])
 def test_a_429_that_names_no_other_reason_is_a_rate_limit(body: bytes) -> None:
-    assert refusal("POST", "/path", Reply(429, {}, body)).rate_limited
+    error = refusal("POST", "/path", Reply(429, {}, body))
+
+    assert isinstance(error, Refused)
+    assert error.rate_limited
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>slow down</html>", b'{"message": "slow down"}'])
+def test_a_429_of_something_in_between_may_come_after_the_request_was_carried_out(body: bytes) -> None:
+    error = refusal("POST", "/path", Reply(429, {"retry-after": "7"}, body))
+
+    assert isinstance(error, IntermediaryResponse)
+    assert Played(POST, [error]).tries == 1
+    assert Played(GET, [error]).pauses == [7.0]
+
+
+def test_credentials_are_read_again_once_and_not_for_each_refusal() -> None:
+    played = Played(GET, [refused(401, method="GET")] * 9, others=[True] * 9)
+
+    assert played.tries == 2
+    assert isinstance(played.error, Refused)
 
 
 # Pauses
@@ -210,12 +239,27 @@ def test_there_is_a_number_of_tries() -> None:
     assert Played(GET, [DOWN] * 10, tries=1).tries == 1
 
 
-def test_there_is_a_budget_of_time_for_all_tries_together() -> None:
+def test_there_is_a_budget_of_time_for_all_pauses_together() -> None:
     played = Played(GET, [refused(503, retry_after="50")] * 10, tries=10)
 
     assert played.pauses == [50.0, 50.0]
     assert played.now - 1000.0 <= Patience().budget
     assert isinstance(played.error, Refused)
+
+
+def test_what_breaks_off_after_ten_minutes_is_tried_again_as_often_as_what_breaks_off_at_once() -> None:
+    played = Played(GET, [NoAnswer("cut off")] * 10, takes=600.0)
+
+    assert (played.tries, len(played.pauses)) == (5, 4)
+    assert isinstance(played.error, NoAnswer)
+    assert played.error.__notes__ == [f"Tried 5 times in {3000 + sum(played.pauses):.1f} s."]
+    assert Played(GET, [NoAnswer("cut off")], takes=600.0).result == "answer"
+
+
+def test_a_budget_that_the_next_pause_would_pass_ends_the_attempts_before_it() -> None:
+    played = Played(GET, [refused(503, retry_after="3")] * 10, takes=60.0, budget=8.0)
+
+    assert played.pauses == [3.0, 3.0]
 
 
 def test_the_error_at_last_tells_how_often_it_was_tried() -> None:
@@ -236,6 +280,16 @@ def test_a_delete_whose_answer_was_lost_and_that_finds_nothing_has_done_it(lost:
     assert (played.result, played.error, played.tries) == (None, None, 2)
 
 
+@pytest.mark.parametrize("between", SURELY_NOT_ARRIVED, ids=str)
+@pytest.mark.parametrize("lost", PERHAPS_DONE, ids=str)
+def test_a_delete_whose_answer_was_lost_has_done_it_whatever_turned_the_next_try_away(
+    lost: QlikCloudError, between: QlikCloudError
+) -> None:
+    played = Played(DELETE, [lost, between, refused(404)])
+
+    assert (played.result, played.error, played.tries) == (None, None, 3)
+
+
 @pytest.mark.parametrize("error", SURELY_NOT_ARRIVED, ids=str)
 def test_a_delete_that_never_arrived_and_finds_nothing_is_an_error(error: QlikCloudError) -> None:
     played = Played(DELETE, [error, refused(404)])
@@ -249,9 +303,10 @@ def test_only_a_delete_is_done_when_nothing_is_found() -> None:
         assert isinstance(Played(call, [NoAnswer("reset"), refused(404)]).error, Refused)
 
 
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"errors": [{"code": "X-1"}]}', b'{"error": "server_error"}'])
 @pytest.mark.parametrize("failed", [500, 502, 503])
-def test_a_failed_sign_in_means_that_nothing_was_sent(failed: int) -> None:
-    error = refusal("POST", "/oauth/token", Reply(failed))
+def test_a_failed_sign_in_means_that_nothing_was_sent(failed: int, body: bytes) -> None:
+    error = refusal("POST", "/oauth/token", Reply(failed, content=body))
 
     assert not error.may_have_happened
     assert Played(POST, [error]).result == "answer"
@@ -259,8 +314,18 @@ def test_a_failed_sign_in_means_that_nothing_was_sent(failed: int) -> None:
 
 
 def test_a_refused_sign_in_is_not_tried_again() -> None:
-    for status in (400, 401, 403):
-        assert Played(GET, [refusal("POST", "/oauth/token", Reply(status))]).tries == 1
+    for body in (b'{"error": "invalid_client"}', b'{"errors": [{"code": "X-1"}]}'):
+        for status in (400, 401, 403):
+            assert Played(GET, [refusal("POST", "/oauth/token", Reply(status, content=body))]).tries == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Sign in</html>", b'{"message": "no"}'])
+def test_a_sign_in_that_something_in_between_answered_is_tried_again(body: bytes) -> None:
+    for status in (400, 401, 403, 404, 407):
+        error = refusal("POST", "/oauth/token", Reply(status, content=body))
+
+        assert type(error) is CouldNotConnect
+        assert Played(POST, [error]).tries == 2
 
 
 # Over HTTP: how often the tenant carried it out
@@ -387,6 +452,21 @@ def test_a_task_whose_deletion_was_not_confirmed_is_deleted(
     client.call(tasks.delete("t"))
 
     assert [entry.carried_out for entry in sandbox.journal("delete_task")] == [True, False]
+
+
+def test_a_task_whose_deletion_timed_out_is_deleted_though_the_next_try_met_a_rate_limit(
+    sandbox: SandboxTenant, client: Client
+) -> None:
+    sandbox.add_task(id="t")
+    sandbox.fault("DELETE", reset="after")
+    sandbox.fault("DELETE", status=429, code="HTTP-429", retry_after=0)
+
+    client.call(tasks.delete("t"))
+
+    assert [(entry.status, entry.carried_out) for entry in sandbox.journal("delete_task")][1:] == [
+        (429, False),
+        (404, False),
+    ]
 
 
 def test_a_task_that_never_was_cannot_be_deleted(sandbox: SandboxTenant, client: Client) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import pytest
 
 from airflow_provider_qlik.arguments import InvalidArgument
-from airflow_provider_qlik.cloud import ApiKey, Call, Client, Tenant, UnreadableAnswer
+from airflow_provider_qlik.cloud import ApiKey, Call, Client, Patience, QlikCloudError, Tenant, UnreadableAnswer
 from airflow_provider_qlik.cloud.api import sharing_tasks
 from airflow_provider_qlik.cloud.download import Download
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution, SharingTaskExecutionList
@@ -61,6 +63,30 @@ def test_a_file_is_a_download_of_any_type() -> None:
 
     assert (call.answer, call.accept) == (Download, "*/*")
     assert call.path == "/api/v1/sharing-tasks/s/executions/e/files/small%20image%3A1"
+
+
+@pytest.mark.parametrize(
+    ("alias", "segment"),
+    [
+        ("sales/2026", "sales%2F2026"),
+        ("../../users/me", "..%2F..%2Fusers%2Fme"),
+        ("a?b#c\\d%2F", "a%3Fb%23c%5Cd%252F"),
+        (" Umsätze ", "%20Ums%C3%A4tze%20"),
+        ("{execution_id}", "%7Bexecution_id%7D"),
+        ("a\x00b\n", "a%00b%0A"),
+    ],
+)
+def test_an_alias_of_a_file_may_hold_anything_and_stays_one_segment_of_the_path(
+    listener: Listener, alias: str, segment: str
+) -> None:
+    listener.answers(Answer(404))
+    call = sharing_tasks.execution_file("s", "e", alias)
+
+    with Client(Tenant.at(listener.url), ApiKey("key"), patience=Patience(tries=1)) as client:
+        with pytest.raises(QlikCloudError):
+            client.download(call, lambda: nullcontext(BytesIO()))
+
+    assert listener.seen[0].target == f"/api/v1/sharing-tasks/s/executions/e/files/{segment}"
 
 
 def test_a_task_is_executed_by_its_id_in_the_body() -> None:
@@ -145,7 +171,12 @@ def test_a_moment_is_sent_with_no_more_digits_than_it_has() -> None:
         (lambda: sharing_tasks.update_settings(SharingSettings()), "settings: .*SharingSettingsUpdate"),  # type: ignore[arg-type]
         (lambda: sharing_tasks.execute(""), "sharing_task_id: an id must not be empty"),
         (lambda: sharing_tasks.execute(None), "sharing_task_id: an id is a text"),  # type: ignore[arg-type]
-        (lambda: sharing_tasks.execution_file("s", "e", "a/b"), "file_alias: an id has no '/'"),
+        (lambda: sharing_tasks.execution_file("s", "e", ".."), "file_alias: '..' is no name"),
+        (lambda: sharing_tasks.execution_file("s", "e", "."), "file_alias: '.' is no name"),
+        (lambda: sharing_tasks.execution_file("s", "e", ""), "file_alias: '' is no name"),
+        (lambda: sharing_tasks.execution_file("s", "e", None), "file_alias: must be a text"),  # type: ignore[arg-type]
+        (lambda: sharing_tasks.execution_file("s", "e", "\ud83d"), "file_alias: has characters that cannot be sent"),
+        (lambda: sharing_tasks.execution_file("s", "e/..", "a"), "execution_id: an id has no '/'"),
         (lambda: sharing_tasks.list(role="guest"), "role: one of 'owner', 'recipient', not 'guest'"),
         (lambda: sharing_tasks.list(sort=["name", "color"]), "sort: one of .*not 'color'"),
         (lambda: sharing_tasks.list(template_id=[17]), "template_id: a text or a list of texts"),  # type: ignore[list-item]
@@ -193,7 +224,11 @@ def test_a_list_is_gone_through_whatever_its_items_are_called(listener: Listener
 
 
 @pytest.mark.parametrize(
-    "said", [{"executions": []}, {"executions": None}, {"totalCount": 0}, {"currentPageCount": 0, "totalCount": 7}]
+    "said",
+    [
+        *({"executions": []}, {"executions": None}, {"executions": {}}, {"totalCount": 0}, {"totalCount": 3}, {}),
+        *({"currentPageCount": 0, "totalCount": 7}, {"links": {}}),
+    ],
 )
 def test_a_page_without_items_is_empty(said: dict[str, Any]) -> None:
     page = SharingTaskExecutionList.from_json(said)
@@ -202,8 +237,8 @@ def test_a_page_without_items_is_empty(said: dict[str, Any]) -> None:
     assert not page.model_extra
 
 
-@pytest.mark.parametrize("said", [{}, {"totalCount": 3}, [], None])
-def test_what_tells_of_no_items_at_all_is_no_empty_page(said: Any) -> None:
+@pytest.mark.parametrize("said", [[], None, {"errors": [{"code": "X", "title": "no"}]}, {"executions": 17}])
+def test_what_is_no_page_at_all_is_no_empty_page(said: Any) -> None:
     with pytest.raises(UnreadableAnswer, match="expected SharingTaskExecutionList"):
         SharingTaskExecutionList.from_json(said)
 
@@ -229,7 +264,7 @@ def test_what_went_wrong_in_an_execution_is_one_line() -> None:
     errors = [{"code": "R-1", "title": "no data", "detail": "empty filter"}, {"code": "R-2"}, {"detail": "more"}, {}]
 
     assert SharingTaskExecution.from_json({**EXECUTION, "errors": errors}).error_text == (
-        "no data: empty filter; R-2; more"
+        "no data: empty filter (R-1); R-2; more"
     )
     assert SharingTaskExecution.from_json(EXECUTION).error_text is None
 

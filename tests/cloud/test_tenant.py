@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud import ApiKey, Client, CouldNotConnect, Patience, Tenant
 from airflow_provider_qlik.cloud.api import tasks
+from airflow_provider_qlik.cloud.tenant import _context, trust, trust_version
 from tests.listener import Answer, Listener, listening
 from tests.tls import SelfSigned, self_signed
 
@@ -33,6 +36,8 @@ ACME = "https://acme.eu.qlikcloud.com"
         ("http://localhost:80", "http://localhost"),
         ("http://[::1]:8080/", "http://[::1]:8080"),
         ("https://[::1]", "https://[::1]"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        (f"https://{'a' * 63}.example", f"https://{'a' * 63}.example"),
     ],
 )
 def test_a_host_may_be_given_as_users_paste_it(pasted: str, url: str) -> None:
@@ -59,6 +64,14 @@ def test_the_port_may_be_given_apart_and_the_one_in_the_host_wins() -> None:
         ("https://acme<script>.example", "give the tenant's address"),
         ("https://acme..example", "give the tenant's address"),
         ("https://%61cme.example", "give the tenant's address"),
+        (f"https://{'a' * 64}.example", "63 characters"),
+        (f"https://{'ä' * 60}.example", "not a valid host name"),
+        (f"https://{'.'.join(['a' * 60] * 5)}.example", "253 characters"),
+        ("https://xn--a.example", "not a valid host name"),
+        ("https://xn--0.xn--0", "not a valid host name"),
+        ("https://\uff41\uff43me.example", "not a valid host name"),
+        ("https://ac\u0308²me.example", "give the tenant's address"),
+        ("https://256.1.1.1", "not a valid host name"),
         ("https://[::1", "give the tenant's address"),
         ("https://acme.eu.qlikcloud.com:port", "no valid port"),
         ("https://acme.eu.qlikcloud.com:99999", "no valid port"),
@@ -100,6 +113,22 @@ def test_a_tenant_made_by_hand_is_checked_too() -> None:
         ("connect_timeout", "10"),
         ("read_timeout", -1),
         ("read_timeout", None),
+        ("read_timeout", 1e300),
+        ("request_timeout", 0),
+        ("request_timeout", float("inf")),
+        ("rate_limit_share", "lots"),
+        ("rate_limit_share", float("nan")),
+        ("rate_limit_share", True),
+        ("rate_limit_share", 0),
+        ("rate_limit_share", None),
+        ("port", 99999),
+        ("port", -1),
+        ("port", True),
+        ("port", "https"),
+        ("ca_bundle", "~nobody-of-that-name/ca.pem"),
+        ("ca_bundle", f"/{'a' * 5000}"),
+        ("ca_bundle", "/a\0b"),
+        ("ca_bundle", 7),
         ("ca_bundle", "/no/such/file.pem"),
         ("tasks_path", "/api/v2/tasks"),
     ],
@@ -128,6 +157,91 @@ def test_proxies_of_the_environment_are_not_for_this_machine(
 
     with Client(Tenant.at(listener.url), ApiKey("key")) as client:
         assert client.call(tasks.list()).items == []
+
+
+@pytest.fixture
+def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"):
+        monkeypatch.delenv(name, raising=False)
+    _context.cache_clear()
+
+
+@pytest.mark.usefixtures("_nothing_of_this_machine")
+@pytest.mark.parametrize("ca_bundle", [True, False])
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"])
+def test_a_variable_that_names_nothing_readable_is_named(
+    monkeypatch: pytest.MonkeyPatch, certificate: SelfSigned, variable: str, ca_bundle: bool
+) -> None:
+    monkeypatch.setenv(variable, "/nowhere/nowhere.pem")
+    tenant = Tenant.at(ACME, ca_bundle=str(certificate.path) if ca_bundle else None)
+    if ca_bundle and variable != "SSLKEYLOGFILE":
+        Client(tenant, ApiKey("key")).close()
+    else:
+        with pytest.raises(InvalidArgument, match=f"^{variable}: must be .*No such file or directory.*/nowhere.pem"):
+            Client(tenant, ApiKey("key"))
+
+
+@pytest.mark.usefixtures("_nothing_of_this_machine")
+def test_a_file_of_the_environment_without_certificates_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    for path in (empty, tmp_path):
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+        with pytest.raises(InvalidArgument, match="^SSL_CERT_FILE: must be the path of a readable file"):
+            Client(Tenant.at(ACME), ApiKey("key"))
+
+
+@pytest.mark.usefixtures("_nothing_of_this_machine")
+def test_certificates_of_the_environment_are_trusted_and_those_of_the_connection_go_before(
+    monkeypatch: pytest.MonkeyPatch, certificate: SelfSigned, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SSL_CERT_DIR", f"/nowhere:{tmp_path}")
+    trust(None)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.path))
+    assert [each["serialNumber"] for each in trust(None).get_ca_certs()] == [serial_number(certificate)]
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+    assert len(trust(str(certificate.path)).get_ca_certs()) == 1
+
+
+def serial_number(certificate: SelfSigned) -> str:
+    return str(ssl._ssl._test_decode_cert(str(certificate.path))["serialNumber"])  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("_nothing_of_this_machine")
+@pytest.mark.parametrize("variable", [None, "SSL_CERT_FILE"])
+def test_certificates_that_are_replaced_on_disk_are_noticed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str | None
+) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    old, new = self_signed(tmp_path / "old"), self_signed(tmp_path / "new")
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(old.path.read_bytes())
+    given = None if variable else str(bundle)
+    if variable:
+        monkeypatch.setenv(variable, str(bundle))
+
+    before = trust(given), trust_version(given)
+    assert (trust(given), trust_version(given)) == before, "kept while nothing changes"
+    (tmp_path / "fresh.pem").write_bytes(new.path.read_bytes())
+    os.replace(tmp_path / "fresh.pem", bundle)
+
+    assert trust_version(given) != before[1]
+    with listening(new.server()) as listener:
+        listener.answers(Answer(200, {"data": []}))
+        with Client(Tenant.at(listener.url, ca_bundle=given), ApiKey("key")) as client:
+            assert client.call(tasks.list()).items == []
+    bundle.unlink()
+    assert trust_version(given).state == ()
+
+
+def test_the_home_directory_may_be_written_as_a_tilde(monkeypatch: pytest.MonkeyPatch, certificate: SelfSigned) -> None:
+    monkeypatch.setenv("HOME", str(certificate.path.parent))
+    tenant = Tenant.at(ACME, ca_bundle=f"~/{certificate.path.name}")
+    assert tenant.ca_bundle == str(certificate.path)
+    assert trust(f"~/{certificate.path.name}") is trust(str(certificate.path))
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from airflow_provider_qlik.cloud.tenant import TASKS_PATHS
 from tests.contract.cases import CASES
 from tests.contract.openapi import Operation, Place, contract, example, has_example
 from tests.listener import Answer, Listener, Seen, listening
+from tests.replies import about_the_call
 
 OPERATIONS = [*contract().operations.values()]
 TIERS = {"special": Tier.TASKS, 1: Tier.ONE, 2: Tier.TWO}
@@ -68,17 +69,17 @@ def test_an_operation_knows_its_name_its_limit_and_whether_it_may_be_repeated(op
 # What is sent
 
 
-def documented(operation: Operation) -> Answer:
-    """The documented answer of an operation; a text where the reference shows none."""
+def documented(operation: Operation, call: Call[Any]) -> Answer:
+    """The documented answer of an operation, with the ids that were asked for; a text where there is none."""
     name = f"{operation.id}.response.{operation.success}"
     if has_example(name):
-        return Answer(operation.success, example(name))
+        return Answer(operation.success, about_the_call(call, example(name)))
     return Answer(operation.success, b"a log", {"content-type": "text/plain"})
 
 
 def sent(listener: Listener, operation: Operation, call: Call[Any], driver: str, root: str = TASKS_PATHS[0]) -> Seen:
     """The one request that a call becomes on the wire."""
-    listener.answers(documented(operation))
+    listener.answers(documented(operation, call))
     # What becomes of a file that is downloaded is no matter here.
     call = replace(call, answer=str) if call.answer is Download else call
     tenant, key = Tenant.at(listener.url, tasks_path=root), ApiKey("key")

@@ -14,7 +14,7 @@ from airflow_provider_qlik.cloud.auth import forget_tokens
 from airflow_provider_qlik.cloud.call import Pause, Question
 from airflow_provider_qlik.cloud.limits import Turns
 from airflow_provider_qlik.cloud.rounds import Rounds
-from airflow_provider_qlik.runs import watch
+from airflow_provider_qlik.runs import refusal
 from tests.faults.line import Line, line_to
 from tests.faults.words import SPEED
 
@@ -64,4 +64,4 @@ def _as_fast_as_the_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(Rounds, "answer", answer_sooner)
     monkeypatch.setattr(Turns, "hold", hold_shorter)
-    monkeypatch.setattr(watch, "MISSING_FOR_GOOD", timedelta(seconds=0.25))
+    monkeypatch.setattr(refusal, "REFUSAL_LASTS", timedelta(seconds=0.25))

@@ -543,3 +543,49 @@ def test_a_clear_leaves_a_reload_of_somebody_else_alone(tenant: Tenant, task: Ta
         with pytest.raises(TaskDeferred):
             operator("reload", app, if_pending="wait", deferrable=True).execute(this_try.context)
     assert tenant.journal(operation="cancel_reload") == []
+
+
+# What is remembered has a version.
+
+
+def remembered(tenant: Tenant, task: Task) -> str:
+    resource = some(tenant, "automation", Script(end=None))
+    deferred_trigger(task, operator("automation", resource, deferrable=True))
+    return resource
+
+
+def rewrite(task: Task, **members: Any) -> None:
+    entry = {**task.store.get("qlik_run"), **members}
+    task.store.set("qlik_run", {name: given for name, given in entry.items() if given is not None})
+
+
+def test_what_an_older_release_has_remembered_is_resumed(tenant: Tenant, task: Task) -> None:
+    resource = remembered(tenant, task)
+    assert task.store.get("qlik_run")["version"] == 1
+    rewrite(task, version=None)
+    trigger = deferred_trigger(task.try_again(), operator("automation", resource, deferrable=True))
+    assert trigger.run_id == task.pushed["run_id"]
+    assert starts(tenant, resource) == 1
+
+
+@pytest.mark.parametrize("version", [2, 99, 0, "1", True, [1]], ids=repr)
+def test_what_a_newer_release_has_remembered_is_refused_with_what_to_do(
+    tenant: Tenant, task: Task, version: Any
+) -> None:
+    resource = remembered(tenant, task)
+    rewrite(task, version=version)
+    with pytest.raises(AirflowFailException, match="cannot be read.* of version .*reads version 1") as refused:
+        operator("automation", resource).execute(task.try_again().context)
+    assert repr(version) in str(refused.value)
+    assert "clear this task to start a new run" in str(refused.value)
+    assert starts(tenant, resource) == 1
+    assert task.store.get("qlik_run")["version"] == version
+
+
+def test_a_cleared_task_does_not_care_what_a_newer_release_has_remembered(tenant: Tenant, task: Task) -> None:
+    resource = remembered(tenant, task)
+    rewrite(task, version=99)
+    again = task.try_again(cleared=True)
+    deferred_trigger(again, operator("automation", resource, deferrable=True))
+    assert starts(tenant, resource) == 2
+    assert again.store.get("qlik_run")["version"] == 1

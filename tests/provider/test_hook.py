@@ -68,13 +68,57 @@ def test_the_test_button_says_what_is_wrong(tenant: Tenant, monkeypatch: pytest.
 
     for connection, expected in (
         ({"host": tenant.url}, "password: must be given"),
-        ({"host": "http://127.0.0.1:1", "password": "key"}, "could not connect to 127.0.0.1"),
+        ({"host": "http://127.0.0.1:1", "password": "key"}, "Could not connect to 127.0.0.1"),
         ({"password": "key"}, "host: give the tenant's address"),
     ):
         monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps({"conn_type": "qlik_cloud", **connection}))
         works, message = QlikCloudHook().test_connection()
         assert not works
         assert expected in message
+
+
+@pytest.mark.parametrize(
+    ("variables", "connection", "begins"),
+    [
+        ({"ALL_PROXY": "socks4://me:hidden@127.0.0.1"}, {}, "ALL_PROXY: must be the URL of a proxy"),
+        ({"SSL_CERT_FILE": "/nowhere.pem"}, {}, "SSL_CERT_FILE: must be the path"),
+        ({}, {"host": f"https://{'a' * 64}.example"}, "host: has more than the 63 characters"),
+        ({}, {"password": "Bearer hidden"}, "password: the API key must be given without 'Bearer'"),
+        ({}, {"login": "client"}, "sign_in: a client id"),
+        ({}, {"extra": {"read_timeout": "soon"}}, "read_timeout: must be a number"),
+    ],
+)
+def test_the_test_button_begins_with_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], connection: dict[str, object], begins: str
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, given in variables.items():
+        monkeypatch.setenv(name, given)
+    usual = {"conn_type": "qlik_cloud", "host": "https://acme.eu.qlikcloud.com", "password": "key"}
+    monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps({**usual, **connection}))
+    works, message = QlikCloudHook().test_connection()
+    assert not works
+    assert message.startswith(begins)
+    assert "hidden" not in message
+
+
+@pytest.mark.parametrize("error", [OSError(5, "the disk is gone\0"), KeyError(), RuntimeError("x" * 100_000)], ids=repr)
+def test_the_test_button_raises_nothing_whatever_happens(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(QlikCloudHook, "get_connection", fails)
+    works, message = QlikCloudHook().test_connection()
+    assert not works
+    assert message.startswith(str(error).replace("\0", "\\x00")[:50] or "KeyError")
+    assert len(message) < 3000
+
+
+def test_the_test_button_says_that_there_is_no_such_connection() -> None:
+    works, message = QlikCloudHook("nowhere_to_be_found").test_connection()
+    assert not works
+    assert "nowhere_to_be_found" in message
 
 
 @pytest.mark.parametrize("sign_in", ["api_key", "client_credentials", "impersonation", "private_key"])
@@ -84,7 +128,7 @@ def test_every_way_of_signing_in_works_from_a_connection(
     connection = {
         "conn_type": "qlik_cloud",
         "host": tenant.url,
-        "login": tenant.client_id,
+        "login": "" if sign_in == "api_key" else tenant.client_id,
         "password": tenant.api_key if sign_in == "api_key" else tenant.client_secret,
         "extra": {
             "sign_in": sign_in,

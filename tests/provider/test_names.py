@@ -96,7 +96,6 @@ def test_a_sensor_takes_a_name_as_well(tenant: Tenant, task: Task, deferrable: b
         (QlikRunTaskOperator, {}, "qlik_task_id"),
         (QlikRunTaskOperator, {"qlik_task_name": "Reload"}, "app_id"),
         (QlikRunTaskOperator, {"qlik_task_id": "1", "qlik_task_name": "Reload", "app_id": "1"}, "qlik_task_name"),
-        (QlikRunTaskOperator, {"qlik_task_id": "1", "app_id": "1"}, "app_id"),
         (QlikRunAutomationOperator, {}, "automation_id"),
         (QlikRunAutomationOperator, {"automation_id": "1", "automation_name": "A"}, "automation_name"),
         (QlikAutomationRunSensor, {}, "automation_id"),

@@ -212,16 +212,14 @@ def test_two_runs_that_could_be_ours_are_an_error_and_none_is_cancelled(tenant: 
     assert starts(tenant) == 1
 
 
-@pytest.mark.parametrize("given", ["", "  ", "a/b", "a?b", "..", None, 5])
+@pytest.mark.parametrize("given", ["", "  ", "a/b", "a?b", "..", None, 1.5, True])
 def test_a_bad_id_is_refused_when_the_dag_is_parsed(given: Any) -> None:
     for make, name in ((run_task, "qlik_task_id"), (run_automation, "automation_id")):
-        if given == 5:
-            continue
         with pytest.raises(InvalidArgument, match=name):
             make(given)
 
 
-@pytest.mark.parametrize("given", ["", "a/b", "a?b", "..", 5])
+@pytest.mark.parametrize("given", ["", "a/b", "a?b", "..", 1.5, True])
 def test_a_bad_id_from_a_template_is_refused_before_anything_is_sent(tenant: Tenant, task: Task, given: Any) -> None:
     operator = run_task("{{ params.id }}")
     operator.qlik_task_id = given

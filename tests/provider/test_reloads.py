@@ -113,12 +113,19 @@ def test_a_reload_whose_answer_was_lost_is_found_and_not_started_again(tenant: T
     [
         ({}, "app_id"),
         ({"app_id": "1", "app_name": "Sales"}, "app_name"),
-        ({"app_id": "1", "space_name": "Finance"}, "space_name"),
         ({"app_name": " "}, "app_name"),
         ({"app_id": "1", "variables": {str(number): "x" for number in range(21)}}, "variables"),
         ({"app_id": "1", "variables": {"v": "x" * 257}}, "variables"),
         ({"app_id": "1", "variables": {"v" * 257: "x"}}, "variables"),
         ({"app_id": "1", "if_pending": "queue"}, "if_pending"),
+        ({"app_id": "1", "partial": "yes"}, "partial"),
+        ({"app_id": "1", "weight": "heavy"}, "weight"),
+        ({"app_id": "1", "weight": 0}, "weight"),
+        ({"app_id": "1", "weight": 11}, "weight"),
+        ({"app_id": "1", "weight": 1.5}, "weight"),
+        ({"app_id": "1", "weight": True}, "weight"),
+        ({"app_id": "1", "variables": {"v": 1.5}}, "variables"),
+        ({"app_id": "1", "variables": {"v": True}}, "variables"),
     ],
     ids=str,
 )
@@ -130,9 +137,14 @@ def test_bad_arguments_are_refused_when_the_dag_is_parsed(arguments: dict[str, A
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        ({"partial": "yes"}, "partial"),
+        ({"partial_reload": "yes"}, "partial"),
+        ({"partial_reload": None}, "partial"),
         ({"weight": "heavy"}, "weight"),
-        ({"variables": {"v": 1}}, "variables"),
+        ({"weight": "11"}, "weight"),
+        ({"variables": {"v": 1.5}}, "variables"),
+        ({"variables": {"v": True}}, "variables"),
+        ({"variables": {True: "v"}}, "variables"),
+        ({"variables": {"v": None}}, "variables"),
         ({"variables": ["v"]}, "variables"),
     ],
     ids=str,
@@ -140,8 +152,11 @@ def test_bad_arguments_are_refused_when_the_dag_is_parsed(arguments: dict[str, A
 def test_bad_arguments_are_refused_before_anything_is_started(
     tenant: Tenant, task: Task, arguments: dict[str, Any], name: str
 ) -> None:
-    with pytest.raises((AirflowFailException, InvalidArgument), match=name):
-        reload("some-app", **arguments).execute(task.context)
+    operator = reload("some-app")
+    for attribute, rendered in arguments.items():
+        setattr(operator, attribute, rendered)
+    with pytest.raises(AirflowFailException, match=f"^{name}: "):
+        operator.execute(task.context)
     assert tenant.journal() == []
 
 

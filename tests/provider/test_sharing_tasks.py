@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,9 +158,118 @@ def test_a_download_that_never_works_fails_and_leaves_nothing(
     tenant.script(sharing_task, Sharing(Script(run=1, end="successful"), files=(File("sales", "pdf", 3_000_000),)))
     tenant.fault(operation="get_sharing_task_execution_file", answer="cut", times=None)
 
-    with pytest.raises(AirflowException, match="no answer came"):
+    with pytest.raises(AirflowException, match=r"^The download broke off after 1,500,000 bytes \("):
         finish(report(sharing_task, download_to=str(tmp_path)), task.context)
     assert list(tmp_path.iterdir()) == []
+
+
+FILE = "get_sharing_task_execution_file"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "says"),
+    [
+        ("<html>Your session has expired</html>", "text/html", "is a web page, not a file of the type 'pdf'"),
+        ("<html>Your session has expired</html>", "application/pdf", "is a web page, not a file of the type 'pdf'"),
+        ("Expired", "Text/HTML; charset=utf-8", "is a web page, not a file of the type 'pdf'"),
+        ({"error": "expired"}, "application/json", "is JSON, not a file of the type 'pdf'"),
+        ("", "application/pdf", "is empty, not a file"),
+        ("PK\x03\x04", "application/pdf", "is something else, not a file of the type 'pdf'"),
+    ],
+)
+def test_what_is_not_the_report_is_an_error_and_not_saved(
+    tenant: Tenant, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: Any, content_type: str, says: str
+) -> None:
+    from airflow_provider_qlik.cloud.retry import Patience
+
+    monkeypatch.setattr(Patience, "pause_after", lambda *_: 0.0)
+    sharing_task = tenant.add_sharing_task("Weekly", recipients=THREE[:1])
+    tenant.script(sharing_task, Sharing(Script(run=1, end="successful"), files=(File("sales", "pdf", 3_000),)))
+    tenant.fault(operation=FILE, times=5, status=200, body=body, headers={"content-type": content_type})
+
+    with pytest.raises(AirflowException, match=f"^The response {says}"):
+        finish(report(sharing_task, download_to=str(tmp_path)), task.context)
+    assert list(tmp_path.iterdir()) == []
+    assert len(tenant.journal(operation=FILE)) == 5
+
+    result = finish(report(sharing_task, download_to=str(tmp_path)), task.try_again().context)
+    assert [path.stat().st_size for path in tmp_path.iterdir()] == [3_000]
+    assert len(result["files"]) == starts(tenant) == 1
+
+
+def test_a_name_of_240_bytes_is_cut_and_the_file_is_fetched(tenant: Tenant, task: Task, tmp_path: Path) -> None:
+    sharing_task = tenant.add_sharing_task("ü" * 120, recipients=THREE[:2])
+
+    result = finish(report(sharing_task, download_to=str(tmp_path)), task.context)
+
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert [path.rpartition("/")[2] for path in result["files"]] == names
+    assert names[0].endswith("ü-anna@example.com-1.pdf")
+    assert names[1].endswith("ü-bert@example.com-2.pdf")
+
+
+@pytest.mark.parametrize("pattern", ["report.{type}", "{task}", "{{literal}}[1]*"])
+def test_files_whose_names_are_equal_stay_two(tenant: Tenant, task: Task, tmp_path: Path, pattern: str) -> None:
+    sharing_task = tenant.add_sharing_task("Weekly", recipients=THREE)
+
+    operator = report(sharing_task, download_to=str(tmp_path))
+    operator.file_name = pattern  # as a template gives it
+    result = finish(operator, task.context)
+
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == len(set(result["files"])) == 3
+
+
+def test_a_file_whose_alias_has_a_slash_is_fetched(tenant: Tenant, task: Task, tmp_path: Path) -> None:
+    sharing_task = tenant.add_sharing_task("Weekly", recipients=THREE[:1])
+    files = (File("sales/2026", "pdf", 10), File("..\\etc?#%2F", "xlsx", 10))
+    tenant.script(sharing_task, Sharing(Script(run=1, end="successful"), files=files))
+
+    finish(report(sharing_task, download_to=str(tmp_path), file_name="{alias}.{type}"), task.context)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["_etc_2F.xlsx", "sales_2026.pdf"]
+
+
+def test_what_is_listed_twice_is_fetched_once(
+    tenant: Tenant, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_qlik import runs
+
+    sharing_task = tenant.add_sharing_task("Weekly", recipients=THREE[:2])
+    files = (File("sales", "pdf", 10), File("stock", "pdf", 10), File("sales", "pdf", 10))
+    tenant.script(sharing_task, Sharing(Script(run=1, end="successful"), files=files))
+    operator = report(sharing_task, download_to=str(tmp_path))
+    collect = operator.collect
+
+    def collect_twice(hook: QlikCloudHook, result: runs.Outcome) -> Any:
+        return collect(hook, replace(result, run=replace(result.run, parts=result.run.parts * 2)))
+
+    monkeypatch.setattr(operator, "collect", collect_twice)
+    result = finish(operator, task.context)
+
+    assert len(result["files"]) == len(list(tmp_path.iterdir())) == 4
+    assert len(tenant.journal(operation=FILE)) == 4
+
+
+def test_a_file_of_an_earlier_try_is_replaced(tenant: Tenant, task: Task, tmp_path: Path) -> None:
+    sharing_task = tenant.add_sharing_task("Weekly", recipients=THREE[:1])
+    (tmp_path / "Weekly-anna@example.com-1.pdf").write_text("of yesterday")
+
+    finish(report(sharing_task, download_to=str(tmp_path)), task.context)
+
+    (file,) = tmp_path.iterdir()
+    assert file.read_bytes().startswith(b"%PDF-")
+
+
+def test_the_home_folder_may_be_named_by_its_sign(
+    tenant: Tenant, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    sharing_task = tenant.add_sharing_task("Weekly", recipients=THREE[:1])
+
+    result = finish(report(sharing_task, download_to="~/reports"), task.context)
+
+    (file,) = (tmp_path / "reports").iterdir()
+    assert result["files"] == [str(file)]
 
 
 def test_a_target_that_cannot_be_written_to_is_refused_before_anything_is_started(

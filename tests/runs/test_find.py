@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 
 from airflow_provider_qlik.cloud.tenant import TASKS_PATHS
 from airflow_provider_qlik.runs import AmbiguousRun, Intent, Run, RunNotFound, Search, State, Wanted
 from airflow_provider_qlik.runs.find import find, rivals
+from airflow_provider_qlik.runs.run import without_repeats
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import MARKER, OTHER_MARKER, TASK, Stage, staged
@@ -57,9 +60,12 @@ def test_the_right_run_is_found_or_none_is_named(
             assert stage.starts() == 1
             assert stage.posts() == ["start_task"]
             if late > Search().settle and history == "schedule between" and not count:
-                # Followed for now, as the only one that goes on; it ends as the doubt that it is.
+                # Followed for now, as the only one that goes on: until ours shows its marker, or there is doubt.
                 assert found is not None
                 assert found.alone_since is not None
+                if echo:
+                    assert stage.until_end(TASK, Wanted.of(found)).id == stage.ours(task)
+                    continue
                 with pytest.raises(AmbiguousRun, match=stage.ours(task)):
                     stage.until_end(TASK, Wanted.of(found))
                 continue
@@ -151,6 +157,84 @@ def test_a_run_of_another_airflow_task_is_not_ours(stage: Stage) -> None:
         stage.sandbox.add_run(task, started_ago=0, triggered_by=OTHER_MARKER)
 
     assert stage.start(TASK, task, between=other).id == stage.ours(task)
+
+
+@pytest.mark.parametrize("word", ["manual", "jane", "", "67a3f0c2e1d4b5a697887766"])
+@pytest.mark.parametrize("newer", [0, 150], ids=["few runs", "many runs since"])
+def test_after_a_lost_start_a_run_with_another_word_is_not_ours_where_markers_are_shown(
+    stage: Stage, word: str, newer: int
+) -> None:
+    """The proof that they are shown is an old run of another task, on the first page or on a later one."""
+    task = stage.sandbox.add_task()
+    stage.sandbox.add_run(task, started_ago=720000, triggered_by=OTHER_MARKER)
+    for place in range(newer):
+        stage.sandbox.add_run(task, started_ago=360000 - place)
+    stage.sandbox.fault(operation="start_task", reset="before", times=None)
+
+    def somebody_starts_it() -> None:
+        stage.sandbox.add_run(task, id="theirs", started_ago=0, triggered_by=word, script=LONG)
+
+    with pytest.raises((AmbiguousRun, RunNotFound)):
+        stage.start(TASK, task, between=somebody_starts_it)
+
+
+def test_that_markers_were_shown_before_the_start_is_remembered() -> None:
+    intent = Intent(kind="task", resource_id="t", marker=MARKER, known=("a",), server_time=NOW, markers_shown=True)
+
+    assert Intent.from_json(intent.to_json()) == intent
+    older = {name: value for name, value in intent.to_json().items() if name != "markers_shown"}
+    assert not Intent.from_json(older).markers_shown
+
+
+def test_where_no_markers_are_shown_the_run_of_a_lost_answer_is_found_as_before(stage: Stage) -> None:
+    task = stage.sandbox.add_task()
+    stage.sandbox.add_run(task, started_ago=36000, triggered_by="manual")
+    stage.sandbox.script(task, LONG)
+    stage.sandbox.switch(echo_source=False)
+    stage.sandbox.fault(operation="start_task", reset="after", times=1)
+
+    found = stage.start(TASK, task)
+
+    assert found.id == stage.ours(task)
+    assert found.alone_since is not None
+
+
+# A run that is listed twice is one run.
+
+
+def listing(*items: dict[str, Any]) -> Any:
+    """A page of runs, as a sandbox answers it in place of its own."""
+    return {"data": [{"status": "RUNNING", **item} for item in items], "links": {}}
+
+
+@pytest.mark.parametrize("echo", [True, False], ids=["marker shown", "marker hidden"])
+def test_a_run_that_is_listed_twice_is_not_two_candidates(stage: Stage, echo: bool) -> None:
+    task = stage.sandbox.add_task()
+    intent = stage.intend(TASK, task)
+    began = stage.sandbox.now().isoformat()
+    item = {"id": "ours", "startedAt": began, "triggeredBy": MARKER if echo else "manual"}
+    stage.sandbox.fault(operation="list_task_runs", times=None, body=listing(item, {**item, "status": "SUCCEEDED"}))
+
+    found = stage.run(find(TASK, intent, Search(), stage.say, stage.clock))
+
+    assert found is not None
+    assert (found.id, found.state) == ("ours", State.SUCCEEDED)
+
+
+@pytest.mark.parametrize("first", ["RUNNING", "SUCCEEDED"])
+def test_of_two_copies_of_a_run_the_one_that_has_ended_counts(first: str) -> None:
+    states = {"RUNNING": State.ACTIVE, "SUCCEEDED": State.SUCCEEDED}
+    other = "RUNNING" if first == "SUCCEEDED" else "SUCCEEDED"
+    copies = [replace(made("a", 0), state=states[word], status=word) for word in (first, other)]
+
+    assert [run.status for run in without_repeats([*copies, made("b", 1)])] == ["SUCCEEDED", "RUNNING"]
+
+
+def test_the_list_of_runs_before_a_start_names_each_once(stage: Stage) -> None:
+    task = stage.sandbox.add_task()
+    stage.sandbox.fault(operation="list_task_runs", times=None, body=listing({"id": "a"}, {"id": "b"}, {"id": "a"}))
+
+    assert stage.intend(TASK, task).known == ("a", "b")
 
 
 # What is unknown about Qlik, either way.
@@ -295,7 +379,7 @@ def test_a_task_that_never_ran_is_started_though_its_list_of_runs_is_not_found(s
 
 
 def test_a_task_that_does_not_exist_is_not_started(stage: Stage) -> None:
-    with pytest.raises(Exception, match=r"/api/v1/tasks/nowhere was refused with 404"):
+    with pytest.raises(Exception, match=r"HTTP 404 for GET /api/v1/tasks/nowhere"):
         stage.start(TASK, "nowhere")
 
     assert stage.starts() == 0

@@ -226,7 +226,7 @@ def test_a_start_that_is_refused_says_so_and_why(stage: Stage, kind: RunKind, st
 
     said = str(raised.value)
     assert f"{kind.name} {resource_id} was not started" in said
-    assert f"was refused with {status}" in said
+    assert f"HTTP {status} for POST" in said
     assert "ABC-1" in said
     assert not any(entry.carried_out for entry in stage.sandbox.journal(method="POST"))
     assert stage.elapsed == 0

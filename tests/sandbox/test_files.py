@@ -98,6 +98,13 @@ def test_an_unknown_file_is_404(tenant: Tenant, api: httpx.Client) -> None:
         tenant.file_sha256("none", "other")
 
 
+def test_an_alias_may_hold_a_slash_which_is_encoded_in_the_path(tenant: Tenant, api: httpx.Client) -> None:
+    path = executed(tenant, File("sales/2026 %2F"), File("sales"))
+    assert api.get(f"{path}/sales%2F2026%20%252F").content.startswith(b"%PDF-")
+    assert api.get(f"{path}/sales/2026%20%252F").status_code == 404
+    assert tenant.journal()[-2].operation == "get_sharing_task_execution_file"
+
+
 @pytest.mark.parametrize("length", ["told", "untold"])
 @pytest.mark.parametrize(("cut_at", "received"), [(None, 100_000), (0, 0), (70_000, 70_000)])
 def test_a_download_may_end_in_the_middle(

@@ -71,13 +71,22 @@ def create(automation: AutomationCreate | Mapping[str, Any]) -> Call[Automation]
 
 def get(automation_id: str) -> Call[Automation]:
     """One automation in full; its execution token is a secret."""
-    return _FAMILY.call("get_automation", "GET", "/{automation_id}", Automation, ids={"automation_id": automation_id})
+    return _FAMILY.call(
+        "get_automation",
+        "GET",
+        "/{automation_id}",
+        Automation,
+        ids={"automation_id": automation_id},
+        about={"id": automation_id},
+    )
 
 
 def update(automation_id: str, automation: AutomationUpdate | Mapping[str, Any]) -> Call[Automation]:
     """The automation as it now stands; only its owner may replace it."""
     ids, body = {"automation_id": automation_id}, body_of(AutomationUpdate, "automation", automation)
-    return _FAMILY.call("update_automation", "PUT", "/{automation_id}", Automation, ids=ids, body=body)
+    return _FAMILY.call(
+        "update_automation", "PUT", "/{automation_id}", Automation, ids=ids, body=body, about={"id": automation_id}
+    )
 
 
 def delete(automation_id: str) -> Call[None]:
@@ -152,7 +161,9 @@ def create_run(automation_id: str) -> Call[AutomationRun]:
 def get_run(automation_id: str, run_id: str) -> Call[AutomationRun]:
     """One run."""
     ids = {"automation_id": automation_id, "run_id": run_id}
-    return _FAMILY.call("get_automation_run", "GET", "/{automation_id}/runs/{run_id}", AutomationRun, ids=ids)
+    return _FAMILY.call(
+        "get_automation_run", "GET", "/{automation_id}/runs/{run_id}", AutomationRun, ids=ids, about={"id": run_id}
+    )
 
 
 def _run_action(operation: str, action: str, automation_id: str, run_id: str, answer: type[T]) -> Call[T]:

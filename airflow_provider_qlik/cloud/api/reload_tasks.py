@@ -49,13 +49,17 @@ def create(reload_task: ReloadTaskCreate | Mapping[str, Any]) -> Call[ReloadTask
 def get(reload_task_id: str) -> Call[ReloadTask]:
     """One reload task."""
     ids = {"reload_task_id": reload_task_id}
-    return _FAMILY.call("get_reload_task", "GET", "/{reload_task_id}", ReloadTask, ids=ids)
+    return _FAMILY.call(
+        "get_reload_task", "GET", "/{reload_task_id}", ReloadTask, ids=ids, about={"id": reload_task_id}
+    )
 
 
 def update(reload_task_id: str, reload_task: ReloadTaskUpdate | Mapping[str, Any]) -> Call[ReloadTask]:
     """The reload task as it now stands; what is not given stays as it is, as far as Qlik says."""
     ids, body = {"reload_task_id": reload_task_id}, body_of(ReloadTaskUpdate, "reload_task", reload_task)
-    return _FAMILY.call("update_reload_task", "PUT", "/{reload_task_id}", ReloadTask, ids=ids, body=body)
+    return _FAMILY.call(
+        "update_reload_task", "PUT", "/{reload_task_id}", ReloadTask, ids=ids, body=body, about={"id": reload_task_id}
+    )
 
 
 def delete(reload_task_id: str) -> Call[None]:

@@ -41,7 +41,7 @@ def list(
         "partial": partial,
         "sort": word("sort", sort, RELOAD_SORTS),
     }
-    return _FAMILY.call("list_reloads", "GET", "", ReloadList, parameters=parameters)
+    return _FAMILY.call("list_reloads", "GET", "", ReloadList, parameters=parameters, items_about={"app_id": app_id})
 
 
 def start(
@@ -63,12 +63,14 @@ def start(
         "variables": None if variables is None else _checked_variables(variables),
     }
     body = body_of(ReloadCreate, "reload", asked)
-    return _FAMILY.call("create_reload", "POST", "", Reload, body=body)
+    return _FAMILY.call("create_reload", "POST", "", Reload, body=body, about={"app_id": app_id})
 
 
 def get(reload_id: str) -> Call[Reload]:
     """One reload, with what went wrong in it."""
-    return _FAMILY.call("get_reload", "GET", "/{reload_id}", Reload, ids={"reload_id": reload_id})
+    return _FAMILY.call(
+        "get_reload", "GET", "/{reload_id}", Reload, ids={"reload_id": reload_id}, about={"id": reload_id}
+    )
 
 
 def cancel(reload_id: str) -> Call[None]:

@@ -10,7 +10,7 @@ from types import NoneType
 from typing import Any
 
 from airflow_provider_qlik.arguments import checked_id
-from airflow_provider_qlik.cloud.call import Call, Family, Tier
+from airflow_provider_qlik.cloud.call import Call, Family, Tier, segment
 from airflow_provider_qlik.cloud.download import Download
 from airflow_provider_qlik.cloud.models.shape import bodies_of, body_of
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution, SharingTaskExecutionList
@@ -87,7 +87,15 @@ def create(sharing_task: SharingTaskCreate | Mapping[str, Any]) -> Call[SharingT
 def get(sharing_task_id: str, *, is_view_chart: bool | None = None) -> Call[SharingTask]:
     """One sharing task; *is_view_chart* also notes that somebody has looked at it now."""
     ids, parameters = {"sharing_task_id": sharing_task_id}, {"isViewChart": is_view_chart}
-    return _FAMILY.call("get_sharing_task", "GET", "/{sharing_task_id}", SharingTask, ids=ids, parameters=parameters)
+    return _FAMILY.call(
+        "get_sharing_task",
+        "GET",
+        "/{sharing_task_id}",
+        SharingTask,
+        ids=ids,
+        parameters=parameters,
+        about={"id": sharing_task_id},
+    )
 
 
 def patch(sharing_task_id: str, changes: Sequence[SharingTaskPatchOperation | Mapping[str, Any]]) -> Call[None]:
@@ -139,6 +147,7 @@ def executions(
         SharingTaskExecutionList,
         ids={"sharing_task_id": sharing_task_id},
         parameters=parameters,
+        items_about={"sharing_task_id": sharing_task_id},
     )
 
 
@@ -151,19 +160,25 @@ def execution(sharing_task_id: str, execution_id: str, *, status: str | None = N
         SharingTaskExecution,
         ids={"sharing_task_id": sharing_task_id, "execution_id": execution_id},
         parameters={"status": word("status", status, LATEST_STATUSES)},
+        # "latest" stands for whichever execution that is.
+        about={"sharing_task_id": sharing_task_id} | ({} if execution_id == "latest" else {"id": execution_id}),
     )
 
 
 def execution_file(
     sharing_task_id: str, execution_id: str, file_alias: str, *, status: str | None = None
 ) -> Call[Download]:
-    """A file that an execution made, of any type: its `files` tell the aliases; *status* is as in `execution`."""
+    """A file that an execution made, of any type: its `files` tell the aliases; *status* is as in `execution`.
+
+    An alias may hold any character, such as a slash, and is sent as it is.
+    """
+    alias = segment("file_alias", file_alias)
     return _FAMILY.call(
         "get_sharing_task_execution_file",
         "GET",
-        "/{sharing_task_id}/executions/{execution_id}/files/{file_alias}",
+        "/{sharing_task_id}/executions/{execution_id}/files/" + alias,
         Download,
-        ids={"sharing_task_id": sharing_task_id, "execution_id": execution_id, "file_alias": file_alias},
+        ids={"sharing_task_id": sharing_task_id, "execution_id": execution_id},
         parameters={"status": word("status", status, LATEST_STATUSES)},
         accept="*/*",
     )

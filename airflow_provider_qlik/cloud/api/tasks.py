@@ -48,13 +48,19 @@ def create(task: Task | Mapping[str, Any], *, migrate_from: str | None = None) -
 
 def get(task_id: str) -> Call[Task]:
     """One task in full."""
-    return _FAMILY.call("get_task", "GET", "/{task_id}", Task, ids={"task_id": task_id})
+    return _FAMILY.call("get_task", "GET", "/{task_id}", Task, ids={"task_id": task_id}, about={"id": task_id})
 
 
 def update(task_id: str, task: Task | Mapping[str, Any]) -> Call[Task]:
     """The task as it now stands. Somebody else's task becomes the caller's own by this."""
     return _FAMILY.call(
-        "update_task", "PUT", "/{task_id}", Task, ids={"task_id": task_id}, body=body_of(Task, "task", task)
+        "update_task",
+        "PUT",
+        "/{task_id}",
+        Task,
+        ids={"task_id": task_id},
+        body=body_of(Task, "task", task),
+        about={"id": task_id},
     )
 
 
@@ -75,7 +81,9 @@ def runs(
     """The runs of a task, latest start first; *limit* is the size of a page, 20 unless given, at most 100."""
     parameters = {"limit": page_size(limit), "page": page, "sort": word("sort", sort, RUN_SORTS)}
     ids = {"task_id": task_id}
-    return _FAMILY.call("list_task_runs", "GET", "/{task_id}/runs", TaskRunList, ids=ids, parameters=parameters)
+    return _FAMILY.call(
+        "list_task_runs", "GET", "/{task_id}/runs", TaskRunList, ids=ids, parameters=parameters, items_about=ids
+    )
 
 
 def run_log(task_id: str, run_id: str) -> Call[TaskRunLog]:
@@ -86,7 +94,8 @@ def run_log(task_id: str, run_id: str) -> Call[TaskRunLog]:
 
 def last_run(task_id: str) -> Call[TaskRun]:
     """The most recent run, which right after a start is still the one before. 404 if the task never ran."""
-    return _FAMILY.call("get_last_task_run", "GET", "/{task_id}/runs/last", TaskRun, ids={"task_id": task_id})
+    ids = {"task_id": task_id}
+    return _FAMILY.call("get_last_task_run", "GET", "/{task_id}/runs/last", TaskRun, ids=ids, about=ids)
 
 
 def resource_runs(
@@ -96,5 +105,11 @@ def resource_runs(
     parameters = {"limit": page_size(limit), "page": page, "sort": word("sort", sort, RUN_SORTS)}
     ids = {"resource_id": resource_id}
     return _FAMILY.call(
-        "list_resource_task_runs", "GET", "/resources/{resource_id}/runs", TaskRunList, ids=ids, parameters=parameters
+        "list_resource_task_runs",
+        "GET",
+        "/resources/{resource_id}/runs",
+        TaskRunList,
+        ids=ids,
+        parameters=parameters,
+        items_about=ids,
     )

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, SecretStr
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.reading import ReadWhenLookedAt
 from airflow_provider_qlik.cloud.models.shape import PERHAPS_EMPTY, Id, Moment, Needed, Number, ReadOnly, Shape, one_of
+from airflow_provider_qlik.masking import masked
 
 
 class AutomationRunBlockMetrics(Shape):
@@ -74,7 +75,7 @@ def _said(error: Any) -> str | None:
         for name in ("message", "detail", "title", "error"):
             if isinstance(error.get(name), str) and error[name].strip():
                 return str(error[name]).strip()
-        return json.dumps(error) if error else None
+        return json.dumps(masked(error)) if error else None
     return str(error).strip() if error else None
 
 
@@ -113,20 +114,15 @@ class Automation(Shape):
     schedules: list[AutomationSchedule] | None = None
     duration: Number = None
 
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The execution token."""
-        return (self.execution_token.get_secret_value(),) if self.execution_token else ()
-
 
 class LastAutomationRun(Shape):
     """An automation, of which nothing but its last run is kept: who goes through all of them again and again reads so
-    much less. What makes no sense in that run is an UnreadableAnswer when it is looked at."""
+    much less. A run that lacks id or status is an UnreadableAnswer when it is looked at."""
 
     model_config = ConfigDict(extra="ignore")
 
     id: str
-    last_run: Annotated[AutomationRun | None, ReadWhenLookedAt(), PERHAPS_EMPTY] = None
+    last_run: Annotated[AutomationRun | None, ReadWhenLookedAt(essential=True), PERHAPS_EMPTY] = None
 
 
 class AutomationUpdate(Shape):

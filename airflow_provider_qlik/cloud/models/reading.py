@@ -12,6 +12,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema, to_json
 
 from airflow_provider_qlik.cloud.errors import UnreadableAnswer
+from airflow_provider_qlik.cloud.models.lenient import repaired
+from airflow_provider_qlik.cloud.models.problems import forms, problem_in
 
 READING = {"reading": True}
 """The context of whatever reads an answer."""
@@ -20,25 +22,6 @@ READING = {"reading": True}
 def reading(info: ValidationInfo) -> bool:
     """Whether an answer is read; else something is made or written, by stricter rules."""
     return bool(info.context and info.context.get("reading"))
-
-
-def problem_in(error: ValidationError, member: str = "") -> str:
-    """The one problem that tells a user most, and the member it is in, below *member* if that is given."""
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    # Where several forms are allowed, the one that was meant got furthest; our own rules say most.
-    problem = max(problems, key=lambda problem: (len(problem["loc"]), problem["type"] == "value_error"))
-    # The names of those forms tell a user nothing.
-    where = ".".join(filter(None, (member, *map(_member, problem["loc"]))))
-    said = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {said}" if where else said
-
-
-_FORMS = {"str"}
-"""The names of shapes, and of what may stand in place of one: pydantic puts them between the members."""
-
-
-def _member(part: int | str) -> str:
-    return "" if part in _FORMS or "[" in str(part) else str(part)
 
 
 def checked_where_written(as_it_comes: CoreSchema, checked: CoreSchema) -> CoreSchema:
@@ -52,10 +35,15 @@ class ReadWhenLookedAt:
     """Marks a nested shape, or list of shapes, that few look at: it is read when somebody does.
 
     Until then it is kept as the plain JSON that came. Whatever looks at it (the member itself, comparing, showing,
-    writing) finds it as if it had been read at once. What makes no sense in it is an UnreadableAnswer at the first look
-    at this member, and not for the whole list that it came in; written, shown or compared, it is as it came. Made in
-    Python or from what is to be sent, it is checked at once.
+    writing) finds it as if it had been read at once. What makes no sense in it is left out for whoever looks at it, as
+    in all that is read; written, shown or compared, it is as it came. Made in Python or from what is to be sent, it is
+    checked at once.
+
+    *essential*: where nothing of it can be read, that is an UnreadableAnswer at the look, and not None.
     """
+
+    def __init__(self, *, essential: bool = False) -> None:
+        self.essential = essential
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         member = _Member.of(source)
@@ -95,7 +83,10 @@ class _Member:
 
     def read(self, plain: Any) -> Any:
         # As text, since pydantic reads some of it by other rules where it is plain Python.
-        return self._reader.validate_json(to_json(plain), strict=False, context=READING)
+        return self.read_text(to_json(plain))
+
+    def read_text(self, text: bytes) -> Any:
+        return self._reader.validate_json(text, strict=False, context=READING)
 
     def is_unread(self, value: Any) -> bool:
         if value is None or isinstance(value, BaseModel):
@@ -109,8 +100,9 @@ class _Member:
 class _Look:
     """A member as its shape gives it: read when it is first looked at."""
 
-    def __init__(self, name: str, alias: str, annotation: Any) -> None:
-        self._name, self._alias, self.member = name, alias, _Member.of(annotation)
+    def __init__(self, name: str, alias: str, annotation: Any, essential: bool) -> None:
+        self._name, self._alias, self._essential = name, alias, essential
+        self.member = _Member.of(annotation)
 
     def __get__(self, shape: BaseModel | None, owner: type) -> Any:
         if shape is None or self._name not in vars(shape):
@@ -121,11 +113,20 @@ class _Look:
             return value
         try:
             read = self.member.read(value)
-        except ValidationError as error:
-            problem = problem_in(error, self._alias)
-            raise UnreadableAnswer(f"expected {owner.__name__}, but {problem}", to_json(value).decode()) from None
+        except ValidationError:
+            # Not kept: what is written back is what came.
+            return self._read_leniently(value, owner)
         vars(shape)[self._name] = read
         return read
+
+    def _read_leniently(self, value: Any, owner: type) -> Any:
+        try:
+            return repaired(self.member.read_text, value)[0]
+        except ValidationError as error:
+            if not self._essential:
+                return None
+            problem = problem_in(error, self._alias)
+        raise UnreadableAnswer(f"expected {owner.__name__}, but {problem}", to_json(value).decode())
 
     def __set__(self, shape: BaseModel, value: Any) -> None:
         # With this, Python asks here before it looks into what the shape holds. Shapes are frozen: nobody comes here.
@@ -140,14 +141,15 @@ class Unfolding(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         marked = {
-            name: member
+            name: (member, mark.essential)
             for name, member in cls.model_fields.items()
-            if any(isinstance(mark, ReadWhenLookedAt) for mark in member.metadata)
+            for mark in member.metadata
+            if isinstance(mark, ReadWhenLookedAt)
         }
         cls._when_looked_at = tuple(marked)
-        _FORMS.add(cls.__name__)
-        for name, member in marked.items():
-            type.__setattr__(cls, name, _Look(name, member.alias or name, member.annotation))
+        forms.add(cls.__name__)
+        for name, (member, essential) in marked.items():
+            type.__setattr__(cls, name, _Look(name, member.alias or name, member.annotation, essential))
 
     def _look(self) -> None:
         """All of it is read, but for what cannot be."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import NoneType
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -20,6 +21,7 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     PlainSerializer,
+    SecretStr,
     Strict,
     TypeAdapter,
     ValidationError,
@@ -32,7 +34,11 @@ from pydantic_core import CoreSchema, core_schema
 
 from airflow_provider_qlik.arguments import InvalidArgument, checked_json
 from airflow_provider_qlik.cloud.errors import UnreadableAnswer
-from airflow_provider_qlik.cloud.models.reading import READING, Unfolding, checked_where_written, problem_in, reading
+from airflow_provider_qlik.cloud.models.lenient import decoded, has_nul, repaired
+from airflow_provider_qlik.cloud.models.problems import problem_in
+from airflow_provider_qlik.cloud.models.reading import READING, Unfolding, checked_where_written, reading
+from airflow_provider_qlik.masking import masked, secrets_in, texts_in
+from airflow_provider_qlik.text import storable
 
 
 def writable(text: str) -> str:
@@ -55,7 +61,7 @@ class Reply:
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
-    content: bytes = b""
+    content: bytes = field(default=b"", repr=False)
 
     @property
     def server_time(self) -> datetime | None:
@@ -64,8 +70,13 @@ class Reply:
 
     @property
     def text(self) -> str:
-        """The body as text; bytes that are none are shown as such."""
-        return self.content.decode("utf-8", "backslashreplace")
+        """Return the body as text that can be stored: bytes that are no text, and NUL, are shown as escapes."""
+        in_utf_16 = len(self.content) > 2 and self.content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        if in_utf_16:
+            text = self.content.decode("utf-16", "replace")
+        else:
+            text = self.content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "backslashreplace")
+        return storable(text, len(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +124,91 @@ class Shape(Unfolding):
             return schema
         return checked_where_written(schema, core_schema.with_info_after_validator_function(has_what_is_needed, schema))
 
+    _nesting: ClassVar[tuple[str, ...]] = ()
+    """The members that may hold more than one text, number or time."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **arguments: Any) -> None:
+        super().__pydantic_init_subclass__(**arguments)
+        cls._nesting = tuple(name for name, member in cls.model_fields.items() if _may_nest(member.annotation))
+
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What is in it that must not be shown."""
-        return ()
+        """Return what is in it that must not be shown.
+
+        That are the members described as secrets, and texts below names of secrets (`masking`) in all that is as it
+        came, which nobody has described.
+        """
+        found: list[str] = []
+        self._find_secrets(found)
+        return tuple(dict.fromkeys(found))
+
+    def _find_secrets(self, found: list[str]) -> None:
+        if self.__pydantic_extra__:
+            secrets_in(self.__pydantic_extra__, found)
+        members = vars(self)
+        for name in self._nesting:
+            value = members.get(name)
+            if value is None:
+                continue
+            if isinstance(value, SecretStr):
+                texts_in(value.get_secret_value(), found)
+            elif isinstance(value, dict):
+                secrets_in(value, found)
+            else:
+                for item in value if isinstance(value, list) else (value,):
+                    if isinstance(item, Shape):
+                        item._find_secrets(found)
+                    elif isinstance(item, dict):
+                        secrets_in(item, found)
+
+    def __repr_args__(self) -> Any:
+        for name, value in super().__repr_args__():
+            hidden = value if name is None or isinstance(value, (BaseModel, SecretStr)) else masked({name: value})[name]
+            yield name, hidden
 
     @classmethod
     def from_reply(cls, reply: Reply) -> Self:
-        """The shape in a reply's body. Raises UnreadableAnswer when it holds none."""
+        """Return the shape in a reply's body. Raises UnreadableAnswer when it holds none.
+
+        What makes no sense in it, and can be done without, is None or left out: see `lenient`.
+        """
+        problem = "it holds NUL"
+        if not has_nul(reply.content):
+            try:
+                return cls._read(reply.content)
+            except ValidationError as error:
+                problem = problem_in(error)
         try:
-            return cls.model_validate_json(reply.content, strict=False, context=READING)
+            value = decoded(reply.content)
+        except ValueError:
+            raise UnreadableAnswer(f"expected {cls.__name__}, but {problem}", reply.text) from None
+        try:
+            return cls._read_leniently(value)
         except ValidationError as error:
-            raise UnreadableAnswer(f"expected {cls.__name__}, but {problem_in(error)}", reply.text) from None
+            problem = problem_in(error)
+        except (ValueError, RecursionError):
+            problem = "it cannot be written as JSON"
+        raise UnreadableAnswer(f"expected {cls.__name__}, but {problem}", reply.text)
+
+    @classmethod
+    def _read(cls, content: bytes) -> Self:
+        return cls.model_validate_json(content, strict=False, context=READING)
+
+    @classmethod
+    def _read_leniently(cls, value: Any) -> Self:
+        """Return the shape in plain JSON, without what makes no sense in it. Raises ValidationError."""
+        return repaired(cls._read, value)[0]
 
     @classmethod
     def from_json(cls, value: object) -> Self:
         """The shape in plain JSON that Qlik gave. Raises UnreadableAnswer when it is none."""
         return cls.from_reply(Reply(200, content=json.dumps(value).encode()))
+
+
+def _may_nest(annotation: Any) -> bool:
+    inner = get_args(annotation)
+    return any(map(_may_nest, inner)) if inner else annotation not in {str, int, float, bool, NoneType, datetime}
 
 
 ShapeT = TypeVar("ShapeT", bound=Shape)
@@ -240,7 +319,13 @@ Number = Annotated[float | None, AfterValidator(_finite)]
 """A number, or None, also for those that JSON does not have and some services write all the same: NaN, Infinity."""
 
 
-_USUAL_MOMENT = re.compile(r"(?!0001-01-01)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3}|\.\d{6})?Z", re.ASCII)
+FIRST_YEAR = 1980
+"""The first year that a moment in a response can have. Earlier ones stand for "never": 1753-01-01 is the first day of
+SQL Server's calendar, year 1 that of Go's and .NET's, 1970 that of Unix."""
+
+_USUAL_MOMENT = re.compile(r"(?:19[89]\d|[2-9]\d{3})-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3}|\.\d{6})?Z", re.ASCII)
+_LEAP_SECOND = re.compile(r"(\d\d:\d\d):60(?!\d)", re.ASCII)
+_END_OF_DAY = re.compile(r"(?<=[Tt ])24:00(?=$|[Zz+-]|:00(?:\.0*)?(?:$|[Zz+-]))", re.ASCII)
 
 
 def _moment(given: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> datetime | None:
@@ -250,13 +335,32 @@ def _moment(given: Any, check: ValidatorFunctionWrapHandler, info: ValidationInf
             try:
                 return datetime.fromisoformat(given)
             except ValueError:
-                pass  # the 30th of February: pydantic says it better
+                pass  # the 30th of February
         # Services in Go write year 1 for "never"; an empty text says the same.
         if not given.strip() or given.startswith("0001-01-01"):
             return None
     elif not isinstance(given, (datetime, NoneType)) and not reading(info):
         raise ValueError("must be a datetime or an ISO 8601 text")
-    return _in_utc(check(given))
+    return _read_moment(given, check) if reading(info) else _in_utc(check(given))
+
+
+def _read_moment(given: Any, check: ValidatorFunctionWrapHandler) -> datetime | None:
+    """Return the moment that a value in a response tells, or None: a time that cannot be read is no time."""
+    later = timedelta()
+    if isinstance(given, str):
+        given, leap_seconds = _LEAP_SECOND.subn(r"\1:59", given.strip())
+        given, ends_of_day = _END_OF_DAY.subn("00:00", given)
+        later = timedelta(seconds=leap_seconds, days=ends_of_day)
+    try:
+        moment = _in_utc(check(given))
+    except ValidationError:
+        moment = http_date(given) if isinstance(given, str) else None
+    if moment is None or moment.year < FIRST_YEAR:
+        return None
+    try:
+        return moment + later
+    except OverflowError:
+        return moment
 
 
 Moment = Annotated[
@@ -271,7 +375,4 @@ _MOMENT: TypeAdapter[datetime | None] = TypeAdapter(Moment)
 
 def moment_in(text: str | None) -> datetime | None:
     """The moment that a text of Qlik's tells, if it tells one."""
-    try:
-        return _MOMENT.validate_python(text, context=READING)
-    except ValidationError:
-        return None
+    return _MOMENT.validate_python(text, context=READING)

@@ -30,6 +30,10 @@ class SharingExecutionError(Shape):
     title: str | None = None
     detail: str | None = None
 
+    def __str__(self) -> str:
+        said = ": ".join(filter(None, (self.title, self.detail)))
+        return f"{said} ({self.code})" if said and self.code else said or self.code or ""
+
 
 class SharingTargetUser(Shape):
     """Whom an execution is for: `value` is the address or id, as `type` says."""
@@ -91,12 +95,11 @@ class SharingTaskExecution(Shape):
 
     @property
     def error_text(self) -> str | None:
-        """What went wrong, as one line."""
-        said = (": ".join(filter(None, (error.title or error.code, error.detail))) for error in self.errors or ())
-        return "; ".join(filter(None, said)) or None
+        """Return what went wrong, as one line: each error with Qlik's code for it."""
+        return "; ".join(filter(None, map(str, self.errors or ()))) or None
 
 
 class SharingTaskExecutionList(SharingPage[SharingTaskExecution]):
     """A page of executions."""
 
-    data: Annotated[list[SharingTaskExecution], Field(alias="executions")]
+    data: Annotated[list[SharingTaskExecution], Field(alias="executions", default_factory=list)]

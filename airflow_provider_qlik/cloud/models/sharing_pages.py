@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
-
-from pydantic import model_validator
+from typing import Annotated, TypeVar
 
 from airflow_provider_qlik.cloud.models.paging import Link, Page, PageLinks
 from airflow_provider_qlik.cloud.models.shape import PERHAPS_EMPTY, Shape
@@ -32,10 +30,3 @@ class SharingPage(Page[ItemT]):
     links: Annotated[SharingPageLinks | None, PERHAPS_EMPTY] = None
     total_count: int | None = None
     current_page_count: int | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _a_page_that_counts_none_needs_no_list(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or 0 not in (given.get("currentPageCount"), given.get("totalCount")):
-            return given
-        return {cls.model_fields["data"].alias: [], **given}

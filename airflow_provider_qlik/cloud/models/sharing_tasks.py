@@ -197,7 +197,7 @@ class SharingTask(SharingTaskBase):
 class SharingTaskList(SharingPage[SharingTask]):
     """A page of sharing tasks, with the recipients of all of them."""
 
-    data: Annotated[list[SharingTask], Field(alias="sharingTasks")]
+    data: Annotated[list[SharingTask], Field(alias="sharingTasks", default_factory=list)]
     recipients: SharingRecipients | None = None
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Self
 
+from airflow_provider_qlik.cloud.models.lenient import decoded
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.reading import ReadWhenLookedAt
-from airflow_provider_qlik.cloud.models.shape import Id, Moment, Needed, ReadOnly, Reply, Shape, one_of, writable
+from airflow_provider_qlik.cloud.models.shape import Id, Moment, Needed, ReadOnly, Reply, Shape, one_of
 
 TaskUsage = Annotated[str, one_of("ANALYTICS", "DATA_PREPARATION", "DATAFLOW_PREP", "SINGLE_TABLE_PREP")]
 TaskDisabledCode = Annotated[
@@ -196,12 +196,12 @@ class TaskRunLog(Shape):
     @classmethod
     def from_reply(cls, reply: Reply) -> Self:
         try:
-            content = json.loads(reply.content)
-        except (ValueError, RecursionError):
+            content = decoded(reply.content)
+        except ValueError:
             return cls(log_content=reply.text)
         if isinstance(content, dict):
             return super().from_reply(reply)
-        return cls(log_content=writable(content) if isinstance(content, str) else reply.text)
+        return cls(log_content=content if isinstance(content, str) else reply.text)
 
 
 class TaskList(Page[Task]):

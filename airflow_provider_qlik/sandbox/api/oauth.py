@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import time
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.responses import Response
@@ -86,7 +86,7 @@ def _check_assertion(asked: Asked, assertion: str) -> None:
     if claims["sub"] != asked.access.client_id:
         raise Refused(401, "Unauthorized", "client_assertion: sub is not the client")
     # The client signs by its own clock, so real time counts here, not the tenant's.
-    if claims["exp"] > time.time() + _MOST_ASSERTION_SECONDS + _LEEWAY_SECONDS:
+    if claims["exp"] > datetime.now(UTC).timestamp() + _MOST_ASSERTION_SECONDS + _LEEWAY_SECONDS:
         raise Refused(401, "Unauthorized", "client_assertion: exp is more than 5 minutes ahead")
     if claims["jti"] in asked.access.used_assertions:
         raise Refused(401, "Unauthorized", "client_assertion: this jti was used before")

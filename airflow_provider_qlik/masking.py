@@ -1,0 +1,157 @@
+"""Secrets in what comes from outside, found by the names of the members that hold them. Standard library only.
+
+A response may hold secrets that nobody has described: an execution token in a list, a webhook's password in the
+workspace of an automation, an access token in the page of a proxy. What such a value looks like tells nothing, so the
+name decides: `is_secret` is the one rule, for JSON that is returned (`masked`), for the excerpt of a body in an error
+(`masked_text`) and for the values that Airflow shall mask in logs (`secrets_in`).
+
+- Letter case, underscores, hyphens and dots do not count: ``executionToken``, ``X-Execution-Token``, ``API_KEY``.
+- A cursor of a list (``nextPageToken``) is no secret. It changes with each page, and whoever registers each of them for
+  masking slows down every log line of the process.
+- ``token_type`` and the like say something about a secret and hold none.
+- Only texts are masked, at any depth below such a name. Numbers and booleans stay (``tokensUsed: 5``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+MASK = "***"
+SHORTEST_SECRET = 8
+"""Characters that a value must have to be masked in all logs, at least: a shorter one may stand anywhere by chance."""
+
+_WORDS = (
+    "token|secret|passw(?:or)?d|pwd|passphrase|assertion|api_?key|private_?key|access_?key|account_?key|authorization"
+    "|cookie|jwt|credentials?"
+)
+_SECRET = re.compile(_WORDS.replace("_?", ""))
+_HARMLESS = re.compile(
+    r"(?:next|prev|previous|page|continuation|cursor|sync)(?:page)?tokens?|.*(?:type|types|expir(?:y|es|ation).*|policy)"
+)
+_SIGNS = re.compile(r"[^a-z0-9]+")
+
+
+@lru_cache(maxsize=2048)
+def is_secret(name: str) -> bool:
+    """Return whether a member, parameter or header of that name holds a secret."""
+    plain = _SIGNS.sub("", name.lower())
+    return _SECRET.search(plain) is not None and _HARMLESS.fullmatch(plain) is None
+
+
+def masked(value: Any) -> Any:
+    """Return plain JSON with every text below the name of a secret replaced, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: _hidden(item) if is_secret(str(key)) else masked(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [masked(item) for item in value]
+    return value
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, str):
+        return MASK if value else value
+    if isinstance(value, Mapping):
+        return {key: _hidden(item) for key, item in value.items()}
+    return [_hidden(item) for item in value] if isinstance(value, list) else value
+
+
+def secrets_in(value: Any, found: list[str]) -> None:
+    """Add to *found* the texts below names of secrets in plain JSON, but for those that may stand anywhere by chance.
+
+    Every response is searched, so this is made to be fast where nothing is found: the same names come again and again.
+    """
+    if isinstance(value, dict):
+        names = _secret_names(tuple(value))
+        for name, item in value.items():
+            if name in names:
+                texts_in(item, found)
+            elif item.__class__ is dict or item.__class__ is list:
+                secrets_in(item, found)
+    elif isinstance(value, list):
+        for item in value:
+            if item.__class__ is dict or item.__class__ is list:
+                secrets_in(item, found)
+
+
+@lru_cache(maxsize=1024)
+def _secret_names(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(filter(is_secret, names))
+
+
+def texts_in(value: Any, found: list[str]) -> None:
+    """Add to *found* all texts in plain JSON that are long enough to be masked wherever they stand."""
+    if isinstance(value, str):
+        if len(value) >= SHORTEST_SECRET and value.strip("*"):
+            found.append(value)
+    elif isinstance(value, dict):
+        for item in value.values():
+            texts_in(item, found)
+    elif isinstance(value, list):
+        for item in value:
+            texts_in(item, found)
+
+
+# Names in a text: at most so long, and with one of the words in them, so that nothing else is looked at closely.
+_NAME = rf"[\w.\- ]{{0,60}}(?i:{_WORDS.replace('_?', '[_. -]?')})[\w.\- ]{{0,60}}"
+# The quote may have backslashes before it: JSON in a text of JSON.
+_MEMBER = re.compile(rf"""(?P<quote>\\*["'])(?P<name>{_NAME})(?P=quote)\s*:\s*""")
+_STRING = {'"': re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL), "'": re.compile(r"'(?:[^'\\]|\\.)*'?", re.DOTALL)}
+_BRACKETS = re.compile(r"[\[\]{}]")
+_PARAMETER = re.compile(rf"""(?P<name>{_NAME.replace(" ", "")})(?P<sign>\s*=\s*)(?:"[^"]*"?|'[^']*'?|[^\s&;,"'<>]+)""")
+# A colon follows many a harmless word ("invalid token: expired"): only names of headers and of two words count there.
+_HEADER = re.compile(
+    r"(?P<name>\b(?:(?i:authorization|password)|[Xx][-_][\w-]+|\w+[-_]\w[\w-]*|[a-z]+[A-Z]\w*))"
+    r"(?P<sign>\s*:\s*)(?:(?i:bearer|basic)\s+)?[^\s,;\"'<>{}\[\]]+"
+)
+_BEARER = re.compile(r"\b(?P<scheme>(?i:bearer)\s+)[\w.~+/=-]{8,}")
+
+
+def masked_text(text: str) -> str:
+    """Return a text (JSON or part of it, a form, headers) with what stands beside names of secrets replaced."""
+    if _SECRET.search(_SIGNS.sub("", text.lower())) is not None:
+        text = "".join(_without_members(text))
+        text = _PARAMETER.sub(_without, text)
+        text = _HEADER.sub(_without, text)
+    return _BEARER.sub(rf"\g<scheme>{MASK}", text)
+
+
+def _without_members(text: str) -> Iterator[str]:
+    done = 0
+    for found in _MEMBER.finditer(text):
+        if found.start() < done or not is_secret(found["name"]):
+            continue
+        end = _end_of_value(text, found.end(), found["quote"])
+        if end > found.end():
+            yield f"{text[done : found.end()]}{found['quote']}{MASK}{found['quote']}"
+            done = end
+    yield text[done:]
+
+
+def _end_of_value(text: str, start: int, quote: str) -> int:
+    """Return where a text, list or object ends that begins at *start*, which may be cut off; *start* for all else."""
+    if len(quote) > 1:
+        if not text.startswith(quote, start):
+            return start
+        end = text.find(quote, start + len(quote))
+        return len(text) if end < 0 else end + len(quote)
+    sign = text[start : start + 1]
+    if sign in _STRING:
+        found = _STRING[sign].match(text, start)
+        end = start if found is None else found.end()
+        # A backslash that the text was cut off behind is part of no pair.
+        return len(text) if text[end:] == "\\" else end
+    if sign not in {"[", "{"}:
+        return start
+    depth = 0
+    for bracket in _BRACKETS.finditer(text, start):
+        depth += 1 if bracket.group() in "[{" else -1
+        if depth == 0:
+            return bracket.end()
+    return len(text)
+
+
+def _without(found: re.Match[str]) -> str:
+    return f"{found['name']}{found['sign']}{MASK}" if is_secret(found["name"]) else found.group()

@@ -1,0 +1,178 @@
+"""Ctrl-C while `dag.test()` runs: the run in Qlik Cloud ends as if its task had been killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
+from airflow_provider_qlik.sandbox import Script, Tenant
+from airflow_provider_qlik.triggers.runs import QlikRunTrigger
+from tests.provider.conftest import FAST, Task
+
+DAG = """
+    from airflow.sdk import DAG
+    from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
+
+    with DAG("morning", schedule=None) as dag:
+        QlikRunAutomationOperator(task_id="prepare", automation_id="prepare", poll_interval=0.2)
+"""
+
+RUN = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from airflow.utils.db import initdb
+initdb()
+sys.path.insert(0, sys.argv[1])
+from morning import dag
+run = dag.test()
+print("STATES", *(each.state for each in run.get_task_instances()))
+"""
+
+
+@pytest.mark.parametrize("deferrable", ["False", "True"], ids=["on the worker", "deferred"])
+def test_an_interrupted_dag_leaves_nothing_running(tenant: Tenant, tmp_path: Path, deferrable: str) -> None:
+    tenant.add_automation("Prepare", id="prepare")
+    tenant.script("prepare", Script(end=None))
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    (dags / "morning.py").write_text(textwrap.dedent(DAG))
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(dags)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={
+            **os.environ,
+            "AIRFLOW_HOME": str(tmp_path),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
+            "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": deferrable,
+        },
+    )
+    try:
+        until = time.monotonic() + 120
+        while len(tenant.journal(operation="get_automation_run")) < 3:
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    (run,) = tenant.runs("prepare")
+    assert run["stop_asked_at"] is not None, output
+    assert [entry.operation for entry in tenant.journal(method="POST", path="/api/*")] == [
+        "create_automation_run",
+        "stop_automation_run",
+    ]
+    if deferrable == "True":
+        assert output.rstrip().endswith("KeyboardInterrupt")
+        assert process.returncode == -signal.SIGINT
+    else:
+        # Airflow's task runner takes the interrupt for a failure of the task, and dag.test() goes on.
+        assert "KeyboardInterrupt" in output
+        assert "STATES failed" in output
+
+
+@pytest.mark.parametrize("moment", ["while it is started", "once it has started", "while waiting"])
+def test_whenever_a_task_is_interrupted_its_run_ends(
+    tenant: Tenant, task: Task, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_qlik.memory import Memory
+    from airflow_provider_qlik.runs import Watch
+
+    qlik_task = tenant.add_task("Refresh")
+    tenant.script(qlik_task, Script(end=None))
+    from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
+
+    def interrupt(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+        yield
+
+    keep = Memory.keep
+
+    def keep_or_interrupt(memory: Memory, intent: Any, run: Any = None) -> None:
+        if run is not None:
+            raise KeyboardInterrupt
+        keep(memory, intent, run)
+
+    if moment == "while it is started":
+        from airflow_provider_qlik.runs import kind
+
+        monkeypatch.setattr(kind, "find", interrupt)
+    elif moment == "once it has started":
+        monkeypatch.setattr(Memory, "keep", keep_or_interrupt)
+    else:
+        monkeypatch.setattr(Watch, "until_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        QlikRunTaskOperator(task_id="run", qlik_task_id=qlik_task, **FAST).execute(task.context)
+    tenant.advance(5)
+    assert tenant.active() == []
+
+
+def test_a_run_that_is_to_be_left_alone_survives_an_interrupt(
+    tenant: Tenant, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_qlik.runs import Watch
+
+    def interrupt(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(Watch, "until_end", interrupt)
+    automation = tenant.add_automation("Prepare")
+    tenant.script(automation, Script(end=None))
+    operator = QlikRunAutomationOperator(task_id="run", automation_id=automation, cancel_on_kill=False, **FAST)
+    with pytest.raises(KeyboardInterrupt):
+        operator.execute(task.context)
+    assert tenant.runs(automation)[0]["stop_asked_at"] is None
+
+
+@pytest.mark.parametrize("task_instance", [None, "deferred"], ids=["in dag.test", "in a triggerer"])
+def test_only_without_a_triggerer_an_interrupted_trigger_is_the_end_of_its_run(
+    tenant: Tenant, task: Task, task_instance: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    automation = tenant.add_automation("Prepare")
+    tenant.script(automation, Script(end=None))
+    operator = QlikRunAutomationOperator(task_id="run", automation_id=automation, deferrable=True, **FAST)
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute(task.context)
+    trigger = QlikRunTrigger(**deferred.value.trigger.serialize()[1])
+    if task_instance is not None:
+        identity = {"dag_id": "dag", "run_id": "run", "task_id": "run", "map_index": -1}
+        # Airflow's setter looks for the task as well.
+        trigger._task_instance = SimpleNamespace(**identity)
+        states = {"run": {"run": task_instance}}
+        monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(lambda **_: states))
+    tenant.clear_journal()
+
+    async def interrupted() -> None:
+        waiting = asyncio.ensure_future(anext(trigger.run()))
+        while not await asyncio.to_thread(tenant.journal, "get_automation_run"):
+            await asyncio.sleep(0.02)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        if task_instance is None:
+            # It is done by then: dag.test() closes the event loop.
+            assert len(tenant.journal(operation="stop_automation_run")) == 1
+        elif trigger._ending is not None:
+            await trigger._ending
+
+    asyncio.run(interrupted())
+    assert len(tenant.journal(operation="stop_automation_run")) == (task_instance is None)
