@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,11 +37,11 @@ class Seen:
 
 @dataclass(frozen=True)
 class Answer:
-    """What to answer; a body that is no bytes is sent as JSON."""
+    """What to answer; a body that is no bytes is sent as JSON. A header whose value is None is not sent."""
 
     status: int = 200
     body: Any = b""
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def refused_by_qlik(status: int, code: str = "X-1", title: str = "No", headers: dict[str, str] | None = None) -> Answer:
@@ -83,8 +83,9 @@ def listening(tls: ssl.SSLContext | None = None) -> Iterator[Listener]:
             answer = listener.answer(Seen(self.command, self.path, headers, body))
             sent = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
             self.send_response(answer.status)
-            for name, value in ({"content-type": "application/json"} | answer.headers).items():
-                self.send_header(name, value)
+            for name, value in {"content-type": "application/json", **answer.headers}.items():
+                if value is not None:
+                    self.send_header(name, value)
             self.send_header("content-length", str(len(sent)))
             self.end_headers()
             self.wfile.write(sent)

@@ -28,10 +28,10 @@ class SelfSigned:
         return context
 
 
-def self_signed(folder: Path) -> SelfSigned:
-    """A new certificate in that folder."""
+def self_signed(folder: Path, owner: str = "a tenant of ours") -> SelfSigned:
+    """A new certificate in that folder. Of two with one owner, OpenSSL finds only the first in a bundle."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a tenant of ours")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, owner)])
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()

@@ -19,15 +19,13 @@ from airflow_provider_qlik.cloud.errors import NoAnswer, QlikCloudError, Unreada
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.retry import Patience, attempts
-from airflow_provider_qlik.cloud.transport import BoundedTransport, bounds
+from airflow_provider_qlik.cloud.transport import BoundedTransport, bounds, ending_by
 from airflow_provider_qlik.cloud.wire import Known, Wire, as_our_errors
 
 T = TypeVar("T")
 
 LAST_POLL = 5.0
 """Seconds by which the last poll of a wait may pass the deadline: it is sent at the deadline, and no sooner."""
-MIN_REQUEST = 0.05
-"""Seconds that a request may take, at least, however near the deadline is."""
 
 
 class Client(Wire[Callable[[], Known], httpx.Client]):
@@ -133,6 +131,8 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
             with as_our_errors(call, response.request):
                 try:
                     chunk = next(chunks, None)
+                except httpx.DecodingError as error:
+                    raise UnreadableAnswer(str(error)) from None
                 except httpx.TimeoutException:
                     raise NoAnswer(f"The download stands still after {size:,} bytes ({call})") from None
                 except httpx.TransportError as error:
@@ -146,10 +146,9 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
     def _send(self, call: Call[T]) -> T:
         self._open_in_child()
         self._check_open()
-        seconds = None if self._deadline is None else max(MIN_REQUEST, self._deadline - time.monotonic())
-        request, auth = self._request(call, seconds), self._auth
+        request, auth = self._request(call), self._auth
         with self._named_errors():
-            with as_our_errors(call, request):
+            with as_our_errors(call, request), ending_by(self._deadline):
                 response = self._http.send(request, auth=auth)
             redirected = self._redirected(call, response)
             if redirected is None:

@@ -25,6 +25,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -33,17 +34,22 @@ import httpcore
 import httpx
 
 from airflow_provider_qlik.cloud.decoding import Decoder
+from airflow_provider_qlik.cloud.errors import UnreadableAnswer
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of a decoded response body that are read into memory, at most."""
 MAX_ERROR_BODY = 256 * 1024
 """Bytes of the body of a response with status 400 or above, at most: an error of Qlik Cloud's has some hundred."""
+MIN_REQUEST = 0.05
+"""Seconds that a request may take, at least, however near the end of `ending_by` is."""
 KEPT_END = 1024 * 1024
 """Bytes that are kept of the end of a log."""
 
-_BOUNDS = "qlik_bounds"
+_BOUNDS, _LOCATION = "qlik_bounds", "qlik_location"
 _deadline: ContextVar[float | None] = ContextVar("qlik_cloud_deadline", default=None)
 """The moment of the monotonic clock at which the request of this thread must be over."""
+_latest: ContextVar[float | None] = ContextVar("qlik_cloud_latest", default=None)
+"""The same for all requests that a call needs: a sign-in sends one of its own before it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,6 +72,8 @@ class Bounds:
     def restart(self) -> None:
         """Begin to count the time: the request is sent now."""
         self._began = time.monotonic()
+        if (latest := _latest.get()) is not None and self.total is not None:
+            self.total = min(self.total, max(MIN_REQUEST, latest - self._began))
 
     @property
     def headers_deadline(self) -> float:
@@ -93,6 +101,16 @@ def bounded(**members: Any) -> dict[str, Bounds]:
     return {_BOUNDS: Bounds(**members)}
 
 
+@contextmanager
+def ending_by(moment: float | None) -> Iterator[None]:
+    """Bound all requests that this thread sends in the block by a moment of the monotonic clock, sign-ins included."""
+    token = _latest.set(moment)
+    try:
+        yield
+    finally:
+        _latest.reset(token)
+
+
 class BoundedTransport(httpx.HTTPTransport):
     """The transport of a client for threads."""
 
@@ -111,8 +129,9 @@ class BoundedTransport(httpx.HTTPTransport):
             response = super().handle_request(request)
         finally:
             _deadline.reset(token)
+        _hide_location(response)
         try:
-            response.stream = _Body(response, allowed)
+            response.stream = _Body(response, request, allowed)
         except BaseException:  # an unknown encoding: a response that nobody closes would keep its connection
             response.close()
             raise
@@ -131,6 +150,7 @@ class AsyncBoundedTransport(httpx.AsyncHTTPTransport):
                 response = await super().handle_async_request(request)
         except TimeoutError:
             allowed.exceeded(request)
+        _hide_location(response)
         try:
             response.stream = _AsyncBody(response, request, allowed)
         except BaseException:  # an unknown encoding: a response that nobody closes would keep its connection
@@ -144,14 +164,41 @@ def _loop_time(moment: float) -> float:
     return asyncio.get_running_loop().time() + moment - time.monotonic()
 
 
+@contextmanager
+def _decoding(request: httpx.Request) -> Iterator[None]:
+    """Raise httpx's error for a body that cannot be decoded in the block: it tells whose response that is.
+
+    A sign-in sends a request of its own inside the one that it is for, and what became of that one depends on it.
+    """
+    try:
+        yield
+    except UnreadableAnswer as error:
+        raise httpx.DecodingError(error.what, request=request) from None
+
+
+def _hide_location(response: httpx.Response) -> None:
+    # httpx makes the request of each redirect, also of one that is not to be followed, and fails where there is no
+    # address: what was answered would be lost.
+    if (location := response.headers.pop("location", None)) is not None:
+        response.extensions[_LOCATION] = location
+
+
+def location_of(response: httpx.Response) -> str:
+    """Return where a response redirects to, empty if it does not say."""
+    location: str = response.extensions.get(_LOCATION) or response.headers.get("location", "")
+    return location
+
+
 class _Reader:
     """Decodes a body within its bounds: which parts of it are handed on."""
 
-    def __init__(self, response: httpx.Response, allowed: Bounds) -> None:
+    def __init__(self, response: httpx.Response, request: httpx.Request, allowed: Bounds) -> None:
         self._allowed = allowed
+        self._request = request
         error = response.status_code >= 400
         limit = MAX_ERROR_BODY if error else None if allowed.keep_end is not None else allowed.limit
-        self._decoder = Decoder(response.headers.get("content-encoding"), limit=limit)
+        with _decoding(request):
+            self._decoder = Decoder(response.headers.get("content-encoding"), limit=limit)
         # What is handed on is decoded already; httpx must not try again.
         response.headers.pop("content-encoding", None)
         self._keep = None if error else allowed.keep_end
@@ -159,8 +206,8 @@ class _Reader:
         self._kept = 0
 
     def take(self, chunk: bytes) -> Iterable[bytes]:
-        """The decoded parts of a chunk; none as long as only the end is kept."""
-        parts = self._decoder.decode(chunk)
+        """The decoded parts of a chunk; none as long as only the end is kept. Raises httpx.DecodingError."""
+        parts = self._decoded(chunk)
         if self._keep is None:
             return parts
         for part in parts:
@@ -173,17 +220,22 @@ class _Reader:
         return ()
 
     def finish(self) -> Iterable[bytes]:
-        """The end that was kept, once all chunks were taken. Raises UnreadableAnswer for a body that was cut off."""
-        self._decoder.finish()
+        """The end that was kept, once all chunks were taken. Raises httpx.DecodingError for a body that was cut off."""
+        with _decoding(self._request):
+            self._decoder.finish()
         return self._end
+
+    def _decoded(self, chunk: bytes) -> Iterator[bytes]:
+        with _decoding(self._request):
+            yield from self._decoder.decode(chunk)
 
 
 class _Body(httpx.SyncByteStream):
-    def __init__(self, response: httpx.Response, allowed: Bounds) -> None:
+    def __init__(self, response: httpx.Response, request: httpx.Request, allowed: Bounds) -> None:
         assert isinstance(response.stream, httpx.SyncByteStream)
         self._stream = response.stream
         self._allowed = allowed
-        self._reader = _Reader(response, allowed)
+        self._reader = _Reader(response, request, allowed)
 
     def __iter__(self) -> Iterator[bytes]:
         chunks = iter(self._stream)
@@ -208,7 +260,7 @@ class _AsyncBody(httpx.AsyncByteStream):
         self._stream = response.stream
         self._request = request
         self._allowed = allowed
-        self._reader = _Reader(response, allowed)
+        self._reader = _Reader(response, request, allowed)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         chunks = aiter(self._stream)

@@ -27,7 +27,7 @@ from airflow_provider_qlik.cloud.errors import CouldNotConnect, NoAnswer, QlikCl
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.retry import Patience
 from airflow_provider_qlik.cloud.tenant import Tenant, trust
-from airflow_provider_qlik.cloud.transport import KEPT_END, MAX_BODY, bounded, bounds
+from airflow_provider_qlik.cloud.transport import KEPT_END, MAX_BODY, bounded, bounds, location_of
 from airflow_provider_qlik.text import REASON_LENGTH, storable
 
 _log = logging.getLogger(__name__)
@@ -37,6 +37,8 @@ T = TypeVar("T")
 Known: TypeAlias = tuple[Tenant, Credentials]
 """What a client is made of; what reading it again gives."""
 
+LONGEST_LOCATION = 2000
+"""Characters of an address that a redirect is followed to."""
 _SURELY_NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -223,8 +225,7 @@ class Wire(Generic[RereadT, HttpT]):
         transport = {name: options.pop(name) for name in ("verify", "proxy")}
         return options, transport | {"trust_env": False}
 
-    def _request(self, call: Call[Any], seconds: float | None = None) -> httpx.Request:
-        """Return the request of a call, which may take *seconds* at most (None: the tenant's total time-out)."""
+    def _request(self, call: Call[Any]) -> httpx.Request:
         # Made by hand and not by the client: nothing of httpx's joining of addresses may move a call to another path.
         headers = {
             "accept": call.accept,
@@ -232,7 +233,7 @@ class Wire(Generic[RereadT, HttpT]):
             "user-agent": f"airflow-provider-qlik/{__version__}",
             **dict(call.headers),
         }
-        total = self.tenant.request_timeout if seconds is None else min(seconds, self.tenant.request_timeout)
+        total = self.tenant.request_timeout
         download = call.answer is Download
         return httpx.Request(
             call.method,
@@ -275,13 +276,15 @@ class Wire(Generic[RereadT, HttpT]):
         """Where the one documented redirect leads, if the call allows it and it stays on the tenant's host."""
         if not call.follows_redirect or response.status_code not in (301, 302, 307, 308):
             return None
-        location = response.headers.get("location", "")
+        location = location_of(response)
         own, request = urlsplit(self.tenant.url), f"HTTP {response.status_code} for {call}"
         try:
             target = urlsplit(urljoin(self.tenant.address_of(call), location))
             there = (target.scheme, target.netloc)
         except ValueError:
             raise UnreadableAnswer(f"The response redirects to no address ({request})", location) from None
+        if len(location) > LONGEST_LOCATION:
+            raise UnreadableAnswer(f"The response redirects to an address that is too long ({request})", location)
         if there != (own.scheme, own.netloc) or not location:
             raise UnreadableAnswer(f"The response redirects to another host and was not followed ({request})", location)
         return replace(call, path=target.path, follows_redirect=False)
@@ -322,7 +325,7 @@ def as_our_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]:
                 f" was sent ({asked})"
             ) from None
         if isinstance(error, httpx.DecodingError):
-            raise UnreadableAnswer(f"The response cannot be decoded ({what}, {asked})") from None
+            raise UnreadableAnswer(f"The response cannot be decoded: {error} ({asked})") from None
         raise NoAnswer(f"No response came from {host} ({what}): the request may have been executed ({asked})") from None
     except (
         Exception
