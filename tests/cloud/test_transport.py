@@ -311,9 +311,8 @@ def test_a_bomb_in_place_of_a_list_is_unreadable_and_does_not_grow(
 
 
 def test_a_body_has_a_bound_that_no_response_of_qlik_comes_near() -> None:
-    from airflow_provider_qlik.cloud import transport, wire
+    from airflow_provider_qlik.cloud import transport
 
-    assert wire.MAX_BODY is transport.MAX_BODY
     assert 16 * 2**20 <= transport.MAX_BODY <= 64 * 2**20
 
 
