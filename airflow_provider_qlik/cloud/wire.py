@@ -308,9 +308,6 @@ def as_our_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]:
     host = request.url.host
     try:
         yield
-    except UnreadableAnswer as error:
-        # Of a body that cannot be decoded, or is too large: whose it is, is not known where it is read.
-        raise UnreadableAnswer(f"The response cannot be read: {error.what} ({asked})", error.excerpt) from None
     except (QlikCloudError, InvalidArgument):
         raise
     except httpx.HTTPError as error:
@@ -327,9 +324,8 @@ def as_our_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]:
         if isinstance(error, httpx.DecodingError):
             raise UnreadableAnswer(f"The response cannot be decoded: {error} ({asked})") from None
         raise NoAnswer(f"No response came from {host} ({what}): the request may have been executed ({asked})") from None
-    except (
-        Exception
-    ) as error:  # whatever else the HTTP library, TLS or the system raise for odd input: none escapes raw
+    except (httpx.InvalidURL, OSError, ValueError, ImportError) as error:
+        # What the HTTP library, TLS and the system raise for odd input must not escape raw.
         raise NoAnswer(f"The request to {host} failed ({_cause(error)}): it may have been executed ({asked})") from None
     finally:
         _sending.reset(token)
