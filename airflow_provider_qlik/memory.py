@@ -125,6 +125,11 @@ class SeenRun:
         self._asked = storable_json(asked, MESSAGE_LENGTH)
         self._stored = Seen()
 
+    @property
+    def lasts(self) -> bool:
+        """Whether anything is kept at all: whether the next poke would know of this one."""
+        return self._store is not None
+
     def recall(self) -> Seen:
         """Return what was seen, as far as it counts for this wait."""
         from airflow_provider_qlik.runs import Run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -193,7 +193,9 @@ class QlikRunSensor(Target, BaseSensorOperator):
         seen = seen_run.recall()
         wanted = self.wanted(hook) if seen.run is None else Wanted.of(seen.run)
         kind, say = KINDS[self.kind], log_callback(self.log)
-        return Watch(kind, wanted, say, seen=seen.run, refused_since=seen.refused_since)
+        # Where nothing is kept from one poke to the next, a refusal could never be seen to last.
+        lasts = timedelta(0) if self.reschedule and not seen_run.lasts else None
+        return Watch(kind, wanted, say, seen=seen.run, refused_since=seen.refused_since, refusal_lasts=lasts)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Tells how the run ended, when the trigger has fired."""
