@@ -75,9 +75,9 @@ class SharingTaskRuns(RunKind):
             workflows.setdefault(run.id, []).append(run)
         return [_together(executions) for executions in workflows.values()]
 
-    def recent(self, resource_id: str, since: datetime | None) -> Flow[list[Run]]:
-        """The runs that a start of ours can have made: not those that a reload of the app has caused."""
-        runs = yield from super().recent(resource_id, since)
+    def recent(self, resource_id: str, since: datetime | None, run_id: str | None = None) -> Flow[list[Run]]:
+        """Return the runs that a start of ours can have made: not those that a reload of the app has caused."""
+        runs = yield from super().recent(resource_id, since, run_id)
         return [run for run in runs if run.triggered_by is None]
 
     def send_start(self, intent: Intent, say: Say, parameters: Mapping[str, Any]) -> Flow[Run | None]:
