@@ -1,11 +1,15 @@
-"""Asking Qlik Cloud to stop something, until it has surely been asked."""
+"""Asking Qlik Cloud to stop something: the right run, and until it has surely been asked."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
 from airflow_provider_qlik.cloud.errors import QlikCloudError
+from airflow_provider_qlik.runs.run import Run, Wanted
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik.runs.kind import RunKind
 
 T = TypeVar("T")
 
@@ -27,3 +31,14 @@ def insist(call: Call[T]) -> Flow[T]:
                 raise
         yield from pause(seconds)
     return (yield from ask(call))
+
+
+def cancel(kind: RunKind, run: Run) -> Flow[str]:
+    """Return what was asked to stop, in words: the run, or the one that turned out to be ours since.
+
+    A run that only the time tells (`alone_since`) is looked at first: another that shows our marker has taken its place
+    then, and the run itself is a stranger's. Raises AmbiguousRun, and cancels none, where nothing tells which is ours.
+    """
+    if run.alone_since is not None:
+        run = (yield from kind.look(Wanted.of(run))) or run
+    return (yield from kind.cancel(run))
