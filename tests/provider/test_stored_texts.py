@@ -211,6 +211,14 @@ def test_a_skipped_task_says_why_in_a_text_that_can_be_stored(task: Task) -> Non
     assert_storable(str(skipped.value))
 
 
+def test_the_link_of_a_task_can_be_stored() -> None:
+    operator = QlikRunAutomationOperator(task_id="run", automation_id="a")
+    operator.link = f"https://acme.eu.qlikcloud.com/automations/{LONG}"
+    link = QlikRunLink().get_link(operator, ti_key=None)
+    assert link.startswith(f"https://acme.eu.qlikcloud.com/automations/{SHOWN}")
+    assert_storable(link)
+
+
 def test_the_name_of_a_mapped_task_instance_fits_into_its_column() -> None:
     context = Task(map_index=3).context
     name_map_index(context, LONG)
