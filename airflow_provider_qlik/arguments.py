@@ -17,6 +17,8 @@ LONGEST_TIMEOUT = 86_400
 
 _FORBIDDEN_IN_ID = re.compile(r"[/?#\\\x00-\x1f\x7f\ud800-\udfff]")
 
+_TAKES_NOT = re.compile(r"must be |one of |True or False|an id is |(a|an) (?!id |variable |task|reload )")
+"""How those texts begin that say what something must be: they go on with ", not 'x'"."""
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _DATE_LENGTH = len("20260101")
 
@@ -31,11 +33,17 @@ class InvalidArgument(ValueError):
         self.argument = argument
         self.given = given
         self.allowed = allowed
-        shown = "" if given is None else f", not {_short(given)}"
-        super().__init__(f"{argument}: {allowed}{shown}")
+        super().__init__(f"{argument}: {allowed}{_given(given, allowed)}")
 
     def __reduce__(self) -> tuple[type[InvalidArgument], tuple[str, object, str]]:
         return type(self), (self.argument, self.given, self.allowed)
+
+
+def _given(given: object, allowed: str) -> str:
+    """Return the end of a message that shows what was given: ", not 'x'" where that reads as English."""
+    if given is None:
+        return ""
+    return f", not {_short(given)}" if _TAKES_NOT.match(allowed) else f" (given: {_short(given)})"
 
 
 def _short(given: object) -> str:

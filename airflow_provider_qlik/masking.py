@@ -23,11 +23,10 @@ MASK = "***"
 SHORTEST_SECRET = 8
 """Characters that a value must have to be masked in all logs, at least: a shorter one may stand anywhere by chance."""
 
-_WORDS = (
-    "token|secret|passw(?:or)?d|pwd|passphrase|assertion|api_?key|private_?key|access_?key|account_?key|authorization"
+_SECRET = re.compile(
+    "token|secret|passw(?:or)?d|pwd|passphrase|assertion|apikey|privatekey|accesskey|accountkey|authorization"
     "|cookie|jwt|credentials?"
 )
-_SECRET = re.compile(_WORDS.replace("_?", ""))
 _HARMLESS = re.compile(
     r"(?:next|prev|previous|page|continuation|cursor|sync)(?:page)?tokens?|.*(?:type|types|expir(?:y|es|ation).*|policy)"
 )
@@ -94,17 +93,18 @@ def texts_in(value: Any, found: list[str]) -> None:
             texts_in(item, found)
 
 
-# Names in a text: at most so long, and with one of the words in them, so that nothing else is looked at closely.
-_NAME = rf"[\w.\- ]{{0,60}}(?i:{_WORDS.replace('_?', '[_. -]?')})[\w.\- ]{{0,60}}"
-# The quote may have backslashes before it: JSON in a text of JSON.
-_MEMBER = re.compile(rf"""(?P<quote>\\*["'])(?P<name>{_NAME})(?P=quote)\s*:\s*""")
+# A name is looked for where it begins, and is no longer than this: a pattern that may begin anywhere in a long word
+# takes a time that grows with its square. The quote may have backslashes before it: JSON in a text of JSON.
+_MEMBER = re.compile(r"""(?P<quote>\\{0,8}["'])(?P<name>[\w.\- ]{1,120})(?P=quote)\s{0,20}:\s{0,20}""")
 _STRING = {'"': re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL), "'": re.compile(r"'(?:[^'\\]|\\.)*'?", re.DOTALL)}
 _BRACKETS = re.compile(r"[\[\]{}]")
-_PARAMETER = re.compile(rf"""(?P<name>{_NAME.replace(" ", "")})(?P<sign>\s*=\s*)(?:"[^"]*"?|'[^']*'?|[^\s&;,"'<>]+)""")
+_PARAMETER = re.compile(
+    r"""(?<![\w.\-])(?P<name>[\w.\-]{1,120})(?P<sign>\s{0,20}=\s{0,20})(?:"[^"]*"?|'[^']*'?|[^\s&;,"'<>]+)"""
+)
 # A colon follows many a harmless word ("invalid token: expired"): only names of headers and of two words count there.
 _HEADER = re.compile(
-    r"(?P<name>\b(?:(?i:authorization|password)|[Xx][-_][\w-]+|\w+[-_]\w[\w-]*|[a-z]+[A-Z]\w*))"
-    r"(?P<sign>\s*:\s*)(?:(?i:bearer|basic)\s+)?[^\s,;\"'<>{}\[\]]+"
+    r"(?<![\w\-])(?P<name>(?i:authorization|password)|[Xx][-_][\w-]{1,120}|[a-zA-Z]{1,60}[-_]\w[\w-]{0,60}"
+    r"|[a-z]{1,60}[A-Z]\w{0,60})(?P<sign>\s{0,20}:\s{0,20})(?:(?i:bearer|basic)\s+)?[^\s,;\"'<>{}\[\]]+"
 )
 _BEARER = re.compile(r"\b(?P<scheme>(?i:bearer)\s+)[\w.~+/=-]{8,}")
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_qlik.arguments import checked_moment
 from airflow_provider_qlik.text import MESSAGE_LENGTH, storable, storable_json
 
 if TYPE_CHECKING:
@@ -102,8 +104,16 @@ class Memory:
             self._store.delete(KEY)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a rescheduled sensor knows from its earlier pokes: the run, and since when Qlik Cloud refuses to show it."""
+
+    run: Run | None = None
+    refused_since: datetime | None = None
+
+
 class SeenRun:
-    """Keeps the run that a rescheduled sensor has seen, since each of its pokes may be in another process.
+    """Keeps what a rescheduled sensor has seen, since each of its pokes may be in another process.
 
     What is stored is of use only to a sensor that waits for the same thing (*asked*) since no later clear. It can be
     lost, as on an Airflow before 3.3: then the next poke looks for the run as the first one did.
@@ -113,34 +123,46 @@ class SeenRun:
         self._store: Any = context.get("task_state_store") if kept else None
         self._max_tries = getattr(context["ti"], "max_tries", None)
         self._asked = storable_json(asked, MESSAGE_LENGTH)
-        self._entry: Any = None
+        self._stored = Seen()
 
-    def recall(self) -> Run | None:
-        """Return the run as it was seen last, or None if there is none that counts for this wait."""
+    @property
+    def lasts(self) -> bool:
+        """Whether anything is kept at all: whether the next poke would know of this one."""
+        return self._store is not None
+
+    def recall(self) -> Seen:
+        """Return what was seen, as far as it counts for this wait."""
         from airflow_provider_qlik.runs import Run
 
         entry = self._store.get(SEEN_KEY) if self._store is not None else None
         if not isinstance(entry, Mapping):
-            return None
+            return self._stored
         if (entry.get("max_tries"), entry.get("asked")) != (self._max_tries, self._asked):
-            return None
+            return self._stored
         try:
             _check_version(entry)
-            run = Run.from_json(entry.get("run", {}))
-        except ValueError:
-            return None
-        self._entry = entry
-        return run
+            run, since = entry["run"], entry["refused_since"]
+            self._stored = Seen(
+                None if run is None else Run.from_json(run),
+                None if since is None else checked_moment("refused_since", since),
+            )
+        except (LookupError, ValueError):
+            pass  # It is of no use, and the next `keep` replaces it.
+        return self._stored
 
-    def keep(self, run: Run) -> None:
-        """Store the run, unless that is what is stored."""
-        if self._store is None:
+    def keep(self, seen: Seen) -> None:
+        """Store what was seen, unless nothing has changed."""
+        if self._store is None or seen == self._stored:
             return
-        entry = {"version": VERSION, "max_tries": self._max_tries, "asked": self._asked, "run": run.to_json()}
-        entry = storable_json(entry, MESSAGE_LENGTH)
-        if entry != self._entry:
-            self._store.set(SEEN_KEY, entry)
-            self._entry = entry
+        entry = {
+            "version": VERSION,
+            "max_tries": self._max_tries,
+            "asked": self._asked,
+            "run": None if seen.run is None else seen.run.to_json(),
+            "refused_since": None if seen.refused_since is None else seen.refused_since.isoformat(),
+        }
+        self._store.set(SEEN_KEY, storable_json(entry, MESSAGE_LENGTH))
+        self._stored = seen
 
     def forget(self) -> None:
         """Delete what is stored: the wait is over."""

@@ -34,6 +34,8 @@ WORDS = (
 MOMENTS = (
     *("2026-01-02T03:04:05Z", "2026-01-02T03:04:05.878521494Z", "2026-01-02T04:04:09+01:00", "2026-01-02T03:05:00"),
     *("9999-12-31T00:00:00Z", "9999-12-31T00:00:00-12:00", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", ""),
+    *("1753-01-01T00:00:00.000Z", "1970-01-01T00:00:00Z", "n/a", "2026-01-02T03:04:60Z", "2026-01-02T24:00:00Z"),
+    *("Fri, 02 Jan 2026 03:04:05 GMT", "9999-12-31T23:59:60Z", "9999-12-31T24:00:00Z"),
 )
 DATES = (
     *("Fri, 02 Jan 2026 03:04:05 GMT", "Fri, 02 Jan 2026 03:04:05 -0000", "Fri, 31 Dec 9999 23:59:59 -1200"),
@@ -57,7 +59,7 @@ LINKS: tuple[Any, ...] = (
 _USUAL: dict[str, tuple[Any, ...]] = {
     "id": IDS,
     "workflowID": (None, *IDS),
-    "status": WORDS,
+    "status": (*WORDS, None) * 2 + ("a\x00b",),
     "triggeredBy": (None, MARKER, OTHER_MARKER, MARKER[:20], "somebody"),
     "state": ("available", "disabled", "Disabled", "Completed", "Enabled"),
     "statusCode": (None, "VALID", "IN_PROGRESS", "NO_RECIPIENTS"),
@@ -203,7 +205,9 @@ def values(draw: st.DrawFn, shape: type[Shape]) -> Any:
     if issubclass(shape, Page):
         listed = shape.model_fields["data"].alias or "data"
         item = value[listed][0]
-        value[listed] = [_usual(draw, item) for _ in range(draw(st.integers(0, 3)))]
+        items = [_usual(draw, item) for _ in range(draw(st.integers(0, 3)))]
+        # Items that cannot be read, and one that is listed twice.
+        value[listed] = items + draw(st.sampled_from(([], [], [None], [{}], [17, "x"], deepcopy(items[:1]))))
         value["links"] = {"next": deepcopy(draw(st.sampled_from(LINKS)))}
     for _ in range(draw(st.sampled_from((0, 0, 1, 2, 3)))):
         *way, last = draw(st.sampled_from([*_places(value), ("unheard of",)]))

@@ -32,7 +32,7 @@ def test_an_error_names_the_argument_what_was_given_and_what_is_allowed() -> Non
 def test_an_error_survives_pickling() -> None:
     error = pickle.loads(pickle.dumps(InvalidArgument("id", "", "must not be empty")))
 
-    assert str(error) == "id: must not be empty, not ''"
+    assert str(error) == "id: must not be empty (given: '')"
     assert error.argument == "id"
 
 

@@ -324,9 +324,8 @@ def as_our_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]:
         if isinstance(error, httpx.DecodingError):
             raise UnreadableAnswer(f"The response cannot be decoded: {error} ({asked})") from None
         raise NoAnswer(f"No response came from {host} ({what}): the request may have been executed ({asked})") from None
-    except (
-        Exception
-    ) as error:  # whatever else the HTTP library, TLS or the system raise for odd input: none escapes raw
+    except (httpx.InvalidURL, OSError, ValueError, ImportError) as error:
+        # What the HTTP library, TLS and the system raise for odd input must not escape raw.
         raise NoAnswer(f"The request to {host} failed ({_cause(error)}): it may have been executed ({asked})") from None
     finally:
         _sending.reset(token)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 
 T = TypeVar("T")
+
+KILL_TIMEOUT = 4.0
+"""Seconds that a request of a signal handler may take."""
 
 
 class QlikCloudHook(BaseHook):
@@ -89,6 +93,8 @@ class QlikCloudHook(BaseHook):
             return None
         # Credentials that were read anew may be wrong: those that worked are the other ones.
         tenant, credentials, fallback = client.known
+        # A worker that is killed has about five seconds left.
+        tenant = replace(tenant, request_timeout=min(KILL_TIMEOUT, tenant.request_timeout))
         return Client(tenant, credentials, fallback=fallback, connection=self.qlik_conn_id)
 
     async def get_async_conn(self) -> AsyncClient:

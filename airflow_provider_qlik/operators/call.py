@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_qlik import operations
 from airflow_provider_qlik.arguments import InvalidArgument, checked_count, checked_word
 from airflow_provider_qlik.compat import give_retry_policy
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_qlik.masking import masked
+from airflow_provider_qlik.task_log import write
 from airflow_provider_qlik.text import storable_json
-from airflow_provider_qlik.waiting import fail, skip
+from airflow_provider_qlik.waiting import fail, fail_for_good, skip
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -89,7 +91,7 @@ class QlikCallOperator(BaseOperator):
                 fail(error)
             if self.if_missing == "skip":
                 skip(error)
-            self.log.info("%s", error)
+            write(self.log, logging.INFO, error)
             return None
         except (QlikCloudError, InvalidArgument) as error:
             fail(error)
@@ -115,10 +117,10 @@ class QlikCallOperator(BaseOperator):
             return None
         what = f"{self.operation}: it is there already, as {getattr(there, 'id', None)}"
         if self.if_exists == "fail":
-            raise AirflowFailException(what)
+            fail_for_good(what)
         if self.if_exists == "skip":
-            raise AirflowSkipException(what)
-        self.log.info("%s", what)
+            skip(what)
+        write(self.log, logging.INFO, what)
         return plain(there)
 
     def _list(self, hook: QlikCloudHook, call: Any) -> list[Any]:
@@ -126,7 +128,8 @@ class QlikCallOperator(BaseOperator):
 
         items = hook.run_flow(all_items(call, self.max_items + 1))
         if len(items) > self.max_items:
-            self.log.warning("%s has more than max_items=%d items: cut there", self.operation, self.max_items)
+            text = f"{self.operation} has more than max_items={self.max_items} items: cut there"
+            write(self.log, logging.WARNING, text)
         return [plain(item) for item in items[: self.max_items]]
 
 

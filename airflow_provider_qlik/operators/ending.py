@@ -80,12 +80,13 @@ class EndsItsRun:
         from airflow_provider_qlik.cloud import QlikCloudError
         from airflow_provider_qlik.cloud.retry import Patience
         from airflow_provider_qlik.runs import KINDS
+        from airflow_provider_qlik.runs.cancelling import cancel
 
         if run.adopted:
             write(self.log, logging.INFO, f"{run} was started by somebody else: it is left alone")
             return False
         try:
-            asked = client.run_flow(KINDS[run.kind].cancel(run), Patience(tries=2, budget=4.0))
+            asked = client.run_flow(cancel(KINDS[run.kind], run), Patience(tries=2, budget=4.0))
         except QlikCloudError as error:
             write(self.log, logging.ERROR, f"{run} could not be cancelled and may still be going on: {error}")
             return False

@@ -190,7 +190,9 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
                 self._wait_on(hook, context, ours, waited.run, memory)
             if waited.run is None or waited.error is not None:
                 # What was pushed at the start knows who does the work, which a trigger that saw nothing does not.
-                known = waited.run if waited.run is not None and waited.run.worker is not None else ours or waited.run
+                known = ours or waited.run
+                if waited.run is not None and (waited.run.worker is not None or other):
+                    known = waited.run
                 self._give_up(hook, known, waited.exception(), memory)
             return self._tell(hook, waited.run, memory)
 

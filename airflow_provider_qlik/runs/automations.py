@@ -15,6 +15,7 @@ from airflow_provider_qlik.cloud.models.automations import (
     LastAutomationRunList,
 )
 from airflow_provider_qlik.cloud.pages import Pages
+from airflow_provider_qlik.runs.cancelling import insist
 from airflow_provider_qlik.runs.errors import CannotStart, before_start
 from airflow_provider_qlik.runs.find import Intent, Say
 from airflow_provider_qlik.runs.kind import Resource, RunKind
@@ -127,7 +128,7 @@ class AutomationRuns(RunKind):
     def stop(self, automation_id: str, run_id: str) -> Flow[str]:
         """The run of an automation is asked to stop, whether it was started as such or by a task."""
         try:
-            yield from ask(automations.stop_run(automation_id, run_id))
+            yield from insist(automations.stop_run(automation_id, run_id))
         except (Conflict, NotFound):
             return f"nothing: automation run {run_id} has ended already"
         except BadRequest:

@@ -180,9 +180,12 @@ class RunKind(ABC):
             + (f". The response to the start: {unanswered}" if unanswered else "")
         ) from None
 
-    def recent(self, resource_id: str, since: datetime | None) -> Flow[list[Run]]:
-        """The runs, the latest first, back to those that began before *since* (the first page alone without it)."""
-        return (yield from self._collect(resource_id, _all_before(since), 100))
+    def recent(self, resource_id: str, since: datetime | None, run_id: str | None = None) -> Flow[list[Run]]:
+        """Return the runs, the latest first, back to those that began before *since* (without it, the first page).
+
+        Raises UnreadableAnswer where what the list tells of the run *run_id* cannot be read.
+        """
+        return (yield from self._collect(resource_id, _all_before(since), 100, run_id))
 
     def look(self, wanted: Wanted) -> Flow[Run | None]:
         """The wanted run as it is now; None if there is none (yet).
@@ -273,7 +276,7 @@ class RunKind(ABC):
 
         A run with our marker is ours, whichever was followed until now: the wait goes over to it.
         """
-        runs = yield from self._collect(wanted.resource_id, _all_before(since), 100, run_id)
+        runs = yield from self.recent(wanted.resource_id, since, run_id)
         marked = [run for run in runs if wanted.marker is not None and run.carries(wanted.marker)]
         if len(marked) > 1:
             raise ambiguous(self, wanted.resource_id, marked)
@@ -313,12 +316,8 @@ class RunKind(ABC):
 
         To call the run missing would end its wait; to leave out a part of it could make it a success.
         """
-        for item in left_out:
-            if (
-                run_id is not None
-                and isinstance(item, Mapping)
-                and run_id in {item.get(name) for name in self.id_names}
-            ):
+        for item in left_out if run_id is not None else ():
+            if isinstance(item, Mapping) and any(item.get(name) == run_id for name in self.id_names):
                 raise UnreadableAnswer(
                     f"what the list tells of {self.name} run {run_id} cannot be read: it lacks its id or its status"
                     f" ({self.name} {resource_id})"

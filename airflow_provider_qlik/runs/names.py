@@ -94,14 +94,12 @@ def _normal(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _searchable(name: str) -> str | None:
+def _searchable(name: str) -> str:
     """Return what a search for a part of a name finds that name by, in whichever form it is stored."""
-    if name.isascii():
-        return name
-    parts = re.split(r"[^\x00-\x7f]", unicodedata.normalize("NFC", name))
-    # A letter before a mark of its own is part of a character that may be stored as one.
-    longest = max((part.strip() for part in parts), key=len)
-    return longest or None
+    # Characters that can be written in two ways part the name.
+    same = "".join(each if unicodedata.normalize("NFD", each) == each else "\0" for each in _normal(name))
+    longest = max((part.strip() for part in re.split("\0", same)), key=len)
+    return longest or _normal(name)
 
 
 def _exact(name: str, candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -11,6 +11,7 @@ from airflow_provider_qlik.cloud.api import apps, reloads
 from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
 from airflow_provider_qlik.cloud.errors import Conflict, NotFound, QlikCloudError, TooManyRequests
 from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadList
+from airflow_provider_qlik.runs.cancelling import insist
 from airflow_provider_qlik.runs.errors import ReloadPending, before_start
 from airflow_provider_qlik.runs.find import Intent, Say
 from airflow_provider_qlik.runs.kind import Resource, RunKind
@@ -104,7 +105,7 @@ class ReloadRuns(RunKind):
     def stop(self, reload_id: str) -> Flow[str]:
         """A reload is asked to stop, whether it was started as such or by a task."""
         try:
-            yield from ask(reloads.cancel(reload_id))
+            yield from insist(reloads.cancel(reload_id))
         except (Conflict, NotFound):
             return f"nothing: reload {reload_id} has ended already"
         return f"reload {reload_id}"

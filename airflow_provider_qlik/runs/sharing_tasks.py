@@ -11,6 +11,7 @@ from airflow_provider_qlik.cloud.api import sharing_tasks
 from airflow_provider_qlik.cloud.call import Call, Flow, ask
 from airflow_provider_qlik.cloud.errors import Conflict, NotFound
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution, SharingTaskExecutionList
+from airflow_provider_qlik.runs.cancelling import insist
 from airflow_provider_qlik.runs.find import Intent, Say
 from airflow_provider_qlik.runs.kind import Resource, RunKind
 from airflow_provider_qlik.runs.run import Run, State, Words, Worker
@@ -74,9 +75,9 @@ class SharingTaskRuns(RunKind):
             workflows.setdefault(run.id, []).append(run)
         return [_together(executions) for executions in workflows.values()]
 
-    def recent(self, resource_id: str, since: datetime | None) -> Flow[list[Run]]:
-        """The runs that a start of ours can have made: not those that a reload of the app has caused."""
-        runs = yield from super().recent(resource_id, since)
+    def recent(self, resource_id: str, since: datetime | None, run_id: str | None = None) -> Flow[list[Run]]:
+        """Return the runs that a start of ours can have made: not those that a reload of the app has caused."""
+        runs = yield from super().recent(resource_id, since, run_id)
         return [run for run in runs if run.triggered_by is None]
 
     def send_start(self, intent: Intent, say: Say, parameters: Mapping[str, Any]) -> Flow[Run | None]:
@@ -114,7 +115,7 @@ class SharingTaskRuns(RunKind):
     def cancel(self, run: Run) -> Flow[str]:
         """The sharing task is asked to stop: a single run cannot be."""
         try:
-            yield from ask(sharing_tasks.cancel(run.resource_id))
+            yield from insist(sharing_tasks.cancel(run.resource_id))
         except (Conflict, NotFound):
             return f"nothing: sharing task {run.resource_id} is not at work"
         return f"sharing task {run.resource_id}"

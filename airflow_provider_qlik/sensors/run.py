@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -18,7 +18,7 @@ from airflow_provider_qlik.arguments import InvalidArgument, checked_flag, check
 from airflow_provider_qlik.compat import give_retry_policy, rescheduled
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
-from airflow_provider_qlik.memory import SeenRun
+from airflow_provider_qlik.memory import Seen, SeenRun
 from airflow_provider_qlik.targets import Target, literal
 from airflow_provider_qlik.task_log import log_callback, write
 from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
@@ -182,8 +182,7 @@ class QlikRunSensor(Target, BaseSensorOperator):
                     return PokeReturnValue(False)
                 fail(error)
             if run is None:
-                if self._watch.run is not None:
-                    seen_run.keep(self._watch.run)
+                seen_run.keep(Seen(self._watch.run, self._watch.refused_since))
                 return PokeReturnValue(False)
             return PokeReturnValue(True, self._tell(hook, run, context))
 
@@ -192,8 +191,11 @@ class QlikRunSensor(Target, BaseSensorOperator):
         from airflow_provider_qlik.runs import KINDS, Wanted, Watch
 
         seen = seen_run.recall()
-        wanted = self.wanted(hook) if seen is None else Wanted.of(seen)
-        return Watch(KINDS[self.kind], wanted, log_callback(self.log), seen=seen)
+        wanted = self.wanted(hook) if seen.run is None else Wanted.of(seen.run)
+        kind, say = KINDS[self.kind], log_callback(self.log)
+        # Where nothing is kept from one poke to the next, a refusal could never be seen to last.
+        lasts = timedelta(0) if self.reschedule and not seen_run.lasts else None
+        return Watch(kind, wanted, say, seen=seen.run, refused_since=seen.refused_since, refusal_lasts=lasts)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Tells how the run ended, when the trigger has fired."""

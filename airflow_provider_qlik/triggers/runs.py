@@ -309,7 +309,11 @@ class QlikRunTrigger(BaseTrigger):
         from airflow_provider_qlik.runs import KINDS, Run, State, Wanted
         from airflow_provider_qlik.runs.refusal import refuses_to_show
 
-        kind, wanted = KINDS[self.kind], Wanted(resource_id=self.resource_id, run_id=run_id)
+        kind = KINDS[self.kind]
+        # Of a run that only the time tells, this finds the one that shows our marker since, or says that nothing tells.
+        wanted = Wanted(
+            resource_id=self.resource_id, run_id=run_id, alone_since=_moment(self.alone_since), marker=self.marker
+        )
         patience = Patience(tries=CANCEL_TRIES, budget=CANCEL_BUDGET, urgent=True)
         try:
             run = await hook.arun_flow(kind.look(wanted), patience)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from collections import deque
 from itertools import islice
 from typing import Any
 
 import pytest
 
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, Patience, Tenant, UnreadableAnswer
-from airflow_provider_qlik.cloud.api import automations, tasks
+from airflow_provider_qlik.cloud.api import apps, automations, tasks
 from airflow_provider_qlik.cloud.models.tasks import TaskList, TaskRunList
-from airflow_provider_qlik.cloud.pages import Pages
+from airflow_provider_qlik.cloud.pages import MOST_EMPTY_PAGES, EndlessList, Pages, all_items
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.listener import Answer, Listener, Seen, listening
 
@@ -217,6 +218,80 @@ def test_only_one_page_is_held(listener: Listener) -> None:
             if count == 9:
                 break
     assert len(listener.seen) == 5
+
+
+# Lists that are not as they should be
+
+
+def test_an_item_on_two_pages_comes_once(listener: Listener) -> None:
+    pages = [page("a", "b", next={"href": "?page=2"}), page("b", "c", "c", next={"href": "?page=3"}), page("a", "d")]
+
+    assert gone_through(listener, *pages) == ["a", "b", "c", "d"]
+
+
+def test_of_an_item_on_two_pages_all_items_have_the_copy_that_was_read_last(listener: Listener) -> None:
+    first, second = page("a", "b", next={"href": "?page=2"}), page("b", "c")
+    second["data"][0]["status"] = "SUCCEEDED"
+    listener.answers(Answer(200, first), Answer(200, second))
+
+    with Client(Tenant.at(listener.url), ApiKey("key")) as client:
+        found = client.run_flow(all_items(tasks.runs("t")))
+
+    assert [(run.id, run.status) for run in found] == [("a", "RUNNING"), ("b", "SUCCEEDED"), ("c", "RUNNING")]
+
+
+def test_items_without_an_id_are_all_different(listener: Listener) -> None:
+    listener.answers(Answer(200, {"data": [{"reloadId": "a"}, {"reloadId": "a"}]}))
+
+    with Client(Tenant.at(listener.url), ApiKey("key")) as client:
+        assert len(list(client.iterate(apps.reload_logs("app")))) == 2
+
+
+def endless(listener: Listener, *ids: str) -> None:
+    """Answers every request with such a page and a cursor that was never seen."""
+    listener.answers(lambda _: Answer(200, page(*ids, next={"href": f"?page={len(listener.seen)}"})))
+
+
+@pytest.mark.parametrize("ids", [(), ("a", "b")], ids=["empty", "always the same"])
+def test_pages_without_an_end_end(listener: Listener, ids: tuple[str, ...]) -> None:
+    endless(listener, *ids)
+    with Client(Tenant.at(listener.url), ApiKey("key"), patience=Patience(tries=1)) as client:
+        for walk in (
+            lambda: list(client.iterate(tasks.runs("t"))),
+            lambda: client.run_flow(all_items(tasks.runs("t"))),
+        ):
+            asked = len(listener.seen)
+            with pytest.raises(EndlessList, match="goes on without an end") as raised:
+                walk()
+            assert MOST_EMPTY_PAGES <= len(listener.seen) - asked <= MOST_EMPTY_PAGES + 1
+            assert raised.value.transient
+
+
+def test_pages_without_an_end_end_in_an_event_loop(listener: Listener) -> None:
+    endless(listener)
+
+    async def walk() -> None:
+        async with AsyncClient(Tenant.at(listener.url), ApiKey("key"), patience=Patience(tries=1)) as client:
+            async for _ in client.iterate(tasks.runs("t")):
+                pass
+
+    with pytest.raises(EndlessList):
+        asyncio.run(walk())
+
+
+def test_more_pages_than_can_be_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_qlik.cloud.pages.MOST_PAGES", 120)
+    pages = Pages[Any](tasks.runs("t"))
+    listed = [TaskRunList.from_json(page(f"r{number}", next={"href": f"?page={number}"})) for number in range(200)]
+
+    with pytest.raises(EndlessList, match="120 pages"):
+        deque(map(pages.take, listed))
+
+
+def test_fewer_empty_pages_in_a_row_are_no_end(listener: Listener) -> None:
+    pages = [page(next={"href": f"?page={number}"}) for number in range(MOST_EMPTY_PAGES - 1)]
+
+    assert gone_through(listener, *pages, page("a")) == ["a"]
 
 
 # The way through, without any sending

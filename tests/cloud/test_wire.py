@@ -183,6 +183,18 @@ def test_a_mistyped_key_in_the_connection_ends_no_wait_and_is_said_once(
     assert "of the connection 'c'" in said
 
 
+def test_a_key_that_was_refused_is_not_tried_again_whenever_the_connection_is_read(keys: Keys) -> None:
+    with ExitStack() as stack:
+        driver = InLoop(keys, RIGHT, stack)
+        driver.call()
+        keys.connection = WRONG
+        for _ in range(4):
+            driver.read_again()
+            driver.call()
+    assert keys.read == 5  # and once when the new one was refused
+    assert keys.keys.count(WRONG_KEY) == 1
+
+
 def test_a_right_new_key_is_taken_over_and_the_old_one_forgotten(client: Make, keys: Keys) -> None:
     driver = client(RIGHT)
     driver.call()

@@ -115,6 +115,7 @@ TRICKLES_FOR_NOTHING = tuple(
 # An answer about somebody else, as where answers are out of step on a kept connection.
 
 OF_ANOTHER = Fault("answer about another run", answer={"answer": "another"})
+OF_ANOTHER_ONCE = replace(OF_ANOTHER, name="answer about another run, once", most=1)
 OF_ANOTHER_FOR_GOOD = Fault(
     "answers about another run for good", answer={"answer": "another"}, lasts=True, arguments={"timeout": 0.2}
 )

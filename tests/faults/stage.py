@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from airflow_provider_qlik.operators.automations import QlikRunAutomationOperato
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
 from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOperator
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
+from airflow_provider_qlik.runs import refusal
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.triggers import runs as trigger_module
 from airflow_provider_qlik.triggers.runs import QlikRunTrigger
@@ -80,6 +82,8 @@ class Stage:
         self.old_trigger: Any = None
         self._connect(monkeypatch)
         monkeypatch.setattr(trigger_module, "task_state", self._task_state)
+        if case.fault.lasts:
+            monkeypatch.setattr(refusal, "REFUSAL_LASTS", timedelta(seconds=0.25))
         self.resource = self._add_resource()
         self._set_trap()
 

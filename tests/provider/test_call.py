@@ -27,6 +27,22 @@ def test_an_operation_is_called_by_name_and_its_answer_is_plain_json(tenant: Ten
     assert call("automations.get", {"automation_id": automation}).execute(task.context)["state"] == "disabled"
 
 
+def test_secrets_in_what_nobody_has_described_are_masked_and_every_text_can_be_stored(
+    tenant: Tenant, task: Task
+) -> None:
+    hook = {"apiKey": "hidden-1", "auth": [{"client_secret": "hidden-2", "user": "a\x00b"}], "tokensUsed": 5}
+    automation = tenant.add_automation("Pre\x00pare", webhook=hook, access_token="hidden-3")
+    answers = call("automations.get", {"automation_id": automation}), call("automations.list")
+    for answer in (answers[0].execute(task.context), answers[1].execute(task.context)[0]):
+        assert answer["webhook"] == {
+            "apiKey": "***",
+            "auth": [{"client_secret": "***", "user": "a\\x00b"}],
+            "tokensUsed": 5,
+        }
+        assert answer["name"] == "Pre\\x00pare"
+        assert "hidden" not in json.dumps(answer)
+
+
 def test_a_list_is_fetched_whole_up_to_a_limit(tenant: Tenant, task: Task, capfd: pytest.CaptureFixture[str]) -> None:
     for number in range(45):
         tenant.add_task(f"Task {number}")

@@ -15,6 +15,8 @@ from airflow.providers.common.compat.connection import get_async_connection as r
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_qlik.hooks import qlik_cloud
+from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
+from airflow_provider_qlik.runs import Run, State
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.triggers import runs
 from airflow_provider_qlik.triggers.runs import QlikRunTrigger
@@ -136,8 +138,8 @@ def test_where_the_state_of_the_task_is_never_learned_nothing_is_cancelled_and_t
     assert len(tenant.active()) == 1
     assert airflow.asked_states == runs.AIRFLOW_TRIES
     assert lines.of(logging.ERROR) == [
-        f"automation run {trigger.run_id} could not be cancelled and may still be going on: "
-        "The state of its task could not be learned: Airflow is away"
+        "The state of its task could not be learned: Airflow is away. Stop the run in Qlik Cloud: automation run"
+        f" {trigger.run_id} could not be cancelled and may still be going on."
     ]
 
 
@@ -147,8 +149,8 @@ def test_a_cancel_whose_connection_is_never_had_says_that_the_run_goes_on(tenant
     assert kill(trigger) == []
     assert airflow.asked_connections == runs.AIRFLOW_TRIES
     (said,) = lines.of(logging.ERROR)
-    assert said.startswith(f"automation run {trigger.run_id} could not be cancelled and may still be going on")
-    assert said.endswith("The connection could not be read: TimeoutError")
+    assert said.startswith("The connection could not be read: TimeoutError. Stop the run in Qlik Cloud")
+    assert said.endswith(f"automation run {trigger.run_id} could not be cancelled and may still be going on.")
 
 
 def test_a_connection_that_is_gone_is_said_at_once(tenant: Tenant, airflow: Airflow) -> None:
@@ -192,7 +194,7 @@ def test_a_sharing_task_that_was_not_cleared_is_cancelled_after_all(tenant: Tena
     assert [entry.operation for entry in tenant.journal(method="POST")] == ["cancel_sharing_task"]
 
 
-def test_a_cancel_that_is_broken_off_ends_quietly(tenant: Tenant, airflow: Airflow) -> None:
+def test_a_cancel_that_is_broken_off_ends_with_the_run_named(tenant: Tenant, airflow: Airflow) -> None:
     """As when its triggerer is told to end."""
     trigger, lines = going_on(tenant)
     airflow.states = [OSError("Airflow is away")]
@@ -208,7 +210,8 @@ def test_a_cancel_that_is_broken_off_ends_quietly(tenant: Tenant, airflow: Airfl
 
     asyncio.run(break_off())
     assert airflow.asked_states < runs.AIRFLOW_TRIES
-    assert lines.of(logging.ERROR) == []
+    (said,) = lines.of(logging.ERROR)
+    assert said.startswith(f"The triggerer stops: automation run {trigger.run_id} could not be cancelled")
 
 
 # What is said meanwhile
@@ -267,3 +270,89 @@ def test_a_wait_whose_deadline_has_passed_does_not_go_on_asking_for_its_connecti
     with pytest.raises(Exception, match="Airflow is away"):
         asyncio.run(anext(trigger.run()))  # type: ignore[arg-type]
     assert airflow.asked_connections == 1
+
+
+MARKER = "airflow-0123456789abcdef"
+
+
+def a_strangers_run_followed_for_ours(tenant: Tenant) -> tuple[str, str, str]:
+    """A task, a colleague's run of it that was alone when ours was started, and ours that shows our marker since."""
+    task = tenant.add_task("Refresh")
+    colleagues = tenant.add_run(task, started_ago=60, triggered_by="manual", script=Script(end=None))
+    ours = tenant.add_run(task, started_ago=10, triggered_by=MARKER, script=Script(end=None))
+    return task, colleagues, ours
+
+
+def asked_to_stop(tenant: Tenant, task: str) -> dict[str, bool]:
+    """Which runs of a task were asked to stop, by the reload that works for them."""
+    return {run["id"]: not run["active"] for run in tenant.runs(task)}
+
+
+def test_a_killed_trigger_cancels_the_run_that_shows_our_marker_since_and_not_a_strangers(
+    tenant: Tenant, airflow: Airflow
+) -> None:
+    task, colleagues, ours = a_strangers_run_followed_for_ours(tenant)
+    since = datetime.now(UTC) - timedelta(hours=1)
+    trigger = QlikRunTrigger(
+        kind="task",
+        resource_id=task,
+        run_id=colleagues,
+        alone_since=since.isoformat(),
+        marker=MARKER,
+        cancel_on_kill=True,
+    )
+    trigger._saying._log = Lines()
+    assert kill(trigger) == []
+    tenant.advance(60)
+    assert asked_to_stop(tenant, task) == {colleagues: False, ours: True}
+
+
+def test_a_killed_worker_cancels_the_run_that_shows_our_marker_since_and_not_a_strangers(
+    tenant: Tenant, airflow: Airflow
+) -> None:
+    task, colleagues, ours = a_strangers_run_followed_for_ours(tenant)
+    operator = QlikRunTaskOperator(task_id="refresh", qlik_task_id=task)
+    with qlik_cloud.QlikCloudHook() as hook:
+        hook.get_conn()
+        operator._hook = hook
+        operator._run = Run(
+            kind="task",
+            resource_id=task,
+            id=colleagues,
+            state=State.ACTIVE,
+            status="RUNNING",
+            alone_since=datetime.now(UTC) - timedelta(hours=1),
+            marker=MARKER,
+        )
+        operator.on_kill()
+    tenant.advance(60)
+    assert asked_to_stop(tenant, task) == {colleagues: False, ours: True}
+
+
+def test_a_cancel_that_waits_says_which_run_may_be_left(
+    tenant: Tenant, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "SLOW_CANCEL", 0.05)
+    trigger, lines = going_on(tenant)
+    tenant.fault(operation="stop_automation_run", delay=0.5)
+    assert kill(trigger) == []
+    assert tenant.active() == []
+    (waits,) = lines.of(logging.ERROR)
+    assert f"run {trigger.run_id} waits" in waits
+    assert "stop it in Qlik Cloud" in waits
+
+
+def test_a_cancel_that_a_stopping_triggerer_breaks_off_names_its_run(tenant: Tenant, airflow: Airflow) -> None:
+    trigger, lines = going_on(tenant)
+    tenant.fault(operation="stop_automation_run", reset="before", times=None)
+
+    async def stop_the_triggerer() -> None:
+        ending = asyncio.ensure_future(trigger.on_kill())
+        while not tenant.journal(operation="stop_automation_run"):
+            await asyncio.sleep(0.01)
+        for cancel in tuple(runs._cancels):
+            cancel.cancel()
+        await asyncio.gather(ending, *runs._cancels, return_exceptions=True)
+
+    asyncio.run(stop_the_triggerer())
+    assert any(f"The triggerer stops: automation run {trigger.run_id}" in line for line in lines.of(logging.ERROR))

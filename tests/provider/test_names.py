@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 import pytest
@@ -39,6 +40,45 @@ def test_the_space_tells_apps_of_one_name_apart(tenant: Tenant, task: Task) -> N
     assert posts(tenant) == 0
     result = finish(start(QlikReloadAppOperator, app_name="Budget", space_name="Sales"), task.context)
     assert result["resource_id"] == apps[1]
+
+
+@pytest.mark.parametrize("stored", ["NFC", "NFD"])
+@pytest.mark.parametrize("given", ["NFC", "NFD"])
+def test_a_name_is_found_in_whichever_form_it_is_written(tenant: Tenant, task: Task, stored: Any, given: Any) -> None:
+    name = "Verk\u00e4ufe"
+    app = tenant.add_app(unicodedata.normalize(stored, name))
+    automation = tenant.add_automation(unicodedata.normalize(stored, name))
+    asked = unicodedata.normalize(given, name)
+    assert finish(start(QlikReloadAppOperator, app_name=asked), task.context)["resource_id"] == app
+    assert finish(start(QlikRunAutomationOperator, automation_name=asked), task.context)["resource_id"] == automation
+
+
+@pytest.mark.parametrize("name", ["Personal", "personal"])
+def test_the_personal_space_can_be_named(tenant: Tenant, task: Task, name: str) -> None:
+    mine = tenant.add_app("Budget")
+    tenant.add_app("Budget", space_id=tenant.add_space("Finance"))
+    result = finish(start(QlikReloadAppOperator, app_name="Budget", space_name=name), task.context)
+    assert result["resource_id"] == mine
+
+
+def test_a_space_that_is_called_personal_comes_first(tenant: Tenant, task: Task) -> None:
+    tenant.add_app("Budget")
+    app = tenant.add_app("Budget", space_id=tenant.add_space("Personal"))
+    result = finish(start(QlikReloadAppOperator, app_name="Budget", space_name="Personal"), task.context)
+    assert result["resource_id"] == app
+
+
+def test_twins_are_listed_with_their_spaces(tenant: Tenant, task: Task) -> None:
+    finance = tenant.add_space("Finance")
+    mine, theirs = tenant.add_app("Budget"), tenant.add_app("Budget", space_id=finance)
+    with pytest.raises(AirflowFailException) as error:
+        finish(start(QlikReloadAppOperator, app_name="Budget"), task.context)
+    assert f"{mine} in the personal space" in str(error.value)
+    assert f"{theirs} in space 'Finance'" in str(error.value)
+    tenant.fault("GET", path="/api/v1/spaces*", status=403, times=None)
+    with pytest.raises(AirflowFailException, match=f"{theirs} in space {finance}"):
+        finish(start(QlikReloadAppOperator, app_name="Budget"), task.context)
+    assert posts(tenant) == 0
 
 
 def test_a_name_that_nothing_has_lists_what_comes_near(tenant: Tenant, task: Task) -> None:

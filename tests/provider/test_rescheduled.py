@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
 
+from airflow_provider_qlik.runs import refusal
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
 from tests.provider.conftest import Task
@@ -104,6 +106,33 @@ def test_nothing_is_kept_when_the_wait_is_over(tenant: Tenant, task: Task, autom
     assert task.store.kept == {}
 
 
+def test_a_refusal_that_lasts_over_the_pokes_ends_the_wait(
+    tenant: Tenant, task: Task, automation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusal, "REFUSAL_LASTS", timedelta(seconds=0.3))
+    going_on(tenant, automation)
+    assert poke(task, automation_id=automation) is None
+    tenant.fault(operation="get_automation_run", status=403, code="HTTP-403", times=None)
+    assert poke(task, automation_id=automation) is None
+    time.sleep(0.4)
+    with pytest.raises(AirflowFailException, match="refused"):
+        poke(task, automation_id=automation)
+    assert task.store.kept == {}
+
+
+def test_a_refusal_that_has_passed_begins_anew(
+    tenant: Tenant, task: Task, automation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusal, "REFUSAL_LASTS", timedelta(seconds=0.3))
+    going_on(tenant, automation)
+    for refused in (False, True, False, True):
+        tenant.clear_faults()
+        if refused:
+            tenant.fault(operation="get_automation_run", status=403, code="HTTP-403", times=None)
+        assert poke(task, automation_id=automation) is None
+        time.sleep(0.4)
+
+
 @pytest.mark.parametrize("mode", ["reschedule", "poke"])
 def test_where_there_is_no_place_for_it_nothing_is_kept(tenant: Tenant, task: Task, automation: str, mode: str) -> None:
     going_on(tenant, automation)
@@ -115,3 +144,17 @@ def test_where_there_is_no_place_for_it_nothing_is_kept(tenant: Tenant, task: Ta
     with pytest.raises(AirflowException):
         sensor.execute(context)
     assert task.store.kept == {}
+
+
+def test_where_there_is_no_place_for_it_a_refusal_ends_the_wait_at_once(
+    tenant: Tenant, task: Task, automation: str
+) -> None:
+    going_on(tenant, automation)
+    tenant.fault("GET", status=403, code="HTTP-403", times=None)
+    context: Any = {"ti": task.context["ti"]}
+    context["ti"].get_first_reschedule_date = lambda _: datetime.now(UTC)
+    sensor = QlikAutomationRunSensor(
+        task_id="wait", automation_id=automation, poke_interval=0.1, timeout=30, mode="reschedule", deferrable=False
+    )
+    with pytest.raises(AirflowFailException, match="Check the roles"):
+        sensor.execute(context)

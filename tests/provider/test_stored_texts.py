@@ -19,8 +19,10 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_qlik import task_log
 from airflow_provider_qlik.cloud import QlikCloudError
 from airflow_provider_qlik.events import Event, UnusableEvent
+from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.links import QlikRunLink
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
+from airflow_provider_qlik.operators.call import QlikCallOperator, plain
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
 from airflow_provider_qlik.runs import KINDS, Outcome, ReloadPending, Run, RunError, State
 from airflow_provider_qlik.sandbox import Script, Tenant
@@ -123,6 +125,36 @@ def test_a_sensor_gives_airflow_what_it_can_store(tenant: Tenant, task: Task, de
     assert_storable(dict(task.pushed))
 
 
+class Shape:
+    """An answer whose texts have come past whoever should have cleaned them."""
+
+    id = LONG
+
+    def model_dump(self, **_: Any) -> Any:
+        return {"name": ODD, "items": [{ODD: ODD}], "count": 5}
+
+
+def test_what_a_call_returns_can_be_stored() -> None:
+    assert plain(Shape()) == {"name": SHOWN, "items": [{SHOWN: SHOWN}], "count": 5}
+    assert plain(ODD) == SHOWN
+    assert len(plain(LONG * 3)) < len(LONG * 3)
+
+
+@pytest.mark.parametrize("choice", ["fail", "skip", "return"])
+def test_what_a_call_says_of_what_is_there_has_a_bound(
+    tenant: Tenant, choice: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(QlikCloudHook, "run_flow", lambda *_: Shape())
+    operator = QlikCallOperator(
+        task_id="call", operation="automations.create", arguments={"automation": {"name": "a"}}, if_exists=choice
+    )
+    try:
+        assert operator.execute(Task().context)["name"] == SHOWN
+    except AirflowException as raised:
+        assert_storable(str(raised))
+    assert len(capfd.readouterr().out) < 2 * task_log.LONGEST_LINE
+
+
 @pytest.mark.usefixtures("odd_runs")
 def test_what_a_retry_remembers_can_be_stored(tenant: Tenant, task: Task) -> None:
     automation = tenant.add_automation("Prepare")
@@ -179,6 +211,14 @@ def test_a_skipped_task_says_why_in_a_text_that_can_be_stored(task: Task) -> Non
     assert_storable(str(skipped.value))
 
 
+def test_the_link_of_a_task_can_be_stored() -> None:
+    operator = QlikRunAutomationOperator(task_id="run", automation_id="a")
+    operator.link = f"https://acme.eu.qlikcloud.com/automations/{LONG}"
+    link = QlikRunLink().get_link(operator, ti_key=None)
+    assert link.startswith(f"https://acme.eu.qlikcloud.com/automations/{SHOWN}")
+    assert_storable(link)
+
+
 def test_the_name_of_a_mapped_task_instance_fits_into_its_column() -> None:
     context = Task(map_index=3).context
     name_map_index(context, LONG)
@@ -218,11 +258,11 @@ def test_a_trigger_shows_control_characters_as_well() -> None:
 
 def test_a_line_of_a_runs_log_is_cut_once(tenant: Tenant, task: Task, capfd: pytest.CaptureFixture[str]) -> None:
     automation = tenant.add_automation("Prepare")
-    tenant.script(automation, Script(run=1, log=("\x1b[31m" + "y" * 2_000_000,)))
+    tenant.script(automation, Script(run=1, log=("\x1b[31m" + "y" * 200_000,)))
     QlikRunAutomationOperator(task_id="run", automation_id=automation, **FAST).execute(task.context)
     log = capfd.readouterr().out
     assert "| \\x1b[31myyy" in log
-    assert f"… [{2_000_005 - LINE_LENGTH} more characters left out]" in log
+    assert f"… [{200_005 - LINE_LENGTH} more characters left out]" in log
     assert log.count("more characters left out") == 1
 
 
@@ -246,9 +286,9 @@ def test_names_and_reasons_of_a_message_have_a_bound() -> None:
 
 def test_the_reason_taken_from_a_log_has_a_bound(tenant: Tenant, task: Task) -> None:
     automation = tenant.add_automation("Prepare")
-    tenant.script(automation, Script(run=1, end="failed", log=("z" * 2_000_000,)))
+    tenant.script(automation, Script(run=1, end="failed", log=("z" * 200_000,)))
     with pytest.raises(AirflowException, match="the last line of its log: zzz") as failed:
         QlikRunAutomationOperator(task_id="run", automation_id=automation, **FAST).execute(task.context)
     assert len(str(failed.value)) < 2 * MESSAGE_LENGTH
     assert str(failed.value).count("more characters left out") == 1
-    assert f"[{2_000_000 - REASON_LENGTH} more characters left out]" in str(failed.value)
+    assert f"[{200_000 - REASON_LENGTH} more characters left out]" in str(failed.value)

@@ -241,6 +241,6 @@ def test_what_is_wrong_with_an_airflow_connection_is_raised_without_its_secrets(
     hook = QlikCloudHook()
 
     def open_in_a_loop() -> None:
-        asyncio.run(hook.get_async_conn())  # type: ignore[arg-type]
+        asyncio.run(hook.get_async_conn())
 
     assert frames_that_show(raised_by(hook.get_conn if driver == "sync" else open_in_a_loop, InvalidArgument)) == []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud.tenant import TASKS_PATHS
-from airflow_provider_qlik.runs import AmbiguousRun, Intent, Run, RunNotFound, Search, State, Wanted
+from airflow_provider_qlik.runs import KINDS, AmbiguousRun, Intent, Run, RunNotFound, Search, State, Wanted
 from airflow_provider_qlik.runs.find import find, rivals
 from airflow_provider_qlik.runs.run import without_repeats
 from airflow_provider_qlik.sandbox import Script
@@ -160,7 +160,7 @@ def test_a_run_of_another_airflow_task_is_not_ours(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("word", ["manual", "jane", "", "67a3f0c2e1d4b5a697887766"])
-@pytest.mark.parametrize("newer", [0, 150], ids=["few runs", "many runs since"])
+@pytest.mark.parametrize("newer", [0, 250], ids=["few runs", "many runs since"])
 def test_after_a_lost_start_a_run_with_another_word_is_not_ours_where_markers_are_shown(
     stage: Stage, word: str, newer: int
 ) -> None:
@@ -228,6 +228,29 @@ def test_of_two_copies_of_a_run_the_one_that_has_ended_counts(first: str) -> Non
     copies = [replace(made("a", 0), state=states[word], status=word) for word in (first, other)]
 
     assert [run.status for run in without_repeats([*copies, made("b", 1)])] == ["SUCCEEDED", "RUNNING"]
+
+
+def test_an_execution_on_two_pages_counts_once(stage: Stage) -> None:
+    execution = {"workflowID": "w", "startTime": "2026-01-02T03:04:05Z"}
+    one, two = ({**execution, "id": id, "status": "successful"} for id in ("one", "two"))
+    first = {"executions": [one, {**two, "status": "in-progress"}], "links": {"next": {"href": "?next=2"}}}
+    task = stage.sandbox.add_sharing_task("Weekly")
+    stage.sandbox.fault(operation="list_sharing_task_executions", times=1, status=200, body=first)
+    stage.sandbox.fault(
+        operation="list_sharing_task_executions", times=None, status=200, body={"executions": [two, one]}
+    )
+
+    (run,) = stage.run(KINDS["sharing_task"].recent(task, datetime(2020, 1, 1, tzinfo=UTC)))
+
+    assert (run.parts, run.counts, run.state) == (("one", "two"), {"succeeded": 2}, State.SUCCEEDED)
+
+
+@pytest.mark.parametrize("never", ["1753-01-01T00:00:00.000Z", "1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "n/a"])
+def test_a_reload_task_that_never_ran_has_no_execution(stage: Stage, never: str) -> None:
+    body = {"id": "t", "appId": "a", "state": "Enabled", "lastExecutionTime": never}
+    stage.sandbox.fault(operation="get_reload_task", times=None, status=200, body=body)
+
+    assert stage.run(KINDS["reload_task"].look(Wanted(resource_id="t"))) is None
 
 
 def test_the_list_of_runs_before_a_start_names_each_once(stage: Stage) -> None:
@@ -435,7 +458,7 @@ def test_looks_that_fail_are_repeated(stage: Stage, echo: bool, fault: dict[str,
 
     assert found.id == stage.ours(task)
     assert len(stage.warnings) == 3
-    assert all("Looking again" in text for text in stage.warnings)
+    assert all("looking again" in text for text in stage.warnings)
 
 
 def test_a_rival_of_before_an_outage_is_not_forgotten_in_it(stage: Stage) -> None:
@@ -455,7 +478,9 @@ def test_that_the_runs_may_no_longer_be_read_tells_that_one_was_started(stage: S
     def forbid() -> None:
         stage.sandbox.fault(operation="list_task_runs", times=None, status=403)
 
-    with pytest.raises(RunNotFound, match="was started, but its runs cannot be looked at: .*403.*not started again"):
+    with pytest.raises(
+        RunNotFound, match=r"^Fault.*was started, but its runs cannot be looked at: .*not started again.*HTTP 403"
+    ):
         stage.start(TASK, task, between=forbid)
 
     assert stage.starts() == 1

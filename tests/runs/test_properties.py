@@ -267,7 +267,7 @@ def as_kept(run: Run) -> dict[str, Any]:
 LOOK_UPS = {
     name: function
     for name, function in inspect.getmembers(names, inspect.isgeneratorfunction)
-    if function.__module__ == names.__name__
+    if function.__module__ == names.__name__ and not name.startswith("_")
 }
 
 

@@ -1,0 +1,44 @@
+"""Asking Qlik Cloud to stop something: the right run, and until it has surely been asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
+from airflow_provider_qlik.cloud.errors import QlikCloudError
+from airflow_provider_qlik.runs.run import Run, Wanted
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik.runs.kind import RunKind
+
+T = TypeVar("T")
+
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Seconds between the attempts of a cancel whose outcome is unknown."""
+
+
+def insist(call: Call[T]) -> Flow[T]:
+    """Return the response to a cancel, which is sent again as long as nobody knows whether it was executed.
+
+    A POST is not repeated elsewhere, since it might start something twice. To stop something twice is to stop it once,
+    and a cancel that got lost would leave a run behind. Raises what Qlik Cloud answers, or the last error.
+    """
+    for seconds in PAUSES:
+        try:
+            return (yield from ask(call))
+        except QlikCloudError as error:
+            if not error.may_have_happened:
+                raise
+        yield from pause(seconds)
+    return (yield from ask(call))
+
+
+def cancel(kind: RunKind, run: Run) -> Flow[str]:
+    """Return what was asked to stop, in words: the run, or the one that turned out to be ours since.
+
+    A run that only the time tells (`alone_since`) is looked at first: another that shows our marker has taken its place
+    then, and the run itself is a stranger's. Raises AmbiguousRun, and cancels none, where nothing tells which is ours.
+    """
+    if run.alone_since is not None:
+        run = (yield from kind.look(Wanted.of(run))) or run
+    return (yield from kind.cancel(run))
