@@ -245,7 +245,8 @@ class Family:
 
 
 def _ids(members: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
-    return tuple((member, given.strip()) for member, given in (members or {}).items())
+    # As text: an id that is a whole number stands for its digits.
+    return tuple((member, str(given).strip()) for member, given in (members or {}).items())
 
 
 def path(template: str, ids: Mapping[str, str]) -> str:

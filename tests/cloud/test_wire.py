@@ -29,6 +29,7 @@ from airflow_provider_qlik.cloud import (
     Credentials,
     Forbidden,
     NotFound,
+    QlikCloudError,
     Refused,
     Tenant,
     Unauthorized,
@@ -396,6 +397,31 @@ def test_a_redirect_to_something_odd_is_unreadable(listener: Listener, kind: str
             asyncio.run(in_loop()) if kind == "AsyncClient" else in_thread()
         assert len(str(raised.value)) < 3000
         assert {seen.headers["host"] for seen in listener.seen} == {listener.url.removeprefix("http://")}
+
+
+# Requests that cannot be sent
+
+
+@pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
+def test_an_address_that_is_too_long_is_an_error_of_ours_and_sent_to_nobody(listener: Listener, kind: str) -> None:
+    endless = {"data": [], "links": {"next": {"href": "?page=" + "x" * 100_000}}}
+    listener.answers(Answer(200, endless))
+    tenant = Tenant.at(listener.url)
+
+    async def in_loop() -> None:
+        async with AsyncClient(tenant, RIGHT, patience=QUICK) as client:
+            async for _ in client.iterate(tasks.list()):
+                pass
+
+    def in_thread() -> None:
+        with Client(tenant, RIGHT, patience=QUICK) as client:
+            list(client.iterate(tasks.list()))
+
+    with pytest.raises(QlikCloudError, match=r"^The address of the request cannot be sent") as raised:
+        asyncio.run(in_loop()) if kind == "AsyncClient" else in_thread()
+    assert not raised.value.transient
+    assert len(str(raised.value)) < 3000
+    assert len(listener.seen) == 1
 
 
 # Children
