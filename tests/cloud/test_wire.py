@@ -65,7 +65,7 @@ class Keys:
         self.valid = {RIGHT_KEY}
         self.others: dict[str, int] = {}
         self.glitches = 0
-        self.connection: Credentials | Exception = RIGHT
+        self.connection: Credentials | Callable[[], Exception] = RIGHT
         self.read = 0
         self._listener = listener
         listener.answers(self._answer)
@@ -88,8 +88,8 @@ class Keys:
 
     def reread(self) -> Known:
         self.read += 1
-        if isinstance(self.connection, Exception):
-            raise self.connection
+        if callable(self.connection):
+            raise self.connection()
         return Tenant.at(self.url), self.connection
 
     async def areread(self) -> Known:
@@ -269,11 +269,11 @@ def test_a_403_or_404_of_the_key_in_use_exchanges_nothing(
 
 @pytest.mark.parametrize(
     "problem",
-    [CouldNotConnect("there is none"), InvalidArgument("password", None, "give one")],
+    [lambda: CouldNotConnect("there is none"), lambda: InvalidArgument("password", None, "give one")],
     ids=["gone", "invalid"],
 )
 def test_a_connection_that_cannot_be_read_keeps_the_credentials(
-    client: Make, keys: Keys, problem: Exception, caplog: pytest.LogCaptureFixture
+    client: Make, keys: Keys, problem: Callable[[], Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     driver = client(RIGHT)
     driver.call()
