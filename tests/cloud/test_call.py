@@ -38,7 +38,8 @@ def test_an_execution_token_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", "  ", "..", ".", "a/b", "../users/me", "a?b=c", "a#b", "a\\b", "a\nb", "a\x00b", "\ud800", None, 17]
+    "wrong",
+    ["", "  ", "..", ".", "a/b", "../users/me", "a?b=c", "a#b", "a\\b", "a\nb", "a\x00b", "\ud800", None, 1.7, True],
 )
 def test_an_id_that_would_lead_elsewhere_is_refused_by_name(wrong: str) -> None:
     with pytest.raises(InvalidArgument, match="task_id"):
