@@ -226,6 +226,7 @@ class Wire(Generic[RereadT, HttpT]):
         return options, transport | {"trust_env": False}
 
     def _request(self, call: Call[Any]) -> httpx.Request:
+        """Return the request of a call. Raises QlikCloudError for one whose address cannot be sent."""
         # Made by hand and not by the client: nothing of httpx's joining of addresses may move a call to another path.
         headers = {
             "accept": call.accept,
@@ -237,7 +238,7 @@ class Wire(Generic[RereadT, HttpT]):
         download = call.answer is Download
         return httpx.Request(
             call.method,
-            self.tenant.address_of(call),
+            self._address(call),
             headers=headers,
             **({} if call.body is None else {"json": call.body}),
             extensions={
@@ -250,6 +251,16 @@ class Wire(Generic[RereadT, HttpT]):
                 ),
             },
         )
+
+    def _address(self, call: Call[Any]) -> httpx.URL:
+        try:
+            return httpx.URL(self.tenant.address_of(call))
+        except httpx.InvalidURL as error:
+            # Of a filter that somebody gave, or a cursor that came with a page: no other attempt helps.
+            request = storable(f"{call.method} {self.tenant.path_of(call)}", REASON_LENGTH)
+            raise QlikCloudError(
+                f"The address of the request cannot be sent ({error}): shorten it ({request})"
+            ) from None
 
     def _read(self, call: Call[T], response: httpx.Response) -> T:
         # httpx ties a response to its stream and that to the response: all of it would stay until the garbage collector

@@ -29,6 +29,7 @@ from airflow_provider_qlik.cloud import (
     Credentials,
     Forbidden,
     NotFound,
+    QlikCloudError,
     Refused,
     Tenant,
     Unauthorized,
@@ -181,6 +182,18 @@ def test_a_mistyped_key_in_the_connection_ends_no_wait_and_is_said_once(
     assert WRONG_KEY in keys.keys
     (said,) = [text for text in warnings(caplog) if "refuses the new credentials" in text]
     assert "of the connection 'c'" in said
+
+
+def test_a_key_that_was_refused_is_not_tried_again_whenever_the_connection_is_read(keys: Keys) -> None:
+    with ExitStack() as stack:
+        driver = InLoop(keys, RIGHT, stack)
+        driver.call()
+        keys.connection = WRONG
+        for _ in range(4):
+            driver.read_again()
+            driver.call()
+    assert keys.read == 5  # and once when the new one was refused
+    assert keys.keys.count(WRONG_KEY) == 1
 
 
 def test_a_right_new_key_is_taken_over_and_the_old_one_forgotten(client: Make, keys: Keys) -> None:
@@ -384,6 +397,31 @@ def test_a_redirect_to_something_odd_is_unreadable(listener: Listener, kind: str
             asyncio.run(in_loop()) if kind == "AsyncClient" else in_thread()
         assert len(str(raised.value)) < 3000
         assert {seen.headers["host"] for seen in listener.seen} == {listener.url.removeprefix("http://")}
+
+
+# Requests that cannot be sent
+
+
+@pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
+def test_an_address_that_is_too_long_is_an_error_of_ours_and_sent_to_nobody(listener: Listener, kind: str) -> None:
+    endless = {"data": [], "links": {"next": {"href": "?page=" + "x" * 100_000}}}
+    listener.answers(Answer(200, endless))
+    tenant = Tenant.at(listener.url)
+
+    async def in_loop() -> None:
+        async with AsyncClient(tenant, RIGHT, patience=QUICK) as client:
+            async for _ in client.iterate(tasks.list()):
+                pass
+
+    def in_thread() -> None:
+        with Client(tenant, RIGHT, patience=QUICK) as client:
+            list(client.iterate(tasks.list()))
+
+    with pytest.raises(QlikCloudError, match=r"^The address of the request cannot be sent") as raised:
+        asyncio.run(in_loop()) if kind == "AsyncClient" else in_thread()
+    assert not raised.value.transient
+    assert len(str(raised.value)) < 3000
+    assert len(listener.seen) == 1
 
 
 # Children
