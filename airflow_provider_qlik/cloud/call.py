@@ -245,8 +245,7 @@ class Family:
 
 
 def _ids(members: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
-    # As text: an id that is a whole number stands for its digits.
-    return tuple((member, str(given).strip()) for member, given in (members or {}).items())
+    return tuple((member, checked_id(member, given)) for member, given in (members or {}).items())
 
 
 def path(template: str, ids: Mapping[str, str]) -> str:

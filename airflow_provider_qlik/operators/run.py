@@ -128,14 +128,6 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Starts the run; waits here, or defers."""
-        try:
-            return self._execute(context)
-        except KeyboardInterrupt:
-            # `dag.test()` and `airflow tasks test` run the task in the process that is interrupted: nobody kills it.
-            self.on_kill()
-            raise
-
-    def _execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
         from airflow_provider_qlik.cloud.retry import ONE_TRY
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
@@ -165,6 +157,11 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
             except (QlikCloudError, InvalidArgument) as error:
                 self.on_error(error)
                 self._give_up(hook, self._run, error, memory)
+            except KeyboardInterrupt:
+                # `dag.test()` and `airflow tasks test` run the task in the process that is interrupted: nobody kills
+                # it. Done while the hook is open, since `on_kill` signs in as its client does.
+                self.on_kill()
+                raise
             except Exception:
                 run_left = self._run
                 if polling and run_left is not None and memory.lasts:

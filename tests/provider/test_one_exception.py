@@ -46,9 +46,11 @@ OPERATORS = [
     lambda **_: QlikCallOperator(
         task_id="call", operation="automations.delete", arguments={"automation_id": "a"}, if_missing="skip"
     ),
-    lambda **more: QlikAutomationRunSensor(task_id="wait", automation_id="a", **more),
-    lambda **more: QlikAutomationRunSensor(task_id="wait", automation_name="Nope", **more),
-    lambda **more: QlikAutomationRunSensor(task_id="wait", automation_id="a", run_id="r", soft_fail=True, **more),
+    lambda **more: QlikAutomationRunSensor(task_id="wait", automation_id="a", poke_interval=0.1, **more),
+    lambda **more: QlikAutomationRunSensor(task_id="wait", automation_name="Nope", poke_interval=0.1, **more),
+    lambda **more: QlikAutomationRunSensor(
+        task_id="wait", automation_id="a", run_id="r", soft_fail=True, poke_interval=0.1, **more
+    ),
 ]
 
 
