@@ -56,7 +56,7 @@ def read(call: Call[T], path: str, reply: Reply) -> T:
     if answer is type(None):
         return cast(T, None)
     if answer is str:
-        return cast(T, reply.text)
+        return cast(T, reply.log_text)
     assert issubclass(answer, Shape), answer
     try:
         value = answer.from_reply(reply)

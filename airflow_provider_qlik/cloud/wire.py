@@ -267,7 +267,7 @@ class Wire(Generic[RereadT, HttpT]):
                     total=None if download else total,
                     headers=total,
                     limit=None if download else MAX_BODY,
-                    keep_end=KEPT_END if call.answer is str else None,
+                    keep_end=KEPT_END if call.answer is str or getattr(call.answer, "keep_end", False) else None,
                 ),
             },
         )
@@ -287,12 +287,9 @@ class Wire(Generic[RereadT, HttpT]):
         # looks at what is old, which it hardly ever does in a process as large as a triggerer.
         response.stream = httpx.ByteStream(b"")
         headers = {name.lower(): given for name, given in response.headers.items()}
-        content = response.content
-        if left_out := bounds(response.request).left_out:
-            # Cut at the beginning of a line.
-            content = content.partition(b"\n")[2] or content
-            content = f"[{left_out:,} bytes before this are left out]\n".encode() + content
-        answer = read(call, self.tenant.path_of(call), Reply(response.status_code, headers, content))
+        left_out = bounds(response.request).left_out
+        reply = Reply(response.status_code, headers, response.content, left_out)
+        answer = read(call, self.tenant.path_of(call), reply)
         if self._on_secret and isinstance(answer, Shape):
             for secret in answer.secrets:
                 self._on_secret(secret)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import socket
 import threading
 import time
@@ -361,6 +362,21 @@ def test_of_a_log_of_50_megabytes_the_end_is_kept_and_said(
     assert first.endswith(" bytes before this are left out]")
     left_out = int(first[1:].split()[0].replace(",", ""))
     assert len(log) - 2 * KEPT_END < left_out < len(log) - KEPT_END // 2
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["wrapped in JSON", "bare"])
+def test_of_a_long_log_of_a_task_the_end_is_kept_and_reads_as_text(listener: Listener, bare: bool) -> None:
+    line = 'a line with a "quotation", a \\ and an ä\n'
+    log = line * 300_000 + "the end\n"
+    listener.answers(Answer(200, log.encode() if bare else json.dumps({"logContent": log}).encode()))
+
+    with little_memory(16 * 2**20), Client(Tenant.at(listener.url), KEY) as client:
+        read = client.call(tasks.run_log("t", "r")).log_content
+
+    assert read is not None
+    first, second, *_, last = read.splitlines()
+    assert first.endswith(" bytes before this are left out]")
+    assert (second, last) == (line.strip(), "the end")
 
 
 @each_driver

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -55,13 +56,20 @@ def http_date(text: str) -> datetime | None:
         return None
 
 
+_END_OF_WRAPPER = re.compile(r'"\s*\}\s*\Z')
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back over the wire, without the wire: status, headers in lower case, body."""
+    """What came back over the wire, without the wire: status, headers in lower case, body.
+
+    Of a log only the end may have been kept: `left_out` counts the bytes before that.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes = field(default=b"", repr=False)
+    left_out: int = 0
 
     @property
     def server_time(self) -> datetime | None:
@@ -77,6 +85,22 @@ class Reply:
         else:
             text = self.content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "backslashreplace")
         return storable(text, len(text))
+
+    @property
+    def log_text(self) -> str:
+        """Return the body as the text of a log: where only its end was kept, from the beginning of a line on."""
+        if not self.left_out:
+            return self.text
+        text = self.text
+        # Where the log is wrapped in JSON, the wrapper's beginning is gone, and the line ends are still escaped.
+        wrapped = _END_OF_WRAPPER.sub("", text)
+        if wrapped != text and "\n" not in wrapped:
+            _, _, lines = wrapped.partition("\\n")
+            with suppress(ValueError):
+                text = json.loads(f'"{lines}"')
+        else:
+            text = text.partition("\n")[2] or text
+        return f"[{self.left_out:,} bytes before this are left out]\n{storable(text, len(text))}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from airflow_provider_qlik.cloud.models.lenient import decoded
 from airflow_provider_qlik.cloud.models.paging import Page
@@ -191,10 +191,13 @@ class TaskRun(Shape):
 class TaskRunLog(Shape):
     """The log of a task run, as text: wrapped in JSON or bare, whichever way Qlik sends it."""
 
+    keep_end: ClassVar[bool] = True
     log_content: str | None = None
 
     @classmethod
     def from_reply(cls, reply: Reply) -> Self:
+        if reply.left_out:
+            return cls(log_content=reply.log_text)
         try:
             content = decoded(reply.content)
         except ValueError:
