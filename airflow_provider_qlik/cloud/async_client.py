@@ -11,7 +11,6 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud.call import Call, Flow, Pause, Question, Renew
 from airflow_provider_qlik.cloud.connections import CONNECTIONS, Lane
 from airflow_provider_qlik.cloud.counting import harmless
@@ -174,17 +173,11 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
     async def _renew(self, step: Renew) -> bool:
         # One reading for all whose credentials were refused together.
         async with self._renewing:
-            if self._renewed_at < step.since and self._may_renew(step):
+            if self._may_renew(step):
                 known = None
-                if self._reread is not None and self._reread_at < step.since and step.credentials_refused:
-                    try:
-                        known = await self._reread()
-                    except (QlikCloudError, InvalidArgument) as error:
-                        self._not_reread(error, step.error)
-                if known is None:
-                    self._swap()
-                else:
-                    self._take_over(known, refused=True)
+                with self._reading_again(step):
+                    known = await self._reread() if self._reread is not None and self._may_reread(step) else None
+                self._exchange(known)
         return self._renewed_at >= step.since
 
     def _take(self, step: Pause | Renew | Question) -> Awaitable[Any]:

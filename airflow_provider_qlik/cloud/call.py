@@ -245,7 +245,7 @@ class Family:
 
 
 def _ids(members: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
-    return tuple((member, given.strip()) for member, given in (members or {}).items())
+    return tuple((member, checked_id(member, given)) for member, given in (members or {}).items())
 
 
 def path(template: str, ids: Mapping[str, str]) -> str:

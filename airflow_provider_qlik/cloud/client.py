@@ -12,7 +12,6 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud.call import Call, Flow, Pause, Question, Renew, by_itself
 from airflow_provider_qlik.cloud.download import PROGRESS_SECONDS, Download, FileBody, Sink, error_body, progressing
 from airflow_provider_qlik.cloud.errors import NoAnswer, QlikCloudError, UnreadableAnswer
@@ -158,17 +157,11 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
         return self._send(redirected)
 
     def _renew(self, step: Renew) -> bool:
-        if self._renewed_at < step.since and self._may_renew(step):
+        if self._may_renew(step):
             known = None
-            if self._reread is not None and self._reread_at < step.since and step.credentials_refused:
-                try:
-                    known = self._reread()
-                except (QlikCloudError, InvalidArgument) as error:
-                    self._not_reread(error, step.error)
-            if known is None:
-                self._swap()
-            else:
-                self._take_over(known, refused=True)
+            with self._reading_again(step):
+                known = self._reread() if self._reread is not None and self._may_reread(step) else None
+            self._exchange(known)
         return self._renewed_at >= step.since
 
     def _take(self, step: Pause | Renew | Question) -> Any:

@@ -186,11 +186,31 @@ class Wire(Generic[RereadT, HttpT]):
                 _proven[self.connection, self.tenant.url] = self._credentials
 
     def _may_renew(self, step: Renew) -> bool:
-        """Return True if a refusal says that other credentials are needed.
+        """Return True if other credentials are needed, and nobody has brought any since.
 
         A 403 or 404 says so of new credentials that have not worked yet: they may be somebody else's.
         """
-        return step.credentials_refused or (not self._proven and self._fallback is not None)
+        needed = step.credentials_refused or (not self._proven and self._fallback is not None)
+        return needed and self._renewed_at < step.since
+
+    def _may_reread(self, step: Renew) -> bool:
+        """Return True if the connection was not read since the credentials were used that are refused."""
+        return step.credentials_refused and self._reread_at < step.since
+
+    @contextmanager
+    def _reading_again(self, step: Renew) -> Iterator[None]:
+        """Note that the connection cannot be read in the block, and go on with the credentials that there are."""
+        try:
+            yield
+        except (QlikCloudError, InvalidArgument) as error:
+            self._not_reread(error, step.error)
+
+    def _exchange(self, known: Known | None) -> None:
+        """Use other credentials than those that were refused: what was read anew, or else those that are kept."""
+        if known is None:
+            self._swap()
+        else:
+            self._take_over(known, refused=True)
 
     def _not_reread(self, problem: Exception, refusal: QlikCloudError | None = None) -> None:
         """Note that the connection cannot be read again, on the refusal that made it necessary or in the log."""
@@ -226,6 +246,7 @@ class Wire(Generic[RereadT, HttpT]):
         return options, transport | {"trust_env": False}
 
     def _request(self, call: Call[Any]) -> httpx.Request:
+        """Return the request of a call. Raises QlikCloudError for one whose address cannot be sent."""
         # Made by hand and not by the client: nothing of httpx's joining of addresses may move a call to another path.
         headers = {
             "accept": call.accept,
@@ -237,7 +258,7 @@ class Wire(Generic[RereadT, HttpT]):
         download = call.answer is Download
         return httpx.Request(
             call.method,
-            self.tenant.address_of(call),
+            self._address(call),
             headers=headers,
             **({} if call.body is None else {"json": call.body}),
             extensions={
@@ -250,6 +271,16 @@ class Wire(Generic[RereadT, HttpT]):
                 ),
             },
         )
+
+    def _address(self, call: Call[Any]) -> httpx.URL:
+        try:
+            return httpx.URL(self.tenant.address_of(call))
+        except httpx.InvalidURL as error:
+            # Of a filter that somebody gave, or a cursor that came with a page: no other attempt helps.
+            request = storable(f"{call.method} {self.tenant.path_of(call)}", REASON_LENGTH)
+            raise QlikCloudError(
+                f"The address of the request cannot be sent ({error}): shorten it ({request})"
+            ) from None
 
     def _read(self, call: Call[T], response: httpx.Response) -> T:
         # httpx ties a response to its stream and that to the response: all of it would stay until the garbage collector

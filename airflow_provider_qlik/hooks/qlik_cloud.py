@@ -60,7 +60,7 @@ class QlikCloudHook(BaseHook):
         super().__init__()
         self.qlik_conn_id = qlik_conn_id
         self._client: Client | None = None
-        self._known: Known | None = None
+        self._closed: Client | None = None
         self._lease: Lease | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -77,9 +77,8 @@ class QlikCloudHook(BaseHook):
     def get_conn(self) -> Client:
         """The client of this hook, open. Raises InvalidArgument that names the field of the connection at fault."""
         if self._client is None:
-            self._known = self._read()
             self._client = Client(
-                *self._known, on_secret=mask_secret, reread=self._reread, connection=self.qlik_conn_id
+                *self._read(), on_secret=mask_secret, reread=self._reread, connection=self.qlik_conn_id
             )
         return self._client
 
@@ -88,7 +87,7 @@ class QlikCloudHook(BaseHook):
 
         Whom a signal interrupts may hold locks of this hook's client, or of Airflow's way to its supervisor.
         """
-        client = self._client
+        client = self._client or self._closed
         if client is None:
             return None
         # Credentials that were read anew may be wrong: those that worked are the other ones.
@@ -220,6 +219,8 @@ class QlikCloudHook(BaseHook):
         """Nothing is left open."""
         client, self._client = self._client, None
         if client is not None:
+            # Its credentials are of use even then: an interrupted task cancels its run after the hook was closed.
+            self._closed = client
             client.close()
 
     async def aclose(self) -> None:

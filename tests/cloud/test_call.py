@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud import Flow, Pause, Tenant, ask, pause
-from airflow_provider_qlik.cloud.api import automations, tasks
+from airflow_provider_qlik.cloud.api import automations, reloads, sharing_tasks, tasks
 from airflow_provider_qlik.cloud.call import Call
 
 TENANT = Tenant.at("https://acme.eu.qlikcloud.com")
@@ -38,13 +39,23 @@ def test_an_execution_token_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", "  ", "..", ".", "a/b", "../users/me", "a?b=c", "a#b", "a\\b", "a\nb", "a\x00b", "\ud800", None, 17]
+    "wrong",
+    ["", "  ", "..", ".", "a/b", "../users/me", "a?b=c", "a#b", "a\\b", "a\nb", "a\x00b", "\ud800", None, 1.5, True],
 )
-def test_an_id_that_would_lead_elsewhere_is_refused_by_name(wrong: str) -> None:
+def test_an_id_that_would_lead_elsewhere_is_refused_by_name(wrong: Any) -> None:
     with pytest.raises(InvalidArgument, match="task_id"):
         tasks.get(wrong)
     with pytest.raises(InvalidArgument, match="run_id"):
         automations.stop_run("a", wrong)
+
+
+def test_an_id_that_is_a_whole_number_stands_for_its_digits() -> None:
+    number: Any = 17
+
+    assert tasks.get(number) == tasks.get("17")
+    assert tasks.runs(number) == tasks.runs(" 17 ")
+    assert reloads.list(number) == reloads.list("17")
+    assert sharing_tasks.execution(number, number) == sharing_tasks.execution("17", "17")
 
 
 def test_an_id_that_only_looks_like_a_path_stays_one_id() -> None:

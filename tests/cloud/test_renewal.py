@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import pytest
@@ -121,7 +122,7 @@ def test_what_goes_wrong_while_reading_is_told_and_the_refusal_is_raised(
     driver: Driver, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails() -> Known:
-        raise error
+        raise copy(error)
 
     driver.now = fails
     with pytest.raises(Unauthorized):

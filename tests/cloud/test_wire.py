@@ -29,6 +29,7 @@ from airflow_provider_qlik.cloud import (
     Credentials,
     Forbidden,
     NotFound,
+    QlikCloudError,
     Refused,
     Tenant,
     Unauthorized,
@@ -64,7 +65,7 @@ class Keys:
         self.valid = {RIGHT_KEY}
         self.others: dict[str, int] = {}
         self.glitches = 0
-        self.connection: Credentials | Exception = RIGHT
+        self.connection: Credentials | Callable[[], Exception] = RIGHT
         self.read = 0
         self._listener = listener
         listener.answers(self._answer)
@@ -87,8 +88,8 @@ class Keys:
 
     def reread(self) -> Known:
         self.read += 1
-        if isinstance(self.connection, Exception):
-            raise self.connection
+        if callable(self.connection):
+            raise self.connection()
         return Tenant.at(self.url), self.connection
 
     async def areread(self) -> Known:
@@ -183,6 +184,18 @@ def test_a_mistyped_key_in_the_connection_ends_no_wait_and_is_said_once(
     assert "of the connection 'c'" in said
 
 
+def test_a_key_that_was_refused_is_not_tried_again_whenever_the_connection_is_read(keys: Keys) -> None:
+    with ExitStack() as stack:
+        driver = InLoop(keys, RIGHT, stack)
+        driver.call()
+        keys.connection = WRONG
+        for _ in range(4):
+            driver.read_again()
+            driver.call()
+    assert keys.read == 5  # and once when the new one was refused
+    assert keys.keys.count(WRONG_KEY) == 1
+
+
 def test_a_right_new_key_is_taken_over_and_the_old_one_forgotten(client: Make, keys: Keys) -> None:
     driver = client(RIGHT)
     driver.call()
@@ -256,11 +269,11 @@ def test_a_403_or_404_of_the_key_in_use_exchanges_nothing(
 
 @pytest.mark.parametrize(
     "problem",
-    [CouldNotConnect("there is none"), InvalidArgument("password", None, "give one")],
+    [lambda: CouldNotConnect("there is none"), lambda: InvalidArgument("password", None, "give one")],
     ids=["gone", "invalid"],
 )
 def test_a_connection_that_cannot_be_read_keeps_the_credentials(
-    client: Make, keys: Keys, problem: Exception, caplog: pytest.LogCaptureFixture
+    client: Make, keys: Keys, problem: Callable[[], Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     driver = client(RIGHT)
     driver.call()
@@ -384,6 +397,31 @@ def test_a_redirect_to_something_odd_is_unreadable(listener: Listener, kind: str
             asyncio.run(in_loop()) if kind == "AsyncClient" else in_thread()
         assert len(str(raised.value)) < 3000
         assert {seen.headers["host"] for seen in listener.seen} == {listener.url.removeprefix("http://")}
+
+
+# Requests that cannot be sent
+
+
+@pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
+def test_an_address_that_is_too_long_is_an_error_of_ours_and_sent_to_nobody(listener: Listener, kind: str) -> None:
+    endless = {"data": [], "links": {"next": {"href": "?page=" + "x" * 100_000}}}
+    listener.answers(Answer(200, endless))
+    tenant = Tenant.at(listener.url)
+
+    async def in_loop() -> None:
+        async with AsyncClient(tenant, RIGHT, patience=QUICK) as client:
+            async for _ in client.iterate(tasks.list()):
+                pass
+
+    def in_thread() -> None:
+        with Client(tenant, RIGHT, patience=QUICK) as client:
+            list(client.iterate(tasks.list()))
+
+    with pytest.raises(QlikCloudError, match=r"^The address of the request cannot be sent") as raised:
+        asyncio.run(in_loop()) if kind == "AsyncClient" else in_thread()
+    assert not raised.value.transient
+    assert len(str(raised.value)) < 3000
+    assert len(listener.seen) == 1
 
 
 # Children

@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -46,6 +47,14 @@ def tenant(_fast_sandbox: sandboxes.Tenant, monkeypatch: pytest.MonkeyPatch) -> 
     connection = {"conn_type": "qlik_cloud", "host": _fast_sandbox.url, "password": _fast_sandbox.api_key}
     monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(connection))
     return _fast_sandbox
+
+
+@pytest.fixture(autouse=True)
+def _refusals_that_last_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a refusal to show a run last for a moment and not for two minutes before it ends a wait."""
+    from airflow_provider_qlik.runs import refusal
+
+    monkeypatch.setattr(refusal, "REFUSAL_LASTS", timedelta(seconds=0.3))
 
 
 class Store:

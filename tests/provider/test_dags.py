@@ -47,7 +47,7 @@ print("RESULT " + json.dumps({
     "tokens": len(_TokenHolder._all),
 }))
 with open(sys.argv[2], "w") as file:
-    json.dump([holder.token.value for holder in _TokenHolder._all.values()], file)
+    json.dump([holder.token.value.get_secret_value() for holder in _TokenHolder._all.values()], file)
 """
 
 

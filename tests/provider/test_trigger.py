@@ -119,13 +119,15 @@ def test_a_broken_connection_ends_the_wait_with_the_field_at_fault(
     assert "password: must be given" in event["error"]
 
 
-def test_credentials_that_are_refused_end_the_wait_at_once(tenant: Tenant) -> None:
+def test_credentials_that_are_refused_for_long_end_the_wait(tenant: Tenant) -> None:
     automation = tenant.add_automation("Prepare")
     run = tenant.add_run(automation, started_ago=1, script=Script(end=None))
     tenant.rotate("api_key")
-    event = fire(QlikRunTrigger(kind="automation", resource_id=automation, run_id=run))
+    event = fire(QlikRunTrigger(kind="automation", resource_id=automation, run_id=run, poll_interval=0.2))
     assert "401" in event["error"]
-    assert len(tenant.journal()) == 1
+    assert "refused for 0.3 s" in event["error"]
+    assert 2 <= len(tenant.journal()) <= 4
+    assert tenant.active()
 
 
 @pytest.mark.parametrize(
