@@ -575,7 +575,7 @@ def test_what_a_newer_release_has_remembered_is_refused_with_what_to_do(
     resource = remembered(tenant, task)
     rewrite(task, version=version)
     with pytest.raises(AirflowFailException, match="cannot be read.* of version .*reads version 1") as refused:
-        operator("automation", resource).execute(task.try_again().context)
+        operator("automation", resource, deferrable=True).execute(task.try_again().context)
     assert repr(version) in str(refused.value)
     assert "clear this task to start a new run" in str(refused.value)
     assert starts(tenant, resource) == 1

@@ -15,6 +15,7 @@ from airflow_provider_qlik.operators.automations import QlikRunAutomationOperato
 from airflow_provider_qlik.operators.call import QlikCallOperator
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
 from airflow_provider_qlik.retry_policy import QlikRetryPolicy
+from airflow_provider_qlik.runs import refusal
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
 from tests.provider.conftest import FAST, Task, fire
@@ -60,6 +61,8 @@ OPERATORS = [
 def test_what_is_expected_is_one_exception(
     tenant: Tenant, task: Task, make: Any, deferrable: bool, wrong: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A refusal has to last before it ends a wait; here it need not.
+    monkeypatch.setattr(refusal, "REFUSAL_LASTS", timedelta(0))
     if wrong == "key":
         tenant.rotate("api_key")
     elif wrong == "connection":
