@@ -46,7 +46,7 @@ SCENARIOS = (
     Scenario(8, "texts that PostgreSQL refuses", texts.act, 600),
     Scenario(9, "a mistyped key, and a secret rotated too early", keys.act, 1200),
     Scenario(10, "a proxy answers with web pages", pages.act, 900),
-    Scenario(11, "a thousand runs are to be cancelled", kills.act, 1800),
+    Scenario(11, "a thousand runs are to be cancelled", kills.act, 1200),
 )
 THE_WHOLE = len(SCENARIOS) + 1
 """The number of the rows about the whole."""
