@@ -22,7 +22,7 @@ types: $(SET_UP)
 pytest: $(SET_UP)
 	$(BIN)/python -m pytest -n 3
 
-# A real Airflow, on PostgreSQL, is broken on purpose: ten to fifteen minutes, no part of `make test`.
+# A real Airflow, on PostgreSQL, is broken on purpose: about twenty minutes, no part of `make test`.
 chaos: $(SET_UP)
 	$(BIN)/python -m chaos --write
 

@@ -80,7 +80,8 @@ class Place:
 
     def watch(self, trigger: str, waits: Sequence[Mapping[str, Any]], end_at: float) -> Seen:
         """What a triggerer does with these waits, until all have ended."""
-        self.service.do("benchmarks.deferred", given=json.dumps({"trigger": trigger, "waits": list(waits)}))
+        given = {"dag_id": "waits", "trigger": trigger, "waits": list(waits)}
+        self.service.do("chaos.deferred", given=json.dumps(given))
         seen = Seen(began=time.time(), left=len(waits))
         self.service.start_triggerer("triggerer")
         while seen.left and time.time() < end_at + LONGEST:

@@ -1,4 +1,4 @@
-"""A thousand waits that are ended at once."""
+"""A thousand waits that are ended at once. The Dag is paused: its tasks are deferred without workers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ from airflow.sdk import DAG
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from chaos.plan import THOUSAND
 
-with DAG("chaos_thousand", schedule=None, max_active_tasks=8) as dag:
+with DAG("chaos_thousand", schedule=None, is_paused_upon_creation=True) as dag:
     QlikRunAutomationOperator.partial(
-        task_id="automations",
-        qlik_conn_id="chaos_thousand",
-        deferrable=True,
-        poll_interval=120,
-        queue="kills",
+        task_id="automations", qlik_conn_id="chaos_thousand", deferrable=True, queue="kills"
     ).expand(automation_id=[one.name for one in THOUSAND])

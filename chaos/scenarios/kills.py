@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 from airflow_provider_qlik.sandbox import Script, Tenant
 from chaos.crowd import asked_to_stop, counted, fill, runs_of
 from chaos.plan import THOUSAND
 from chaos.report import tally
-from chaos.scene import Scene
+from chaos.scene import DagRun, Scene
 
 FOR_EVER = Script(end=None)
-TIER_2, UNLIMITED = 100, 100_000
-"""Requests a minute: Qlik's limit for cancels, and one that lets the tasks start sooner."""
-WINDOW = 300
-"""Seconds over which Qlik counts: five minutes of requests are allowed in each five minutes."""
+TRIGGER = "airflow_provider_qlik.triggers.runs.QlikRunTrigger"
 CANCELLED_WITHIN = 400.0
 """Seconds: 500 cancels in the first five minutes, the other 500 when the next five minutes begin."""
 FEW = 20
@@ -23,14 +21,10 @@ FEW = 20
 def act(scene: Scene) -> None:
     """Cancel a thousand runs within what Tier 2 allows."""
     with scene.tenant("chaos_thousand") as tenant, scene.triggerer("triggerer-kills", "kills"):
-        tenant.set_limits(tier_2=UNLIMITED)
-        fill(tenant, THOUSAND, FOR_EVER)
-        run = scene.start("chaos_thousand")
-        took = scene.until("all runs are started", lambda: len(tenant.active()) == len(THOUSAND), 900, every=5)
-        took += scene.until("all wait", lambda: run.waits(count=len(THOUSAND)), 300, every=5)
+        fill(tenant, THOUSAND)
+        run = defer(scene, tenant)
+        took = scene.until("all wait", lambda: run.waits(count=len(THOUSAND)), 300, every=5)
         scene.say(f"{len(THOUSAND)} tasks are deferred after {took:.0f} s")
-        tenant.set_limits(tier_2=TIER_2)
-        tenant.advance(WINDOW)
         scene.pause(10)
         tenant.clear_journal()
         scene.done = f"A Dag run with {len(THOUSAND)} deferred tasks (mapped) is marked failed"
@@ -48,6 +42,20 @@ def act(scene: Scene) -> None:
         scene.expect("tasks of Airflow", f"{len(THOUSAND)} failed", run.tally())
         scene.expect("runs of each in the tenant", f"{len(THOUSAND)} with 1", counted(runs))
         scene.say(f"requests: {tally(entry.status for entry in tenant.journal())}")
+
+
+def defer(scene: Scene, tenant: Tenant) -> DagRun:
+    """Start all runs, and defer a task for each."""
+    dag_id = "chaos_thousand"
+    common = {"kind": "automation", "cancel_on_kill": True, "poll_interval": 120.0, "qlik_conn_id": dag_id}
+    waits = [
+        {**common, "resource_id": one.name, "run_id": tenant.add_run(one.name, started_ago=5, script=FOR_EVER)}
+        for one in THOUSAND
+    ]
+    scene.until(f"Dag {dag_id} is parsed", lambda: scene.airflow.knows(dag_id), 180)
+    given = {"dag_id": dag_id, "queue": "kills", "trigger": TRIGGER, "waits": waits}
+    run_id = scene.airflow.do("chaos.deferred", given=json.dumps(given)).split()[-2]
+    return DagRun(scene, dag_id, run_id)
 
 
 def limited(tenant: Tenant) -> int:

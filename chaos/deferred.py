@@ -1,7 +1,8 @@
-"""Puts deferred tasks into Airflow's database, without running any: `python -m benchmarks.deferred < waits.json`.
+"""Puts deferred tasks into Airflow's database, without running any: `python -m chaos.deferred < waits.json`.
 
-It reads the path of a trigger and the arguments of each wait as JSON, and says how many tasks wait then. It uses what
-Airflow itself uses when a task defers; a worker for each would take a quarter of an hour.
+It reads the mapped Dag, the path of a trigger, its queue and the arguments of each wait as JSON, and prints the id of
+the Dag run and how many tasks wait then. It uses what Airflow itself uses when a task defers; a worker for each of a
+thousand would take a quarter of an hour. The Dag must be paused where a scheduler is at work.
 """
 
 from __future__ import annotations
@@ -12,28 +13,30 @@ from datetime import UTC, datetime
 
 
 def main() -> None:
-    """Does that."""
+    """Read the waits, and defer a task for each."""
     from airflow.api.common.trigger_dag import trigger_dag
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.trigger import Trigger
     from airflow.utils.session import create_session
-    from airflow.utils.state import TaskInstanceState
+    from airflow.utils.state import DagRunState, TaskInstanceState
     from airflow.utils.types import DagRunTriggeredByType
     from sqlalchemy import select
 
     told = json.load(sys.stdin)
-    run = trigger_dag(dag_id="waits", triggered_by=DagRunTriggeredByType.CLI, run_id="measured")
+    run = trigger_dag(dag_id=told["dag_id"], triggered_by=DagRunTriggeredByType.CLI, run_id="deferred")
     assert run is not None
     now = datetime.now(UTC)
     with create_session() as session:
         instances = session.scalars(
-            select(TaskInstance).where(TaskInstance.dag_id == "waits").order_by(TaskInstance.map_index)
+            select(TaskInstance)
+            .where(TaskInstance.dag_id == told["dag_id"], TaskInstance.run_id == run.run_id)
+            .order_by(TaskInstance.map_index)
         ).all()
         waits = told["waits"]
         if len(instances) < len(waits):
             raise SystemExit(f"{len(instances)} tasks are there for {len(waits)} waits")
         for instance, arguments in zip(instances, waits, strict=False):
-            trigger = Trigger(classpath=told["trigger"], kwargs=arguments)
+            trigger = Trigger(classpath=told["trigger"], kwargs=arguments, queue=told.get("queue"))
             session.add(trigger)
             session.flush()
             instance.trigger_id = trigger.id
@@ -42,7 +45,8 @@ def main() -> None:
             instance.next_kwargs = {}
             instance.start_date = now
             instance.try_number = 1
-    print(len(waits))
+            instance.dag_run.state = DagRunState.RUNNING
+    print(run.run_id, len(waits))
 
 
 if __name__ == "__main__":
