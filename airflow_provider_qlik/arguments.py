@@ -17,7 +17,7 @@ LONGEST_TIMEOUT = 86_400
 
 _FORBIDDEN_IN_ID = re.compile(r"[/?#\\\x00-\x1f\x7f\ud800-\udfff]")
 
-_TAKES_NOT = re.compile(r"must be |one of |True or False|an id is |(a|an) (?!id |variable |task|reload )")
+_TAKES_NOT = re.compile(r"must be |one of |[\w.]+ takes |True or False|an id is |(a|an) (?!id |variable |task|reload )")
 """How those texts begin that say what something must be: they go on with ", not 'x'"."""
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _DATE_LENGTH = len("20260101")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
 from airflow_provider_qlik.cloud.errors import QlikCloudError
+from airflow_provider_qlik.runs.errors import AmbiguousRun
 from airflow_provider_qlik.runs.run import Run, Wanted
 
 if TYPE_CHECKING:
@@ -37,8 +38,14 @@ def cancel(kind: RunKind, run: Run) -> Flow[str]:
     """Return what was asked to stop, in words: the run, or the one that turned out to be ours since.
 
     A run that only the time tells (`alone_since`) is looked at first: another that shows our marker has taken its place
-    then, and the run itself is a stranger's. Raises AmbiguousRun, and cancels none, where nothing tells which is ours.
+    then, and the run itself is a stranger's. Where it cannot be looked at, it is still the one that was followed.
+    Raises AmbiguousRun, and cancels none, where nothing tells which is ours.
     """
     if run.alone_since is not None:
-        run = (yield from kind.look(Wanted.of(run))) or run
+        try:
+            run = (yield from kind.look(Wanted.of(run))) or run
+        except AmbiguousRun:
+            raise
+        except QlikCloudError:
+            pass
     return (yield from kind.cancel(run))

@@ -153,7 +153,7 @@ def test_what_does_not_exist_is_said_at_once(
     tenant: Tenant, task: Task, resource: tuple[str, Any], deferrable: bool
 ) -> None:
     _, sensor = resource
-    with pytest.raises(AirflowFailException, match="does not know .* no-such-thing"):
+    with pytest.raises(AirflowFailException, match="^Not found: there is no .* no-such-thing. Check the id"):
         finish(sensor("no-such-thing", deferrable=deferrable), task.context)
 
 
