@@ -284,12 +284,14 @@ def test_a_reload_with_templates_survives_the_way_to_the_scheduler() -> None:
         (QlikTaskRunSensor, {"qlik_task_id": "t"}),
     ],
 )
-@pytest.mark.parametrize("default_args", [{"space_name": "Finance"}, {"space_name": "F", "app_name": "Sales"}], ids=str)
+@pytest.mark.parametrize(
+    "default_args", [{"space_name": "Finance"}, {"space_name": "F", "app_name": "Sales"}, {"space_name": ""}], ids=str
+)
 def test_what_narrows_a_look_up_by_name_is_ignored_beside_an_id(
     cls: Any, arguments: dict[str, str], default_args: dict[str, Any]
 ) -> None:
     if "app_id" in arguments:
-        default_args = {"space_name": "Finance"}
+        default_args = {"space_name": default_args["space_name"]}
     with DAG("dag", default_args=default_args):
         operator = cls(task_id="run", **arguments)
     assert operator.find_target(None) == next(iter(arguments.values()))
