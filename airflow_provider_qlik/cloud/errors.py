@@ -28,6 +28,13 @@ __all__ = [
 
 TOKEN_PATH = "/oauth/token"
 
+_SUCCESSOR = "use a task of the Tasks API with a schedule instead (POST /api/scheduling/tasks)"
+ADVICE = {
+    "TASKS-011": f"Qlik Cloud has removed reload tasks: {_SUCCESSOR}.",
+    "TASKS-001": f"The reload task was migrated and cannot be changed any more: {_SUCCESSOR}.",
+}
+"""What the user can do about a refusal, by Qlik Cloud's code for it."""
+
 
 def without_secrets(text: str) -> str:
     """Return the text (JSON or part of it, a form, headers) with the values of secrets replaced, by their names."""
@@ -180,6 +187,8 @@ class Refused(QlikCloudError):
     @property
     def advice(self) -> str:
         """What the user can do, as a sentence; empty where nothing is known to help."""
+        if self.code in ADVICE:
+            return ADVICE[self.code]
         of = f" of the connection {self.connection!r}" if self.connection else ""
         if self.signing_in and self.credentials_refused:
             return f"The sign-in was refused: check the client id and the secret or key{of}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from airflow_provider_qlik.file_names import FILE_NAME, FileNames, checked_patte
 from airflow_provider_qlik.operators.run import QlikRunOperator
 from airflow_provider_qlik.storage import Folder
 from airflow_provider_qlik.targets import SharingTaskTarget
+from airflow_provider_qlik.task_log import write
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.cloud.models.sharing_executions import SharingExecutionFile, SharingTaskExecution
@@ -28,7 +30,7 @@ def why_failed(result: Outcome, fail_on: str) -> str | None:
     total = sum(counts.values())
     fails = {"any": succeeded < total, "all": succeeded == 0, "never": False}[fail_on]
     how = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-    return f"{result.message} (of {total} executions: {how})" if fails else None
+    return f"{result.failure} (of {total} executions: {how})" if fails else None
 
 
 class QlikRunSharingTaskOperator(SharingTaskTarget, QlikRunOperator):
@@ -106,7 +108,7 @@ class QlikRunSharingTaskOperator(SharingTaskTarget, QlikRunOperator):
             call = sharing_tasks.execution_file(result.run.resource_id, execution_id, str(file.file_alias))
             hook.get_conn().download(call, partial(folder.writing, name), file_type=file.type)
             paths.append(str(folder.path / name))
-            self.log.info("Downloaded a file of execution %s: %s", execution_id, paths[-1])
+            write(self.log, logging.INFO, f"Downloaded a file of execution {execution_id}: {paths[-1]}")
         return {"files": paths}
 
     def _files(self, hook: QlikCloudHook, result: Outcome) -> Iterator[tuple[str, SharingExecutionFile, str]]:
@@ -122,7 +124,8 @@ class QlikRunSharingTaskOperator(SharingTaskTarget, QlikRunOperator):
             seen: set[str | None] = set()
             for file in execution.files or ():
                 if not file.file_alias:
-                    self.log.warning("A file of execution %s has no alias and cannot be downloaded", execution.id)
+                    text = f"A file of execution {execution.id} has no alias and cannot be downloaded"
+                    write(self.log, logging.WARNING, text)
                 if not file.file_alias or file.file_alias in seen:
                     continue
                 seen.add(file.file_alias)

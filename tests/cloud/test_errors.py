@@ -434,3 +434,14 @@ def test_an_error_survives_pickling_and_copying(error: QlikCloudError) -> None:
             error.may_have_happened,
             error.transient,
         )
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [(410, "TASKS-011", "removed reload tasks: use a task"), (400, "TASKS-001", "was migrated.*use a task")],
+)
+def test_what_qlik_has_removed_names_its_successor(listener: Listener, status: int, code: str, said: str) -> None:
+    refused = answered(listener, Answer(status, {"errors": [{"code": code, "title": "Gone"}], "traceId": "abc"}))
+
+    with pytest.raises(Refused, match=f"^Gone.*{said}.*scheduling/tasks.*code {code}"):
+        raise refused
