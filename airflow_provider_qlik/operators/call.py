@@ -12,7 +12,6 @@ from airflow_provider_qlik import operations
 from airflow_provider_qlik.arguments import InvalidArgument, checked_count, checked_word
 from airflow_provider_qlik.compat import give_retry_policy
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
-from airflow_provider_qlik.masking import masked
 from airflow_provider_qlik.task_log import write
 from airflow_provider_qlik.text import storable_json
 from airflow_provider_qlik.waiting import fail, fail_for_good, skip
@@ -137,6 +136,9 @@ def plain(answer: Any) -> Any:
     """Return a response as JSON with Qlik's names that Airflow can store; secrets are masked by their names."""
     if hasattr(answer, "model_dump"):
         answer = answer.model_dump(by_alias=True, exclude_none=True, mode="json")
+    # Loaded here: its patterns take longer to compile than this module to load, and Dag files are parsed often.
+    from airflow_provider_qlik.masking import masked
+
     return storable_json(masked(answer))
 
 
