@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 MESSAGE_LENGTH = 2000
@@ -27,9 +28,17 @@ LINE_LENGTH = 4000
 VALUE_LENGTH = 1024 * 1024
 """Characters that a text inside a returned JSON value may have, at most."""
 
-_NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
-# C0 and C1 control characters but for the tab, DEL, and the two line separators that split a log line in a viewer.
-_NOT_PRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+@cache
+def _not_storable() -> re.Pattern[str]:
+    # Compiled when it is first needed: Dag files import this module each time they are parsed.
+    return re.compile("[\x00\ud800-\udfff]")
+
+
+@cache
+def _not_printable() -> re.Pattern[str]:
+    # C0 and C1 control characters but for the tab, DEL, and the two line separators that split a log line in a viewer.
+    return re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def storable(text: str, length: int = MESSAGE_LENGTH) -> str:
@@ -38,13 +47,13 @@ def storable(text: str, length: int = MESSAGE_LENGTH) -> str:
     What is cut off is said at the end, so the result may be some characters longer than *length*.
     """
     cut = shortened(text, length)
-    return _NOT_STORABLE.sub(_escape, cut) if _NOT_STORABLE.search(cut) else cut
+    return _not_storable().sub(_escape, cut) if _not_storable().search(cut) else cut
 
 
 def printable(text: str, length: int = LINE_LENGTH) -> str:
     """Return one line of text as a terminal can show it: control characters as escapes, at most *length* characters."""
     cut = shortened(text, length)
-    return _NOT_PRINTABLE.sub(_escape, cut) if _NOT_PRINTABLE.search(cut) else cut
+    return _not_printable().sub(_escape, cut) if _not_printable().search(cut) else cut
 
 
 def shortened(text: str, length: int) -> str:
