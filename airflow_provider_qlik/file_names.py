@@ -22,10 +22,11 @@ MAX_NAME_BYTES = 240
 _CUT_FIELDS = ("task", "recipient", "alias")
 _LEAST_FIELD_BYTES = 16
 _MOST_EXTENSION_BYTES = 20
-_NOT_IN_FIELD = re.compile(r"[^\w.@+-]+")
+# Patterns are compiled when they are first needed: Dag files import this module each time they are parsed.
+_NOT_IN_FIELD = r"[^\w.@+-]+"
 # Separators of folders, control characters, the two other line separators and halves of surrogate pairs.
-_NOT_IN_NAME = re.compile("[/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-_EXTENSION = re.compile(r"\.\w{1,20}\Z")
+_NOT_IN_NAME = "[/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+"
+_EXTENSION = r"\.\w{1,20}\Z"
 
 
 def checked_pattern(given: object) -> str:
@@ -78,13 +79,13 @@ class FileNames:
         return name
 
     def _rendered(self, fields: Mapping[str, Any]) -> str:
-        name = _NOT_IN_NAME.sub("_", unicodedata.normalize("NFC", self._pattern.format(**fields)))
+        name = re.sub(_NOT_IN_NAME, "_", unicodedata.normalize("NFC", self._pattern.format(**fields)))
         # Without what hides a file, or what some file systems drop.
         return name.lstrip(". ").rstrip(". ") or "file"
 
     def _split(self, name: str, file_type: str) -> tuple[str, str]:
         """Return the stem and the extension: the file's type, or what the pattern ends with. An address has none."""
-        literal = _EXTENSION.search(self._pattern)
+        literal = re.search(_EXTENSION, self._pattern)
         for extension in (f".{file_type}", literal.group() if literal else "."):
             if len(extension) > 1 and name.endswith(extension) and name != extension:
                 return name.removesuffix(extension), extension
@@ -102,7 +103,7 @@ def _joined(stem: str, suffix: str, extension: str) -> str:
 
 
 def _cleaned(text: str) -> str:
-    return _NOT_IN_FIELD.sub("_", unicodedata.normalize("NFC", text))
+    return re.sub(_NOT_IN_FIELD, "_", unicodedata.normalize("NFC", text))
 
 
 def _folded(name: str) -> str:
