@@ -35,13 +35,13 @@ def deferral_failures() -> tuple[type[BaseException], ...]:
 
 
 def deferral_timed_out(failure: BaseException) -> bool:
-    """Whether what a task is resumed with is Airflow's own time-out, and not a trigger that has failed."""
+    """Return True if a task is resumed with Airflow's own time-out, and not with a trigger that has failed."""
     # Airflow 2.11 has one class for both, and tells them apart by what it says.
     return type(failure).__name__ == "TaskDeferralTimeout" or "timeout" in str(failure).lower()
 
 
 def rescheduled(end: BaseException) -> bool:
-    """Whether a sensor ends for now, and goes on in another process."""
+    """Return True if a sensor ends for now, and goes on in another process."""
     from airflow.exceptions import AirflowRescheduleException
 
     return isinstance(end, AirflowRescheduleException)

@@ -88,7 +88,7 @@ class Renew:
 
     @property
     def credentials_refused(self) -> bool:
-        """Whether the credentials themselves were refused."""
+        """Return True if the credentials themselves were refused."""
         return bool(getattr(self.error, "credentials_refused", True))
 
 

@@ -150,7 +150,7 @@ class _Inflater:
 
 
 def _has_zlib_header(data: bytes) -> bool:
-    """Whether a deflate stream has the zlib wrapper that RFC 9110 wants and some servers leave out."""
+    """Return True if a deflate stream has the zlib wrapper that RFC 9110 wants and some servers leave out."""
     return data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
 
 
