@@ -15,11 +15,12 @@ ID_LENGTH = 500
 LONGEST_TIMEOUT = 86_400
 """Seconds that a time-out of a connection may have, at most: a day. The operating system's timers have an end."""
 
-_FORBIDDEN_IN_ID = re.compile(r"[/?#\\\x00-\x1f\x7f\ud800-\udfff]")
+# Patterns are compiled when they are first needed: Dag files import this module each time they are parsed.
+_FORBIDDEN_IN_ID = r"[/?#\\\x00-\x1f\x7f\ud800-\udfff]"
 
-_TAKES_NOT = re.compile(r"must be |one of |[\w.]+ takes |True or False|an id is |(a|an) (?!id |variable |task|reload )")
+_TAKES_NOT = r"must be |one of |[\w.]+ takes |True or False|an id is |(a|an) (?!id |variable |task|reload )"
 """How those texts begin that say what something must be: they go on with ", not 'x'"."""
-_DIGITS = re.compile(r"[0-9]{1,18}")
+_DIGITS = r"[0-9]{1,18}"
 _DATE_LENGTH = len("20260101")
 
 
@@ -43,7 +44,7 @@ def _given(given: object, allowed: str) -> str:
     """Return the end of a message that shows what was given: ", not 'x'" where that reads as English."""
     if given is None:
         return ""
-    return f", not {_short(given)}" if _TAKES_NOT.match(allowed) else f" (given: {_short(given)})"
+    return f", not {_short(given)}" if re.match(_TAKES_NOT, allowed) else f" (given: {_short(given)})"
 
 
 def _short(given: object) -> str:
@@ -75,7 +76,7 @@ def checked_id(argument: str, given: object) -> str:
         raise InvalidArgument(argument, given, "an id must not be empty")
     if len(stripped) > ID_LENGTH:
         raise InvalidArgument(argument, given, f"an id has at most {ID_LENGTH} characters")
-    if stripped in {".", ".."} or _FORBIDDEN_IN_ID.search(stripped):
+    if stripped in {".", ".."} or re.search(_FORBIDDEN_IN_ID, stripped):
         raise InvalidArgument(argument, given, "an id has no '/', '?', '#', '\\' or control characters")
     return stripped
 
@@ -101,7 +102,7 @@ def checked_flag(argument: str, given: object) -> bool:
 
 def checked_number(argument: str, given: object, least: int, most: int) -> int:
     """Return a whole number within bounds, also of a text of digits, such as a rendered template."""
-    number = int(given) if isinstance(given, str) and _DIGITS.fullmatch(given.strip()) else given
+    number = int(given) if isinstance(given, str) and re.fullmatch(_DIGITS, given.strip()) else given
     if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
         allowed = f"a whole number from {least} to {most}"
         raise InvalidArgument(argument, "None" if given is None else given, allowed)

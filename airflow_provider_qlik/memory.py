@@ -8,9 +8,8 @@ holds that number, and an entry with another number is known to be from before a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_qlik.arguments import checked_moment
 from airflow_provider_qlik.text import MESSAGE_LENGTH, storable, storable_json
@@ -27,8 +26,7 @@ VERSION = 1
 version 1. Raise it when older releases could not read an entry, or would misread it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
+class Remembered(NamedTuple):
     """What the try before left behind: what it was about to start, and the run if it got to know it.
 
     `cleared` tells that a user has cleared the task since: then it starts anew, and the old run is of no use any more.
@@ -104,8 +102,7 @@ class Memory:
             self._store.delete(KEY)
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What a rescheduled sensor knows from its earlier pokes: the run, and since when Qlik Cloud refuses to show it."""
 
     run: Run | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.operation_table import TABLE
@@ -90,6 +89,8 @@ def _meant(given: object, known: Iterable[str]) -> str:
 
     So "start" is "tasks.start" or "reloads.start", "id" is "task_id", "start_task" is "tasks.start".
     """
+    from difflib import get_close_matches
+
     words = _words(str(given))
     by_words = {" ".join(_words(name)): name for name in known}
     likely = [name for name in known if words and set(words) <= set(_words(name))]

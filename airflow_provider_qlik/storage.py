@@ -19,9 +19,10 @@ from airflow_provider_qlik.text import REASON_LENGTH, storable
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-_LOCAL_SCHEME = re.compile(r"(?:file|local)://(?=~)")
+# Patterns are compiled when they are first needed: Dag files import this module each time they are parsed.
+_LOCAL_SCHEME = r"(?:file|local)://(?=~)"
 # fsspec takes these for a pattern when it moves a file.
-_PATTERN_CHARACTERS = re.compile(r"[*?\[\]]")
+_PATTERN_CHARACTERS = r"[*?\[\]]"
 
 
 class Folder:
@@ -82,7 +83,7 @@ class Folder:
             raise
 
     def _passing(self, name: str) -> ObjectStoragePath:
-        return self.path / f".{_PATTERN_CHARACTERS.sub('_', cut(name, MAX_NAME_BYTES))}.{uuid.uuid4().hex[:8]}.part"
+        return self.path / f".{re.sub(_PATTERN_CHARACTERS, '_', cut(name, MAX_NAME_BYTES))}.{uuid.uuid4().hex[:8]}.part"
 
 
 class StoredFile:
@@ -113,7 +114,7 @@ def _storage_errors(target: ObjectStoragePath) -> Iterator[None]:
 
 def _expanded(argument: str, address: str) -> str:
     """Return the address with the home folder in place of ``~``, where it is a local path."""
-    path = _LOCAL_SCHEME.sub("", address)
+    path = re.sub(_LOCAL_SCHEME, "", address)
     if not path:
         raise InvalidArgument(argument, None, "the path is empty. Give the path or address of a folder")
     if not path.startswith("~"):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -60,8 +59,7 @@ def safety_net(deadline: datetime | None) -> timedelta | None:
     return None if deadline is None else deadline - datetime.now(UTC) + SAFETY_NET
 
 
-@dataclass(frozen=True, slots=True)
-class Deferral:
+class Deferral(NamedTuple):
     """What the two halves of a deferral share: the moment that the wait ends at, and how many foreign events came.
 
     A foreign event tells of another run: after a clear, the trigger of the try before may still fire, and Airflow
@@ -99,7 +97,7 @@ class Deferral:
 
     def after_foreign_event(self) -> Deferral:
         """Return what is to be kept when another foreign event has come."""
-        return replace(self, foreign_events=self.foreign_events + 1)
+        return self._replace(foreign_events=self.foreign_events + 1)
 
 
 def as_text(moment: datetime | None) -> str | None:

@@ -23,10 +23,10 @@ from airflow_provider_qlik.connection import (
     CONNECTION_NAME,
     CONNECTION_TYPE,
     DEFAULT_CONNECTION_ID,
-    StoredConnection,
     field_behaviour,
     form_widgets,
 )
+from airflow_provider_qlik.connection_parser import StoredConnection
 from airflow_provider_qlik.statistics import count
 from airflow_provider_qlik.text import storable
 

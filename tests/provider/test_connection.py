@@ -9,10 +9,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from airflow_provider_qlik import connection
+from airflow_provider_qlik import connection_parser
 from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud import ApiKey, ClientCredentials, Impersonation, PrivateKey
-from airflow_provider_qlik.connection import EXTRA_FIELDS, SIGN_IN, conn_fields, field_behaviour, parse
+from airflow_provider_qlik.connection import EXTRA_FIELDS, SIGN_IN, conn_fields, field_behaviour
+from airflow_provider_qlik.connection_parser import parse
 from airflow_provider_qlik.sandbox import Tenant
 
 HOST = "https://acme.eu.qlikcloud.com"
@@ -21,9 +22,9 @@ HOST = "https://acme.eu.qlikcloud.com"
 @pytest.fixture(autouse=True)
 def warnings(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
     """What is warned of; each warning comes once in a process, so none is left over from another test."""
-    connection._warned.clear()
-    yield lambda: [record.getMessage() for record in caplog.records if record.name == connection.__name__]
-    connection._warned.clear()
+    connection_parser._warned.clear()
+    yield lambda: [record.getMessage() for record in caplog.records if record.name == connection_parser.__name__]
+    connection_parser._warned.clear()
 
 
 def test_a_tenant_and_an_api_key_are_enough() -> None:

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_qlik import statistics
 from airflow_provider_qlik.arguments import InvalidArgument
-from airflow_provider_qlik.connection import parse
+from airflow_provider_qlik.connection_parser import parse
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
 from tests.provider.conftest import FAST, Task, fire

@@ -29,7 +29,7 @@ from airflow_provider_qlik.cloud import (
 )
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.auth import forget_tokens, sign_in
-from airflow_provider_qlik.connection import parse
+from airflow_provider_qlik.connection_parser import parse
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from tests.listener import Answer, listening
 
