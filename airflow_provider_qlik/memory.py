@@ -147,8 +147,9 @@ class SeenRun:
             pass  # It is of no use, and the next `keep` replaces it.
         return self._stored
 
-    def keep(self, seen: Seen) -> None:
+    def keep(self, run: Run | None, refused_since: datetime | None) -> None:
         """Store what was seen, unless nothing has changed."""
+        seen = Seen(run, refused_since)
         if self._store is None or seen == self._stored:
             return
         entry = {

@@ -13,7 +13,6 @@ from airflow_provider_qlik.arguments import checked_flag, checked_limit, checked
 from airflow_provider_qlik.compat import deferral_failures, deferral_timed_out, give_retry_policy
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
-from airflow_provider_qlik.memory import Memory
 from airflow_provider_qlik.operators.starting import StartsItsRun
 from airflow_provider_qlik.task_log import log_callback, write
 from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+    from airflow_provider_qlik.memory import Memory
     from airflow_provider_qlik.runs import Outcome, Run
 
 RUN_KEY = "qlik_run"
@@ -134,7 +134,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
         from airflow_provider_qlik.runs import KINDS, Wanted, Watch
 
         name_map_index(context, self.target_label)
-        self._memory = memory = Memory(context, self.durable)
+        self._memory = memory = self._open_memory(context)
         with QlikCloudHook(self.qlik_conn_id) as hook:
             self._hook = hook
             polling = False
@@ -178,7 +178,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
         name_map_index(context, self.target_label)
-        ours, memory = self._pushed(context), Memory(context, self.durable)
+        ours, memory = self._pushed(context), self._open_memory(context)
         self.link = self._pulled(context, LINK_KEY)
         waited = read_event(event, self._going_on(ours, memory) if ours is not None else "")
         with QlikCloudHook(self.qlik_conn_id) as hook:
@@ -222,7 +222,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except deferral_failures() as failure:
-            run, memory = self._pushed(context), Memory(context, self.durable)
+            run, memory = self._pushed(context), self._open_memory(context)
             self.link = self._pulled(context, LINK_KEY)
             if run is not None and not deferral_timed_out(failure) and memory.lasts:
                 write(self.log, logging.ERROR, f"The trigger has failed. {self._going_on(run, memory)}")
@@ -231,6 +231,11 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
                     if self._cancel(hook, run):
                         memory.cancelled()
             raise
+
+    def _open_memory(self, context: Context) -> Memory:
+        from airflow_provider_qlik.memory import Memory
+
+        return Memory(context, self.durable)
 
     def _show(self, hook: QlikCloudHook, run: Run, context: Context, deadline: datetime | None) -> None:
         from airflow_provider_qlik.runs import KINDS

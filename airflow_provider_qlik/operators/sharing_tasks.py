@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_qlik.arguments import checked_word
 from airflow_provider_qlik.file_names import FILE_NAME, FileNames, checked_pattern
 from airflow_provider_qlik.operators.run import QlikRunOperator
-from airflow_provider_qlik.storage import Folder
 from airflow_provider_qlik.targets import SharingTaskTarget
 from airflow_provider_qlik.task_log import write
 
@@ -90,6 +89,8 @@ class QlikRunSharingTaskOperator(SharingTaskTarget, QlikRunOperator):
         """Makes sure that the files can be written."""
         checked_pattern(self.file_name)
         if self.download_to is not None:
+            from airflow_provider_qlik.storage import Folder
+
             Folder("download_to", str(self.download_to)).check_writable()
 
     def verdict(self, result: Outcome) -> str | None:
@@ -101,6 +102,7 @@ class QlikRunSharingTaskOperator(SharingTaskTarget, QlikRunOperator):
         if self.download_to is None:
             return {"files": []}
         from airflow_provider_qlik.cloud.api import sharing_tasks
+        from airflow_provider_qlik.storage import Folder
 
         folder = Folder("download_to", str(self.download_to))
         paths: list[str] = []

@@ -18,7 +18,6 @@ from airflow_provider_qlik.arguments import InvalidArgument, checked_flag, check
 from airflow_provider_qlik.compat import give_retry_policy, rescheduled
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
-from airflow_provider_qlik.memory import Seen, SeenRun
 from airflow_provider_qlik.targets import Target, literal
 from airflow_provider_qlik.task_log import log_callback, write
 from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+    from airflow_provider_qlik.memory import SeenRun
     from airflow_provider_qlik.runs import Outcome, Run, Wanted, Watch
 
 DEFERRAL_KEY = "qlik_deferral"
@@ -141,6 +141,8 @@ class QlikRunSensor(Target, BaseSensorOperator):
         return result
 
     def _seen_run(self, context: Context) -> SeenRun:
+        from airflow_provider_qlik.memory import SeenRun
+
         arguments = (*self.arguments(), "run_id")
         asked = {name: None if getattr(self, name) is None else str(getattr(self, name)) for name in arguments}
         return SeenRun(context, self.reschedule, {"kind": self.kind, **asked})
@@ -182,7 +184,7 @@ class QlikRunSensor(Target, BaseSensorOperator):
                     return PokeReturnValue(False)
                 fail(error)
             if run is None:
-                seen_run.keep(Seen(self._watch.run, self._watch.refused_since))
+                seen_run.keep(self._watch.run, self._watch.refused_since)
                 return PokeReturnValue(False)
             return PokeReturnValue(True, self._tell(hook, run, context))
 
