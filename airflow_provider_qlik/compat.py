@@ -1,14 +1,27 @@
-"""Which Airflow this is, asked by feature: the only place that does."""
+"""Which Airflow this is, asked by feature, and what a trigger asks of Airflow: the only place that does either.
+
+In a triggerer of Airflow 3 whatever is asked of Airflow goes through one pipe to its supervisor, which the main event
+loop reads. Two rules follow, and breaking either ends the runner of *all* triggers up to Airflow 3.1 ("Response read
+out of order"), while the triggerer still looks healthy:
+
+- A synchronous function of Airflow runs in a thread of ``sync_to_async``, from where it gets back to the main event
+  loop. In any other thread it would read the pipe in a loop of its own, and take a reply that is not its own.
+- What has been asked is awaited to its end, even when whoever asked is cancelled or out of time: a reply that nobody
+  waits for any more is taken for the reply to the next question. See `_finished`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.triggers.base import BaseTrigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+T = TypeVar("T")
 
 
 def kills_deferred_tasks() -> bool:
@@ -55,42 +68,122 @@ def give_retry_policy(operator: Any) -> None:
         operator.retry_policy = QlikRetryPolicy()
 
 
+# What a trigger asks of Airflow
+
 DEFERRED = "deferred"
 NO_TASK = "no task"
 """In place of a state: the trigger has no task instance. A triggerer always sets one, ``dag.test()`` does not."""
 NEXT_TRY = frozenset({"None", "scheduled", "queued", "running", "restarting", "up_for_retry", "up_for_reschedule"})
 """States of a task that a user has cleared: another try is coming, or there already."""
 
-
-@cache
-def _asking() -> ThreadPoolExecutor:
-    # Threads of our own: Airflow's log lines go through those of the event loop, and a line that has to wait there is
-    # interrupted by the next sync, before Airflow comes to on_kill.
-    return ThreadPoolExecutor(max_workers=4, thread_name_prefix="qlik-task-state")
-
-
-# A thread does not live on in another process.
-os.register_at_fork(after_in_child=_asking.cache_clear)
+_asked: set[asyncio.Future[Any]] = set()
+"""What Airflow is asked for just now: an event loop keeps no hold on its tasks."""
 
 
 async def task_state(task_instance: Any) -> str:
-    """The state of a trigger's task instance now; "deferred", so that nothing is cancelled, where it cannot be told."""
+    """Return the state of a trigger's task instance now, `NO_TASK` if the trigger has none.
+
+    Raises whatever the way to Airflow raises.
+    """
     if task_instance is None:
         return NO_TASK
-    try:
-        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-    except ImportError:
-        return DEFERRED
     mapped = task_instance.map_index is not None and task_instance.map_index >= 0
-    # The call waits for Airflow's supervisor, which must not be done in the event loop.
-    ask = partial(
-        RuntimeTaskInstance.get_task_states,
-        dag_id=task_instance.dag_id,
-        task_ids=[task_instance.task_id],
-        run_ids=[task_instance.run_id],
-        map_index=task_instance.map_index if mapped else None,
-    )
-    states = await asyncio.get_running_loop().run_in_executor(_asking(), ask)
+    wanted = {
+        "dag_id": task_instance.dag_id,
+        "task_ids": [task_instance.task_id],
+        "run_ids": [task_instance.run_id],
+        "map_index": task_instance.map_index if mapped else None,
+    }
+    try:
+        from airflow.sdk.execution_time import task_runner
+        from airflow.sdk.execution_time.comms import GetTaskStates
+    except ImportError:
+        # Airflow 2, whose triggers may read the database.
+        return await _finished(_in_thread(_state_in_database, task_instance))
+    supervisor: Any = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    if hasattr(supervisor, "asend"):
+        # What get_task_states() does, but without a thread: one that waits for a supervisor that is gone keeps the
+        # triggerer from ending.
+        states = (await _finished(supervisor.asend(GetTaskStates(**wanted)))).task_states
+    else:
+        states = await _finished(_in_thread(task_runner.RuntimeTaskInstance.get_task_states, **wanted))
     of_run = states.get(task_instance.run_id, {})
     name = f"{task_instance.task_id}_{task_instance.map_index}" if mapped else task_instance.task_id
     return str(of_run.get(name, of_run.get(task_instance.task_id)))
+
+
+async def read_connection(connection_id: str) -> tuple[Connection, dict[str, Any]]:
+    """Return a connection and its extra, from an event loop. Raises whatever the way to Airflow raises."""
+    from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+
+    async def read() -> tuple[Connection, dict[str, Any]]:
+        connection = await get_async_connection(connection_id)
+        return connection, await get_async_extra_dejson(connection)
+
+    return await _finished(read())
+
+
+def mask_soon(secret: str) -> None:
+    """Have a secret masked in Airflow's logs, from an event loop. Waits for nothing."""
+    _begin(_mask(secret))
+
+
+async def _mask(secret: str) -> None:
+    try:
+        from airflow.sdk.log import amask_secret
+    except ImportError:
+        from airflow.providers.common.compat.sdk import mask_secret
+
+        await _in_thread(mask_secret, secret)
+    else:
+        await amask_secret(secret)
+
+
+def _state_in_database(task_instance: Any) -> str:
+    """Return the state of a task instance on Airflow 2."""
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        row = (
+            session.query(TaskInstance.state)
+            .filter(
+                TaskInstance.dag_id == task_instance.dag_id,
+                TaskInstance.task_id == task_instance.task_id,
+                TaskInstance.run_id == task_instance.run_id,
+                TaskInstance.map_index == task_instance.map_index,
+            )
+            .one_or_none()
+        )
+    return str(row and row.state)
+
+
+async def _in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Return the result of a synchronous function of Airflow, which may ask its supervisor."""
+    from asgiref.sync import sync_to_async
+
+    return await sync_to_async(function, thread_sensitive=False)(*args, **kwargs)
+
+
+async def _finished(asked: Awaitable[T]) -> T:
+    """Return what Airflow is asked for. It is awaited to its end, even when whoever asked is cancelled."""
+    return await asyncio.shield(_begin(asked))
+
+
+def _begin(asked: Awaitable[T]) -> asyncio.Future[T]:
+    asking = asyncio.ensure_future(asked)
+    _asked.add(asking)
+    asking.add_done_callback(_end)
+    return asking
+
+
+def _end(asking: asyncio.Future[Any]) -> None:
+    _asked.discard(asking)
+    if not asking.cancelled():
+        asking.exception()  # Whoever asked may be gone: asyncio would say that nobody has heard of it.
+
+
+def loop_is_closing() -> bool:
+    """Return True if all that goes on in the event loop is being cancelled, as in a triggerer that stops."""
+    this = asyncio.current_task()
+    return not any(task.cancelling() == 0 for task in asyncio.all_tasks() if task is not this and task not in _asked)

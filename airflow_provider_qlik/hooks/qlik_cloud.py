@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
 from airflow_provider_qlik.cloud import AsyncClient, Call, Client, Flow, InvalidArgument, Patience, QlikCloudError
@@ -19,6 +18,7 @@ from airflow_provider_qlik.cloud.retry import ONE_TRY
 from airflow_provider_qlik.cloud.shared import Lease, share
 from airflow_provider_qlik.cloud.tenant import trust
 from airflow_provider_qlik.cloud.wire import Known
+from airflow_provider_qlik.compat import mask_soon, read_connection
 from airflow_provider_qlik.connection import (
     CONNECTION_NAME,
     CONNECTION_TYPE,
@@ -117,11 +117,10 @@ class QlikCloudHook(BaseHook):
         tenant, credentials = await self._aread()
         # Reading the authorities' certificates takes tens of milliseconds; it is kept for the clients after this.
         await asyncio.to_thread(trust, tenant.ca_bundle)
-        loop = asyncio.get_running_loop()
         return AsyncClient(
             tenant,
             credentials,
-            on_secret=lambda token: loop.run_in_executor(None, mask_secret, token),
+            on_secret=mask_soon,
             reread=self._areread,
             count=count,
             connection=self.qlik_conn_id,
@@ -142,8 +141,7 @@ class QlikCloudHook(BaseHook):
         return await asyncio.to_thread(self._parsed, stored)
 
     async def _astored(self) -> StoredConnection:
-        connection = await get_async_connection(self.qlik_conn_id)
-        return _parts(connection, await get_async_extra_dejson(connection))
+        return _parts(*await read_connection(self.qlik_conn_id))
 
     def _reread(self) -> Known:
         with self._reading_again():

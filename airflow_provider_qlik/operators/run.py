@@ -149,7 +149,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
                     memory.forget()
                     return self._returned(run.to_json(), link=self.link)
                 if self.deferrable:
-                    self._defer(run, deadline)
+                    self._defer(run, deadline, memory)
                 watch = Watch(KINDS[self.kind], Wanted.of(run), log_callback(self.log), seen=run, deadline=deadline)
                 polling = True
                 flow = watch.until_end(self.poll_interval, self.longest_poll_interval)
@@ -210,7 +210,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
             fail_with(f"{why}, the last of {other}. {self._going_on(ours, memory)}")
         write(self.log, logging.INFO, f"{told}: still waiting for ours")
         push(context, RUN_KEY, {**ours.to_json(), **deferral.to_json()})
-        self._defer(ours, deferral.deadline)
+        self._defer(ours, deferral.deadline, memory)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Goes on after a deferral. If that timed out, its run is not left behind.
@@ -260,7 +260,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
         except (KeyError, TypeError, ValueError):
             return None
 
-    def _defer(self, run: Run, deadline: datetime | None) -> NoReturn:
+    def _defer(self, run: Run, deadline: datetime | None, memory: Memory) -> NoReturn:
         self.defer(
             trigger=QlikRunTrigger(
                 kind=self.kind,
@@ -271,6 +271,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
                 marker=run.marker,
                 adopted=run.adopted,
                 cancel_on_kill=self.cancel_on_kill,
+                remembered=memory.lasts,
                 poll_interval=self.poll_interval,
                 longest_poll_interval=self.longest_poll_interval,
                 deadline=as_text(deadline),

@@ -11,6 +11,7 @@ from airflow_provider_qlik.arguments import checked_text
 from airflow_provider_qlik.operators.ending import EndsItsRun
 from airflow_provider_qlik.targets import Target
 from airflow_provider_qlik.task_log import log_callback, write
+from airflow_provider_qlik.waiting import deadline_in
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from airflow_provider_qlik.memory import Memory, Remembered
     from airflow_provider_qlik.runs import Run, Search
 
+LAST_TRY = 60.0
+"""Seconds that a cleared task waits, where Airflow has no task state store, for the run of its last try to end."""
 TEXTS = ("download_to", "file_name")
 """Rendered arguments of some operators that are texts, besides those that say what is run."""
 
@@ -27,6 +30,7 @@ class StartsItsRun(EndsItsRun, Target):
     """Starts the run of an operator, or takes it up. What it is told is that of `QlikRunOperator`."""
 
     durable: bool
+    retries: int | None
     find_timeout: float
     unanswered_timeout: float
     settle: float
@@ -79,6 +83,8 @@ class StartsItsRun(EndsItsRun, Target):
         kind, mark, parameters = KINDS[self.kind], start_marker(context), self.parameters()
         resource_id = self.find_target(hook)
         self.prepare(hook)
+        if self.cancel_on_kill and not memory.lasts and was_cleared(context, self.retries):
+            self._outlast_last_try(hook, resource_id)
         intent = hook.run_flow(kind.intend(resource_id, mark))
         stopping = left is not None and left.cancelled
         if self.durable and intent.underway is not None and not stopping:
@@ -100,6 +106,28 @@ class StartsItsRun(EndsItsRun, Target):
         memory.keep(intent, run)
         return run
 
+    def _outlast_last_try(self, hook: QlikCloudHook, resource_id: str) -> None:
+        """Wait until no run goes on where another could not begin beside it, for as long as `LAST_TRY`.
+
+        After a clear of a deferred task, its old trigger cancels the old run: perhaps only when this try has begun.
+        Without a store of Airflow's to find that run in, nothing tells it from a stranger's, so the wait is short.
+        """
+        from airflow_provider_qlik.cloud import QlikCloudError
+        from airflow_provider_qlik.cloud.retry import ONE_TRY
+        from airflow_provider_qlik.runs import KINDS, Wanted, Watch
+
+        kind = KINDS[self.kind]
+        if not (kind.one_at_a_time or kind.cancelled_together):
+            return
+        try:
+            for run in hook.run_flow(kind.recent(resource_id, None)):
+                if not run.ended:
+                    write(self.log, logging.INFO, f"The task was cleared: waiting until the last run has ended: {run}")
+                    watch = Watch(kind, Wanted.of(run), log_callback(self.log), deadline=deadline_in(LAST_TRY))
+                    hook.run_flow(watch.until_end(1.0), ONE_TRY)
+        except QlikCloudError as error:
+            write(self.log, logging.WARNING, f"{error}. Starting nevertheless")
+
     def _read_texts(self) -> None:
         for name in TEXTS:
             given = getattr(self, name, None)
@@ -116,6 +144,11 @@ class StartsItsRun(EndsItsRun, Target):
             settle=self.settle,
             settle_unsure=3 * self.settle,
         )
+
+
+def was_cleared(context: Context, retries: int | None) -> bool:
+    """Return True if a user has cleared the task before this try: only that raises the number of tries it may have."""
+    return int(getattr(context["ti"], "max_tries", None) or 0) > (retries or 0)
 
 
 def start_marker(context: Context) -> str:

@@ -34,6 +34,15 @@ def insist(call: Call[T]) -> Flow[T]:
     return (yield from ask(call))
 
 
+def another_under_way(kind: RunKind, run: Run) -> Flow[Run | None]:
+    """Return another run of the same resource that has not ended, None if there is none.
+
+    Where a cancel ends all runs that there are (`cancelled_together`), it would end that one, too.
+    """
+    runs = yield from kind.recent(run.resource_id, run.moment)
+    return next((each for each in runs if each.id != run.id and not each.ended), None)
+
+
 def cancel(kind: RunKind, run: Run) -> Flow[str]:
     """Return what was asked to stop, in words: the run, or the one that turned out to be ours since.
 

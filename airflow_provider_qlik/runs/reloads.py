@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import apps, reloads
 from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
-from airflow_provider_qlik.cloud.errors import Conflict, NotFound, QlikCloudError, TooManyRequests
+from airflow_provider_qlik.cloud.errors import Conflict, NotFound, QlikCloudError, Refused, TooManyRequests
 from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadList
 from airflow_provider_qlik.runs.cancelling import insist
 from airflow_provider_qlik.runs.errors import ReloadPending, before_start
@@ -18,6 +18,11 @@ from airflow_provider_qlik.runs.kind import Resource, RunKind
 from airflow_provider_qlik.runs.run import Run, Words
 
 TRIES_FOR_A_PENDING_ONE = 5
+"""Starts that are refused because of a reload that does not show."""
+LOOKS_AT_A_STOPPING_ONE = 60
+"""So often a start is tried again while the pending reload is being cancelled: for two minutes."""
+PENDING_PAUSE = 2.0
+"""Seconds between two of those starts."""
 
 
 class ReloadRuns(RunKind):
@@ -64,10 +69,13 @@ class ReloadRuns(RunKind):
     def send_start(self, intent: Intent, say: Say, parameters: Mapping[str, Any]) -> Flow[Run | None]:
         """The reload, from the answer; or the one that was pending already, if `if_pending` is "wait".
 
-        Raises ReloadPending when there is one and it is not to be waited for.
+        A pending one that is being cancelled is waited for in any case. Raises ReloadPending when there is another and
+        it is not to be waited for.
         """
         told = {name: parameters.get(name) for name in ("partial", "weight", "variables")}
-        for _ in range(TRIES_FOR_A_PENDING_ONE):
+        waits = parameters.get("if_pending") == "wait"
+        tries, stopping = 0, 0
+        while tries < TRIES_FOR_A_PENDING_ONE and stopping < LOOKS_AT_A_STOPPING_ONE:
             try:
                 reload = yield from ask(reloads.start(intent.resource_id, **told))
             except TooManyRequests as error:
@@ -76,14 +84,27 @@ class ReloadRuns(RunKind):
                 refused = error
             else:
                 return self.run_of(intent.resource_id, reload)
-            if parameters.get("if_pending") != "wait":
+            try:
+                pending = yield from before_start(self._pending(intent.resource_id))
+            except Refused:
+                # Who may start a reload may not be allowed to list them.
+                if waits:
+                    raise
                 break
-            pending = yield from before_start(self._pending(intent.resource_id))
-            if pending is not None:
+            if pending is not None and self.stopping(pending):
+                # As after a clear: it was asked to stop, and that takes a while.
+                if not stopping:
+                    say(logging.INFO, f"A reload of this app is being cancelled and is waited for: {pending}")
+                stopping += 1
+            elif pending is not None and not waits:
+                break
+            elif pending is not None:
                 say(logging.INFO, f"A reload of this app was pending already and is waited for: {pending}")
                 return replace(pending, adopted=True)
-            # It has ended since, or does not show up yet.
-            yield from pause(2.0)
+            else:
+                # It has ended since, or does not show up yet.
+                tries += 1
+            yield from pause(PENDING_PAUSE)
         raise ReloadPending(
             f"a reload of app {intent.resource_id} is pending already, and Qlik takes one at a time: {refused}"
         ) from refused

@@ -14,7 +14,14 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_qlik.arguments import checked_id, checked_limit, checked_moment, checked_seconds, checked_word
-from airflow_provider_qlik.compat import DEFERRED, NEXT_TRY, NO_TASK, kills_deferred_tasks, task_state
+from airflow_provider_qlik.compat import (
+    DEFERRED,
+    NEXT_TRY,
+    NO_TASK,
+    kills_deferred_tasks,
+    loop_is_closing,
+    task_state,
+)
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
 from airflow_provider_qlik.triggers.saying import Saying
@@ -35,6 +42,7 @@ WHAT = (
     "marker",
     "adopted",
     "cancel_on_kill",
+    "remembered",
 )
 WHEN = ("poll_interval", "longest_poll_interval", "deadline")
 AIRFLOW_TRIES = 60
@@ -67,6 +75,7 @@ class QlikRunTrigger(BaseTrigger):
     :param marker: for such a run: the marker that no other may carry.
     :param adopted: whether it is somebody else's run that is waited for in place of one of ours.
     :param cancel_on_kill: cancel the run when a user clears or marks the deferred task.
+    :param remembered: whether the next try of the task finds this run in Airflow's task state store.
     :param poll_interval: seconds between two looks, at least.
     :param longest_poll_interval: seconds up to which that grows with the age of the run; None: it does not grow.
     :param deadline: the moment (ISO 8601) to give up at, by the wall clock.
@@ -87,6 +96,7 @@ class QlikRunTrigger(BaseTrigger):
         marker: str | None = None,
         adopted: bool = False,
         cancel_on_kill: bool = False,
+        remembered: bool = False,
         poll_interval: float = 15.0,
         longest_poll_interval: float | None = None,
         deadline: str | None = None,
@@ -102,6 +112,7 @@ class QlikRunTrigger(BaseTrigger):
         self.marker = marker
         self.adopted = adopted
         self.cancel_on_kill = cancel_on_kill
+        self.remembered = remembered
         self.poll_interval = checked_seconds("poll_interval", poll_interval, least=0.1)
         self.longest_poll_interval = checked_limit("longest_poll_interval", longest_poll_interval)
         self.deadline = _checked("deadline", deadline)
@@ -150,12 +161,14 @@ class QlikRunTrigger(BaseTrigger):
             finally:
                 waiting(-1)
         except asyncio.CancelledError:
-            # Begun here already: under load, Airflow may not come to on_kill, where there is one.
             self._interrupted = True
-            ending = self._end_run()
-            # `dag.test()` has no on_kill, and closes the event loop when this is over.
-            if ending is not None and (self.task_instance is None or not kills_deferred_tasks()):
-                await asyncio.shield(ending)
+            # A triggerer that stops leaves the wait to the next one. To ask Airflow about the task would delay its end.
+            if self.task_instance is None or not loop_is_closing():
+                # Begun here already: under load, Airflow may not come to on_kill, where there is one.
+                ending = self._end_run()
+                # `dag.test()` has no on_kill, and closes the event loop when this is over.
+                if ending is not None and (self.task_instance is None or not kills_deferred_tasks()):
+                    await asyncio.shield(ending)
             raise
         finally:
             # Whatever the end: Airflow closes the log of the task then.
@@ -258,8 +271,9 @@ class QlikRunTrigger(BaseTrigger):
 
             async with QlikCloudHook(self.qlik_conn_id) as hook:
                 meanwhile = f"; until then {self.kind} run {run_id} may be going on"
-                if await self._outlast(partial(self._may_cancel, hook, run_id), meanwhile=meanwhile):
-                    await self._stop(hook, run_id)
+                state = await self._outlast(partial(self._may_cancel, hook, run_id), meanwhile=meanwhile)
+                if state is not None:
+                    await self._stop(hook, run_id, cleared=state in NEXT_TRY)
         except asyncio.CancelledError:
             self._saying.say(logging.ERROR, f"The triggerer stops: {what}. Stop it in Qlik Cloud.")
             raise
@@ -277,8 +291,8 @@ class QlikRunTrigger(BaseTrigger):
             " goes on: stop it in Qlik Cloud then.",
         )
 
-    async def _may_cancel(self, hook: QlikCloudHook, run_id: str) -> bool:
-        """Whether the run is to be cancelled; if so the hook is connected.
+    async def _may_cancel(self, hook: QlikCloudHook, run_id: str) -> str | None:
+        """Return the state of the task if its run is to be cancelled, None if not. If so the hook is connected.
 
         Both in one: where the connection cannot be had for minutes, the state is asked for again.
         """
@@ -291,22 +305,24 @@ class QlikRunTrigger(BaseTrigger):
         if state == NO_TASK and self._interrupted:
             # `dag.test()` was interrupted: nobody takes this up.
             await self._connect(hook)
-            return True
+            return state
         if state in {DEFERRED, NO_TASK}:
             # Another triggerer has it now; or the task was cleared and waits again, and its new try has cancelled this.
             self._saying.say(logging.INFO, f"The task is deferred: {self.kind} run {run_id} is left alone")
-            return False
-        if KINDS[self.kind].cancelled_together and state in NEXT_TRY:
+            return None
+        if KINDS[self.kind].cancelled_together and self.remembered and state in NEXT_TRY:
             # A cancel could hit the run of the next try, which ends this one before it starts anew.
             self._saying.say(logging.INFO, f"The task was cleared: {self.kind} run {run_id} is left to its next try")
-            return False
+            return None
         await self._connect(hook)
-        return True
+        return state
 
-    async def _stop(self, hook: QlikCloudHook, run_id: str) -> None:
+    async def _stop(self, hook: QlikCloudHook, run_id: str, cleared: bool) -> None:
+        """Cancel the run, if it is going on. *cleared*: the task has another try, which may have started a new run."""
         from airflow_provider_qlik.cloud import QlikCloudError
         from airflow_provider_qlik.cloud.retry import Patience
         from airflow_provider_qlik.runs import KINDS, Run, State, Wanted
+        from airflow_provider_qlik.runs.cancelling import another_under_way
         from airflow_provider_qlik.runs.refusal import refuses_to_show
 
         kind = KINDS[self.kind]
@@ -326,6 +342,16 @@ class QlikRunTrigger(BaseTrigger):
             )
         # Where the task was cleared, its new try may have asked already: a second time could hit its new run.
         if run is not None and not run.ended and not kind.stopping(run):
+            beside = None
+            if cleared and kind.cancelled_together:
+                beside = await hook.arun_flow(another_under_way(kind, run), patience)
+            if beside is not None:
+                self._saying.say(
+                    logging.ERROR,
+                    f"The task was cleared, and {run} goes on beside {beside}: Qlik Cloud cancels all runs of a"
+                    f" {self.kind} at once, so none was cancelled. Stop it in Qlik Cloud if it is not needed.",
+                )
+                return
             asked = await hook.arun_flow(kind.cancel(run), patience)
             self._saying.say(logging.INFO, f"Asked Qlik Cloud to stop {asked}")
 

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.connection import get_async_connection as read
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
+from airflow_provider_qlik import compat
 from airflow_provider_qlik.hooks import qlik_cloud
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from airflow_provider_qlik.runs import Run, State
@@ -51,15 +51,15 @@ class Airflow:
                 raise state
             return state
 
-        async def get_async_connection(name: str) -> Any:
+        async def read_connection(name: str) -> Any:
             self.asked_connections += 1
             error = self.connections.pop(0) if len(self.connections) > 1 else self.connections[0]
             if error is not None:
                 raise error
-            return await read(name)
+            return await compat.read_connection(name)
 
         monkeypatch.setattr(runs, "task_state", task_state)
-        monkeypatch.setattr(qlik_cloud, "get_async_connection", get_async_connection)
+        monkeypatch.setattr(qlik_cloud, "read_connection", read_connection)
 
 
 @pytest.fixture
@@ -180,11 +180,33 @@ def test_a_task_that_is_cleared_while_the_connection_cannot_be_had_keeps_its_new
     tenant: Tenant, airflow: Airflow
 ) -> None:
     """A cancel of a sharing task ends all its runs there are by then."""
-    trigger, _ = going_on(tenant, "sharing_task")
+    trigger, _ = going_on(tenant, "sharing_task", remembered=True)
     airflow.states = ["failed", "failed", "running"]
     airflow.connections = [*OUTAGE, None]
     kill(trigger)
     assert tenant.journal(method="POST") == []
+
+
+def test_a_cleared_sharing_task_is_cancelled_here_where_its_next_try_would_not_find_it(
+    tenant: Tenant, airflow: Airflow
+) -> None:
+    """Without a task state store: on Airflow before 3.3, and with durable=False."""
+    trigger, _ = going_on(tenant, "sharing_task")
+    airflow.states = ["running"]
+    kill(trigger)
+    tenant.advance(30)
+    assert tenant.active() == []
+
+
+def test_a_cleared_sharing_task_is_not_cancelled_beside_another_run_of_it(tenant: Tenant, airflow: Airflow) -> None:
+    trigger, lines = going_on(tenant, "sharing_task")
+    tenant.add_execution(trigger.resource_id, workflow_id="another", script=Script(end=None))
+    airflow.states = ["running"]
+    kill(trigger)
+    assert tenant.journal(method="POST") == []
+    (said,) = lines.of(logging.ERROR)
+    assert "workflow" in said
+    assert "another" in said
 
 
 def test_a_sharing_task_that_was_not_cleared_is_cancelled_after_all(tenant: Tenant, airflow: Airflow) -> None:
