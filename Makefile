@@ -5,7 +5,7 @@ SET_UP := .venv/set-up
 BENCH_BIN := .venv-bench/bin
 BENCH_SET_UP := .venv-bench/set-up
 
-.PHONY: demo test lint types pytest chaos bench clean
+.PHONY: demo test lint types pytest matrix lowest constraints chaos bench clean
 
 demo: $(SET_UP)
 	$(BIN)/python demo/run.py
@@ -22,26 +22,38 @@ types: $(SET_UP)
 pytest: $(SET_UP)
 	$(BIN)/python -m pytest -n 3
 
+# The whole suite on each Airflow that is supported, about eight minutes for each: `make matrix AIRFLOW=3.1` for one.
+matrix: $(SET_UP)
+	$(BIN)/python -m matrix $(if $(AIRFLOW),$(AIRFLOW),--write)
+
+# The same on the lowest versions that pyproject.toml declares.
+lowest: $(SET_UP)
+	$(BIN)/python -m matrix lowest
+
+# Which versions those are: for an Airflow those of the week after its release, but for the provider that bridges them.
+constraints: $(SET_UP)
+	$(BIN)/python -m matrix.constraints $(AIRFLOW)
+
 # A real Airflow, on PostgreSQL, is broken on purpose: about twenty minutes, no part of `make test`.
 chaos: $(SET_UP)
-	$(BIN)/python -m chaos --write
+	$(BIN)/python -m chaos $(if $(AIRFLOW),--airflow $(AIRFLOW)) --write
 
 # An hour and a quarter: most of it are waits in real time. BENCH names some of them: `make bench BENCH="parsing paging"`.
 bench: $(BENCH_SET_UP)
 	$(BENCH_BIN)/python -m benchmarks $(BENCH)
 
-$(SET_UP): pyproject.toml constraints.txt
+$(SET_UP): pyproject.toml constraints/3.3.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt apache-airflow --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/3.3.txt apache-airflow --editable '.[dev]'
 	touch $@
 
 # The packages to compare with have an environment of their own.
-$(BENCH_SET_UP): pyproject.toml constraints.txt constraints-bench.txt
+$(BENCH_SET_UP): pyproject.toml constraints/3.3.txt constraints/bench.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv --clear .venv-bench
-	$(BENCH_BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --constraint constraints-bench.txt apache-airflow --editable '.[bench]'
+	$(BENCH_BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/3.3.txt --constraint constraints/bench.txt apache-airflow --editable '.[bench]'
 	touch $@
 
 clean:
-	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv-bench .venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

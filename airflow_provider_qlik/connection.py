@@ -161,17 +161,20 @@ def field_behaviour(hidden_fields: str = "hidden_fields") -> dict[str, Any]:
 
 
 def form_widgets() -> dict[str, Any]:
-    """The same fields for the form of Airflow before 3.2, which is made of WTForms' simple fields and has no menus."""
+    """The same fields for the form of Airflow before 3.2, which is made of WTForms' simple fields.
+
+    Airflow 3.0 and 3.1 make menus of those with `any_of` (that name, not `AnyOf`); 2.11 has none.
+    """
     from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextAreaFieldWidget, BS3TextFieldWidget
     from wtforms import PasswordField, StringField
-    from wtforms.validators import AnyOf, Optional
+    from wtforms.validators import Optional, any_of
 
     def widget(each: Field) -> Any:
         words = f" One of: {', '.join(each.choices)}." if each.choices else ""
         common: dict[str, Any] = {
             "description": each.help + words,
             "default": each.default,
-            "validators": [Optional(), AnyOf(list(each.choices))] if each.choices else [Optional()],
+            "validators": [Optional(), any_of(list(each.choices))] if each.choices else [Optional()],
         }
         if each.look == "password":
             return PasswordField(each.label, widget=BS3PasswordFieldWidget(), **common)

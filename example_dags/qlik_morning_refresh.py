@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
@@ -17,6 +17,7 @@ from airflow_provider_qlik.sensors.tasks import QlikTaskRunSensor
 with DAG(
     dag_id="qlik_morning_refresh",
     schedule=None,
+    start_date=datetime(2026, 1, 1),
     catchup=False,
     params={
         "load_task_id": "demo-night-load",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from datetime import datetime
+
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
 from airflow_provider_qlik.sensors.reloads import QlikReloadSensor
@@ -10,6 +12,7 @@ from airflow_provider_qlik.sensors.reloads import QlikReloadSensor
 with DAG(
     dag_id="qlik_reload_apps",
     schedule=None,
+    start_date=datetime(2026, 1, 1),
     params={"app_name": "Sales", "space_name": "Finance"},
     tags=["qlik"],
 ) as dag:

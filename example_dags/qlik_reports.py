@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from datetime import datetime
+
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOperator
 from airflow_provider_qlik.sensors.sharing_tasks import QlikSharingTaskSensor
@@ -10,6 +12,7 @@ from airflow_provider_qlik.sensors.sharing_tasks import QlikSharingTaskSensor
 with DAG(
     dag_id="qlik_reports",
     schedule=None,
+    start_date=datetime(2026, 1, 1),
     params={"sharing_task_id": "demo-report", "folder": "/tmp/qlik-reports"},
     tags=["qlik"],
 ) as dag:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from datetime import datetime
+
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
@@ -10,6 +12,7 @@ from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
 with DAG(
     dag_id="qlik_run_automation",
     schedule=None,
+    start_date=datetime(2026, 1, 1),
     params={"mail_id": "demo-mail", "export_name": "Export data", "month": "11"},
     tags=["qlik"],
 ) as dag:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from datetime import datetime
+
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from airflow_provider_qlik.sensors.tasks import QlikTaskRunSensor
@@ -10,6 +12,7 @@ from airflow_provider_qlik.sensors.tasks import QlikTaskRunSensor
 with DAG(
     dag_id="qlik_run_task",
     schedule=None,
+    start_date=datetime(2026, 1, 1),
     params={"task_id": "demo-task", "app_id": "demo-app", "task_name": "Nightly load"},
     tags=["qlik"],
 ) as dag:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_qlik.operators.call import QlikCallOperator
 from airflow_provider_qlik.sensors.reload_tasks import QlikReloadTaskSensor

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_qlik import waiting
 from chaos.crowd import operator
@@ -14,7 +14,7 @@ from chaos.plan import AIRFLOWS_LIMIT, NO_TRIGGERER
 # comes long before it: so that it is Airflow that ends the deferral.
 waiting.SAFETY_NET = timedelta(seconds=30 - 3600)
 
-with DAG("chaos_airflows_timeout", schedule=None) as dag:
+with DAG("chaos_airflows_timeout", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
     for queue, group in (("timeouts", AIRFLOWS_LIMIT), ("nobody", NO_TRIGGERER)):
         for one in group:
             operator(

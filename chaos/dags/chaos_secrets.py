@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from datetime import datetime
+
+from airflow.providers.common.compat.sdk import DAG
 
 from chaos.crowd import operator
 from chaos.plan import DEFERRED, HELD
 
-with DAG("chaos_secrets", schedule=None, max_active_tasks=16) as dag:
+with DAG("chaos_secrets", schedule=None, start_date=datetime(2026, 1, 1), max_active_tasks=16) as dag:
     for deferrable, group in ((False, HELD), (True, DEFERRED)):
         for one in group:
             operator(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from datetime import datetime
+
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from chaos.crowd import operator
 from chaos.plan import CLEARED, MANY_AUTOMATIONS, MANY_TASKS, MARKED_FAILED, MARKED_SUCCESS, SUCCEEDED
 
-with DAG("chaos_users", schedule=None, max_active_tasks=8) as users:
+with DAG("chaos_users", schedule=None, start_date=datetime(2026, 1, 1), max_active_tasks=8) as users:
     for one in [*SUCCEEDED, *MARKED_FAILED, *MARKED_SUCCESS, *CLEARED]:
         operator(one, qlik_conn_id="chaos_users", deferrable=True, poll_interval=5, settle=3, queue="users")
 
-with DAG("chaos_many", schedule=None, max_active_tasks=8) as many:
+with DAG("chaos_many", schedule=None, start_date=datetime(2026, 1, 1), max_active_tasks=8) as many:
     common = {"qlik_conn_id": "chaos_many", "deferrable": True, "poll_interval": 60, "queue": "users"}
     QlikRunTaskOperator.partial(task_id="tasks", **common).expand(qlik_task_id=[one.name for one in MANY_TASKS])
     QlikRunAutomationOperator.partial(task_id="automations", **common).expand(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 
 from chaos.crowd import operator
 from chaos.plan import UNANSWERED, UNTOLD, WAITING
 
-with DAG("chaos_workers", schedule=None, max_active_tasks=16) as dag:
+with DAG("chaos_workers", schedule=None, start_date=datetime(2026, 1, 1), max_active_tasks=16) as dag:
     for connection, group in (("unanswered", UNANSWERED), ("untold", UNTOLD), ("waiting", WAITING)):
         for one in group:
             operator(
