@@ -39,7 +39,7 @@ SCENARIOS = (
     Scenario(1, "workers are killed", workers.act, 420),
     Scenario(2, "a triggerer is killed", triggerers.act_on_one, 420),
     Scenario(3, "one of two triggerers is stopped, or killed", triggerers.act_on_two, 420),
-    Scenario(4, "users clear and mark deferred tasks", users.act, 900),
+    Scenario(4, "users clear and mark deferred tasks", users.act, 1500),
     Scenario(5, "deferrals time out", timeouts.act, 300),
     Scenario(6, "the tenant is away, then limits", outages.act, 900),
     Scenario(7, "tokens are revoked, a secret is rotated", secrets.act, 300),

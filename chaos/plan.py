@@ -17,6 +17,10 @@ ALONE = [*SHORT, *LONG, *FAILING]
 # Waits of two triggerers.
 PAIR = crowd("pair", 8)
 
+# One fresh wait for each triggerer that a scenario is through with, by its queue.
+QUEUES = ("workers", "alone", "pair", "users", "timeouts", "outages", "secrets", "texts", "keys", "pages", "kills")
+FRESH = crowd("fresh", 1)
+
 # What users do with deferred tasks, and with some that had succeeded.
 MARKED_FAILED, MARKED_SUCCESS, CLEARED = crowd("failed", 5), crowd("passed", 5), crowd("cleared", 5)
 SUCCEEDED = crowd("succeeded", 1)

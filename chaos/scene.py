@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_qlik import sandbox
+from airflow_provider_qlik.sandbox import Script
 from chaos.airflow import ENDED, Airflow
-from chaos.crowd import One
+from chaos.crowd import One, fill
+from chaos.plan import FRESH
 from chaos.report import Report, Row, tally
 
 LOOK_EVERY = 10.0
@@ -71,22 +73,37 @@ class Scene:
         return min(time.monotonic() - began, seconds)
 
     @contextmanager
-    def tenant(self, connection_id: str, **members: Any) -> Iterator[sandbox.Tenant]:
-        """A tenant of its own, with an Airflow connection that leads there."""
+    def tenant(self, connection_id: str, oauth: bool = False, **members: Any) -> Iterator[sandbox.Tenant]:
+        """A tenant of its own, with an Airflow connection that leads there: by an API key, or by *oauth*."""
         with sandbox.serve() as tenant:
             told = {"host": tenant.url, "password": tenant.api_key, **members}
+            if oauth:
+                told |= {"login": tenant.client_id, "password": tenant.client_secret}
+                told["extra"] = {"sign_in": "client_credentials"}
             self.airflow.connect(connection_id, **told)
             yield tenant
 
     @contextmanager
     def triggerer(self, name: str, queue: str) -> Iterator[None]:
-        """A triggerer for the tasks of this scenario alone."""
+        """A triggerer for the tasks of this scenario alone, which starts new triggers to the end."""
         self.airflow.start_triggerer(name, queue)
         try:
             yield
+            if name in self.airflow.services:
+                self._look_at_fresh_waits(queue)
         finally:
             if name in self.airflow.services:
                 self.airflow.kill(name)
+
+    def _look_at_fresh_waits(self, queue: str) -> None:
+        """One new wait of each kind ends well: a triggerer may look healthy and start no trigger any more."""
+        connection_id = f"chaos_fresh_{queue}"
+        with self.tenant(connection_id) as tenant:
+            fill(tenant, FRESH, Script(run=3))
+            run = self.start(connection_id)
+            self.wait(run.ended, 120)
+            self.done = "After all that, with the same triggerer"
+            self.expect("new deferred tasks", f"{len(FRESH)} success", run.tally())
 
     def start(self, dag_id: str) -> DagRun:
         """A new run of a Dag, once that is parsed."""

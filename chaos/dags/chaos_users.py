@@ -11,9 +11,11 @@ from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from chaos.crowd import operator
 from chaos.plan import CLEARED, MANY_AUTOMATIONS, MANY_TASKS, MARKED_FAILED, MARKED_SUCCESS, SUCCEEDED
 
-with DAG("chaos_users", schedule=None, start_date=datetime(2026, 1, 1), max_active_tasks=8) as users:
-    for one in [*SUCCEEDED, *MARKED_FAILED, *MARKED_SUCCESS, *CLEARED]:
-        operator(one, qlik_conn_id="chaos_users", deferrable=True, poll_interval=5, settle=3, queue="users")
+for name in ("chaos_users", "chaos_users_oauth"):
+    with DAG(name, schedule=None, start_date=datetime(2026, 1, 1), max_active_tasks=8) as dag:
+        for one in [*SUCCEEDED, *MARKED_FAILED, *MARKED_SUCCESS, *CLEARED]:
+            operator(one, qlik_conn_id=name, deferrable=True, poll_interval=5, settle=3, queue="users")
+    globals()[name] = dag
 
 with DAG("chaos_many", schedule=None, start_date=datetime(2026, 1, 1), max_active_tasks=8) as many:
     common = {"qlik_conn_id": "chaos_many", "deferrable": True, "poll_interval": 60, "queue": "users"}

@@ -17,7 +17,7 @@ def act_on_one(scene: Scene) -> None:
     """One triggerer is killed with fifty waits; a third of the runs end while there is none."""
     everyone = [*ALONE, *WATCHED]
     scene.done = f"The triggerer is killed (SIGKILL) with {len(everyone)} waits of all kinds, and started again"
-    with scene.tenant("chaos_one") as tenant:
+    with scene.tenant("chaos_one", oauth=True) as tenant:
         fill(tenant, SHORT, Script(run=NOW))
         fill(tenant, LONG, Script(run=LATER))
         fill(tenant, FAILING, Script(run=LATER, end="FAILED", error="no such table"))

@@ -18,19 +18,21 @@ def act(scene: Scene) -> None:
     """Sixty tasks one by one, then a run of three hundred."""
     with scene.triggerer("triggerer-users", "users"):
         with scene.tenant("chaos_users") as tenant:
-            one_by_one(scene, tenant)
+            one_by_one(scene, tenant, "chaos_users", "API key")
+        with scene.tenant("chaos_users_oauth", oauth=True) as tenant:
+            one_by_one(scene, tenant, "chaos_users_oauth", "OAuth")
         with scene.tenant("chaos_many") as tenant:
             all_at_once(scene, tenant)
 
 
-def one_by_one(scene: Scene, tenant: Tenant) -> None:
+def one_by_one(scene: Scene, tenant: Tenant, dag_id: str, auth: str) -> None:
     """Twenty are marked failed, twenty marked success, twenty cleared, and some that had succeeded, too."""
     waiting = [*MARKED_FAILED, *MARKED_SUCCESS, *CLEARED]
     # Not at once: where a trigger fires before the scheduler has heard of the deferral, Airflow itself fails the task.
     fill(tenant, SUCCEEDED, Script(run=40), Script(run=LATER))
     fill(tenant, [*MARKED_FAILED, *MARKED_SUCCESS], FOR_EVER)
     fill(tenant, CLEARED, FOR_EVER, Script(run=LATER))
-    run = scene.start("chaos_users")
+    run = scene.start(dag_id)
     scene.until("all wait", lambda: run.waits(waiting) and run.ended(SUCCEEDED), 300)
     scene.pause(5)
     for one in MARKED_FAILED:
@@ -42,13 +44,13 @@ def one_by_one(scene: Scene, tenant: Tenant) -> None:
     took = scene.wait(lambda: all(map(ended, firsts(tenant, waiting))), 60)
     scene.say(f"no run goes on {took:.0f} s after all cleared ones wait again")
     for ones, state in ((MARKED_FAILED, "failed"), (MARKED_SUCCESS, "success")):
-        scene.done = f"{len(ones)} deferred tasks are marked {state}, one by one"
+        scene.done = f"{len(ones)} deferred tasks are marked {state}, one by one ({auth})"
         runs = runs_of(tenant, ones)
         scene.expect("tasks of Airflow", f"{len(ones)} {state}", run.tally(ones))
         scene.expect("runs of each in the tenant", f"{len(ones)} with 1", counted(runs))
         scene.expect("runs asked to stop", len(ones), asked_to_stop(runs))
         scene.expect("runs that go on", 0, sum(each["active"] for runs in runs for each in runs))
-    scene.done = f"{len(CLEARED)} deferred tasks are cleared at once"
+    scene.done = f"{len(CLEARED)} deferred tasks are cleared at once ({auth})"
     runs = runs_of(tenant, CLEARED)
     scene.expect("tasks of Airflow", f"{len(CLEARED)} deferred", run.tally(CLEARED))
     scene.expect("runs of each in the tenant", f"{len(CLEARED)} with 2", counted(runs))
@@ -57,11 +59,11 @@ def one_by_one(scene: Scene, tenant: Tenant) -> None:
     tenant.advance(LATER)
     scene.wait(lambda: run.ended(), 120)
     scene.expect("tasks of Airflow in the end", f"{len(CLEARED)} success", run.tally(CLEARED))
-    scene.done = f"{len(SUCCEEDED)} tasks that had succeeded are cleared"
+    scene.done = f"{len(SUCCEEDED)} tasks that had succeeded are cleared ({auth})"
     scene.expect("tasks of Airflow", f"{len(SUCCEEDED)} success", run.tally(SUCCEEDED))
     scene.expect("runs of each in the tenant", f"{len(SUCCEEDED)} with 2", counted(runs_of(tenant, SUCCEEDED)))
     scene.expect("runs asked to stop", 0, asked_to_stop(runs_of(tenant, SUCCEEDED)))
-    scene.done = "All of that"
+    scene.done = f"All of that ({auth})"
     scene.expect("runs in the tenant that go on", 0, len(tenant.active()))
 
 
