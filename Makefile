@@ -36,7 +36,8 @@ constraints: $(SET_UP)
 
 # A real Airflow, on PostgreSQL, is broken on purpose: about twenty minutes, no part of `make test`.
 chaos: $(SET_UP)
-	$(BIN)/python -m chaos $(if $(AIRFLOW),--airflow $(AIRFLOW)) --write
+	$(if $(AIRFLOW),$(BIN)/python -m matrix --set-up $(AIRFLOW))
+	$(if $(AIRFLOW),.venvs/$(AIRFLOW)/bin,$(BIN))/python -m chaos --write
 
 # An hour and a quarter: most of it are waits in real time. BENCH names some of them: `make bench BENCH="parsing paging"`.
 bench: $(BENCH_SET_UP)

@@ -13,13 +13,17 @@ import threading
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 
+from chaos import features
+
 CHAOS = Path(__file__).parent
+SERVER = "api-server"
 ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 
 
@@ -35,6 +39,7 @@ class Airflow:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
+        self._database = f"postgresql{database}"
         self._environment = self._settings(database)
         self._api: httpx.Client | None = None
 
@@ -56,7 +61,14 @@ class Airflow:
                 "sql_alchemy_conn": f"postgresql+psycopg2{database}",
                 "sql_alchemy_conn_async": f"postgresql+asyncpg{database}",
             },
-            "api": {"base_url": address, "secret_key": secrets.token_hex(32), "maximum_page_limit": 1000},
+            "api": {
+                "base_url": address,
+                "secret_key": secrets.token_hex(32),
+                "maximum_page_limit": 1000,
+                # Airflow 2: nobody has to sign in, see `set_up`.
+                "auth_backends": "airflow.api.auth.backend.default",
+            },
+            "webserver": {"base_url": address, "secret_key": secrets.token_hex(32), "workers": 1},
             "api_auth": {"jwt_secret": secrets.token_hex(32)},
             "dag_processor": {"min_file_process_interval": 3600},
             "scheduler": {
@@ -66,7 +78,7 @@ class Airflow:
                 "trigger_timeout_check_interval": 3,
             },
             # Each scenario has triggerers of its own: it breaks nobody else's.
-            "triggerer": {"queues_enabled": True},
+            "triggerer": {"queues_enabled": features.QUEUES},
             # On a busy machine Airflow itself gives up on tasks, since its one API server answers late.
             "workers": {"execution_api_timeout": 30},
             "usage_data_collection": {"enabled": False},
@@ -83,31 +95,39 @@ class Airflow:
 
     def set_up(self) -> None:
         """The metadata database has its tables."""
+        (self.home / "webserver_config.py").write_text('AUTH_ROLE_PUBLIC = "Admin"\n')
         if self._start("migrate", "db", "migrate").wait(timeout=180) != 0:
             raise RuntimeError(f"Airflow's database could not be set up: {self._log('migrate')}")
 
     def start(self) -> None:
-        """API server, Dag processor and scheduler, up and answering."""
-        self._start("api-server", "api-server", "--host", "127.0.0.1", "--port", str(self._port), "--workers", "1")
-        self._start("dag-processor", "dag-processor")
+        """API server (or web server), Dag processor and scheduler, up and answering."""
+        base, port, headers = f"http://127.0.0.1:{self._port}", str(self._port), {}
+        if features.API_SERVER:
+            self._start(SERVER, "api-server", "--host", "127.0.0.1", "--port", port, "--workers", "1")
+            self._start("dag-processor", "dag-processor")
+        else:
+            self._start(SERVER, "webserver", "--hostname", "127.0.0.1", "--port", port, "--workers", "1")
         self._start("scheduler", "scheduler", "--skip-serve-logs")
         until = time.monotonic() + 120
         while True:
             try:
-                base = f"http://127.0.0.1:{self._port}"
-                token = httpx.get(f"{base}/auth/token", trust_env=False).raise_for_status().json()["access_token"]
+                if features.API_SERVER:
+                    token = httpx.get(f"{base}/auth/token", trust_env=False).raise_for_status().json()["access_token"]
+                    headers["authorization"] = f"Bearer {token}"
+                else:
+                    httpx.get(f"{base}/health", trust_env=False).raise_for_status()
                 break
             except httpx.HTTPError as error:
                 if time.monotonic() > until:
-                    raise RuntimeError(f"Airflow's API server does not answer: {self._log('api-server')}") from error
+                    raise RuntimeError(f"Airflow's API server does not answer: {self._log(SERVER)}") from error
                 time.sleep(0.5)
         self._api = httpx.Client(
-            base_url=f"{base}/api/v2", headers={"authorization": f"Bearer {token}"}, timeout=60, trust_env=False
+            base_url=f"{base}/api/{'v2' if features.API_SERVER else 'v1'}", headers=headers, timeout=60, trust_env=False
         )
 
     def start_triggerer(self, name: str, queue: str | None = None) -> None:
         """A triggerer for the tasks of one queue, or for those of none."""
-        self._start(name, "triggerer", "--skip-serve-logs", *(["--queues", queue] if queue else []))
+        self._start(name, "triggerer", "--skip-serve-logs", *(["--queues", queue] if queue and features.QUEUES else []))
 
     def do(self, module: str, *arguments: str, given: str = "") -> str:
         """What a module prints that is run in the surroundings of this Airflow. Raises RuntimeError if it fails."""
@@ -222,7 +242,8 @@ class Airflow:
 
     def run(self, dag_id: str) -> str:
         """The id of a new run of a Dag."""
-        return str(self.ask("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"])
+        body = {"logical_date": None} if features.API_SERVER else {}
+        return str(self.ask("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
     def instances(self, dag_id: str, run_id: str) -> list[Mapping[str, Any]]:
         """The task instances of a run, as the API tells them."""
@@ -231,7 +252,8 @@ class Airflow:
 
     def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
         """A user marks a task instance."""
-        self.ask("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}", {"new_state": state})
+        body = {"new_state": state, "dry_run": False}
+        self.ask("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}", body)
 
     def mark_run(self, dag_id: str, run_id: str, state: str) -> None:
         """A user marks a whole run."""
@@ -244,11 +266,22 @@ class Airflow:
 
     def triggerers(self) -> int:
         """How many triggerers have ever reported."""
-        return int(self.ask("GET", "/jobs", job_type="TriggererJob", limit=1)["total_entries"])
+        return self._count("select count(*) from job where job_type = 'TriggererJob'")
 
     def triggerers_alive(self) -> int:
         """How many triggerers have a heartbeat that is recent."""
-        return int(self.ask("GET", "/jobs", job_type="TriggererJob", is_alive=True, limit=1)["total_entries"])
+        return self._count(
+            "select count(*) from job where job_type = 'TriggererJob' and state = 'running'"
+            " and latest_heartbeat > now() - interval '30 seconds'"
+        )
+
+    def _count(self, query: str) -> int:
+        """The one number that a query gives. Airflow 2 tells nothing of jobs by its API."""
+        import psycopg2
+
+        with closing(psycopg2.connect(self._database)) as connection, connection.cursor() as cursor:
+            cursor.execute(query)
+            return int(cursor.fetchone()[0])
 
     def log_of(self, dag_id: str, run_id: str, task_id: str, names: str) -> str:
         """What is in those files of a task's log whose names are like that."""

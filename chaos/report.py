@@ -83,13 +83,17 @@ class Report:
             done = row.done
         return "\n".join(lines)
 
-    def write_into(self, document: Path, about: str) -> None:
-        """The table stands between the two markers of a document, with the day and *about* the run."""
+    def write_into(self, document: Path, about: str, name: str = "") -> None:
+        """The table stands between the two markers of a document, with the day and *about* the run.
+
+        *name*: of a table among several in the document.
+        """
         text = document.read_text(encoding="utf-8")
-        before, rest = text.split(BEGIN)
-        after = rest.split(END)[1]
+        begin = BEGIN if not name else BEGIN.replace("make chaos", f"make chaos AIRFLOW={name}")
+        before, rest = text.split(begin)
+        after = rest.split(END, 1)[1]
         table = f"Last run: {date.today().isoformat()}, {about}\n\n{self.as_markdown()}"
-        document.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", encoding="utf-8")
+        document.write_text(f"{before}{begin}\n\n{table}\n\n{END}{after}", encoding="utf-8")
 
 
 def tally(things: Iterable[object]) -> str:
