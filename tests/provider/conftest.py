@@ -30,6 +30,7 @@ from airflow_provider_qlik import sandbox as sandboxes  # noqa: E402
 from airflow_provider_qlik.cloud.auth import forget_tokens  # noqa: E402
 from tests.planted_secret import note  # noqa: E402
 
+NO_RETRY_POLICIES = "Airflow before 3.3 has no retry policies"
 FAST: dict[str, Any] = {"poll_interval": 0.1}
 
 

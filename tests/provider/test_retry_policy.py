@@ -4,16 +4,22 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, RetryAction, RetryDecision, RetryRule
-from airflow.providers.common.compat.sdk import ExceptionRetryPolicy as AnotherPolicy
+from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.call import QlikCallOperator
-from airflow_provider_qlik.retry_policy import QlikRetryPolicy
 from airflow_provider_qlik.sandbox import Tenant
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
-from tests.provider.conftest import Task
+from tests.provider.conftest import NO_RETRY_POLICIES, Task
+
+try:
+    from airflow.providers.common.compat.sdk import ExceptionRetryPolicy as AnotherPolicy
+    from airflow.providers.common.compat.sdk import RetryAction, RetryDecision, RetryRule
+
+    from airflow_provider_qlik.retry_policy import QlikRetryPolicy
+except ImportError:
+    pytest.skip(NO_RETRY_POLICIES, allow_module_level=True)
 
 
 @pytest.fixture
