@@ -36,7 +36,7 @@ class Folder:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
         self._argument = argument
-        expanded = _expanded(argument, address.strip())
+        expanded = _absolute(_expanded(argument, address.strip()))
         try:
             self.path = ObjectStoragePath(expanded)
         except Exception as error:  # whatever the storage's own library raises for an address it cannot use
@@ -123,6 +123,11 @@ def _expanded(argument: str, address: str) -> str:
     if expanded.startswith("~"):
         raise InvalidArgument(argument, None, f"no home folder is known for {path!r}. Give the path in full")
     return expanded
+
+
+def _absolute(address: str) -> str:
+    """Return a local path in full. Before Airflow 3.2 a relative one would be taken from the root of all folders."""
+    return address if "://" in address else os.path.join(os.getcwd(), address)
 
 
 def _reason(error: Exception) -> str:

@@ -17,13 +17,14 @@ from airflow_provider_qlik.sandbox import Script, Tenant
 ROOT = Path(__file__).resolve().parents[2]
 
 DAG = """
-from airflow.sdk import DAG
+from datetime import datetime
+from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
 from airflow_provider_qlik.sensors.tasks import QlikTaskRunSensor
 
-with DAG("morning", schedule=None) as dag:
+with DAG("morning", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
     prepare = QlikRunAutomationOperator(task_id="prepare", automation_id="prepare", poll_interval=0.2)
     refresh = QlikRunTaskOperator(task_id="refresh", qlik_task_id="refresh", poll_interval=0.2)
     look = QlikTaskRunSensor(task_id="look", qlik_task_id="refresh", run_id="{{ ti.xcom_pull('refresh')['run_id'] }}")

@@ -12,20 +12,23 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
+from airflow_provider_qlik.triggers import runs as trigger_module
 from airflow_provider_qlik.triggers.runs import QlikRunTrigger
 from tests.provider.conftest import FAST, Task
 
 DAG = """
-    from airflow.sdk import DAG
+    from datetime import datetime
+    from airflow.providers.common.compat.sdk import DAG
     from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 
-    with DAG("morning", schedule=None) as dag:
+    with DAG("morning", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
         QlikRunAutomationOperator(task_id="prepare", automation_id="prepare", poll_interval=0.2)
 """
 
@@ -145,8 +148,6 @@ def test_a_run_that_is_to_be_left_alone_survives_an_interrupt(
 def test_only_without_a_triggerer_an_interrupted_trigger_is_the_end_of_its_run(
     tenant: Tenant, task: Task, task_instance: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
     automation = tenant.add_automation("Prepare")
     tenant.script(automation, Script(end=None))
     operator = QlikRunAutomationOperator(task_id="run", automation_id=automation, deferrable=True, **FAST)
@@ -154,11 +155,8 @@ def test_only_without_a_triggerer_an_interrupted_trigger_is_the_end_of_its_run(
         operator.execute(task.context)
     trigger = QlikRunTrigger(**deferred.value.trigger.serialize()[1])
     if task_instance is not None:
-        identity = {"dag_id": "dag", "run_id": "run", "task_id": "run", "map_index": -1}
-        # Airflow's setter looks for the task as well.
-        trigger._task_instance = SimpleNamespace(**identity)
-        states = {"run": {"run": task_instance}}
-        monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(lambda **_: states))
+        trigger.task_instance = SimpleNamespace(dag_id="dag", run_id="run", task_id="run", map_index=-1)  # type: ignore[assignment]
+        monkeypatch.setattr(trigger_module, "task_state", AsyncMock(return_value=task_instance))
     tenant.clear_journal()
 
     async def interrupted() -> None:

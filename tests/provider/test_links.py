@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -80,9 +81,9 @@ def test_every_operator_and_sensor_has_the_button(operator: type[Any]) -> None:
     ],
 )
 def test_every_operator_and_sensor_can_be_mapped(operator: Any, argument: str) -> None:
-    from airflow.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG
 
-    with DAG("mapped"):
+    with DAG("mapped", schedule=None, start_date=datetime(2026, 1, 1)):
         mapped = operator.partial(task_id="mapped").expand(**{argument: ["one", "two"]})
     single = mapped.unmap({argument: "two"})
     assert getattr(single, argument) == "two"
@@ -90,9 +91,9 @@ def test_every_operator_and_sensor_can_be_mapped(operator: Any, argument: str) -
 
 
 def test_any_operation_can_be_mapped() -> None:
-    from airflow.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG
 
-    with DAG("mapped"):
+    with DAG("mapped", schedule=None, start_date=datetime(2026, 1, 1)):
         mapped = QlikCallOperator.partial(task_id="mapped", operation="tasks.get").expand(
             arguments=[{"task_id": "1"}, {"task_id": "2"}]
         )

@@ -38,8 +38,7 @@ import socket, sys
 def refuse(*_):
     raise AssertionError("a Dag file must not use the network")
 socket.socket.connect = refuse
-import airflow.sdk
-from airflow.sdk.bases.hook import BaseHook
+from airflow.providers.common.compat.sdk import DAG, BaseHook
 BaseHook.get_connection = classmethod(refuse)
 before = set(sys.modules)
 {code}

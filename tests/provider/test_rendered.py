@@ -9,8 +9,7 @@ from typing import Any
 
 import pendulum
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, TaskDeferred
 
 from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
@@ -29,7 +28,7 @@ both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["on the w
 
 def rendered(cls: type, params: dict[str, Any], **arguments: Any) -> Any:
     """An operator whose templates are rendered as native objects."""
-    with DAG("dag", render_template_as_native_obj=True):
+    with DAG("dag", schedule=None, start_date=datetime(2026, 1, 1), render_template_as_native_obj=True):
         operator = cls(task_id="run", **arguments)
     operator.render_template_fields({"params": params})
     return operator
@@ -248,7 +247,7 @@ def test_partial_and_weight_may_be_templates(tenant: Tenant, task: Task, partial
 
 
 def test_a_mapped_reload_may_have_partial_and_weight_as_templates() -> None:
-    with DAG("dag") as dag:
+    with DAG("dag", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
         mapped = QlikReloadAppOperator.partial(
             task_id="run", partial="{{ params.partial }}", weight="{{ 1 + 1 }}"
         ).expand(app_id=["a", "b"])
@@ -261,13 +260,16 @@ def test_a_mapped_reload_may_have_partial_and_weight_as_templates() -> None:
 
 
 def test_a_reload_with_templates_survives_the_way_to_the_scheduler() -> None:
-    from airflow.serialization.serialized_objects import DagSerialization
+    from airflow.serialization import serialized_objects
 
-    with DAG("dag") as dag:
+    # Before Airflow 3.2 it has another name.
+    name = "DagSerialization" if hasattr(serialized_objects, "DagSerialization") else "SerializedDAG"
+    serialization: Any = getattr(serialized_objects, name)
+    with DAG("dag", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
         QlikReloadAppOperator(task_id="run", app_id="a", partial="{{ params.partial }}", weight="{{ 1 + 1 }}")
-    stored = json.dumps(DagSerialization.to_dict(dag))
+    stored = json.dumps(serialization.to_dict(dag))
     assert "{{ params.partial }}" in stored
-    DagSerialization.from_dict(json.loads(stored))
+    serialization.from_dict(json.loads(stored))
 
 
 # What narrows a look-up by name may come from default_args.
@@ -292,6 +294,6 @@ def test_what_narrows_a_look_up_by_name_is_ignored_beside_an_id(
 ) -> None:
     if "app_id" in arguments:
         default_args = {"space_name": default_args["space_name"]}
-    with DAG("dag", default_args=default_args):
+    with DAG("dag", schedule=None, start_date=datetime(2026, 1, 1), default_args=default_args):
         operator = cls(task_id="run", **arguments)
     assert operator.find_target(None) == next(iter(arguments.values()))

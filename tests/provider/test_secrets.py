@@ -167,12 +167,13 @@ def test_nothing_shows_where_what_comes_back_makes_no_sense(
 
 
 DAG = """
-from airflow.sdk import DAG
+from datetime import datetime
+from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.call import QlikCallOperator
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 
-with DAG("secretive", schedule=None) as dag:
+with DAG("secretive", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
     mail = QlikRunAutomationOperator(
         task_id="mail", automation_id="mail", inputs={"to": "anna"}, settle=0.2, poll_interval=0.2
     )
@@ -188,7 +189,10 @@ import json, sys
 from airflow.utils.db import initdb
 initdb()
 sys.path[:0] = sys.argv[1:3]
-import airflow.sdk.execution_time.task_runner
+try:
+    import airflow.sdk.execution_time.task_runner
+except ImportError:
+    pass  # Airflow 2
 from secretive import dag
 from tests.planted_secret import searching
 import airflow_provider_qlik.hooks.qlik_cloud, airflow_provider_qlik.triggers.runs

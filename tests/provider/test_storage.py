@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,10 +29,14 @@ def write(folder: Folder, name: str, parts: Iterable[bytes]) -> None:
 def bucket() -> Iterator[Folder]:
     """A folder that is not in the file system."""
     import fsspec  # type: ignore[import-untyped]  # it has no types
-    from airflow.sdk.io.store import attach
+
+    try:
+        store = importlib.import_module("airflow.sdk.io.store")
+    except ImportError:  # Airflow 2
+        store = importlib.import_module("airflow.io.store")
 
     files = fsspec.filesystem("memory")
-    attach("memory", fs=files)
+    store.attach("memory", fs=files)
     folder = Folder("download_to", "memory://bucket/reports")
     folder.check_writable()
     yield folder
@@ -134,7 +139,7 @@ def test_the_home_folder_is_put_in_place_of_its_sign(tmp_path: Path, monkeypatch
     for address in ("~/reports", " ~/reports ", "file://~/reports", f"{tmp_path}/reports"):
         assert str(Folder("download_to", address).path) == f"{tmp_path}/reports"
     assert str(Folder("download_to", "~").path) == str(tmp_path)
-    assert str(Folder("download_to", "reports/~").path) == "reports/~"
+    assert str(Folder("download_to", "reports/~").path) == f"{Path.cwd()}/reports/~"
     assert str(Folder("download_to", "s3://bucket/~/x").path) == "s3://bucket/~/x"
     with pytest.raises(InvalidArgument, match="^download_to: no home folder is known for '~nobody-here/x'"):
         Folder("download_to", "~nobody-here/x")
