@@ -81,11 +81,12 @@ def test_an_interrupted_dag_leaves_nothing_running(tenant: Tenant, tmp_path: Pat
         "create_automation_run",
         "stop_automation_run",
     ]
-    if deferrable == "True":
+    if deferrable == "True" or "STATES" not in output:
+        # Airflow 2 ends with the interrupt on a worker, too.
         assert output.rstrip().endswith("KeyboardInterrupt")
         assert process.returncode == -signal.SIGINT
     else:
-        # Airflow's task runner takes the interrupt for a failure of the task, and dag.test() goes on.
+        # The task runner of Airflow 3 takes the interrupt for a failure of the task, and dag.test() goes on.
         assert "KeyboardInterrupt" in output
         assert "STATES failed" in output
 
