@@ -99,7 +99,7 @@ class Scene:
         """One new wait of each kind ends well: a triggerer may look healthy and start no trigger any more."""
         connection_id = f"chaos_fresh_{queue}"
         with self.tenant(connection_id) as tenant:
-            # Not over at once: where a trigger fires before the scheduler has heard of the deferral, Airflow fails the task.
+            # Not over at once: a trigger that fires before the scheduler has heard of the deferral fails the task.
             fill(tenant, FRESH, Script(run=30))
             run = self.start(connection_id)
             self.wait(run.ended, 180)
