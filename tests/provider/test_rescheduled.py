@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,15 @@ from airflow_provider_qlik.runs import refusal
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
 from tests.provider.conftest import Task
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _database() -> None:
+    """Airflow 2 asks its database when a sensor was rescheduled first."""
+    if importlib.util.find_spec("airflow.sdk") is None:
+        from airflow.utils.db import initdb
+
+        initdb()
 
 
 def poke(task: Task, **arguments: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import subprocess
@@ -45,7 +46,9 @@ def test_only_what_airflow_is_told_to_mask_is_left_out_of_its_logs(tenant: Tenan
     class MaskSecret(str):
         """Named as Airflow's message is."""
 
-    log = QlikRunTaskOperator(task_id="run", qlik_task_id="t").log
+    log: Any = QlikRunTaskOperator(task_id="run", qlik_task_id="t").log
+    if isinstance(log, logging.Logger):
+        pytest.skip("Airflow 2 sends no messages to a supervisor")
     assert places_of(lambda: log.info("sent", msg=MaskSecret(SECRET))) == set()
     assert places_of(lambda: log.info("sent", msg=SECRET)) != set()
 
