@@ -40,7 +40,7 @@ class Remembered(NamedTuple):
 
 
 class Memory:
-    """Keeps the intent before a start, and the run after it, until the try has ended in order.
+    """Keeps the intent before a start, and the run after it, until the run has failed or the task is cleared.
 
     The entry itself may survive a clear or not. With *durable* off, or on an older Airflow, nothing is kept.
     """
@@ -57,6 +57,8 @@ class Memory:
         if not isinstance(entry, Mapping):
             return None
         cleared = entry.get("max_tries") != self._max_tries
+        if cleared and entry.get("done"):
+            return None
         try:
             _check_version(entry)
             run = entry.get("run")
@@ -96,8 +98,19 @@ class Memory:
         if isinstance(entry, Mapping):
             self._store.set(KEY, {**entry, "cancelled": True})
 
+    def done(self) -> None:
+        """Remembers that the try has ended well.
+
+        Airflow may fail to store that, and then it tries again, though nobody has cleared the task: the API server is
+        away, an XCom cannot be stored, or the scheduler hears of a deferral when its trigger has fired already. That
+        try finds the run here, and starts no second one. After a clear the entry is of no use.
+        """
+        entry = self._store.get(KEY) if self._store is not None else None
+        if isinstance(entry, Mapping):
+            self._store.set(KEY, {**entry, "done": True})
+
     def forget(self) -> None:
-        """Remembers nothing: the run has ended, and what came of it was told."""
+        """Remembers nothing: the run has failed, and that was told."""
         if self._store is not None:
             self._store.delete(KEY)
 

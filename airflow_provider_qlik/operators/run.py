@@ -146,7 +146,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
                 deadline = deadline_in(self.timeout, self.execution_timeout) if self.wait_for_completion else None
                 self._show(hook, run, context, deadline)
                 if not self.wait_for_completion:
-                    memory.forget()
+                    memory.done()
                     return self._returned(run.to_json(), link=self.link)
                 if self.deferrable:
                     self._defer(run, deadline, memory)
@@ -306,7 +306,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
             if expected:
                 fail(error)
             raise
-        memory.forget()
+        memory.done()
         return self._returned(result.to_json(), **collected)
 
     def _returned(self, run: Mapping[str, Any], **more: Any) -> dict[str, Any]:

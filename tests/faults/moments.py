@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.provider.conftest import Store, Task
 
-INTENT, FOUND, SHOWN, FORGOTTEN = "intent kept", "run kept", "run shown", "forgotten"
+INTENT, FOUND, SHOWN, ENDED = "intent kept", "run kept", "run shown", "ended"
 """What Airflow is asked for by a task: so it is known where that one stands."""
 
 
@@ -39,10 +39,11 @@ class WatchedStore(Store):
         self.task = task
 
     def set(self, key: str, value: Any) -> None:
-        self.task.step(INTENT if value["run"] is None else FOUND, lambda: Store.set(self, key, value))
+        step = ENDED if value.get("done") else INTENT if value["run"] is None else FOUND
+        self.task.step(step, lambda: Store.set(self, key, value))
 
     def delete(self, key: str) -> None:
-        self.task.step(FORGOTTEN, lambda: Store.delete(self, key))
+        self.task.step(ENDED, lambda: Store.delete(self, key))
 
 
 def _nothing() -> None:

@@ -20,7 +20,7 @@ from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.triggers import runs as trigger_module
 from airflow_provider_qlik.triggers.runs import QlikRunTrigger
 from tests.faults.line import Line
-from tests.faults.moments import FORGOTTEN, FOUND, INTENT, SHOWN, Interrupted, WatchedTask
+from tests.faults.moments import ENDED, FOUND, INTENT, SHOWN, Interrupted, WatchedTask
 from tests.faults.table import A_CANCELLED_RUN, A_RUN, A_START, NOTHING, Case
 from tests.faults.words import (
     AFTER,
@@ -66,7 +66,7 @@ CANCEL = {
 TIMES = {BEFORE: 2, DURING: 1, AFTER: 2, WAITING: 3, AT_END: 2, CANCELLING: 2}
 """How many requests meet a fault that passes; a log cannot be had at all."""
 
-MOMENT_OF_INTERRUPTION = {BEFORE: INTENT, DURING: INTENT, AFTER: FOUND, WAITING: SHOWN, AT_END: FORGOTTEN}
+MOMENT_OF_INTERRUPTION = {BEFORE: INTENT, DURING: INTENT, AFTER: FOUND, WAITING: SHOWN, AT_END: ENDED}
 """The step of a task at which it is interrupted: before it is done, or after it during the start and the wait."""
 OTHERS = {"rival", "added"}
 """How runs came about that are not ours."""
@@ -262,9 +262,9 @@ class Stage:
         return [run for run in self.tenant.active() if run["via"] not in OTHERS]
 
     def remembered(self) -> str:
-        """What the next try will find in the task state store."""
+        """What the next try will find in the task state store, where this one has not ended well."""
         entry = self.task.store.get("qlik_run")
-        if entry is None:
+        if entry is None or entry.get("done"):
             return NOTHING
         return A_CANCELLED_RUN if entry.get("cancelled") else A_START if entry["run"] is None else A_RUN
 

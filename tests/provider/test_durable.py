@@ -97,7 +97,7 @@ def test_a_retry_after_a_killed_worker_starts_nothing_twice(
 
     assert result["state"] == "succeeded"
     assert starts(tenant, resource) == 1
-    assert task.store.kept == {}
+    assert task.store.get("qlik_run")["done"]
 
 
 @every_kind
@@ -200,6 +200,27 @@ def test_a_cleared_task_that_had_succeeded_runs_again(tenant: Tenant, task: Task
     finish(operator("automation", resource), task.context)
     finish(operator("automation", resource), task.try_again(cleared=True).context)
     assert starts(tenant, resource) == 2
+
+
+@every_kind
+@both_modes
+def test_a_success_that_airflow_could_not_store_is_no_second_run(
+    tenant: Tenant, task: Task, kind: str, deferrable: bool
+) -> None:
+    """As where its API server is away at that moment: Airflow tries again, though nobody has cleared the task."""
+    resource = some(tenant, kind, Script(run=1, end=SUCCESS[kind]))
+    first = finish(operator(kind, resource, deferrable=deferrable), task.context)
+    second = finish(operator(kind, resource, deferrable=deferrable), task.try_again().context)
+    assert first["run_id"] == second["run_id"]
+    assert second["state"] == "succeeded"
+    assert starts(tenant, resource) == 1
+
+
+def test_a_start_that_airflow_could_not_store_is_no_second_run(tenant: Tenant, task: Task) -> None:
+    resource = some(tenant, "automation")
+    for each in (task, task.try_again()):
+        operator("automation", resource, wait_for_completion=False).execute(each.context)
+    assert starts(tenant, resource) == 1
 
 
 def test_without_durable_nothing_is_kept(tenant: Tenant, task: Task) -> None:
