@@ -154,13 +154,15 @@ class Airflow:
         del self._services[name]
         return kill_all(family)
 
-    def terminate(self, name: str) -> None:
-        """A service is asked to stop in order (SIGTERM), and has."""
-        family = self._family(name)
+    def terminate(self, name: str) -> float:
+        """The seconds that a service took to stop in order (SIGTERM)."""
+        family, began = self._family(name), time.monotonic()
         del self._services[name]
         family[0].terminate()
         psutil.wait_procs(family, timeout=60)
+        took = time.monotonic() - began
         kill_all(family)
+        return took
 
     def freeze(self, name: str) -> None:
         """A service stands still (SIGSTOP), with its children."""

@@ -11,6 +11,7 @@ from chaos.report import tally
 from chaos.scene import DagRun, Scene
 
 NOW, LATER = 3600, 36_000
+STOPS_WITHIN = 4.0
 
 
 def act_on_one(scene: Scene) -> None:
@@ -45,6 +46,7 @@ def act_on_two(scene: Scene) -> None:
     """Of two triggerers one is stopped in order, started again, and then the other is killed."""
     with scene.tenant("chaos_two") as tenant:
         fill(tenant, PAIR, Script(run=LATER))
+        idle = seconds_to_stop_an_idle_one(scene)
         before = scene.airflow.triggerers()
         with scene.triggerer("triggerer-first", "pair"), scene.triggerer("triggerer-second", "pair"):
             scene.until("both triggerers are at work", lambda: scene.airflow.triggerers() >= before + 2)
@@ -53,7 +55,9 @@ def act_on_two(scene: Scene) -> None:
             scene.done = f"One of two triggerers is stopped (SIGTERM), with {len(PAIR)} waits between them"
             scene.say(f"they wait in triggerers {tally(holders(run))}")
             scene.expect("triggerers that hold waits before", 2, len(set(holders(run))))
-            scene.airflow.terminate("triggerer-first")
+            longer = scene.airflow.terminate("triggerer-first") - idle
+            words = "seconds that it took longer to stop than one without waits"
+            scene.expect(words, f"at most {STOPS_WITHIN:g}", f"{longer:.1f}", longer <= STOPS_WITHIN)
             scene.wait(lambda: len(set(holders(run))) == 1, 90)
             scene.expect("triggerers that hold waits", 1, len(set(holders(run))))
             look_at_the_move(scene, tenant, run)
@@ -66,6 +70,17 @@ def act_on_two(scene: Scene) -> None:
                 scene.expect("waits that the lost one holds", 0, holders(run).count(lost))
                 look_at_the_move(scene, tenant, run)
                 look_at_the_end(scene, tenant, run, PAIR, ())
+
+
+def seconds_to_stop_an_idle_one(scene: Scene) -> float:
+    """How long Airflow itself takes to stop a triggerer."""
+    before = scene.airflow.triggerers()
+    scene.airflow.start_triggerer("triggerer-idle", "pair")
+    scene.until("the triggerer is at work", lambda: scene.airflow.triggerers() > before)
+    scene.pause(5)
+    took = scene.airflow.terminate("triggerer-idle")
+    scene.say(f"a triggerer without waits stops within {took:.1f} s")
+    return took
 
 
 def holders(run: DagRun) -> list[str]:
