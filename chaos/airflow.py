@@ -254,7 +254,7 @@ class Airflow:
 
     def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
         """A user marks a task instance."""
-        body = {"new_state": state, "dry_run": False}
+        body = {"new_state": state, **({} if features.API_SERVER else {"dry_run": False})}
         self.ask("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}", body)
 
     def mark_run(self, dag_id: str, run_id: str, state: str) -> None:
