@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import importlib.util
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -122,6 +123,16 @@ def interrupted(ask: Callable[[], Any], supervisor: Supervisor) -> None:
 
 def test_the_state_of_a_task_is_asked_for(supervisor: Supervisor) -> None:
     assert asyncio.run(compat.task_state(TASK)) == "failed"
+
+
+def test_airflow_2_reads_the_state_of_a_task_from_its_database() -> None:
+    if importlib.util.find_spec("airflow.sdk") is not None:
+        pytest.skip("Airflow 3 asks its supervisor")
+    from airflow.utils.db import initdb
+
+    initdb()
+    # There is no such task: its Dag run was deleted.
+    assert asyncio.run(compat.task_state(TASK)) == "None"
 
 
 def test_a_question_is_awaited_to_its_end_though_whoever_asked_is_cancelled(supervisor: Supervisor) -> None:
