@@ -56,7 +56,7 @@ def test_the_new_try_begins_when_the_trigger_of_the_old_one_has_ended_its_run(
 
     cancelling = threading.Thread(target=clear)
     cancelling.start()
-    result = finish(operator(kind, resource), without_store(task.try_again(cleared=True)))
+    result = finish(operator(kind, resource, timeout=30), without_store(task.try_again(cleared=True)))
     cancelling.join()
 
     old, new = tenant.runs(resource)
