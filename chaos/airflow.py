@@ -240,7 +240,12 @@ class Airflow:
         """The connection has other values of some members."""
         told = {**members, **({"extra": json.dumps(members["extra"])} if "extra" in members else {})}
         body = {"connection_id": connection_id, "conn_type": "qlik_cloud", **told}
-        self.ask("PATCH", f"/connections/{connection_id}", body, update_mask=list(members))
+        self.ask(
+            "PATCH",
+            f"/connections/{connection_id}",
+            body,
+            update_mask=list(members) if features.API_SERVER else ",".join(members),
+        )
 
     def run(self, dag_id: str) -> str:
         """The id of a new run of a Dag."""
