@@ -42,6 +42,7 @@ def one_by_one(scene: Scene, tenant: Tenant, dag_id: str, auth: str) -> None:
     run.clear([*CLEARED, *SUCCEEDED])
     scene.wait(lambda: run.waits([*CLEARED, *SUCCEEDED], tries=2), 180)
     took = scene.wait(lambda: all(map(ended, firsts(tenant, waiting))), 60)
+    scene.pause(5)  # as above: their triggers are about to fire
     scene.say(f"no run goes on {took:.0f} s after all cleared ones wait again")
     for ones, state in ((MARKED_FAILED, "failed"), (MARKED_SUCCESS, "success")):
         scene.done = f"{len(ones)} deferred tasks are marked {state}, one by one ({auth})"
