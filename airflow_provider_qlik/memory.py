@@ -29,7 +29,8 @@ version 1. Raise it when older releases could not read an entry, or would misrea
 class Remembered(NamedTuple):
     """What the try before left behind: what it was about to start, and the run if it got to know it.
 
-    `cleared` tells that a user has cleared the task since: then it starts anew, and the old run is of no use any more.
+    `cleared` tells that a user has cleared the task since, or that it asks for something else now, since its Dag was
+    changed: then it starts anew, and the old run is of no use any more.
     `cancelled` tells that the run was asked to stop, which may take a while: it is not to be taken up.
     """
 
@@ -42,12 +43,15 @@ class Remembered(NamedTuple):
 class Memory:
     """Keeps the intent before a start, and the run after it, until the run has failed or the task is cleared.
 
+    *asked*: what the task asks for, so that a run of something else is not taken for one of it.
+
     The entry itself may survive a clear or not. With *durable* off, or on an older Airflow, nothing is kept.
     """
 
-    def __init__(self, context: Context, durable: bool) -> None:
+    def __init__(self, context: Context, durable: bool, asked: Mapping[str, Any]) -> None:
         self._store: Any = context.get("task_state_store") if durable else None
         self._max_tries = getattr(context["ti"], "max_tries", None)
+        self._asked = storable_json(asked, MESSAGE_LENGTH)
 
     def recall(self) -> Remembered | None:
         """What is remembered, or None. Raises RunError for what cannot be read, unless the task was cleared since."""
@@ -56,7 +60,9 @@ class Memory:
         entry = self._store.get(KEY) if self._store is not None else None
         if not isinstance(entry, Mapping):
             return None
-        cleared = entry.get("max_tries") != self._max_tries
+        # Entries of earlier builds do not tell what was asked for.
+        changed = entry.get("asked", self._asked) != self._asked
+        cleared = changed or entry.get("max_tries") != self._max_tries
         if cleared and entry.get("done"):
             return None
         try:
@@ -87,6 +93,7 @@ class Memory:
             entry = {
                 "version": VERSION,
                 "max_tries": self._max_tries,
+                "asked": self._asked,
                 "intent": intent.to_json(),
                 "run": None if run is None else run.to_json(),
             }

@@ -39,6 +39,11 @@ class Target:
         """The names of all arguments that say what is meant; all may be templates."""
         return (cls.id_argument, *((cls.name_argument,) if cls.name_argument else ()), *cls.within)
 
+    def asked(self, *more: str) -> dict[str, str | None]:
+        """Return what is meant, as it was given, for comparison with what an earlier try was about."""
+        given = {name: getattr(self, name) for name in (*self.arguments(), *more)}
+        return {"kind": self.kind, **{name: None if each is None else str(each) for name, each in given.items()}}
+
     def check_target(self) -> None:
         """Raises InvalidArgument for what is wrong already when the Dag is parsed."""
         self._check_which()

@@ -235,7 +235,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
     def _open_memory(self, context: Context) -> Memory:
         from airflow_provider_qlik.memory import Memory
 
-        return Memory(context, self.durable)
+        return Memory(context, self.durable, self.asked())
 
     def _show(self, hook: QlikCloudHook, run: Run, context: Context, deadline: datetime | None) -> None:
         from airflow_provider_qlik.runs import KINDS

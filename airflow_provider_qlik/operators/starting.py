@@ -48,7 +48,7 @@ class StartsItsRun(EndsItsRun, Target):
 
         if left is None:
             return None
-        kind, run, intent = KINDS[self.kind], left.run, left.intent
+        kind, run, intent = KINDS[left.intent.kind], left.run, left.intent
         if left.cancelled and not left.cleared:
             if run is not None:
                 self._outlast(hook, run)
@@ -66,7 +66,11 @@ class StartsItsRun(EndsItsRun, Target):
             seen = replace(seen, adopted=run.adopted, alone_since=run.alone_since, marker=run.marker)
         if left.cleared:
             if seen is not None and not seen.ended and self.cancel_on_kill:
-                write(self.log, logging.INFO, f"The task was cleared, and the run of its last try goes on: {seen}")
+                write(
+                    self.log,
+                    logging.INFO,
+                    f"The task was cleared or changed. Its last run goes on: {seen}",
+                )
                 self._cancel(hook, seen)
                 self._outlast(hook, seen)
             memory.forget()

@@ -143,9 +143,7 @@ class QlikRunSensor(Target, BaseSensorOperator):
     def _seen_run(self, context: Context) -> SeenRun:
         from airflow_provider_qlik.memory import SeenRun
 
-        arguments = (*self.arguments(), "run_id")
-        asked = {name: None if getattr(self, name) is None else str(getattr(self, name)) for name in arguments}
-        return SeenRun(context, self.reschedule, {"kind": self.kind, **asked})
+        return SeenRun(context, self.reschedule, self.asked("run_id"))
 
     def _defer(self, wanted: Wanted, deadline: datetime | None) -> None:
         self.defer(

@@ -130,6 +130,19 @@ def task() -> Task:
     return Task()
 
 
+@pytest.fixture
+def logged(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """What was logged since the last call, at INFO and above. Airflow 2 logs by the standard library."""
+    caplog.set_level("INFO")
+
+    def text() -> str:
+        printed, noted = capfd.readouterr().out, caplog.text
+        caplog.clear()
+        return printed or noted
+
+    return text
+
+
 def fire(trigger: Any) -> dict[str, Any]:
     """The payload of a trigger's one event; the trigger is made anew from what it stores, as in a triggerer."""
     path, arguments = trigger.serialize()

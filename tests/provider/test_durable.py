@@ -216,6 +216,24 @@ def test_a_success_that_airflow_could_not_store_is_no_second_run(
     assert starts(tenant, resource) == 1
 
 
+@pytest.mark.parametrize("going_on", [True, False], ids=["going on", "done"])
+def test_a_task_that_asks_for_something_else_now_starts_that(tenant: Tenant, task: Task, going_on: bool) -> None:
+    """Its Dag was changed between two tries: to another automation, or to another operator."""
+    old, app = some(tenant, "automation", Script(end=None if going_on else "finished", run=1)), some(tenant, "reload")
+    new = tenant.add_automation("Another")
+    tenant.script(new, Script(run=1, end="finished"))
+    if going_on:
+        with pytest.raises(TaskDeferred):
+            operator("automation", old, deferrable=True).execute(task.context)
+    else:
+        finish(operator("automation", old), task.context)
+    task = task.try_again()
+    assert finish(operator("automation", new), task.context)["resource_id"] == new
+    assert finish(operator("reload", app), task.try_again().context)["resource_id"] == app
+    tenant.advance(5)
+    assert tenant.active() == []
+
+
 def test_a_start_that_airflow_could_not_store_is_no_second_run(tenant: Tenant, task: Task) -> None:
     resource = some(tenant, "automation")
     for each in (task, task.try_again()):

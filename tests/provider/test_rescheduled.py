@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -59,15 +60,12 @@ def test_the_run_that_was_seen_is_waited_for_though_a_newer_one_begins(
 
 
 def test_a_status_is_said_when_it_changes_and_not_at_each_poke(
-    tenant: Tenant, task: Task, automation: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    tenant: Tenant, task: Task, automation: str, logged: Callable[[], str]
 ) -> None:
     run = going_on(tenant, automation)
-    with caplog.at_level("INFO"):
-        for _ in range(3):
-            poke(task, automation_id=automation)
-    # Airflow 2 logs by the standard library.
-    said = capfd.readouterr().out or caplog.text
-    assert said.count(f"automation run {run}: running") == 1
+    for _ in range(3):
+        poke(task, automation_id=automation)
+    assert logged().count(f"automation run {run}: running") == 1
 
 
 def test_by_name_as_well(tenant: Tenant, task: Task, automation: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -78,7 +78,7 @@ def odd_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 @both_modes
 @pytest.mark.parametrize("end", ["finished", "failed"])
 def test_whatever_a_run_is_called_airflow_can_store_what_comes_of_it(
-    tenant: Tenant, task: Task, deferrable: bool, end: str, capfd: pytest.CaptureFixture[str]
+    tenant: Tenant, task: Task, deferrable: bool, end: str, logged: Callable[[], str]
 ) -> None:
     automation = tenant.add_automation("Prepare")
     tenant.script(automation, Script(run=8, end=end))
@@ -101,7 +101,7 @@ def test_whatever_a_run_is_called_airflow_can_store_what_comes_of_it(
     assert SHOWN in str(stored[-2]["qlik_run"]["name"])
     for one in stored:
         assert_storable(one, 2 * MESSAGE_LENGTH)
-    log = capfd.readouterr().out
+    log = logged()
     assert SHOWN.replace("\\", "") in log.replace("\\", "")
     assert "\x00" not in log
     assert max(map(len, log.splitlines())) < 3 * task_log.LONGEST_LINE
@@ -142,7 +142,7 @@ def test_what_a_call_returns_can_be_stored() -> None:
 
 @pytest.mark.parametrize("choice", ["fail", "skip", "return"])
 def test_what_a_call_says_of_what_is_there_has_a_bound(
-    tenant: Tenant, choice: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tenant: Tenant, choice: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
 ) -> None:
     monkeypatch.setattr(QlikCloudHook, "run_flow", lambda *_: Shape())
     operator = QlikCallOperator(
@@ -152,7 +152,7 @@ def test_what_a_call_says_of_what_is_there_has_a_bound(
         assert operator.execute(Task().context)["name"] == SHOWN
     except AirflowException as raised:
         assert_storable(str(raised))
-    assert len(capfd.readouterr().out) < 2 * task_log.LONGEST_LINE
+    assert len(logged()) < 2 * task_log.LONGEST_LINE
 
 
 @pytest.mark.usefixtures("odd_runs")
@@ -256,11 +256,11 @@ def test_a_trigger_shows_control_characters_as_well() -> None:
     assert log.lines == ["a\\x1bb\\x0ac"]
 
 
-def test_a_line_of_a_runs_log_is_cut_once(tenant: Tenant, task: Task, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_line_of_a_runs_log_is_cut_once(tenant: Tenant, task: Task, logged: Callable[[], str]) -> None:
     automation = tenant.add_automation("Prepare")
     tenant.script(automation, Script(run=1, log=("\x1b[31m" + "y" * 200_000,)))
     QlikRunAutomationOperator(task_id="run", automation_id=automation, **FAST).execute(task.context)
-    log = capfd.readouterr().out
+    log = logged()
     assert "| \\x1b[31myyy" in log
     assert f"… [{200_005 - LINE_LENGTH} more characters left out]" in log
     assert log.count("more characters left out") == 1
