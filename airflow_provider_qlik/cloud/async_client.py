@@ -130,10 +130,14 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
         """A connection, once the call's turn has come and unless everybody is held up by then."""
         limits = self._kept()
         while True:
+            turn = None
             if not has_turn:
-                self._count("turn_seconds", await limits.turn(call.tier, lane))
+                turn = await limits.turn(call.tier, lane)
+                self._count("turn_seconds", turn.waited)
             async with limits.connection(lane):
                 if not limits.held(call.tier):
+                    if turn is not None:
+                        limits.sent(call.tier, turn)
                     yield
                     return
             # The turn was one of before the rate limit was met.

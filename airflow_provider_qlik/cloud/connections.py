@@ -27,16 +27,16 @@ class Lanes:
     """Those who wait in line: within each lane, whoever has waited longest comes first."""
 
     def __init__(self) -> None:
-        self._lanes: dict[Lane, list[tuple[float, int, asyncio.Future[None]]]] = {lane: [] for lane in Lane}
+        self._lanes: dict[Lane, list[tuple[float, int, asyncio.Future[float]]]] = {lane: [] for lane in Lane}
         self._count = itertools.count()
 
-    def join(self, lane: Lane, since: float) -> asyncio.Future[None]:
+    def join(self, lane: Lane, since: float) -> asyncio.Future[float]:
         """The place in line of who waits *since* then; it is done when its turn has come."""
         place = asyncio.get_running_loop().create_future()
         heapq.heappush(self._lanes[lane], (since, next(self._count), place))
         return place
 
-    def first(self) -> tuple[asyncio.Future[None], Lane, float] | None:
+    def first(self) -> tuple[asyncio.Future[float], Lane, float] | None:
         """Who comes next, in which lane, and since when that one waits. Whoever has gone away is passed over."""
         for lane, waiting in self._lanes.items():
             while waiting and waiting[0][2].done():
@@ -46,17 +46,20 @@ class Lanes:
                 return place, lane, since
         return None
 
-    def call_first(self) -> None:
-        """Lets the next one go."""
+    def call_first(self, now: float = 0.0) -> None:
+        """Lets the next one go, and tells it the moment."""
         first = self.first()
         if first is not None:
-            first[0].set_result(None)
+            first[0].set_result(now)
 
 
-async def called(place: asyncio.Future[None], give_back: Callable[[], None]) -> None:
-    """Waits in line. Who goes away when its turn has come already gives back what it was called for."""
+async def called(place: asyncio.Future[float], give_back: Callable[[], None]) -> float:
+    """Waits in line, and returns the moment when its turn came.
+
+    Who goes away when its turn has come already gives back what it was called for.
+    """
     try:
-        await place
+        return await place
     except asyncio.CancelledError:
         if place.done() and not place.cancelled():
             give_back()

@@ -6,7 +6,8 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from airflow_provider_qlik.cloud.call import Tier
@@ -35,6 +36,13 @@ LONGEST_HOLD = 300.0
 """Seconds for which one answer may hold up everybody: whatever it says, deadlines pass and runs are to be cancelled."""
 
 
+class Turn(NamedTuple):
+    """A turn that has come: the seconds that were waited for it, and the moment when it came."""
+
+    waited: float
+    moment: float
+
+
 class Turns:
     """The rate limiter of one tier: polls go out evenly, with a small burst after a pause; what is urgent at once.
 
@@ -55,7 +63,7 @@ class Turns:
         self._held_until = self._next_lot = 0.0
         self._line = Lanes()
         self._sent: deque[float] = deque()
-        """When the requests of the last five minutes had their turn."""
+        """When the requests of the last five minutes were sent, or had their turn if they have not been sent yet."""
         self.lag = 0.0
         """The seconds that the last poll to get its turn had waited for it."""
         self._timer: asyncio.TimerHandle | None = None
@@ -83,13 +91,23 @@ class Turns:
         over = len(self._sent) - self._in_window
         return 0.0 if over < 0 else self._sent[over] + counted - now
 
-    async def take(self, lane: Lane) -> float:
-        """The seconds that were waited for the turn."""
+    async def take(self, lane: Lane) -> Turn:
+        """Wait for a turn and return it."""
         began = self._clock()
-        await called(self.join(lane, began), self.give_back)
-        return self._clock() - began
+        moment = await called(self.join(lane, began), self.give_back)
+        return Turn(self._clock() - began, moment)
 
-    def join(self, lane: Lane, since: float) -> asyncio.Future[None]:
+    def sent(self, turn: Turn) -> None:
+        """Count the request of a turn from now on: that is when Qlik Cloud counts it.
+
+        Five hundred cancels have their turns at once, and wait for a connection then. Counted from their turns, the
+        next ones would be sent while Qlik Cloud still counts these.
+        """
+        with suppress(ValueError):  # it had its turn more than five minutes ago
+            self._sent.remove(turn.moment)
+        self._sent.append(self._clock())
+
+    def join(self, lane: Lane, since: float) -> asyncio.Future[float]:
         """A place in line that is done when its turn has come, for who waits *since* then. Cancel it to go away."""
         place = self._line.join(lane, since)
         self._go_on()
@@ -145,7 +163,7 @@ class Turns:
                 return
             self._level -= 1
             self._sent.append(now)
-            self._line.call_first()
+            self._line.call_first(now)
             if first[1] is Lane.POLL:
                 self.lag = max(0.0, now - first[2])
                 self._wait_for_others()
@@ -194,11 +212,15 @@ class Limits:
             for tier, turns in self._turns.items():
                 turns.change_limit(A_MINUTE[tier] * share)
 
-    async def turn(self, tier: Tier, lane: Lane = Lane.POLL) -> float:
-        """The seconds that were waited for a turn of that tier."""
+    async def turn(self, tier: Tier, lane: Lane = Lane.POLL) -> Turn:
+        """Wait for a turn of that tier and return it."""
         return await self._turns[tier].take(lane)
 
-    def join(self, tier: Tier, since: float) -> asyncio.Future[None]:
+    def sent(self, tier: Tier, turn: Turn) -> None:
+        """Count the request of a turn of that tier from now on."""
+        self._turns[tier].sent(turn)
+
+    def join(self, tier: Tier, since: float) -> asyncio.Future[float]:
         """A place among the polls of that tier, done when its turn has come, for who waits *since* then."""
         return self._turns[tier].join(Lane.POLL, since)
 

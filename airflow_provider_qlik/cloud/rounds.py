@@ -124,7 +124,7 @@ class _Rounds:
         self._due: list[tuple[float, int, Waiting]] = []
         self._count = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
-        self._place: asyncio.Future[None] | None = None
+        self._place: asyncio.Future[float] | None = None
         self._since = 0.0
         self._closed = self._crowding = False
         self._everything = ListOfEverything(source.is_over)
@@ -189,7 +189,7 @@ class _Rounds:
         self._place = limits.join(self._source.tier, since)
         self._place.add_done_callback(self._turn_came)
 
-    def _turn_came(self, place: asyncio.Future[None]) -> None:
+    def _turn_came(self, place: asyncio.Future[float]) -> None:
         if place.cancelled():
             return
         self._place = None

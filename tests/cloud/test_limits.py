@@ -69,11 +69,35 @@ def test_what_is_urgent_waits_for_the_window_and_not_for_the_bucket() -> None:
         for _ in range(250):
             await limits.turn(Tier.TWO, Lane.URGENT)
         await asyncio.sleep(100)
-        return await asyncio.gather(*(limits.turn(Tier.TWO, Lane.URGENT) for _ in range(260)))
+        turns = await asyncio.gather(*(limits.turn(Tier.TWO, Lane.URGENT) for _ in range(260)))
+        return [turn.waited for turn in turns]
 
     waited = Counter(run(play()))
     # 500 in five minutes: 250 are left, and the first of those before leave the window 201 seconds later.
     assert waited == {0: 250, 201: 10}
+
+
+def test_what_is_urgent_counts_from_when_it_is_sent_and_not_from_its_turn() -> None:
+    """Five hundred cancels have their turns at once, and then wait for one of twenty connections."""
+
+    async def play() -> list[float]:
+        limits, sent = Limits(clock=now), list[float]()
+
+        async def one() -> None:
+            turn = await limits.turn(Tier.TWO, Lane.URGENT)
+            async with limits.connection(Lane.URGENT):
+                limits.sent(Tier.TWO, turn)
+                sent.append(now())
+                await asyncio.sleep(0.4 if now() < 300 else 0.02)
+
+        await asyncio.gather(*(one() for _ in range(1000)))
+        return sent
+
+    sent = run(play())
+    for moment in sent:
+        assert sum(moment - 300 < each <= moment for each in sent) <= A_MINUTE[Tier.TWO] * 5
+    assert sent[499] == pytest.approx(9.6)
+    assert sent[-1] == pytest.approx(301 + 9.6, abs=1)
 
 
 def test_polls_use_what_they_may() -> None:
@@ -142,8 +166,8 @@ def test_a_rate_limit_that_is_met_holds_up_everybody() -> None:
         began = now()
         waited = [await limits.turn(Tier.ONE), await limits.turn(Tier.ONE, Lane.URGENT)]
         assert now() - began == pytest.approx(7)
-        assert await limits.turn(Tier.TASKS) == 0
-        return waited
+        assert (await limits.turn(Tier.TASKS)).waited == 0
+        return [turn.waited for turn in waited]
 
     assert run(play()) == pytest.approx([7, 0])
 
@@ -185,7 +209,7 @@ def test_nobody_is_held_up_for_longer_than_five_minutes() -> None:
     async def play() -> float:
         limits = Limits(1.0, now)
         limits.hold(Tier.TWO, 86400)
-        return await limits.turn(Tier.TWO, Lane.URGENT)
+        return (await limits.turn(Tier.TWO, Lane.URGENT)).waited
 
     assert run(play()) == pytest.approx(300)
 
@@ -194,7 +218,7 @@ def test_limits_are_kept_when_nobody_asks_for_a_while() -> None:
     async def play() -> float:
         Limits.of(TENANT, KEY).hold(Tier.ONE, 50)
         await asyncio.sleep(0)
-        return await asyncio.wait_for(Limits.of(TENANT, KEY).turn(Tier.ONE), 10)
+        return (await asyncio.wait_for(Limits.of(TENANT, KEY).turn(Tier.ONE), 10)).waited
 
     with pytest.raises(TimeoutError):
         run(play())
@@ -211,7 +235,7 @@ def test_who_goes_away_takes_nobodys_turn() -> None:
         await asyncio.sleep(0)
         for each in gone:
             each.cancel()
-        return await last
+        return (await last).waited
 
     assert run(play()) <= TOGETHER
 
@@ -266,7 +290,7 @@ class OneByOne:
 async def after_the_burst() -> Limits:
     """Limits where turns come in lots from now on."""
     limits = Limits(1.0, now)
-    while not await limits.turn(Tier.ONE):
+    while not (await limits.turn(Tier.ONE)).waited:
         pass
     return limits
 
@@ -377,7 +401,7 @@ def test_a_connection_that_the_owner_of_a_turn_has_no_use_for_is_anothers() -> N
         limits = Limits(1.0, now)
         for _ in range(FOR_POLLS):
             limits.join(Tier.ONE, 0)
-        return await limits.turn(Tier.TASKS)
+        return (await limits.turn(Tier.TASKS)).waited
 
     assert run(play()) == 0
 
@@ -422,7 +446,7 @@ def test_who_goes_away_when_the_turn_or_the_connection_has_come_hands_it_on() ->
         limits.give_back(Tier.ONE)
         gone_too.cancel()
         await asyncio.sleep(0)
-        assert await limits.turn(Tier.ONE, Lane.GOING_ON) == 0
+        assert (await limits.turn(Tier.ONE, Lane.GOING_ON)).waited == 0
 
     run(play())
 
@@ -573,7 +597,7 @@ def test_a_larger_share_is_used_at_once_by_who_waits_already() -> None:
     async def play() -> None:
         limits = of_share(0.01)
         for _ in range(47):
-            assert not await limits.turn(Tier.ONE, Lane.URGENT)
+            assert not (await limits.turn(Tier.ONE, Lane.URGENT)).waited
         waiting = asyncio.ensure_future(limits.turn(Tier.ONE, Lane.URGENT))
         await asyncio.sleep(1)
         assert not waiting.done()
@@ -588,7 +612,7 @@ def test_room_for_the_urgent_is_there_when_a_share_becomes_smaller() -> None:
         limits = of_share(1.0)
         for _ in range(200):
             await limits.turn(Tier.ONE, Lane.URGENT)
-        return await of_share(0.1).turn(Tier.ONE, Lane.URGENT)
+        return (await of_share(0.1).turn(Tier.ONE, Lane.URGENT)).waited
 
     assert run(play()) < 1
 
