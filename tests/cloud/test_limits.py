@@ -439,7 +439,7 @@ def test_who_goes_away_when_the_turn_or_the_connection_has_come_hands_it_on() ->
             gone.cancel()
             async with asyncio.timeout(1), limits.connection(Lane.URGENT):
                 pass
-        while not await limits.turn(Tier.ONE, Lane.GOING_ON):
+        while not (await limits.turn(Tier.ONE, Lane.GOING_ON)).waited:
             pass
         gone_too = asyncio.ensure_future(limits.turn(Tier.ONE, Lane.GOING_ON))
         await asyncio.sleep(0)
@@ -602,7 +602,7 @@ def test_a_larger_share_is_used_at_once_by_who_waits_already() -> None:
         await asyncio.sleep(1)
         assert not waiting.done()
         of_share(1.0)
-        assert await waiting == pytest.approx(1)
+        assert (await waiting).waited == pytest.approx(1)
 
     run(play())
 
