@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -43,14 +44,14 @@ def test_secrets_in_what_nobody_has_described_are_masked_and_every_text_can_be_s
         assert "hidden" not in json.dumps(answer)
 
 
-def test_a_list_is_fetched_whole_up_to_a_limit(tenant: Tenant, task: Task, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_list_is_fetched_whole_up_to_a_limit(tenant: Tenant, task: Task, logged: Callable[[], str]) -> None:
     for number in range(45):
         tenant.add_task(f"Task {number}")
     assert len(call("tasks.list").execute(task.context)) == 45
     tenant.clear_journal()
     assert len(call("tasks.list", max_items=30).execute(task.context)) == 30
     assert len(tenant.journal()) == 2
-    assert "more than max_items=30" in capfd.readouterr().out
+    assert "more than max_items=30" in logged()
 
 
 def test_a_dag_can_create_the_same_thing_twice(tenant: Tenant, task: Task) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -84,7 +85,7 @@ def test_a_foreign_error_of_a_look_cancels_nothing_either(
     automation: str,
     deferrable: bool,
     monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    logged: Callable[[], str],
 ) -> None:
     failing(monkeypatch, ZeroDivisionError("a bug"))
     with pytest.raises(ZeroDivisionError):
@@ -92,11 +93,11 @@ def test_a_foreign_error_of_a_look_cancels_nothing_either(
     assert [run["stop_asked_at"] for run in tenant.runs(automation)] == [None]
     assert task.store.get("qlik_run")["run"] is not None
     if not deferrable:
-        assert "The wait has failed. The run may still be going on" in capfd.readouterr().out
+        assert "The wait has failed. The run may still be going on" in logged()
 
 
 def test_a_trigger_that_fails_leaves_its_run_to_the_retry(
-    tenant: Tenant, task: Task, automation: str, capfd: pytest.CaptureFixture[str]
+    tenant: Tenant, task: Task, automation: str, logged: Callable[[], str]
 ) -> None:
     operator = run_automation(automation, deferrable=True)
     with pytest.raises(TaskDeferred):
@@ -104,7 +105,7 @@ def test_a_trigger_that_fails_leaves_its_run_to_the_retry(
     with pytest.raises(deferral_failures()):
         operator.resume_execution("__fail__", {"error": "Trigger failure"}, task.context)
     assert [run["stop_asked_at"] for run in tenant.runs(automation)] == [None]
-    log = capfd.readouterr().out
+    log = logged()
     assert "The trigger has failed. The run may still be going on" in log
     assert task.pushed["run_id"] in log
 

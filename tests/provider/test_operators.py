@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -86,14 +87,14 @@ def test_a_failed_automation_run_fails_the_task_with_its_own_error(
 
 @both_modes
 def test_the_log_of_the_run_is_in_the_log_of_the_task(
-    tenant: Tenant, task: Task, deferrable: bool, capfd: pytest.CaptureFixture[str]
+    tenant: Tenant, task: Task, deferrable: bool, logged: Callable[[], str]
 ) -> None:
     qlik_task = tenant.add_task("Refresh")
     tenant.script(qlik_task, Script(run=1, log=tuple(f"line {number}" for number in range(1, 301))))
 
     result = finish(run_task(qlik_task, deferrable=deferrable), task.context)
 
-    log = capfd.readouterr().out
+    log = logged()
     assert "| line 300" in log
     assert "| line 101" in log
     assert not re.search(r"\| line 100\b", log)
@@ -101,15 +102,13 @@ def test_the_log_of_the_run_is_in_the_log_of_the_task(
 
 
 @both_modes
-def test_each_change_of_status_is_said(
-    tenant: Tenant, task: Task, deferrable: bool, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_each_change_of_status_is_said(tenant: Tenant, task: Task, deferrable: bool, logged: Callable[[], str]) -> None:
     automation = tenant.add_automation("Prepare")
     tenant.script(automation, Script(wait=8, run=8))
 
     result = finish(run_automation(automation, deferrable=deferrable), task.context)
 
-    log = capfd.readouterr().out
+    log = logged()
     assert f"Started: automation run {result['run_id']} (not started" in log
     said = re.findall(rf"run {result['run_id']}(?:: |, ended as ')(\w+(?: \w+)?)", log)
     # A trigger leaves the end to the task that it wakes; a worker that waits has seen it, too.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -47,12 +48,12 @@ def test_a_failed_reload_fails_the_task_with_its_error(tenant: Tenant, task: Tas
 
 @both_modes
 def test_the_log_of_a_reload_is_in_the_log_of_the_task(
-    tenant: Tenant, task: Task, deferrable: bool, capfd: pytest.CaptureFixture[str]
+    tenant: Tenant, task: Task, deferrable: bool, logged: Callable[[], str]
 ) -> None:
     app = tenant.add_app("Sales")
     tenant.script(app, Script(run=1, log=("Connected", "Fields found: 12")))
     finish(reload(app, deferrable=deferrable), task.context)
-    assert "| Fields found: 12" in capfd.readouterr().out
+    assert "| Fields found: 12" in logged()
 
 
 def test_a_pending_reload_fails_the_task_unless_something_else_is_wanted(tenant: Tenant, task: Task) -> None:
