@@ -34,7 +34,7 @@ lowest: $(SET_UP)
 constraints: $(SET_UP)
 	$(BIN)/python -m matrix.constraints $(AIRFLOW)
 
-# A real Airflow, on PostgreSQL, is broken on purpose: about twenty minutes, no part of `make test`.
+# A real Airflow, on PostgreSQL, is broken on purpose: half an hour, no part of `make test`.
 chaos: $(SET_UP)
 	$(if $(AIRFLOW),$(BIN)/python -m matrix --set-up $(AIRFLOW))
 	$(if $(AIRFLOW),.venvs/$(AIRFLOW)/bin,$(BIN))/python -m chaos --write

@@ -68,7 +68,7 @@ def give_retry_policy(operator: Any) -> None:
         operator.retry_policy = QlikRetryPolicy()
 
 
-# What a trigger asks of Airflow
+# Requests to Airflow from the event loop of a triggerer
 
 DEFERRED = "deferred"
 NO_TASK = "no task"
@@ -77,7 +77,7 @@ NEXT_TRY = frozenset({"None", "scheduled", "queued", "running", "restarting", "u
 """States of a task that a user has cleared: another try is coming, or there already."""
 
 _asked: set[asyncio.Future[Any]] = set()
-"""What Airflow is asked for just now: an event loop keeps no hold on its tasks."""
+"""Requests to Airflow that are under way: an event loop holds its tasks by weak references only."""
 
 
 async def task_state(task_instance: Any) -> str:
@@ -102,8 +102,8 @@ async def task_state(task_instance: Any) -> str:
         return await _finished(_in_thread(_state_in_database, task_instance))
     supervisor: Any = getattr(task_runner, "SUPERVISOR_COMMS", None)
     if hasattr(supervisor, "asend"):
-        # What get_task_states() does, but without a thread: one that waits for a supervisor that is gone keeps the
-        # triggerer from ending.
+        # The request of get_task_states(), without its thread: a thread that waits for a supervisor that is gone keeps
+        # the triggerer from ending.
         states = (await _finished(supervisor.asend(GetTaskStates(**wanted)))).task_states
     else:
         states = await _finished(_in_thread(task_runner.RuntimeTaskInstance.get_task_states, **wanted))
@@ -180,7 +180,7 @@ def _begin(asked: Awaitable[T]) -> asyncio.Future[T]:
 def _end(asking: asyncio.Future[Any]) -> None:
     _asked.discard(asking)
     if not asking.cancelled():
-        asking.exception()  # Whoever asked may be gone: asyncio would say that nobody has heard of it.
+        asking.exception()  # Retrieved, since the caller may have been cancelled: asyncio logs what nobody retrieves.
 
 
 def loop_is_closing() -> bool:

@@ -1,4 +1,4 @@
-"""What the Airflow that is installed has, by feature. Imports none of it: its settings are read when that is done."""
+"""Features of the installed Airflow, found without importing it: an import would read its settings."""
 
 from __future__ import annotations
 

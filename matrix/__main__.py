@@ -23,12 +23,12 @@ LOWEST = "lowest"
 DOCUMENT = ROOT / "docs" / "airflow-versions.md"
 BEGIN, END = "<!-- matrix: begin -->\n", "<!-- matrix: end -->"
 SMOKE = ("tests/provider", "tests/runs/test_layers.py", "tests/test_operations.py")
-"""What depends on the version of Airflow: operators, sensors, triggers, hook, connection, the provider info."""
+"""Tests that depend on the version of Airflow: operators, sensors, triggers, hook, connection, provider info."""
 
 
 @dataclass(slots=True)
 class Result:
-    """What the tests said in one environment. `skipped` counts by reason."""
+    """The outcome of the tests in one environment. `skipped` counts by reason."""
 
     version: str
     airflow: str
@@ -41,7 +41,7 @@ class Result:
 
     @property
     def good(self) -> bool:
-        """Whether every test that ran has passed, and any ran."""
+        """Return True if every test that ran has passed, and any ran."""
         return not self.failed and not self.crashed and self.passed > 0
 
 
@@ -109,15 +109,15 @@ def run(version: str, python: Path, tests: tuple[str, ...], workers: str) -> Res
         elif skipped.get("type") == "pytest.xfail":
             result.expected_failures += 1
         else:
-            # Of a whole file only the text tells why.
-            told = (skipped.text or "").rpartition("Skipped: ")[2].rstrip("')")
-            message = skipped.get("message") or ""
-            result.skipped[told if message == "collection skipped" else reason(message)] += 1
+            result.skipped[reason(skipped)] += 1
     return result
 
 
-def reason(message: str) -> str:
-    """Return the reason of a skip as the test gives it."""
+def reason(skipped: ET.Element) -> str:
+    """Return the reason of a skip as the test gives it; the message about a skipped file has it in the text alone."""
+    message = skipped.get("message") or ""
+    if message == "collection skipped":
+        message = (skipped.text or "").rpartition("Skipped: ")[2].rstrip("')")
     return message.removeprefix("Skipped: ").strip() or "no reason given"
 
 

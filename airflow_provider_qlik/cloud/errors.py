@@ -33,7 +33,7 @@ ADVICE = {
     "TASKS-011": f"Qlik Cloud has removed reload tasks: {_SUCCESSOR}.",
     "TASKS-001": f"The reload task was migrated and cannot be changed any more: {_SUCCESSOR}.",
 }
-"""What the user can do about a refusal, by Qlik Cloud's code for it."""
+"""Advice to the user about a refusal, by Qlik Cloud's error code."""
 
 
 def without_secrets(text: str) -> str:

@@ -134,7 +134,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
         from airflow_provider_qlik.runs import KINDS, Wanted, Watch
 
         name_map_index(context, self.target_label)
-        self._memory = memory = self._open_memory(context)
+        self._memory = memory = self._checkpoint(context)
         with QlikCloudHook(self.qlik_conn_id) as hook:
             self._hook = hook
             polling = False
@@ -178,7 +178,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
         name_map_index(context, self.target_label)
-        ours, memory = self._pushed(context), self._open_memory(context)
+        ours, memory = self._pushed(context), self._checkpoint(context)
         self.link = self._pulled(context, LINK_KEY)
         waited = read_event(event, self._going_on(ours, memory) if ours is not None else "")
         with QlikCloudHook(self.qlik_conn_id) as hook:
@@ -222,7 +222,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except deferral_failures() as failure:
-            run, memory = self._pushed(context), self._open_memory(context)
+            run, memory = self._pushed(context), self._checkpoint(context)
             self.link = self._pulled(context, LINK_KEY)
             if run is not None and not deferral_timed_out(failure) and memory.lasts:
                 write(self.log, logging.ERROR, f"The trigger has failed. {self._going_on(run, memory)}")
@@ -232,7 +232,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
                         memory.cancelled()
             raise
 
-    def _open_memory(self, context: Context) -> Memory:
+    def _checkpoint(self, context: Context) -> Memory:
         from airflow_provider_qlik.memory import Memory
 
         return Memory(context, self.durable, self.asked())

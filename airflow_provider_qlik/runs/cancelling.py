@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
 from airflow_provider_qlik.cloud.errors import QlikCloudError
-from airflow_provider_qlik.runs.errors import AmbiguousRun
+from airflow_provider_qlik.runs.errors import AmbiguousRun, RunError
 from airflow_provider_qlik.runs.run import Run, Wanted
 
 if TYPE_CHECKING:
@@ -34,13 +34,20 @@ def insist(call: Call[T]) -> Flow[T]:
     return (yield from ask(call))
 
 
-def another_under_way(kind: RunKind, run: Run) -> Flow[Run | None]:
-    """Return another run of the same resource that has not ended, None if there is none.
+def cancel_before_next_try(kind: RunKind, run: Run) -> Flow[str]:
+    """Cancel the run of a task that has another try, which may have started a new run. Return what was asked to stop.
 
-    Where a cancel ends all runs that there are (`cancelled_together`), it would end that one, too.
+    Raise RunError, and cancel nothing, where the cancel would end that new run, too (`cancelled_together`).
     """
-    runs = yield from kind.recent(run.resource_id, run.moment)
-    return next((each for each in runs if each.id != run.id and not each.ended), None)
+    if kind.cancelled_together:
+        runs = yield from kind.recent(run.resource_id, run.moment)
+        competing = next((other for other in runs if other.id != run.id and not other.ended), None)
+        if competing is not None:
+            raise RunError(
+                f"Qlik Cloud cancels all runs of a {kind.name} at once, so none was cancelled: {run} goes on beside"
+                f" {competing}"
+            )
+    return (yield from kind.cancel(run))
 
 
 def cancel(kind: RunKind, run: Run) -> Flow[str]:

@@ -87,7 +87,7 @@ class ReloadRuns(RunKind):
             try:
                 pending = yield from before_start(self._pending(intent.resource_id))
             except Refused:
-                # Who may start a reload may not be allowed to list them.
+                # A user may be allowed to start a reload and not to list reloads.
                 if waits:
                     raise
                 break

@@ -322,7 +322,7 @@ class QlikRunTrigger(BaseTrigger):
         from airflow_provider_qlik.cloud import QlikCloudError
         from airflow_provider_qlik.cloud.retry import Patience
         from airflow_provider_qlik.runs import KINDS, Run, State, Wanted
-        from airflow_provider_qlik.runs.cancelling import another_under_way
+        from airflow_provider_qlik.runs.cancelling import cancel_before_next_try
         from airflow_provider_qlik.runs.refusal import refuses_to_show
 
         kind = KINDS[self.kind]
@@ -342,17 +342,8 @@ class QlikRunTrigger(BaseTrigger):
             )
         # Where the task was cleared, its new try may have asked already: a second time could hit its new run.
         if run is not None and not run.ended and not kind.stopping(run):
-            beside = None
-            if cleared and kind.cancelled_together:
-                beside = await hook.arun_flow(another_under_way(kind, run), patience)
-            if beside is not None:
-                self._saying.say(
-                    logging.ERROR,
-                    f"The task was cleared, and {run} goes on beside {beside}: Qlik Cloud cancels all runs of a"
-                    f" {self.kind} at once, so none was cancelled. Stop it in Qlik Cloud if it is not needed.",
-                )
-                return
-            asked = await hook.arun_flow(kind.cancel(run), patience)
+            flow = cancel_before_next_try(kind, run) if cleared else kind.cancel(run)
+            asked = await hook.arun_flow(flow, patience)
             self._saying.say(logging.INFO, f"Asked Qlik Cloud to stop {asked}")
 
 

@@ -89,7 +89,7 @@ def all_wait_again(run: DagRun, killed: Mapping[str, int]) -> bool:
 def look(
     scene: Scene, tenant: Tenant, run: DagRun, ones: Sequence[One], killed: Mapping[str, int], knew: int | None
 ) -> None:
-    """What became of a group. *knew*: how many had come to know their runs before they were killed, if that is sure."""
+    """Add the rows of a group. *knew*: tries that must have known their runs when they were killed; None: any."""
     kinds, runs = ", ".join(one.kind.replace("_", " ") for one in ones), runs_of(tenant, ones)
     told = sum("Started: " in run.log(one, tries=killed[one.name]) for one in ones)
     later = sum(each["try_number"] > killed[each["task_id"]] for each in run.instances(ones))

@@ -77,7 +77,7 @@ def test_what_is_urgent_waits_for_the_window_and_not_for_the_bucket() -> None:
     assert waited == {0: 250, 201: 10}
 
 
-def test_what_is_urgent_counts_from_when_it_is_sent_and_not_from_its_turn() -> None:
+def test_an_urgent_request_counts_from_when_it_is_sent() -> None:
     """Five hundred cancels have their turns at once, and then wait for one of twenty connections."""
 
     async def play() -> list[float]:

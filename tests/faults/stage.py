@@ -262,7 +262,7 @@ class Stage:
         return [run for run in self.tenant.active() if run["via"] not in OTHERS]
 
     def remembered(self) -> str:
-        """What the next try will find in the task state store, where this one has not ended well."""
+        """Return what a next try would resume from the task state store; nothing after a success."""
         entry = self.task.store.get("qlik_run")
         if entry is None or entry.get("done"):
             return NOTHING

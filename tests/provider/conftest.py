@@ -34,7 +34,7 @@ from tests.planted_secret import note  # noqa: E402
 
 
 class _Callers(threading.local):
-    """What Airflow 2 notes of who executes an operator: it is there in every thread, and not only in the first."""
+    """A replacement for the thread-local of Airflow 2's execution guard, which exists in the first thread alone."""
 
     def __init__(self) -> None:
         self.callers: dict[str, Any] = {}
@@ -132,7 +132,7 @@ def task() -> Task:
 
 @pytest.fixture
 def logged(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
-    """What was logged since the last call, at INFO and above. Airflow 2 logs by the standard library."""
+    """Return a function that returns the log since its last call, at INFO and above, on Airflow 2 and 3 alike."""
     caplog.set_level("INFO")
 
     def text() -> str:

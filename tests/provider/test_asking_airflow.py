@@ -1,4 +1,4 @@
-"""What a trigger asks of Airflow, and from where: up to 3.1 a question from a plain thread ends all triggers."""
+"""Requests of a trigger to Airflow: up to 3.1, one from a plain thread or one that is broken off ends all triggers."""
 
 from __future__ import annotations
 
