@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from chaos.crowd import KINDS, crowd
-from chaos.features import STORE
+from chaos.features import API_SERVER, STORE
 
 # Workers are killed before an answer, before it is kept, while waiting.
 # Where Airflow keeps nothing from try to try, only the marker of a task's run tells the next try about it.
 _FOUND_AGAIN = dict.fromkeys(KINDS if STORE else ("task",), 1)
-UNANSWERED, UNTOLD = crowd("unanswered", **_FOUND_AGAIN), crowd("untold", **_FOUND_AGAIN)
-WAITING = crowd("waiting", **_FOUND_AGAIN)
+UNANSWERED, WAITING = crowd("unanswered", **_FOUND_AGAIN), crowd("waiting", **_FOUND_AGAIN)
+# A worker of Airflow 2 writes into the database itself: there is no server to freeze between the two.
+UNTOLD = crowd("untold", **_FOUND_AGAIN) if API_SERVER else []
 
 # Fifty waits in one triggerer. Those that fail do so in Qlik Cloud; those that are watched were started by others.
 SHORT = crowd("short", task=5, automation=5, reload=4, sharing_task=3)

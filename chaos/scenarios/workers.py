@@ -37,13 +37,14 @@ def act(scene: Scene) -> None:
             # On a machine that is very busy Airflow may have begun a second one by itself.
             killed = {each["task_id"]: each["try_number"] for each in instances}
             kill(pids, UNANSWERED)
-            scene.airflow.freeze("api-server")
-            try:
-                second.set("open")
-                scene.pause(2)
-                kill(pids, UNTOLD)
-            finally:
-                scene.airflow.thaw("api-server")
+            if UNTOLD:
+                scene.airflow.freeze("api-server")
+                try:
+                    second.set("open")
+                    scene.pause(2)
+                    kill(pids, UNTOLD)
+                finally:
+                    scene.airflow.thaw("api-server")
             first.set("open")
             kill(pids, WAITING)
             scene.say("killed: waiting for the retries")
@@ -52,9 +53,10 @@ def act(scene: Scene) -> None:
             scene.wait(run.ended, 90)
             scene.done = BEFORE_THE_ANSWER
             look(scene, tenant, run, UNANSWERED, killed, knew=0)
-            scene.done = BEFORE_IT_IS_KEPT
-            # Without a store nothing is to be kept: what a try knew is up to the moment.
-            look(scene, tenant, run, UNTOLD, killed, knew=0 if STORE else None)
+            if UNTOLD:
+                scene.done = BEFORE_IT_IS_KEPT
+                # Without a store nothing is to be kept: what a try knew is up to the moment.
+                look(scene, tenant, run, UNTOLD, killed, knew=0 if STORE else None)
             scene.done = WHILE_WAITING
             look(scene, tenant, run, WAITING, killed, knew=len(WAITING))
 
