@@ -35,7 +35,8 @@ class Call(Generic[T_co]):
     `operation` is the contract's operationId, `path` is ready (ids percent-encoded) but for the tasks root, `query`
     holds decoded pairs, `body` is plain JSON. `follows_redirect` allows the one documented redirect, to the same host.
     `about` names members of the response with the ids that they must have, `items_about` those of each item of a list:
-    a response about something else is no response to this call.
+    a response about something else is no response to this call. `scheduling_only` marks what Qlik documents for the
+    path `/api/scheduling/tasks` alone, and not for Tasks v1.
     """
 
     operation: str
@@ -50,6 +51,7 @@ class Call(Generic[T_co]):
     follows_redirect: bool = False
     about: tuple[tuple[str, str], ...] = ()
     items_about: tuple[tuple[str, str], ...] = ()
+    scheduling_only: bool = False
 
     @property
     def repeatable(self) -> bool:
@@ -223,10 +225,12 @@ class Family:
         follows_redirect: bool = False,
         about: Mapping[str, str] | None = None,
         items_about: Mapping[str, str] | None = None,
+        scheduling_only: bool = False,
     ) -> Call[T]:
         """The call of one operation: *template* follows the root and holds the names of *ids* in braces.
 
         *about* and *items_about*: members of the response, or of each item of the list, that must have these ids.
+        *scheduling_only*: Tasks v1 does not have it, see `Call`.
         """
         return Call(
             operation=operation,
@@ -241,6 +245,7 @@ class Family:
             follows_redirect=follows_redirect,
             about=_ids(about),
             items_about=_ids(items_about),
+            scheduling_only=scheduling_only,
         )
 
 

@@ -27,6 +27,7 @@ from airflow_provider_qlik.connection import (
     form_widgets,
 )
 from airflow_provider_qlik.connection_parser import StoredConnection
+from airflow_provider_qlik.runs.enabling import disable_task, enable_task
 from airflow_provider_qlik.statistics import count
 from airflow_provider_qlik.text import storable
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_qlik.cloud.models.paging import ItemT, Page
+    from airflow_provider_qlik.cloud.models.tasks import Task
 
 T = TypeVar("T")
 
@@ -197,6 +199,22 @@ class QlikCloudHook(BaseHook):
     async def arun_flow(self, flow: Flow[T], patience: Patience | None = None) -> T:
         """As `run_flow`, for an event loop."""
         return await (await self.get_async_conn()).run_flow(flow, patience)
+
+    def enable_task(self, task_id: str) -> Task:
+        """Switch a task of Qlik's on, and return it as it then stands. One that is on already is not touched.
+
+        Qlik makes the caller the owner of a task that is changed. Works with either ``tasks_api``. Raises
+        QlikCloudError.
+        """
+        return self.run_flow(enable_task(task_id))
+
+    def disable_task(self, task_id: str) -> Task:
+        """Switch a task of Qlik's off, and return it as it then stands. One that is off already is not touched.
+
+        Qlik makes the caller the owner of a task that is changed. Works with either ``tasks_api``. Raises
+        QlikCloudError.
+        """
+        return self.run_flow(disable_task(task_id))
 
     def test_connection(self) -> tuple[bool, str]:
         """Return whether the connection works, and as whom it signs in or what is wrong. Nothing is tried twice.

@@ -135,7 +135,9 @@ class QlikCallOperator(BaseOperator):
 def plain(answer: Any) -> Any:
     """Return a response as JSON with Qlik's names that Airflow can store; secrets are masked by their names."""
     if hasattr(answer, "model_dump"):
-        answer = answer.model_dump(by_alias=True, exclude_none=True, mode="json")
+        from airflow_provider_qlik.cloud.models.shape import json_of
+
+        answer = json_of(answer)
     # Loaded here: its patterns take longer to compile than this module to load, and Dag files are parsed often.
     from airflow_provider_qlik.masking import masked
 

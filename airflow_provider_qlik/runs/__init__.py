@@ -1,6 +1,7 @@
 """What a run of Qlik Cloud is and how it is started, found, watched, explained and ended. No I/O, no Airflow."""
 
 from airflow_provider_qlik.runs.automations import AutomationRuns
+from airflow_provider_qlik.runs.enabling import disable_task, enable_task
 from airflow_provider_qlik.runs.errors import (
     AmbiguousRun,
     CannotStart,
@@ -51,6 +52,8 @@ __all__ = [
     "Wanted",
     "Watch",
     "Worker",
+    "disable_task",
+    "enable_task",
     "find_run",
     "marker",
     "outcome",

@@ -450,10 +450,11 @@ def with_start(**start: Any) -> dict[str, Any]:
         (lambda: tasks.create({**GOOD, "annotations": "one"}), "task: annotations: .*array"),
         (lambda: tasks.create(with_start(stateName="s")), "task: start: schedule must be given"),
         (lambda: tasks.create(with_start(schedule={"cron": {}})), "task: start.schedule.cron: expression must be"),
-        (lambda: tasks.create({**GOOD, "metadata": {"usage": "FUN"}}), "task: metadata.usage: .*'ANALYTICS'.*'FUN'"),
-        (lambda: tasks.create({**GOOD, "metadata": {"trigger": {"id": "i", "type": 4}}}), "metadata.trigger.type: .*4"),
+        (lambda: tasks.create({**GOOD, "metadata": {"usage": 17}}), "task: metadata.usage: .*string"),
+        (lambda: tasks.create({**GOOD, "metadata": {"trigger": {"id": "i", "type": "4"}}}), "trigger.type: .*integer"),
+        (lambda: tasks.create({**GOOD, "metadata": {"trigger": {"id": "i"}}}), "trigger: type must be given"),
         (lambda: tasks.create({**GOOD, "metadata": {"updatedAt": 5}}), "metadata.updatedAt: must be a datetime"),
-        (lambda: tasks.create({**GOOD, "events": [{"type": "x"}]}), "task: events.0.type: must be one of"),
+        (lambda: tasks.create({**GOOD, "events": [{"type": 17}]}), "task: events.0.type: .*string"),
         (lambda: tasks.create({**GOOD, "extra": {1, 2}}), "task: must be writable as JSON"),
         (lambda: tasks.create("a task"), "task: "),  # type: ignore[arg-type]
         (lambda: tasks.create(None), "task: "),  # type: ignore[arg-type]
@@ -483,8 +484,8 @@ def test_what_is_wrong_is_refused_by_name_before_anything_is_sent(
 def test_a_shape_made_in_python_is_strict() -> None:
     with pytest.raises(ValidationError, match="specVersion must be given"):
         Task(name="A task")
-    with pytest.raises(ValidationError, match="must be one of"):
-        TaskMetadata(usage="FUN")
+    with pytest.raises(ValidationError, match="usage"):
+        TaskMetadata(usage=17)  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match="name"):
         AutomationCreate(name=17)  # type: ignore[arg-type]
 

@@ -146,11 +146,11 @@ def test_a_moment_is_sent_with_no_more_digits_than_it_has() -> None:
     ("asks", "named"),
     [
         (lambda: sharing_tasks.create({}), "sharing_task: name and type and state and templates must be given"),
-        (lambda: sharing_tasks.create(with_member(type="x")), "sharing_task: type: must be one of 'chart-monitoring'"),
+        (lambda: sharing_tasks.create(with_member(type=17)), "sharing_task: type: .*string"),
         (lambda: sharing_tasks.create(with_member(templates=[{}])), "sharing_task: templates.0: type must be given"),
-        (lambda: sharing_tasks.create(with_member(templates=[{"type": "x"}])), "templates.0.type: must be one of"),
+        (lambda: sharing_tasks.create(with_member(templates=[{"type": 17}])), "templates.0.type: .*string"),
         (lambda: sharing_tasks.create(with_member(trigger={})), "sharing_task: trigger: recurrence must be given"),
-        (lambda: sharing_tasks.create(with_member(transportChannels=["fax"])), "transportChannels.0: must be one of"),
+        (lambda: sharing_tasks.create(with_member(transportChannels=[17])), "transportChannels.0: .*string"),
         (lambda: sharing_tasks.create(with_member(recipients={"userIds": ["u"]})), "recipients.userIds.0"),
         (
             lambda: sharing_tasks.create(with_member(scheduleOptions={"recurrence": ["RRULE:FREQ=DAILY"] * 6})),
@@ -160,12 +160,12 @@ def test_a_moment_is_sent_with_no_more_digits_than_it_has() -> None:
         (lambda: sharing_tasks.patch("s", SharingTaskPatchOperation(op="remove", path="/tags")), "changes: must be a"),  # type: ignore[arg-type]
         (lambda: sharing_tasks.patch("s", "remove"), "changes: must be a list"),  # type: ignore[arg-type]
         (lambda: sharing_tasks.patch("s", None), "changes: must be a list"),  # type: ignore[arg-type]
-        (lambda: sharing_tasks.patch("s", [{"op": "add", "path": "/tags"}]), r"changes\[0\]: op: must be one of"),
+        (lambda: sharing_tasks.patch("s", [{"op": 17, "path": "/tags"}]), r"changes\[0\]: op: .*string"),
         (
             lambda: sharing_tasks.patch("s", [{"op": "remove", "path": "/tags"}, {"op": "remove"}]),
             r"changes\[1\]: path must be given",
         ),
-        (lambda: sharing_tasks.patch_settings([{"op": "remove", "path": "/enable-sharing"}]), r"changes\[0\]: op"),
+        (lambda: sharing_tasks.patch_settings([{"path": "/enable-sharing"}]), r"changes\[0\]: op must be given"),
         (lambda: sharing_tasks.patch_settings({}), "changes: must be a list"),  # type: ignore[arg-type]
         (lambda: sharing_tasks.update_settings({}), "settings: enable-sharing must be given"),
         (lambda: sharing_tasks.update_settings(SharingSettings()), "settings: .*SharingSettingsUpdate"),  # type: ignore[arg-type]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import codecs
 import json
+import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cache
 from types import NoneType
-from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -31,6 +33,7 @@ from pydantic import (
     WrapValidator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
 from airflow_provider_qlik.arguments import InvalidArgument, checked_json
@@ -113,11 +116,24 @@ class ReadOnly:
     """Marks a member that Qlik sets; it is never sent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Nullable:
+    """Marks a member in which null says something: None is sent as null where it was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Marks a member, or what it holds, with the documented words; others are sent, too, with a warning."""
+
+    known: tuple[str | int, ...]
+
+
 class Shape(Unfolding):
     """A JSON object of Qlik's, in snake_case, with Qlik's names as aliases.
 
-    Made in Python it is strict: no wrong types, no word outside a documented list. Read from an answer (`from_reply`)
-    it keeps members it does not know, takes any word, and a number written as a string for a number.
+    Made in Python it is strict: no wrong types, nothing missing that Qlik requires. Read from an answer (`from_reply`)
+    it keeps members it does not know, and takes a number written as a string for a number. Words outside a documented
+    list are kept in both: Qlik adds words before its documents do (see `OneOf`).
     """
 
     model_config = ConfigDict(
@@ -238,23 +254,33 @@ def _may_nest(annotation: Any) -> bool:
 ShapeT = TypeVar("ShapeT", bound=Shape)
 
 
+def json_of(shape: BaseModel) -> dict[str, Any]:
+    """Return a shape as plain JSON with Qlik's names; members that are None are left out.
+
+    A null stays where it says something (`Nullable`), and in all that this package does not describe: unknown members
+    and free-form JSON.
+    """
+    return _without_nothing(shape, shape.model_dump(by_alias=True, mode="json"))
+
+
 def body_of(shape: type[ShapeT], argument: str, given: ShapeT | Mapping[str, Any]) -> dict[str, Any]:
     """The JSON to send for a shape or a mapping with Qlik's names, checked strictly; read-only members are left out.
+
+    What was read from Qlik can be written back: unknown members, nulls in them, and unknown words stay as they came. A
+    word that Qlik's documents do not list is logged as a warning, once per member and word.
 
     Raises InvalidArgument that names the argument and the member.
     """
     if isinstance(given, BaseModel) and not isinstance(given, shape):
         # What an answer holds is more than can be written; a masked secret must not be written back.
         raise InvalidArgument(argument, None, f"must be {shape.__name__} or a mapping, not {type(given).__name__}")
-    if isinstance(given, BaseModel):
-        plain: Any = given.model_dump(by_alias=True, exclude_none=True, mode="json")
-    else:
-        plain = checked_json(argument, given)
+    plain: Any = json_of(given) if isinstance(given, BaseModel) else checked_json(argument, given)
     try:
         checked = shape.model_validate_json(json.dumps(plain))
     except ValidationError as error:
         raise InvalidArgument(argument, None, problem_in(error)) from None
-    return _without_read_only(checked, checked.model_dump(by_alias=True, exclude_none=True, mode="json"))
+    _warn_of_unknown_words(checked, argument)
+    return _without_read_only(checked, json_of(checked))
 
 
 def bodies_of(shape: type[ShapeT], argument: str, given: Sequence[ShapeT | Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -267,31 +293,116 @@ def bodies_of(shape: type[ShapeT], argument: str, given: Sequence[ShapeT | Mappi
     return [body_of(shape, f"{argument}[{place}]", one) for place, one in enumerate(given)]
 
 
-def _without_read_only(shape: BaseModel, dumped: dict[str, Any]) -> dict[str, Any]:
+def _as_read(shape: BaseModel) -> dict[str, Any]:
+    """Return the members of a shape as it holds them: what can be read is read, all else is as it came."""
+    if isinstance(shape, Unfolding):
+        shape._look()
+    return vars(shape)
+
+
+def _inner(value: Any, dumped: Any) -> list[tuple[BaseModel, dict[str, Any]]]:
+    """Return the shapes directly in the value of a member, each with the JSON that was made of it."""
+    if isinstance(value, BaseModel):
+        return [(value, dumped)]
+    if isinstance(value, (list, tuple)) and isinstance(dumped, list):
+        return [pair for one in zip(value, dumped, strict=True) for pair in _inner(*one)]
+    if isinstance(value, dict) and isinstance(dumped, dict):
+        return [pair for name in value if name in dumped for pair in _inner(value[name], dumped[name])]
+    return []
+
+
+def _without_nothing(shape: BaseModel, dumped: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON of a shape, in place, without the described members that are None."""
+    members = _as_read(shape)
     for name, member in type(shape).model_fields.items():
         key = member.alias or name
-        value = getattr(shape, name)
-        if any(isinstance(mark, ReadOnly) for mark in member.metadata):
-            dumped.pop(key, None)
-        elif isinstance(value, BaseModel) and key in dumped:
-            dumped[key] = _without_read_only(value, dumped[key])
-        elif isinstance(value, list) and key in dumped:
-            dumped[key] = [
-                _without_read_only(item, plain) if isinstance(item, BaseModel) else plain
-                for item, plain in zip(value, dumped[key], strict=True)
-            ]
+        if dumped.get(key, _MISSING) is None:
+            if not (name in shape.model_fields_set and _marked(member, Nullable)):
+                del dumped[key]
+        elif key in dumped:
+            for inner, plain in _inner(members.get(name), dumped[key]):
+                _without_nothing(inner, plain)
     return dumped
 
 
-def one_of(*known: str | int) -> AfterValidator:
-    """A check for documented words: any word may be read, only these are written."""
+def _without_read_only(shape: BaseModel, dumped: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON of a shape, in place, without the members that only Qlik sets."""
+    members = _as_read(shape)
+    for name, member in type(shape).model_fields.items():
+        key = member.alias or name
+        if _marked(member, ReadOnly):
+            dumped.pop(key, None)
+        elif key in dumped:
+            for inner, plain in _inner(members.get(name), dumped[key]):
+                _without_read_only(inner, plain)
+    return dumped
 
-    def check(given: Any, info: ValidationInfo) -> Any:
-        if not reading(info) and given not in known:
-            raise ValueError(f"must be one of {', '.join(map(repr, known))}, not {given!r}")
-        return given
 
-    return AfterValidator(check)
+_MISSING = object()
+
+
+def _marked(member: FieldInfo, mark: type) -> bool:
+    return any(isinstance(one, mark) for one in member.metadata)
+
+
+MOST_WARNINGS = 500
+"""How many unknown words are logged by one process, at most: what sends new ones without end fills no memory."""
+
+_log = logging.getLogger(__name__)
+_warned: set[tuple[str, str, str | int]] = set()
+
+
+def _warn_of_unknown_words(shape: BaseModel, argument: str, at: tuple[str, ...] = ()) -> None:
+    """Warn of each word in a shape that Qlik's documents do not list, once per member and word."""
+    known = _words(type(shape))
+    for name, member in type(shape).model_fields.items():
+        value = getattr(shape, name)
+        here = (*at, member.alias or name)
+        for place, one in enumerate(value) if isinstance(value, list) else ((None, value),):
+            where = here if place is None else (*here, str(place))
+            if isinstance(one, BaseModel):
+                _warn_of_unknown_words(one, argument, where)
+            elif name in known and isinstance(one, (str, int)) and one not in known[name]:
+                _warn_once((type(shape).__name__, here[-1], one), f"{argument}: {'.'.join(where)}", known[name])
+
+
+def _warn_once(key: tuple[str, str, str | int], where: str, known: tuple[str | int, ...]) -> None:
+    if key in _warned or len(_warned) >= MOST_WARNINGS:
+        return
+    _warned.add(key)
+    _log.warning(
+        "%s is %.200r, which is none of the words in Qlik Cloud's documents (%s). It is sent as it is, and Qlik Cloud"
+        " may refuse it. This is said once for each word",
+        where,
+        key[2],
+        ", ".join(map(repr, known)),
+    )
+
+
+@cache
+def _words(shape: type[BaseModel]) -> dict[str, tuple[str | int, ...]]:
+    """Return the documented words of those members that have any."""
+    found = {
+        name: next(_marks(OneOf, member.annotation, member.metadata), None)
+        for name, member in shape.model_fields.items()
+    }
+    return {name: mark.known for name, mark in found.items() if mark is not None}
+
+
+def _marks(kind: type[OneOf], annotation: Any, metadata: Iterable[Any] = ()) -> Iterator[OneOf]:
+    """Yield the marks of one kind at an annotation, and at what it holds."""
+    yield from (mark for mark in metadata if isinstance(mark, kind))
+    if get_origin(annotation) is Annotated:
+        annotation, *more = get_args(annotation)
+        yield from _marks(kind, annotation, more)
+    else:
+        for inner in get_args(annotation):
+            yield from _marks(kind, inner)
+
+
+def one_of(*known: str | int) -> OneOf:
+    """Return the mark for documented words: any word may be read and written, others than these with a warning."""
+    return OneOf(known)
 
 
 def at_most(count: int) -> AfterValidator:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from airflow_provider_qlik.cloud.models.paging import SelfLinks
+from airflow_provider_qlik.cloud.models.patches import PatchOperation
 from airflow_provider_qlik.cloud.models.shape import Moment, Needed, Number, ReadOnly, Shape, at_most, one_of
 from airflow_provider_qlik.cloud.models.sharing_pages import SharingPage
 from airflow_provider_qlik.cloud.models.sharing_recipients import PersistedRecipients, SharingRecipients
@@ -201,19 +202,7 @@ class SharingTaskList(SharingPage[SharingTask]):
     recipients: SharingRecipients | None = None
 
 
-class _PatchOperation(Shape):
-    """One operation of RFC 6902."""
-
-    value: Any = None
-
-    @model_serializer(mode="wrap")
-    def _with_the_value_that_was_given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # To set nothing is something else than to say nothing.
-        plain: dict[str, Any] = handler(self)
-        return {**plain, "value": self.value} if "value" in self.model_fields_set else plain
-
-
-class SharingTaskPatchOperation(_PatchOperation):
+class SharingTaskPatchOperation(PatchOperation):
     """One change of a sharing task: an operation of RFC 6902."""
 
     op: Annotated[Annotated[str, one_of("replace", "remove")] | None, Needed()] = None
@@ -256,7 +245,7 @@ class SharingSettingsUpdate(Shape):
     enable_sharing: Annotated[bool | None, Field(alias="enable-sharing"), Needed()] = None
 
 
-class SharingSettingsPatchOperation(_PatchOperation):
+class SharingSettingsPatchOperation(PatchOperation):
     """One change of the tenant's two switches: an operation of RFC 6902."""
 
     op: Annotated[Annotated[str, one_of("replace")] | None, Needed()] = None

@@ -1,8 +1,14 @@
-"""The shapes of the Tasks family. https://qlik.dev/apis/rest/tasks/"""
+"""The shapes of tasks and their runs, on both paths: `/api/v1/tasks` and `/api/scheduling/tasks`.
+
+https://qlik.dev/apis/rest/tasks/. A member or word that only the scheduling path has is read and written on both: the
+same tasks stand behind them. What only the scheduling path takes (graphs, patches, creators) is in `scheduling`.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import Field
 
 from airflow_provider_qlik.cloud.models.lenient import decoded
 from airflow_provider_qlik.cloud.models.paging import Page
@@ -11,40 +17,80 @@ from airflow_provider_qlik.cloud.models.shape import Id, Moment, Needed, ReadOnl
 
 TaskUsage = Annotated[str, one_of("ANALYTICS", "DATA_PREPARATION", "DATAFLOW_PREP", "SINGLE_TABLE_PREP")]
 TaskDisabledCode = Annotated[
-    str, one_of("MANUALLY", "CONSECUTIVE-FAILURES", "APP-SCRIPT-UPDATED", "OWNER-DELETED", "OWNER-DISABLED")
+    str,
+    one_of(
+        *("MANUALLY", "CONSECUTIVE-FAILURES", "APP-SCRIPT-UPDATED", "OWNER-DELETED", "OWNER-DISABLED"),
+        *("APP-MOVED-SPACE", "OWNER-MOVED"),
+    ),
 ]
-SchedulerNumber = Annotated[int, one_of(0, 1, 2, 3)]
+TaskTriggerType = Annotated[int, one_of(0, 1, 2, 3, 4)]
+"""Qlik's names: 0 TIME_SCHEDULE, 1 SINGLE_EVENT, 2 MULTI_EVENT, 3 MIXED, 4 AAO_DATA_UPDATED."""
+TaskOrchestrationType = Annotated[int, one_of(0, 1, 2, 3)]
+"""Qlik's names: 0 AUTOMATION, 1 DI_PIPELINE, 2 TEMPORAL, 3 MINIBUS."""
 
 
 class TaskTriggerReference(Shape):
     """Where the scheduler keeps the trigger of a task."""
 
     id: Annotated[str | None, Needed()] = None
-    type: Annotated[SchedulerNumber | None, Needed()] = None
+    type: Annotated[TaskTriggerType | None, Needed()] = None
+
+
+class TaskLastRun(Shape):
+    """The newest run of a task in short, as the scheduling path shows it with the task; missing until something ran.
+
+    How soon after its end a run shows here as ended is not documented.
+    """
+
+    id: str | None = None
+    status: str | None = None
+    started_at: Annotated[Moment, ReadOnly()] = None
+    ended_at: Annotated[Moment, ReadOnly()] = None
+    executed_as: str | None = None
+    triggered_by: str | None = None
+    worker_id: str | None = None
+    worker_type: str | None = None
 
 
 class TaskOrchestrationReference(Shape):
     """Where the scheduler keeps the orchestration of a task."""
 
     id: Annotated[str | None, Needed()] = None
-    type: Annotated[SchedulerNumber | None, Needed()] = None
+    type: Annotated[TaskOrchestrationType | None, Needed()] = None
     attrs: dict[str, Any] | None = None
+    last_run: TaskLastRun | None = None
+
+
+class TaskTopology(Shape):
+    """Whether a task is set off by another one, and whether it sets off others."""
+
+    is_child: bool | None = None
+    is_parent: bool | None = None
 
 
 class TaskMetadata(Shape):
-    """The bookkeeping around a task; a copy travels with every run. `disabled_code` says why it is switched off."""
+    """The bookkeeping around a task; a copy travels with every run. `disabled_code` says why it is switched off.
+
+    Only the scheduling path tells `topology`, `space_type`, `script_owner_id`, and what the resource is.
+    """
 
     usage: TaskUsage | None = None
     owner_id: str | None = None
+    script_owner_id: str | None = None
     space_id: str | None = None
+    space_type: Annotated[str, one_of("personal", "shared", "managed")] | None = None
     trigger: TaskTriggerReference | None = None
     tenant_id: str | None = None
+    resource_name: str | None = None
+    resource_type: str | None = None
+    resource_sub_type: str | None = None
     created_at: Annotated[Moment, ReadOnly()] = None
     created_by: str | None = None
     deleted_at: Annotated[Moment, ReadOnly()] = None
     updated_at: Moment = None
     disabled_code: TaskDisabledCode | None = None
     migrated_from: str | None = None
+    topology: TaskTopology | None = None
     orchestration: TaskOrchestrationReference | None = None
 
 
@@ -76,7 +122,9 @@ class TaskStart(Shape):
 class TaskEventCorrelation(Shape):
     """An attribute of an event to match on."""
 
-    context_attribute_name: Annotated[Annotated[str, one_of("id", "status")] | None, Needed()] = None
+    context_attribute_name: Annotated[
+        Annotated[str, one_of("id", "status", "appId", "spaceId", "datasetId")] | None, Needed()
+    ] = None
     context_attribute_value: str | None = None
 
 
@@ -84,8 +132,8 @@ class TaskEvent(Shape):
     """A cloud event that the task waits for or emits."""
 
     name: str | None = None
-    type: Annotated[str, one_of("com.qlik.v1.task.run.finished")] | None = None
-    source: Annotated[str, one_of("system-events.task")] | None = None
+    type: Annotated[str, one_of("com.qlik.v1.task.run.finished", "com.qlik/active-analytics-orch")] | None = None
+    source: Annotated[str, one_of("system-events.task", "dataset.updated")] | None = None
     data_only: bool | None = None
     correlation: list[TaskEventCorrelation] | None = None
 
@@ -93,7 +141,8 @@ class TaskEvent(Shape):
 class TaskFunctionReference(Shape):
     """The function that an action calls."""
 
-    ref_name: Annotated[str, one_of("app.reload")] | None = None
+    # The list of words has the first alone, Qlik's own examples have the second.
+    ref_name: Annotated[str, one_of("app.reload", "AppReload")] | None = None
     arguments: Any = None
     invoke: Annotated[str, one_of("SYNC", "ASYNC")] | None = None
     selection_set: str | None = None
@@ -130,7 +179,8 @@ class TaskState(Shape):
     """One state of the workflow: wait for events, then act."""
 
     name: str | None = None
-    type: Annotated[str, one_of("EVENT")] | None = None
+    # As above.
+    type: Annotated[str, one_of("EVENT", "event")] | None = None
     end: bool | None = None
     exclusive: bool | None = None
     on_events: list[TaskOnEvents] | None = None
@@ -158,10 +208,19 @@ class Task(Shape):
 
 
 class TaskStarted(Shape):
-    """That a start was accepted. It names no run; `timestamp` is the server's clock, from body or Date header."""
+    """That a start was accepted. It names no run; `timestamp` is the server's clock, from body or Date header.
+
+    Documented is `message`; the other members are those of a result that was seen, with the code CHO-000.
+    """
 
     message: str | None = None
     timestamp: Moment = None
+    status_code: Annotated[int | None, Field(alias="status_code")] = None
+    code: str | None = None
+    title: str | None = None
+    context: str | None = None
+    value: dict[str, Any] | None = None
+    trace_id: str | None = None
 
     @classmethod
     def from_reply(cls, reply: Reply) -> Self:
