@@ -175,8 +175,14 @@ class TenantApp:
             raise Refused(429, "Too many requests", "the rate limit is exceeded", code="HTTP-429", headers=headers)
 
     def _refusal(self, operation: Operation | None, refused: Refused) -> Response:
-        form = self.world.switches.sharing_error_form
-        body = error_body(operation.family if operation else None, refused, self.world.now, form)
+        switches = self.world.switches
+        body = error_body(
+            operation.family if operation else None,
+            refused,
+            self.world.now,
+            switches.sharing_error_form,
+            switches.scheduling_error_form,
+        )
         return Json(body, refused.status, refused.headers)
 
     def _faulty(self, fault: Fault, response: Response | None, operation: Operation | None) -> Response:

@@ -29,9 +29,17 @@ class Apps:
         """All of it as the API shows it now."""
         return AppView(self._ground.switches, self._ground.now)
 
-    def add_app(self, name: str, owner: User, *, id: str | None = None, space_id: str | None = None) -> App:
+    def add_app(
+        self,
+        name: str,
+        owner: User,
+        *,
+        id: str | None = None,
+        space_id: str | None = None,
+        datasets: tuple[str, ...] = (),
+    ) -> App:
         """A new app."""
-        app = App(id or str(uuid4()), name, space_id, owner.id, self._ground.now)
+        app = App(id or str(uuid4()), name, space_id, owner.id, self._ground.now, datasets)
         self.apps[app.id] = app
         return app
 

@@ -34,6 +34,7 @@ class Task:
     worker: str
     created: datetime
     updated: datetime
+    updated_by: str = ""
 
     @property
     def resource_id(self) -> str:
@@ -81,6 +82,8 @@ class App:
     space_id: str | None
     owner_id: str
     created: datetime
+    datasets: tuple[str, ...] = ()
+    """Those that pipelines write and the app reads."""
 
 
 @dataclass(slots=True)

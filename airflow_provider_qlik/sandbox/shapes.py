@@ -42,6 +42,8 @@ def _problem(value: Any, shape: Shape, where: str) -> str | None:
         for name, inner in shape.get("properties", {}).items():
             if name in value and (problem := _problem(value[name], inner, f"{where}.{name}")):
                 return problem
+    if isinstance(value, str) and not shape.get("minLength", 0) <= len(value) <= shape.get("maxLength", len(value)):
+        return f"{where} must have from {shape.get('minLength', 0)} to {shape['maxLength']} characters"
     if isinstance(value, list) and len(value) > shape.get("maxItems", len(value)):
         return f"{where} has more than {shape['maxItems']} items"
     if isinstance(value, list) and "items" in shape:
@@ -71,18 +73,42 @@ INTEGER: Shape = {"type": "integer"}
 BOOLEAN: Shape = {"type": "boolean"}
 OBJECT: Shape = {"type": "object"}
 
-_REFERENCE = object_of("id", "type", id=STRING, type=one_of(0, 1, 2, 3), attrs=OBJECT)
+NAME: Shape = {"type": "string", "minLength": 1, "maxLength": 100}
+DESCRIPTION: Shape = {"type": "string", "maxLength": 1024}
+
+# Tasks. The words are those of the scheduling path on both paths: assumed, since the same tasks stand behind both, and
+# v1 shows those that were made on the other path.
+_LAST_RUN = object_of(
+    *("id", "status", "workerId", "workerType", "triggeredBy"),
+    id=STRING,
+    status=STRING,
+    executedAs=STRING,
+    triggeredBy=STRING,
+    workerId=STRING,
+    workerType=STRING,
+)
+_TRIGGER = object_of("id", "type", id=STRING, type=one_of(0, 1, 2, 3, 4))
+_ORCHESTRATION = object_of("id", "type", id=STRING, type=one_of(0, 1, 2, 3), attrs=OBJECT, lastRun=_LAST_RUN)
 _METADATA = object_of(
     usage=one_of("ANALYTICS", "DATA_PREPARATION", "DATAFLOW_PREP", "SINGLE_TABLE_PREP"),
     ownerId=STRING,
     spaceId=STRING,
-    trigger=_REFERENCE,
+    scriptOwnerId=STRING,
+    spaceType=one_of("personal", "shared", "managed"),
+    resourceName=STRING,
+    resourceType=STRING,
+    resourceSubType=STRING,
+    topology=object_of(isChild=BOOLEAN, isParent=BOOLEAN),
+    trigger=_TRIGGER,
     tenantId=STRING,
     createdBy=STRING,
     updatedAt=STRING,
-    disabledCode=one_of("MANUALLY", "CONSECUTIVE-FAILURES", "APP-SCRIPT-UPDATED", "OWNER-DELETED", "OWNER-DISABLED"),
+    disabledCode=one_of(
+        *("MANUALLY", "CONSECUTIVE-FAILURES", "APP-SCRIPT-UPDATED", "OWNER-DELETED", "OWNER-DISABLED"),
+        *("APP-MOVED-SPACE", "OWNER-MOVED"),
+    ),
     migratedFrom=STRING,
-    orchestration=_REFERENCE,
+    orchestration=_ORCHESTRATION,
 )
 _SCHEDULE_RULE = object_of(
     cron={"either": [STRING, object_of("expression", expression=STRING, validUntil=STRING)]},
@@ -94,14 +120,18 @@ _SCHEDULE_RULE = object_of(
 )
 _EVENT = object_of(
     name=STRING,
-    type=one_of("com.qlik.v1.task.run.finished"),
-    source=one_of("system-events.task"),
+    type=one_of("com.qlik.v1.task.run.finished", "com.qlik/active-analytics-orch"),
+    source=one_of("system-events.task", "dataset.updated"),
     dataOnly=BOOLEAN,
     correlation=list_of(
-        object_of("contextAttributeName", contextAttributeName=one_of("id", "status"), contextAttributeValue=STRING)
+        object_of(
+            "contextAttributeName",
+            contextAttributeName=one_of("id", "status", "appId", "spaceId", "datasetId"),
+            contextAttributeValue=STRING,
+        )
     ),
 )
-_FUNCTION = object_of(refName=one_of("app.reload"), invoke=one_of("SYNC", "ASYNC"), selectionSet=STRING)
+_FUNCTION = object_of(refName=one_of("app.reload", "AppReload"), invoke=one_of("SYNC", "ASYNC"), selectionSet=STRING)
 _ACTION = object_of(
     name=STRING,
     condition=STRING,
@@ -112,7 +142,7 @@ _ACTION = object_of(
 )
 _STATE = object_of(
     name=STRING,
-    type=one_of("EVENT"),
+    type=one_of("EVENT", "event"),
     end=BOOLEAN,
     exclusive=BOOLEAN,
     onEvents=list_of(
@@ -142,6 +172,24 @@ TASK = object_of(
     description=STRING,
     specVersion=STRING,
 )
+SCHEDULING_TASK = {**TASK, "properties": {**TASK["properties"], "name": NAME, "description": DESCRIPTION}}
+TASK_PATCH = list_of(
+    object_of("op", "path", op=one_of("add", "remove", "replace", "move", "copy"), path=STRING, **{"from": STRING})
+)
+
+_CREATION = {"name": NAME, "description": DESCRIPTION, "enabled": BOOLEAN, "partial": BOOLEAN}
+RELOAD_ON_SCHEDULE = object_of(
+    "recurrence",
+    **_CREATION,
+    recurrence={"either": [STRING, list_of(STRING)]},
+    timezone=STRING,
+    startDateTime=STRING,
+    endDateTime=STRING,
+)
+RELOAD_AFTER_TASK = object_of(
+    "onTaskId", **_CREATION, onTaskId=STRING, onTaskStatus=one_of("succeeded", "failed", "any")
+)
+RELOAD_ON_DATASET_UPDATE = object_of(**_CREATION)
 
 _SCHEDULE = object_of(startAt=STRING, stopAt=STRING, interval=INTEGER, timezone=STRING)
 AUTOMATION_UPDATE = object_of(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from airflow_provider_qlik.sandbox.errors import SharingErrorForm
+from airflow_provider_qlik.sandbox.errors import SchedulingErrorForm, SharingErrorForm
 from airflow_provider_qlik.sandbox.times import Fineness
 
 
@@ -46,6 +46,16 @@ class Switches:
     """The log of a task run that has not ended: the lines so far, or 404."""
     resource_id_required: bool = False
     """Whether listing tasks without `resourceId` is refused with 400."""
+    patch_reply: Literal["task", "nothing"] = "task"
+    """What patching a task answers: 200 with the task, or 204. Both are documented; not which one comes."""
+    last_run_lag: float = 0.0
+    """Seconds by which `metadata.orchestration.lastRun` of a task is behind its runs; nothing says how many."""
+    edges: Literal["to_root", "downstream"] = "to_root"
+    """Where the edges of a task graph lead: to the task asked for, as in the example, or to what is set off."""
+    v1_filter: Literal["ignored", "refused"] = "ignored"
+    """What becomes of `filter` in the list of tasks at `/api/v1/tasks`, which does not document it."""
+    scheduling_error_form: SchedulingErrorForm = "bare"
+    """Where the code CHO-… of a refusal stands; no document shows it."""
     task_times: Fineness = "milliseconds"
     """How finely times of task runs and reloads are told (cut, not rounded)."""
     automation_times: Literal["microseconds", "seconds"] = "seconds"

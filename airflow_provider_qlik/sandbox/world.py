@@ -57,7 +57,7 @@ class World(Ground):
         }
         shown = {"specVersion": "0.8", "version": "1.0", **members, "id": task_id}
         shown["metadata"] = metadata | members.get("metadata", {})
-        self.tasks[task_id] = task = Task(task_id, shown, worker, now, now)
+        self.tasks[task_id] = task = Task(task_id, shown, worker, now, now, owner.id)
         return task
 
     def start_task(self, task: Task, by: User, source: str | None) -> TaskRun:
@@ -120,9 +120,9 @@ class World(Ground):
         self.task_runs[task.id].append(run)
         return run
 
-    def is_visible(self, run: TaskRun | AutomationRun) -> bool:
-        """Whether the API shows the run yet."""
-        now = self.now
+    def is_visible(self, run: TaskRun | AutomationRun, at: datetime | None = None) -> bool:
+        """Whether the API shows the run yet, or showed it at a moment."""
+        now = at or self.now
         if isinstance(run, TaskRun) and self.switches.waiting_task_run == "hidden":
             return run.visible_from <= now and bool(run.life.started_at(now) or not run.life.is_active(now))
         return run.visible_from <= now

@@ -19,6 +19,7 @@ from airflow_provider_qlik.cloud.models.automations import (
     AutomationCreate,
     AutomationList,
     AutomationRun,
+    AutomationRunList,
     AutomationRunMetrics,
     AutomationSchedule,
     AutomationUpdate,
@@ -283,7 +284,7 @@ def test_what_is_left_out_is_said_once_and_shows_no_secret(caplog: pytest.LogCap
     odd = {"id": None, "status": "s", "executionToken": "very-secret"}
     for _ in range(3):
         TaskRunList.from_json({"data": [RUN, odd, {**odd, "id": "r3", "status": None}]})
-        AutomationList.from_json({"data": [{"id": None, "executionToken": "very-secret"}]})
+        AutomationRunList.from_json({"data": [{"id": None, "executionToken": "very-secret"}]})
 
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
     first, second = (record.getMessage() for record in caplog.records)
@@ -328,7 +329,7 @@ def test_an_execution_token_is_not_shown_where_a_list_cannot_be_read() -> None:
 
     assert "very-secret" not in repr(AutomationList.from_json({"data": listed}))
     with pytest.raises(UnreadableAnswer, match=r'"executionToken": "\*\*\*"') as raised:
-        Automation.from_json({"executionToken": "very-secret", "name": "no id"})
+        AutomationRun.from_json({"executionToken": "very-secret", "status": "no id"})
     assert "very-secret" not in str(raised.value)
     with pytest.raises(UnreadableAnswer) as raised:
         AutomationList.from_reply(Reply(200, content=b'{"data":[{"id":"a","executionToken":"very-secr'))

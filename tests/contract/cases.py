@@ -1,4 +1,4 @@
-"""Every operation of the contract, with all that can be handed to its function."""
+"""Every operation of both contracts, with all that can be handed to its function."""
 
 from __future__ import annotations
 
@@ -133,3 +133,55 @@ CASES = {
     "patch_sharing_settings": Case(sharing_tasks.patch_settings, (), body=[]),
     "update_sharing_settings": Case(sharing_tasks.update_settings, (), body={"enable-sharing": True}),
 }
+"""The contract of early 2026."""
+
+_SCHEDULED: dict[str, Any] = {**_TASK_PAGE, "filter": 'lastStatus eq "FAILED" and name co "A + B & C"'}
+_GRAPH: dict[str, Any] = {"level": 100, "with_task": True}
+
+SCHEDULING_CASES = {
+    "list_scheduling_tasks": Case(tasks.list, (), {**_SCHEDULED, "resource_id": RESOURCE, "sort": "+lastTriggeredBy"}),
+    "create_scheduling_task": Case(tasks.create, (), body=_LEAST_TASK),
+    "get_scheduling_task": CASES["get_task"],
+    "update_scheduling_task": CASES["update_task"],
+    "patch_scheduling_task": Case(tasks.patch, (TASK,), body=[]),
+    "delete_scheduling_task": CASES["delete_task"],
+    "start_scheduling_task": CASES["start_task"],
+    "list_scheduling_task_runs": CASES["list_task_runs"],
+    "get_last_scheduling_task_run": CASES["get_last_task_run"],
+    "get_scheduling_task_run_log": CASES["get_task_run_log"],
+    "list_scheduling_resource_runs": CASES["list_resource_task_runs"],
+    "get_task_ancestors": Case(tasks.ancestors, (TASK,), _GRAPH),
+    "get_task_descendants": Case(tasks.descendants, (TASK,), _GRAPH),
+    "get_task_subgraph": Case(tasks.subgraph, (TASK,), _GRAPH),
+    "list_task_parents": Case(tasks.parents, (TASK,), {**_SCHEDULED, "sort": "-updatedBy"}),
+    "list_task_children": Case(tasks.children, (TASK,), {**_SCHEDULED, "sort": "+name"}),
+    "create_time_schedule_reload_task": Case(
+        tasks.create_reload_on_schedule, (RESOURCE,), body={"recurrence": "RRULE:FREQ=DAILY"}
+    ),
+    "create_task_event_reload_task": Case(tasks.create_reload_after_task, (RESOURCE,), body={"onTaskId": TASK}),
+    "create_dataset_updated_reload_task": Case(tasks.create_reload_on_dataset_update, (RESOURCE,), body={}),
+}
+"""The Scheduling API of November 2026; the operations that Tasks v1 has, too, are the same functions."""
+
+KNOWN_AS = {
+    "list_scheduling_tasks": "list_tasks",
+    "create_scheduling_task": "create_task",
+    "get_scheduling_task": "get_task",
+    "update_scheduling_task": "update_task",
+    "delete_scheduling_task": "delete_task",
+    "start_scheduling_task": "start_task",
+    "list_scheduling_task_runs": "list_task_runs",
+    "get_last_scheduling_task_run": "get_last_task_run",
+    "get_scheduling_task_run_log": "get_task_run_log",
+    "list_scheduling_resource_runs": "list_resource_task_runs",
+}
+"""The names under which calls, limits and logs know what both paths have: those of Tasks v1."""
+
+ALL_CASES = {**CASES, **SCHEDULING_CASES}
+
+
+def arguments_of(function: Callable[..., Any]) -> set[str]:
+    """Return the optional arguments of a function that some case gives."""
+    return {
+        name for case in ALL_CASES.values() if case.function is function for name in (*case.optional, *case.instead)
+    }

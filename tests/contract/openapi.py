@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
@@ -51,12 +51,12 @@ class Operation:
     request_required: bool
     answers: dict[int, dict[str, Place]]
     otherwise: dict[str, Place] | None
+    contract: Contract = field(repr=False, compare=False)
 
     @property
     def success(self) -> int:
-        """The one status that says it worked."""
-        (status,) = (status for status in self.answers if 200 <= status < 300)
-        return status
+        """The status that says it worked; of several the one that comes with a body."""
+        return min(status for status in self.answers if 200 <= status < 300)
 
     def ids_in(self, path: str) -> dict[str, str] | None:
         """The path parameters of a path as it was sent, still encoded, or None where the template does not fit."""
@@ -90,12 +90,20 @@ class Contract:
 
     def problems(self, schema: Place, value: Any) -> list[str]:
         """What is wrong with a value, formats included."""
+        return [f"{error.json_path}: {error.message}" for error in self._errors(schema, value)]
+
+    def problems_beside_words(self, schema: Place, value: Any) -> list[str]:
+        """What is wrong with a value, but for words that are not in the list of those that may stand there."""
+        wrong = [error for error in self._errors(schema, value) if not _is_about_a_word(error)]
+        return [f"{error.json_path}: {error.message}" for error in wrong]
+
+    def _errors(self, schema: Place, value: Any) -> Iterator[ValidationError]:
         validator = Draft202012Validator(
             {"$ref": _URI + "#" + "".join(f"/{_escaped(str(part))}" for part in schema)},
             registry=self._registry,
             format_checker=_FORMATS,
         )
-        return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)]
+        yield from validator.iter_errors(value)
 
     def at(self, place: Place) -> Any:
         """What stands at a place of the contract."""
@@ -106,7 +114,7 @@ class Contract:
 
     def members(self, schema: Place, value: Any, at: Place = ()) -> Iterator[tuple[Place, list[Place], bool]]:
         """Each member of a value, with the schemas declared for it and whether its object declares any members."""
-        parts = list(self._branches(schema))
+        parts = list(self.branches(schema))
         if isinstance(value, dict):
             declared: dict[str, list[Place]] = {}
             for part in parts:
@@ -124,17 +132,18 @@ class Contract:
 
     def word(self, schemas: list[Place], keyword: str) -> Any:
         """What a keyword says in the first of these schemas, or what they refer to, that has it."""
-        found = (self.at(part).get(keyword) for schema in schemas for part in self._branches(schema))
+        found = (self.at(part).get(keyword) for schema in schemas for part in self.branches(schema))
         return next((value for value in found if value is not None), None)
 
-    def _branches(self, schema: Place) -> Iterator[Place]:
+    def branches(self, schema: Place) -> Iterator[Place]:
+        """Yield a schema and all that it refers to or consists of."""
         yield schema
         node = self.at(schema)
         if "$ref" in node:
-            yield from self._branches(_target(node["$ref"]))
+            yield from self.branches(_target(node["$ref"]))
         for keyword in ("allOf", "anyOf", "oneOf"):
             for index in range(len(node.get(keyword, ()))):
-                yield from self._branches((*schema, keyword, index))
+                yield from self.branches((*schema, keyword, index))
 
     def _located(self, place: Place) -> Place:
         node = self.at(place)
@@ -169,7 +178,18 @@ class Contract:
             request_required=node.get("requestBody", {}).get("required", False),
             answers={int(status): schemas for status, schemas in answers.items()},
             otherwise=otherwise,
+            contract=self,
         )
+
+
+def _is_about_a_word(error: ValidationError) -> bool:
+    """Return True if a value has but a word that is not listed, in one of the forms that it may have."""
+    if error.validator == "enum":
+        return True
+    forms: dict[Any, list[ValidationError]] = {}
+    for inner in error.context or ():
+        forms.setdefault(inner.schema_path[0], []).append(inner)
+    return any(all(map(_is_about_a_word, inner)) for inner in forms.values())
 
 
 def _target(reference: str) -> Place:
@@ -183,8 +203,18 @@ def _escaped(part: str) -> str:
 
 @cache
 def contract() -> Contract:
-    """The contract beside this module."""
-    return Contract(yaml.safe_load((HERE / "qlik-cloud.openapi.yaml").read_text(encoding="utf-8")))
+    """The contract of early 2026 beside this module: 49 operations."""
+    return _read("qlik-cloud.openapi.yaml")
+
+
+@cache
+def scheduling() -> Contract:
+    """The part of the contract of November 2026 that is about `/api/scheduling/tasks`, as `trim` cuts it out."""
+    return _read("scheduling.openapi.yaml")
+
+
+def _read(name: str) -> Contract:
+    return Contract(yaml.safe_load((HERE / name).read_text(encoding="utf-8")))
 
 
 def example(name: str) -> Any:

@@ -93,7 +93,7 @@ class AutomationSchedule(Shape):
 class Automation(Shape):
     """An automation. In lists it has a `duration` (seconds), alone `schedules`. The execution token is a secret."""
 
-    id: str
+    id: str | None = None
     name: str | None = None
     state: str | None = None
     last_run: Annotated[AutomationRun | None, PERHAPS_EMPTY] = None

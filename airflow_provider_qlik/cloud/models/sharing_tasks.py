@@ -154,7 +154,7 @@ class SharingTaskCreate(SharingTaskBase):
 class SharingTask(SharingTaskBase):
     """A recurring report or subscription. `status_code` is the condition of the task, not of an execution."""
 
-    id: str
+    id: str | None = None
     app_id: str | None = None
     owner: str | None = None
     tenant: str | None = None

@@ -45,10 +45,10 @@ def add_automation(app: TenantApp, name: str, id: str | None, run_mode: str, mem
 
 
 @command
-def add_app(app: TenantApp, name: str, id: str | None, space_id: str | None) -> str:
+def add_app(app: TenantApp, name: str, id: str | None, space_id: str | None, datasets: list[str]) -> str:
     """The id of a new app."""
     _refuse_taken(app, id)
-    return app.world.apps.add_app(name, USER, id=id, space_id=space_id).id
+    return app.world.apps.add_app(name, USER, id=id, space_id=space_id, datasets=tuple(datasets)).id
 
 
 @command

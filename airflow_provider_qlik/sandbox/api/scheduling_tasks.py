@@ -1,0 +1,260 @@
+"""What `/api/scheduling/tasks` has and v1 has not: patches, graphs, and the creators of reload tasks.
+
+Documented by Qlik: paths, parameters and errors; that a patch of somebody else's task takes it over; that a missing app
+is a 403 and no 404. Assumed: all that a task made by a creator holds (the members follow from the examples of tasks),
+that a creator whose status is left out waits for success, the name of a task that is given none, and which of several
+refusals comes first. Switches for what is not documented: `patch_reply`, `edges`, `scheduling_error_form`. Refusals
+that need somebody else at the same moment (CHO-004, CHO-013, CHO-018, CHO-024) come by a fault with their code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from starlette.responses import Response
+
+from airflow_provider_qlik.sandbox import shapes
+from airflow_provider_qlik.sandbox.api.tasks import (
+    MOST_TASKS_ON_A_RESOURCE,
+    SCHEDULING,
+    replace_task,
+    shown,
+    task_of,
+    task_page,
+)
+from airflow_provider_qlik.sandbox.errors import Refused
+from airflow_provider_qlik.sandbox.json_patch import patched
+from airflow_provider_qlik.sandbox.operations import Asked, Handler, Operation, nothing, ok, tier_of
+from airflow_provider_qlik.sandbox.records import App, Task
+from airflow_provider_qlik.sandbox.scheduling import DATASET_UPDATED, TASK_ENDED, children, parents, topology
+from airflow_provider_qlik.sandbox.world import World
+
+DEEPEST_LEVEL = 100
+
+_RULE = re.compile(
+    r"(RRULE:)?([A-Z]+=[^;=\s]+;)*FREQ=(SECONDLY|MINUTELY|HOURLY|DAILY|WEEKLY|MONTHLY|YEARLY)(;[A-Z]+=[^;=\s]+)*", re.I
+)
+_Neighbours = Callable[[World, Task], list[Task]]
+
+
+def patch_task(asked: Asked) -> Response:
+    """`PATCH /tasks/{id}`; the caller becomes the owner. All of the operations are done, or none."""
+    task = task_of(asked)
+    document = patched(shown(asked, task), asked.body)
+    shapes.check(document, shapes.SCHEDULING_TASK, "task")
+    replace_task(asked, task, document)
+    return nothing() if asked.world.switches.patch_reply == "nothing" else ok(shown(asked, task))
+
+
+# Graphs
+
+
+def list_parents(asked: Asked) -> Response:
+    """`GET /tasks/{id}/graphs/parents`."""
+    return task_page(asked, parents(asked.world, task_of(asked)))
+
+
+def list_children(asked: Asked) -> Response:
+    """`GET /tasks/{id}/graphs/children`: tasks on any status of this one."""
+    return task_page(asked, children(asked.world, task_of(asked)))
+
+
+def get_ancestors(asked: Asked) -> Response:
+    """`GET /tasks/{id}/graphs/ancestors`."""
+    return _graph(asked, parents)
+
+
+def get_descendants(asked: Asked) -> Response:
+    """`GET /tasks/{id}/graphs/descendants`."""
+    return _graph(asked, children)
+
+
+def get_subgraph(asked: Asked) -> Response:
+    """`GET /tasks/{id}/graphs/subgraph`: ancestors and descendants; not what else those are connected with."""
+    return _graph(asked, parents, children)
+
+
+def _graph(asked: Asked, *directions: _Neighbours) -> Response:
+    world, root = asked.world, task_of(asked)
+    most, with_task = _level(asked), asked.flag("withTask")
+    depths = {root.id: 0}
+    edges: dict[tuple[str, str], dict[str, Any]] = {}
+    for neighbours in directions:
+        waiting, walked = deque([(root, 0)]), {root.id}
+        while waiting:
+            task, depth = waiting.popleft()
+            for other in neighbours(world, task) if depth < most else ():
+                way = (other.id, task.id)
+                if world.switches.edges == "downstream" and neighbours is children:
+                    way = (task.id, other.id)
+                edges.setdefault(way, {"source": way[0], "target": way[1], "attrs": {"depth": depth + 1}})
+                if other.id not in walked:
+                    walked.add(other.id)
+                    depths.setdefault(other.id, depth + 1)
+                    waiting.append((other, depth + 1))
+    vertices = []
+    for id, depth in depths.items():
+        task = world.tasks[id]
+        vertex = {"taskId": id, "attrs": {"depth": depth, **topology(world, task)}}
+        vertices.append(vertex | ({"task": shown(asked, task)} if with_task else {}))
+    return ok({"taskId": root.id, "vertices": vertices, "edges": list(edges.values())})
+
+
+def _level(asked: Asked) -> int:
+    text = asked.parameter("level")
+    if text is None:
+        return DEEPEST_LEVEL
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= DEEPEST_LEVEL):
+        raise Refused(400, "Bad request", f"level must be a number from 1 to {DEEPEST_LEVEL}, and not {text!r}")
+    return int(text)
+
+
+# Creators
+
+
+def create_reload_on_schedule(asked: Asked) -> Response:
+    """`POST /tasks/resources/{id}/actions/reload/on-time-schedule`."""
+    body, app = _read(asked, shapes.RELOAD_ON_SCHEDULE)
+    if problem := _problem_with_schedule(body, asked.world.now):
+        raise Refused(400, "Bad request", problem, code="CHO-017")
+    rules = body["recurrence"]
+    schedule = {
+        "recurrence": rules if isinstance(rules, str) else "\n".join(rules),
+        "timezone": body.get("timezone", "UTC"),
+        **{name: body[name] for name in ("startDateTime", "endDateTime") if name in body},
+    }
+    return _made(asked, app, body, "time-schedule", {"start": {"schedule": schedule}})
+
+
+def create_reload_after_task(asked: Asked) -> Response:
+    """`POST /tasks/resources/{id}/actions/reload/on-task-event`. That an id must be a UUID is not checked."""
+    world = asked.world
+    body, app = _read(asked, shapes.RELOAD_AFTER_TASK)
+    upstream = world.tasks.get(body["onTaskId"])
+    if upstream is None:
+        raise Refused(400, "Bad request", f"onTaskId: there is no task {body['onTaskId']}", code="CHO-016")
+    upstream_app = world.apps.apps.get(upstream.resource_id)
+    if upstream_app is None and upstream.worker == "reloads":
+        raise Refused(403, "Forbidden", f"app {upstream.resource_id} cannot be read", code="CHO-015")
+    status = body.get("onTaskStatus", "succeeded")
+    matches = {"id": upstream.id, "appId": upstream.resource_id}
+    if status != "any":
+        matches["status"] = status
+    if upstream_app is not None and upstream_app.space_id:
+        matches["spaceId"] = upstream_app.space_id
+    event = _event("after-upstream", TASK_ENDED, "system-events.task", [*matches.items()])
+    return _made(asked, app, body, "after-upstream", {"events": [event]})
+
+
+def create_reload_on_dataset_update(asked: Asked) -> Response:
+    """`POST /tasks/resources/{id}/actions/reload/on-dataset-updated`."""
+    asked.body = {} if asked.body is None else asked.body
+    body, app = _read(asked, shapes.RELOAD_ON_DATASET_UPDATE)
+    if not app.datasets:
+        raise Refused(422, "Unprocessable entity", f"app {app.id} reads no dataset of a pipeline", code="CHO-030")
+    for task in _tasks_of(asked.world, app):
+        if any(event.get("type") == DATASET_UPDATED for event in task.members.get("events", ())):
+            value = {"existingTaskId": task.id}
+            raise Refused(409, "Conflict", f"app {app.id} has task {task.id}", code="CHO-031", value=value)
+    matches = [*(("datasetId", dataset) for dataset in app.datasets), ("appId", app.id)]
+    event = _event("dataset-updated", DATASET_UPDATED, "dataset.updated", matches)
+    return _made(asked, app, body, "dataset-updated", {"events": [event]})
+
+
+def _read(asked: Asked, shape: shapes.Shape) -> tuple[dict[str, Any], App]:
+    """Return the body and the app that the path names, or refuse them with the codes of the creators."""
+    try:
+        shapes.check(asked.body, shape)
+    except Refused as refused:
+        raise Refused(400, refused.title, refused.detail, code="CHO-001") from None
+    app = asked.world.apps.apps.get(asked.params["id"])
+    if app is None:
+        raise Refused(403, "Forbidden", f"there is no app {asked.params['id']} that may be reloaded", code="CHO-003")
+    return asked.body, app
+
+
+def _problem_with_schedule(body: dict[str, Any], now: datetime) -> str | None:
+    rules = [body["recurrence"]] if isinstance(body["recurrence"], str) else body["recurrence"]
+    if not rules or not all(_RULE.fullmatch(rule) for rule in rules):
+        return f"recurrence is no rule: {body['recurrence']!r}"
+    try:
+        zone = ZoneInfo(body.get("timezone", "UTC"))
+    except (ValueError, OSError, KeyError):
+        return f"timezone is not known: {body['timezone']!r}"
+    moments = {}
+    for name in ("startDateTime", "endDateTime"):
+        try:
+            moment = datetime.fromisoformat(body[name]) if name in body else None
+        except ValueError:
+            return f"{name} is no time: {body[name]!r}"
+        moments[name] = moment if moment is None or moment.tzinfo else moment.replace(tzinfo=zone)
+    start, end = moments["startDateTime"], moments["endDateTime"]
+    if end is not None and (end <= now.astimezone(UTC) or (start is not None and end <= start)):
+        return "endDateTime must be after startDateTime and in the future"
+    return None
+
+
+def _event(name: str, type: str, source: str, matches: list[tuple[str, str]]) -> dict[str, Any]:
+    correlation = [{"contextAttributeName": name, "contextAttributeValue": value} for name, value in matches]
+    return {"name": name, "type": type, "source": source, "dataOnly": True, "correlation": correlation}
+
+
+def _made(asked: Asked, app: App, body: dict[str, Any], event: str, occasion: dict[str, Any]) -> Response:
+    """Return the new task as a response, or refuse it where the app has all that it may have."""
+    world = asked.world
+    if len(_tasks_of(world, app)) >= MOST_TASKS_ON_A_RESOURCE:
+        detail = f"app {app.id} has {MOST_TASKS_ON_A_RESOURCE} tasks, no more fit"
+        raise Refused(422, "Unprocessable entity", detail, code="CHO-014")
+    is_enabled = body.get("enabled", False)
+    arguments = {"appId": app.id, "partial": body.get("partial", False)}
+    action = {"name": "app.reload", "functionRef": {"refName": "app.reload", "arguments": arguments}}
+    state = {
+        "name": "Reload",
+        "type": "EVENT",
+        "end": True,
+        "exclusive": True,
+        "onEvents": [{"eventRefs": [event], "actions": [action]}],
+    }
+    members = {
+        "name": body.get("name", f"Reload of {app.name}"),
+        **({"description": body["description"]} if "description" in body else {}),
+        "version": "1.0.0",
+        "specVersion": "1.16.0",
+        "enabled": is_enabled,
+        "resourceId": app.id,
+        **occasion,
+        "states": [state],
+        "metadata": {} if is_enabled else {"disabledCode": "MANUALLY"},
+    }
+    return ok(shown(asked, world.add_task(members, asked.caller.user)), 201)
+
+
+def _tasks_of(world: World, app: App) -> list[Task]:
+    return [task for task in world.tasks.values() if task.resource_id == app.id]
+
+
+def _operation(name: str, method: str, path: str, handler: Handler, **more: Any) -> Operation:
+    return Operation(name, method, (f"{SCHEDULING}{path}",), "tasks", tier_of(method), handler, **more)
+
+
+_CREATORS = "/resources/{id}/actions/reload"
+
+OPERATIONS = (
+    _operation("patch_scheduling_task", "PATCH", "/{id}", patch_task, body=shapes.TASK_PATCH),
+    _operation("get_task_ancestors", "GET", "/{id}/graphs/ancestors", get_ancestors),
+    _operation("get_task_descendants", "GET", "/{id}/graphs/descendants", get_descendants),
+    _operation("get_task_subgraph", "GET", "/{id}/graphs/subgraph", get_subgraph),
+    _operation("list_task_parents", "GET", "/{id}/graphs/parents", list_parents),
+    _operation("list_task_children", "GET", "/{id}/graphs/children", list_children),
+    _operation("create_time_schedule_reload_task", "POST", f"{_CREATORS}/on-time-schedule", create_reload_on_schedule),
+    _operation("create_task_event_reload_task", "POST", f"{_CREATORS}/on-task-event", create_reload_after_task),
+    _operation(
+        "create_dataset_updated_reload_task", "POST", f"{_CREATORS}/on-dataset-updated", create_reload_on_dataset_update
+    ),
+)
+"""Where the creators count is [likely] the second tier, as all writes do."""

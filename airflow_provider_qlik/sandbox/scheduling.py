@@ -1,0 +1,145 @@
+"""How `/api/scheduling/tasks` sees tasks: their metadata, what leads to what, and the fields of lists.
+
+Documented: the members of the metadata, that `lastRun` is the newest run, the 14 fields. Assumed: how far `lastRun` is
+behind (the switch `last_run_lag`), and how the type of a trigger follows from a task.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid5
+
+from airflow_provider_qlik.sandbox.records import Task
+from airflow_provider_qlik.sandbox.viewpoint import without_nothing
+from airflow_provider_qlik.sandbox.views import View
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik.sandbox.world import World
+
+FIELDS = (
+    *("createdAt", "updatedAt", "updatedBy", "enabled", "name", "ownerId", "resourceId", "spaceId", "triggerType"),
+    *("lastStatus", "lastTriggeredBy", "lastStartedAt", "lastEndedAt", "lastExecutedAs"),
+)
+"""What `filter` and `sort` can speak of."""
+
+TASK_ENDED, DATASET_UPDATED = "com.qlik.v1.task.run.finished", "com.qlik/active-analytics-orch"
+_TRIGGERS = ("TIME_SCHEDULE", "SINGLE_EVENT", "MULTI_EVENT", "MIXED", "AAO_DATA_UPDATED")
+_MINIBUS = 3
+_LAST_RUN = ("id", "status", "startedAt", "endedAt", "executedAs", "triggeredBy", "workerId", "workerType")
+
+
+def shown_task(world: World, task: Task) -> dict[str, Any]:
+    """Return a task in full, as the scheduling path shows it."""
+    shown = world.view.task(task)
+    return {**shown, "metadata": _metadata(world, task, shown["metadata"])}
+
+
+def upstream_ids(task: Task) -> list[str]:
+    """Return the ids of the tasks whose end a task waits for."""
+    return [
+        correlation["contextAttributeValue"]
+        for event in task.members.get("events", ())
+        if event.get("type", TASK_ENDED) == TASK_ENDED
+        for correlation in event.get("correlation", ())
+        if correlation.get("contextAttributeName") == "id" and "contextAttributeValue" in correlation
+    ]
+
+
+def parents(world: World, task: Task) -> list[Task]:
+    """Return the tasks that set one off directly, as far as they are there."""
+    return [world.tasks[id] for id in dict.fromkeys(upstream_ids(task)) if id in world.tasks]
+
+
+def children(world: World, task: Task) -> list[Task]:
+    """Return the tasks that one sets off directly."""
+    return [other for other in world.tasks.values() if task.id in upstream_ids(other)]
+
+
+def topology(world: World, task: Task) -> dict[str, bool]:
+    """Return whether a task is set off by another one, and whether it sets off others."""
+    return {"isChild": bool(parents(world, task)), "isParent": bool(children(world, task))}
+
+
+def last_run(world: World, task: Task) -> dict[str, Any] | None:
+    """Return the newest run of a task in short, as it stood `last_run_lag` seconds ago; None if there was none."""
+    at = world.clock.later(-world.switches.last_run_lag)
+    runs = [run for run in world.task_runs[task.id] if world.is_visible(run, at)]
+    if not runs:
+        return None
+    run = View(world.switches, at).task_run(max(reversed(runs), key=lambda run: run.life.created))
+    return {name: run[name] for name in _LAST_RUN if name in run}
+
+
+def field_of(world: World, task: Task, name: str) -> Any:
+    """Return what a filter or an order compares; of the type of a trigger both its number and its word."""
+    if name in ("name", "enabled", "resourceId"):
+        return task.members.get(name)
+    if name in ("createdAt", "updatedAt"):
+        return task.created if name == "createdAt" else task.updated
+    if name == "updatedBy":
+        return task.updated_by
+    if name == "triggerType":
+        number = _trigger_type(task)
+        return None if number is None else (number, _TRIGGERS[number])
+    if name.startswith("last"):
+        run = last_run(world, task) or {}
+        member = name.removeprefix("last")
+        value = run.get(member[0].lower() + member[1:])
+        return datetime.fromisoformat(value) if value and name.endswith("At") else value
+    return _metadata(world, task, task.members["metadata"]).get(name)
+
+
+def _metadata(world: World, task: Task, stored: dict[str, Any]) -> dict[str, Any]:
+    resource = world.automations.get(task.resource_id) or world.apps.apps.get(task.resource_id)
+    kind = "automation" if task.resource_id in world.automations else "app" if resource else None
+    name = None
+    space_id = stored.get("spaceId")
+    if resource is not None:
+        name = resource.name if hasattr(resource, "name") else resource.members["name"]
+        own = resource.space_id if hasattr(resource, "space_id") else resource.members.get("spaceId")
+        space_id = space_id or own
+    space = world.apps.spaces.get(space_id or "")
+    space_type = space.type if space else None if space_id else "personal"
+    shown = {
+        **stored,
+        "spaceId": space_id or "",
+        "spaceType": space_type if space_type in ("personal", "shared", "managed") else None,
+        "scriptOwnerId": stored.get("ownerId"),
+        "resourceName": name,
+        "resourceType": kind,
+        "topology": topology(world, task),
+        "orchestration": _orchestration(world, task, stored.get("orchestration", {})),
+    }
+    number = _trigger_type(task)
+    if number is not None and "trigger" not in stored:
+        shown["trigger"] = {"id": _id_of("trigger", task), "type": number}
+    return without_nothing(shown)
+
+
+def _orchestration(world: World, task: Task, stored: dict[str, Any]) -> dict[str, Any]:
+    run = last_run(world, task)
+    shown = {"id": _id_of("orchestration", task), "type": _MINIBUS, **stored}
+    if run is None:
+        return shown
+    texts = {f"last_run_{name}": run[name] for name in ("status", "startedAt", "endedAt") if name in run}
+    attrs = {**stored.get("attrs", {}), **texts, "last_run_worker_type": run["workerType"]}
+    return {**shown, "attrs": attrs, "lastRun": run}
+
+
+def _trigger_type(task: Task) -> int | None:
+    stored = task.members["metadata"].get("trigger", {}).get("type")
+    if stored is not None:
+        return int(stored)
+    events = task.members.get("events", [])
+    is_scheduled = bool(task.members.get("start"))
+    if any(event.get("type") == DATASET_UPDATED for event in events):
+        return 4
+    if events:
+        return 3 if is_scheduled else 1 if len(events) == 1 else 2
+    return 0 if is_scheduled else None
+
+
+def _id_of(kind: str, task: Task) -> str:
+    """Return the id of what the scheduler keeps for a task, which is always the same."""
+    return str(uuid5(NAMESPACE_URL, f"{kind}/{task.id}"))
