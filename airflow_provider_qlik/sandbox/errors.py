@@ -61,7 +61,6 @@ def error_body(
             "code": refused.status,
             "title": refused.title,
             "context": refused.detail,
-            "inner": None,
             "timestamp": stamp(now, 9),
         }
     else:
