@@ -1,8 +1,9 @@
 """Switching a task on and off, on either path of the Tasks family.
 
 The scheduling path takes a patch of the one member. Tasks v1 has no PATCH: there the task is read and sent back as a
-whole, changed. Which path a call takes is known when it is sent, not here, so the patch is tried, and where there is no
-such operation (404 or 405, though the task itself was just read) the task is replaced.
+whole, changed. Which path a call takes is known when it is sent, not here, so the patch is tried, and the task is
+replaced where there is no such operation: it is refused before it is sent (`Call.scheduling_only`), or by Qlik with 404
+or 405, though the task itself was just read.
 
 Either way Qlik makes the caller the owner of a task that somebody else owned. So the task is read first, and one that
 is as it should be is left alone.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.call import Flow, ask
-from airflow_provider_qlik.cloud.errors import IntermediaryResponse, QlikCloudError, Refused
+from airflow_provider_qlik.cloud.errors import IntermediaryResponse, InvalidArgument, QlikCloudError, Refused
 from airflow_provider_qlik.cloud.models.tasks import Task
 
 NO_SUCH_OPERATION = frozenset({404, 405})
@@ -46,10 +47,11 @@ def _switched(task_id: str, enabled: bool) -> Flow[Task]:
         change = {"op": "replace" if task.enabled is not None else "add", "path": "/enabled", "value": enabled}
         try:
             patched = yield from ask(tasks.patch(task_id, [change]))
-        except QlikCloudError as error:
-            if isinstance(error, (Refused, IntermediaryResponse)) and error.status in NO_SUCH_OPERATION:
+        except (QlikCloudError, InvalidArgument) as error:
+            if _says_that_there_is_no_patch(error):
                 return (yield from ask(tasks.update(task_id, _with(task, enabled))))
-            if not error.may_have_happened or attempt == ATTEMPTS:
+            unknown = isinstance(error, QlikCloudError) and error.may_have_happened
+            if not unknown or attempt == ATTEMPTS:
                 raise
         else:
             if patched.enabled is enabled:
@@ -57,6 +59,12 @@ def _switched(task_id: str, enabled: bool) -> Flow[Task]:
         # Qlik may answer a patch with nothing, and after a broken connection nobody knows whether it was made.
         task = yield from ask(tasks.get(task_id))
     return task
+
+
+def _says_that_there_is_no_patch(error: Exception) -> bool:
+    if isinstance(error, InvalidArgument):
+        return error.argument == "tasks_api"
+    return isinstance(error, (Refused, IntermediaryResponse)) and error.status in NO_SUCH_OPERATION
 
 
 def _with(task: Task, enabled: bool) -> Task:
