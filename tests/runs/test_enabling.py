@@ -120,12 +120,12 @@ def test_a_patch_that_is_answered_with_nothing_is_looked_up(sandbox: SandboxTena
 
 
 @pytest.mark.parametrize("path", [SCHEDULING])
-@pytest.mark.parametrize("carried_out", [True, False])
-def test_a_patch_whose_response_is_lost_is_made_once_or_again(
-    sandbox: SandboxTenant, client: Client, path: str, carried_out: bool
+@pytest.mark.parametrize("reset", ["before", "after"])
+def test_a_patch_whose_response_is_lost_is_made_once(
+    sandbox: SandboxTenant, client: Client, path: str, reset: Any
 ) -> None:
     task_id = sandbox.add_task("A task", enabled=False)
-    sandbox.fault("PATCH", reset="now", carried_out=carried_out)
+    sandbox.fault("PATCH", reset=reset)
 
     assert client.run_flow(enable_task(task_id)).enabled is True
     assert changes(sandbox) == ["PATCH"]
@@ -174,7 +174,7 @@ def test_where_there_is_no_patch_the_task_is_replaced(error: Callable[[], Except
     assert result == task(True)
     assert made[0] == "GET"
     assert made[1].startswith("PATCH ")
-    assert made[2] == "PUT {'name': 'n', 'specVersion': '1', 'enabled': True}" or "'enabled': True" in made[2]
+    assert made[2] == "PUT {'name': 'n', 'enabled': True, 'specVersion': '1'}"
 
 
 @pytest.mark.parametrize("error", [refused(Forbidden, 403), refused(BadRequest, 400), InvalidArgument("x", None, "y")])
@@ -194,4 +194,4 @@ def test_a_patch_of_which_nobody_knows_is_sent_twice_at_most() -> None:
 def test_what_a_task_does_not_say_is_added() -> None:
     _, made = driven(disable_task("t"), task(None), PatchedTask.from_json({"id": "t", "enabled": False}))
 
-    assert made[1] == "PATCH [{'op': 'add', 'path': '/enabled', 'value': False}]" or "'op': 'add'" in made[1]
+    assert made[1] == "PATCH [{'value': False, 'op': 'add', 'path': '/enabled'}]"
