@@ -41,6 +41,23 @@ def test_the_async_twins_do_the_same(tenant: Tenant) -> None:
     asyncio.run(all_three())
 
 
+@pytest.mark.parametrize(("tasks_api", "method"), [("/api/v1/tasks", "PUT"), ("/api/scheduling/tasks", "PATCH")])
+def test_a_task_is_switched_off_and_on_with_either_tasks_api(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch, tasks_api: str, method: str
+) -> None:
+    extra = {"tasks_api": tasks_api}
+    connection = {"conn_type": "qlik_cloud", "host": tenant.url, "password": tenant.api_key, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(connection))
+    task_id = tenant.add_task("Refresh", description="as it was")
+
+    with QlikCloudHook() as hook:
+        off, on = hook.disable_task(task_id), hook.enable_task(task_id)
+
+    assert (off.enabled, on.enabled, on.description) == (False, True, "as it was")
+    changes = [entry.method for entry in tenant.journal() if entry.method != "GET" and entry.carried_out]
+    assert changes == [method, method]
+
+
 def test_a_list_is_followed_to_its_end(tenant: Tenant) -> None:
     ids = {tenant.add_task(f"Task {number}") for number in range(45)}
     with QlikCloudHook() as hook:
