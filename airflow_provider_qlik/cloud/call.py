@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
@@ -16,11 +17,16 @@ AnotherT = TypeVar("AnotherT")
 T_co = TypeVar("T_co", covariant=True)
 
 TASKS_ROOT = "{tasks}"
-"""Stands at the start of the path of a Tasks operation; the tenant says where that family lives."""
+"""Stands at the start of the path of a Tasks operation; the tenant says where that family lives, see `paths`."""
+EXECUTE_ROOT = "{execute}"
+"""Stands at the start of the path by which an automation is started with inputs, see `paths`."""
 
 
 class Tier(StrEnum):
-    """Which of Qlik's rate limits a call counts against; the numbers are `limits.A_MINUTE`."""
+    """Which of Qlik's rate limits a call counts against; the numbers are `limits.A_MINUTE`.
+
+    `TASKS` is that of Tasks v1. On the scheduling path the same calls count in `ONE` and `TWO`, see `paths`.
+    """
 
     ONE = "tier 1"
     TWO = "tier 2"
@@ -35,7 +41,8 @@ class Call(Generic[T_co]):
     `operation` is the contract's operationId, `path` is ready (ids percent-encoded) but for the tasks root, `query`
     holds decoded pairs, `body` is plain JSON. `follows_redirect` allows the one documented redirect, to the same host.
     `about` names members of the response with the ids that they must have, `items_about` those of each item of a list:
-    a response about something else is no response to this call.
+    a response about something else is no response to this call. `scheduling_only` marks what Qlik documents for the
+    path `/api/scheduling/tasks` alone, and not for Tasks v1.
     """
 
     operation: str
@@ -50,6 +57,7 @@ class Call(Generic[T_co]):
     follows_redirect: bool = False
     about: tuple[tuple[str, str], ...] = ()
     items_about: tuple[tuple[str, str], ...] = ()
+    scheduling_only: bool = False
 
     @property
     def repeatable(self) -> bool:
@@ -90,6 +98,17 @@ class Renew:
     def credentials_refused(self) -> bool:
         """Return True if the credentials themselves were refused."""
         return bool(getattr(self.error, "credentials_refused", True))
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """The end of what another flow does, in this event loop, another one or another thread. The answer is None.
+
+    In a thread it is waited for no longer than half the time that a request may take: who is waited for may be the very
+    code that a signal has interrupted.
+    """
+
+    future: Future[Any]
 
 
 class Source(Protocol):
@@ -140,7 +159,7 @@ class Question:
     again: Callable[[Any], tuple[float, float] | None] | None = field(default=None, repr=False)
 
 
-Step: TypeAlias = Call[Any] | Pause | Renew | Question
+Step: TypeAlias = Call[Any] | Pause | Renew | Await | Question
 
 Flow: TypeAlias = Generator[Step, Any, T]
 """A procedure: yields calls and pauses, is sent the answers, has errors thrown into it, returns its result."""
@@ -223,10 +242,12 @@ class Family:
         follows_redirect: bool = False,
         about: Mapping[str, str] | None = None,
         items_about: Mapping[str, str] | None = None,
+        scheduling_only: bool = False,
     ) -> Call[T]:
         """The call of one operation: *template* follows the root and holds the names of *ids* in braces.
 
         *about* and *items_about*: members of the response, or of each item of the list, that must have these ids.
+        *scheduling_only*: Tasks v1 does not have it, see `Call`.
         """
         return Call(
             operation=operation,
@@ -241,6 +262,7 @@ class Family:
             follows_redirect=follows_redirect,
             about=_ids(about),
             items_about=_ids(items_about),
+            scheduling_only=scheduling_only,
         )
 
 
