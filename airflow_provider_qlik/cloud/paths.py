@@ -78,7 +78,9 @@ class _Found(NamedTuple):
 
 
 _found: dict[_Key, _Found] = {}
-_looking: dict[_Key, Future[QlikCloudError | None]] = {}
+_Outcome: TypeAlias = str | QlikCloudError | None
+"""How a look ended: the path, what went wrong, or nothing, if whoever looked has gone away."""
+_looking: dict[_Key, Future[_Outcome]] = {}
 # The thread that looks does not live on in a child process, and nobody there would ever hear of its end.
 os.register_at_fork(after_in_child=_looking.clear)
 
@@ -152,7 +154,7 @@ def _at(call: Call[T], tenant: Tenant, path: str) -> Call[T]:
 
 def _looked_for(call: Call[T], tenant: Tenant, patience: Patience) -> Flow[T]:
     try:
-        path = yield from _one_look((tenant.url, TASKS_ROOT), tenant, lambda: _look_for_tasks(tenant, patience))
+        path = yield from _one_look((tenant.url, TASKS_ROOT), lambda: _look_for_tasks(tenant, patience))
     except QlikCloudError as error:
         if call.method == "GET" or not error.may_have_happened:
             raise
@@ -165,16 +167,16 @@ def _looked_for(call: Call[T], tenant: Tenant, patience: Patience) -> Flow[T]:
     return (yield from attempts(_at(call, tenant, path), patience))
 
 
-def _look_for_tasks(tenant: Tenant, patience: Patience) -> Flow[None]:
-    key = (tenant.url, TASKS_ROOT)
+def _look_for_tasks(tenant: Tenant, patience: Patience) -> Flow[str]:
+    path, seconds = SCHEDULING_TASKS, math.inf
     missing = yield from _absence(SCHEDULING_TASKS, patience)
-    if missing is None:
-        _note(key, SCHEDULING_TASKS)
-    elif (yield from _absence(V1_TASKS, patience)) is not None:
-        # Neither is there, so it is not the path that is wrong.
-        raise missing
-    else:
-        _note(key, V1_TASKS, math.inf if isinstance(missing, Refused) else STRANGERS_WORD)
+    if missing is not None:
+        path, seconds = V1_TASKS, math.inf if isinstance(missing, Refused) else STRANGERS_WORD
+        if (yield from _absence(V1_TASKS, patience)) is not None:
+            # Neither is there, so it is not the path that is wrong.
+            raise missing
+    _note((tenant.url, TASKS_ROOT), path, seconds)
+    return path
 
 
 def _absence(path: str, patience: Patience) -> Flow[QlikCloudError | None]:
@@ -203,39 +205,41 @@ def _is_missing(error: QlikCloudError) -> bool:
     return isinstance(error, (Refused, IntermediaryResponse)) and error.status in NOT_THERE
 
 
-def _one_look(key: _Key, tenant: Tenant, look: Callable[[], Flow[None]]) -> Flow[str]:
-    """Return the path that was found, by this flow or by another one that looks just now.
+def _one_look(key: _Key, look: Callable[[], Flow[str]]) -> Flow[str]:
+    """Return the path that is found, by this flow or by another one that looks just now.
 
     A look that failed failed for all who waited for it: a thousand of them must not look one after the other. Refused
     credentials are those of one user, so that the others look for themselves.
     """
-    while (path := _known(tenant, key[1])) is None:
-        mine: Future[QlikCloudError | None] = Future()
+    while True:
+        mine: Future[_Outcome] = Future()
         mine.set_running_or_notify_cancel()  # whoever waits for it and goes away cannot cancel it
         theirs = _looking.setdefault(key, mine)
         if theirs is mine:
-            yield from _told(key, mine, look())
-            continue
+            return (yield from _told(key, mine, look()))
         yield Await(theirs)
         if not theirs.done():
-            yield from look()
-        elif (error := theirs.result()) is not None and not getattr(error, "credentials_refused", False):
-            raise copy(error)
-    return path
+            return (yield from look())
+        outcome = theirs.result()
+        if isinstance(outcome, str):
+            return outcome
+        if outcome is not None and not getattr(outcome, "credentials_refused", False):
+            raise copy(outcome)
 
 
-def _told(key: _Key, mine: Future[QlikCloudError | None], look: Flow[None]) -> Flow[None]:
-    """Look, and let all who wait know when it is over, however it ends."""
-    failed: QlikCloudError | None = None
+def _told(key: _Key, mine: Future[_Outcome], look: Flow[str]) -> Flow[str]:
+    """Return what a look finds, and tell all who wait when it is over, however it ends."""
+    outcome: _Outcome = None
     try:
-        yield from look
+        outcome = yield from look
+        return outcome
     except QlikCloudError as error:
-        failed = error
+        outcome = error
         raise
     finally:
         if _looking.get(key) is mine:
             del _looking[key]
-        mine.set_result(failed)
+        mine.set_result(outcome)
 
 
 # The start of an automation with inputs

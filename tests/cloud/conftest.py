@@ -7,7 +7,7 @@ import pytest
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, Patience, Tenant, paths
 from airflow_provider_qlik.cloud.auth import forget_tokens
 from airflow_provider_qlik.cloud.models import lenient
-from airflow_provider_qlik.cloud.tenant import V1_TASKS
+from airflow_provider_qlik.cloud.tenant import SCHEDULING_TASKS, V1_TASKS
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.listener import Listener, listening
 
@@ -25,6 +25,13 @@ def _no_token_is_left_over() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _nothing_was_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lenient, "_told", set())
+
+
+@pytest.fixture
+def sandbox(sandbox: SandboxTenant) -> SandboxTenant:
+    """A tenant as new, of which it is known already where it has its tasks: on the scheduling path."""
+    paths.remember(sandbox.url, SCHEDULING_TASKS)
+    return sandbox
 
 
 @pytest.fixture(scope="session")
