@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import pkgutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -23,10 +25,11 @@ from airflow_provider_qlik.cloud import (
     QlikCloudError,
     Tenant,
     Unauthorized,
+    api,
     paths,
 )
 from airflow_provider_qlik.cloud.api import automations, tasks
-from airflow_provider_qlik.cloud.call import Question, Tier
+from airflow_provider_qlik.cloud.call import Family, Question, Tier
 from airflow_provider_qlik.cloud.errors import IntermediaryResponse
 from airflow_provider_qlik.cloud.limits import Limits
 from airflow_provider_qlik.cloud.retry import ONE_TRY
@@ -494,6 +497,30 @@ def test_what_the_successor_answers_counts_as_for_any_start(
     with pytest.raises(Forbidden):
         called(driver, sandbox, triggered)
     assert automation_runs(sandbox, triggered) == 1
+
+
+# What is deprecated
+
+
+HAVE_A_SUCCESSOR = {
+    "/api/v1/tasks",
+    "/api/v1/reload-tasks",
+    "/api/v1/automations",
+    "/api/v1/automation-connections",
+    "/api/v1/automation-connectors",
+    "/api/v1/webhooks",
+    "/api/v1/data-qualities",
+    "/api/v1/ml",
+}
+"""By the changelog of Qlik up to November 2026."""
+
+
+def test_no_family_of_operations_is_on_a_deprecated_path_but_the_one_that_is_deprecated_itself() -> None:
+    modules = [import_module(f"{api.__name__}.{each.name}") for each in pkgutil.iter_modules(api.__path__)]
+    roots = {one.root: module for module in modules for one in vars(module).values() if isinstance(one, Family)}
+    deprecated = {root: module for root, module in roots.items() if root in HAVE_A_SUCCESSOR}
+    # Tasks v1 may have a family of its own, for what only it can do.
+    assert {root for root in deprecated if root != V1_TASKS} == {"/api/v1/reload-tasks"}
 
 
 # Two processes
