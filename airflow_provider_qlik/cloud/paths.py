@@ -168,15 +168,21 @@ def _looked_for(call: Call[T], tenant: Tenant, patience: Patience) -> Flow[T]:
 
 
 def _look_for_tasks(tenant: Tenant, patience: Patience) -> Flow[str]:
-    path, seconds = SCHEDULING_TASKS, math.inf
-    missing = yield from _absence(SCHEDULING_TASKS, patience)
-    if missing is not None:
-        path, seconds = V1_TASKS, math.inf if isinstance(missing, Refused) else STRANGERS_WORD
-        if (yield from _absence(V1_TASKS, patience)) is not None:
-            # Neither is there, so it is not the path that is wrong.
-            raise missing
-    _note((tenant.url, TASKS_ROOT), path, seconds)
-    return path
+    tries = 0
+    while True:
+        tries += 1
+        path, seconds = SCHEDULING_TASKS, math.inf
+        missing = yield from _absence(SCHEDULING_TASKS, patience)
+        if missing is not None:
+            path, seconds = V1_TASKS, math.inf if isinstance(missing, Refused) else STRANGERS_WORD
+            if (yield from _absence(V1_TASKS, patience)) is not None:
+                # Neither is there, so it is not the path that is wrong: nobody is there, or something is in between.
+                if not missing.transient or tries >= patience.tries:
+                    raise missing
+                yield from pause(patience.pause_after(tries, missing, random.random()))
+                continue
+        _note((tenant.url, TASKS_ROOT), path, seconds)
+        return path
 
 
 def _absence(path: str, patience: Patience) -> Flow[QlikCloudError | None]:

@@ -192,6 +192,13 @@ def test_what_passes_is_outlasted_as_for_any_read(sandbox: SandboxTenant, driver
     assert len(starts(sandbox)) == 1
 
 
+def test_pages_that_come_from_both_paths_for_a_moment_are_outlasted(sandbox: SandboxTenant, driver: str) -> None:
+    task = sandbox.add_task()
+    sandbox.fault("GET", "/api/*", times=4, **SAYS_NOTHING["404 as a page"])
+    called(driver, sandbox, tasks.start(task))
+    assert starts(sandbox) == [f"{SCHEDULING_TASKS}/{task}/actions/start"]
+
+
 def test_a_read_fails_with_what_the_look_met(sandbox: SandboxTenant, driver: str) -> None:
     sandbox.fault("GET", "/api/*", times=None, status=403, body=PAGE, content_type="text/html")
     with pytest.raises(IntermediaryResponse, match=f"HTTP 403 for GET {SCHEDULING_TASKS}"):
