@@ -804,10 +804,10 @@ def test_against_a_tenant_of_one_user_polls_settle_below_its_limit_and_starts_go
     where, key = Tenant.at(sandbox.url), ApiKey(sandbox.api_key)
     started_within, answered = asyncio.run(play())
     assert started_within < 1
-    assert sum(answered) > 60
+    assert sum(answered) > 40
     entries = sandbox.journal("get_task")
     first = next(entry.time for entry in entries if entry.status == 429)
     later = [entry for entry in entries if (entry.time - first).total_seconds() > 3]
-    assert len(later) > 30
+    assert len(later) > 15
     assert sum(entry.status == 429 for entry in later) <= 1
     assert sum("whole tenant" in record.getMessage() for record in caplog.records) == 1

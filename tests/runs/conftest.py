@@ -142,9 +142,9 @@ def still() -> Iterator[SandboxTenant]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what is about tasks on both paths that a tenant may have them on."""
-    about_tasks = {"TASK", "add_task"} & {*metafunc.function.__code__.co_names}
-    if "stage" in metafunc.fixturenames and about_tasks:
-        metafunc.parametrize("stage", [AUTO, V1_TASKS], indirect=True, ids=["", "v1"])
+    code = metafunc.function.__code__
+    if "stage" in code.co_varnames[: code.co_argcount] and {"TASK", "add_task"} & {*code.co_names}:
+        metafunc.parametrize("stage", [AUTO, V1_TASKS], indirect=True, ids=["auto", "v1"])
 
 
 @pytest.fixture
