@@ -165,7 +165,7 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
             if isinstance(error, Refused | IntermediaryResponse) and error.status == 429 and error.transient:
                 self._count("rate_limited", 1)
                 limits.hold(call.tier, error.retry_after or 1.0)
-                if isinstance(error, Refused) and error.rate_limited:
+                if isinstance(error, Refused) and error.rate_limited and not error.signing_in:
                     limits.refused(call.tier, begun)
             raise
 
