@@ -172,7 +172,7 @@ class Stage:
         if fault.refuses_cancels:
             self.tenant.fault(operation=CANCEL[kind], times=None, **fault.answer)
 
-    def _start(self) -> dict[str, str]:
+    def _start(self) -> dict[str, Any]:
         """Which requests are starts of this kind."""
         kind = self.case.kind
         return {"method": "POST", "path": START_OF_A_TASK} if kind == TASK else {"operation": START[kind]}
