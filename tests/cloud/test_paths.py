@@ -246,7 +246,7 @@ def test_calls_that_come_together_share_one_look(sandbox: SandboxTenant) -> None
         loops = [threads.submit(asyncio.run, many()) for _ in range(2)]
         plain = [threads.submit(called, "sync", sandbox, tasks.get(task)) for _ in range(4)]
         for each in [*loops, *plain]:
-            each.result(10)
+            each.result(60)
     assert looks(sandbox) == [SCHEDULING_TASKS]
 
 
