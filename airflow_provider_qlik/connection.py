@@ -21,7 +21,11 @@ SIGN_IN = {
     "impersonation": "OAuth, acting for a user",
     "private_key": "OAuth with a private key",
 }
-TASKS_API = {"/api/v1/tasks": "Tasks v1", "/api/scheduling/tasks": "Scheduling (its successor)"}
+TASKS_API = {
+    "auto": "Scheduling where the tenant has it, else Tasks v1",
+    "/api/scheduling/tasks": "Scheduling",
+    "/api/v1/tasks": "Tasks v1 (its predecessor)",
+}
 
 
 class Field(NamedTuple):
@@ -139,7 +143,7 @@ EXTRA_FIELDS = (
         default=1,
         allowed="must be a number above 0 and at most 1",
     ),
-    Field("tasks_api", "Tasks API", "Where the tenant's Tasks API lives.", choices=TASKS_API, default="/api/v1/tasks"),
+    Field("tasks_api", "Tasks API", "Where the tenant's Tasks API lives.", choices=TASKS_API, default="auto"),
 )
 
 

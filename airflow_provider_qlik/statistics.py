@@ -15,7 +15,8 @@ _waits = 0
 
 def count(name: str, number: float) -> None:
     """Adds to the counters `requests`, `polls` (answers that waits asked for), `merged` (those of them that cost no
-    request), `rate_limited` and `errors`; `turn_seconds` is a timer."""
+    request), `rate_limited`, `errors` and `deprecated` (responses that say that their operation is deprecated, also to
+    tasks on a worker); `turn_seconds` is a timer."""
     if name == "turn_seconds":
         Stats.timing(f"{PREFIX}.turn", timedelta(seconds=number))
     elif number:

@@ -25,6 +25,8 @@ SECONDS_EACH = 0.008
 def environment(tenant: Tenant) -> dict[str, str]:
     """What a process needs in order to find the tenant by the default connection."""
     connection = {"conn_type": "qlik_cloud", "host": tenant.url, "password": tenant.api_key}
+    # The figures that are published are of the tier that Tasks v1 has for itself.
+    connection["extra"] = json.dumps({"tasks_api": "/api/v1/tasks"})
     return {"AIRFLOW_CONN_QLIK_CLOUD_DEFAULT": json.dumps(connection)}
 
 

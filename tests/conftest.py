@@ -5,10 +5,18 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_qlik import sandbox as sandboxes
+from airflow_provider_qlik.cloud import deprecations, paths
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.planted_secret import nothing_shows_a_secret
 
 __all__ = ["nothing_shows_a_secret"]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_known_of_any_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets each test begin as a new process does, which has not looked for paths and has said nothing."""
+    paths.forget()
+    monkeypatch.setattr(deprecations, "_told", set())
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,14 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from airflow_provider_qlik.cloud.call import Call, Flow, Pause, Question, Renew
+from airflow_provider_qlik.cloud.call import Await, Call, Flow, Pause, Question, Renew, Tier
 from airflow_provider_qlik.cloud.connections import CONNECTIONS, Lane
-from airflow_provider_qlik.cloud.counting import harmless
 from airflow_provider_qlik.cloud.errors import IntermediaryResponse, QlikCloudError, Refused
 from airflow_provider_qlik.cloud.limits import Limits
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
-from airflow_provider_qlik.cloud.retry import ONE_TRY, Patience, attempts
+from airflow_provider_qlik.cloud.paths import sent, tier_of
+from airflow_provider_qlik.cloud.retry import ONE_TRY, Patience
 from airflow_provider_qlik.cloud.rounds import Rounds
 from airflow_provider_qlik.cloud.transport import AsyncBoundedTransport
 from airflow_provider_qlik.cloud.wire import Known, Wire, as_our_errors
@@ -33,21 +33,19 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
     """What `Client` is, for an event loop and all who wait there: they share the tenant's rate limits, and their polls.
 
     Use it in an ``async with``. *count* is told what happens, by name and number: `requests`, `polls` (answers that
-    waits asked for), `merged` (answers that cost no request), `rate_limited`, `errors`, `turn_seconds` (waited for a
-    turn). If it fails, calls and waits go on.
+    waits asked for), `merged` (answers that cost no request), `rate_limited`, `errors`, `deprecated`, `turn_seconds`
+    (waited for a turn). If it fails, calls and waits go on.
     """
 
-    def __init__(
-        self, *of: Any, count: Callable[[str, float], object] = lambda _name, _number: None, **arguments: Any
-    ) -> None:
+    def __init__(self, *of: Any, **arguments: Any) -> None:
         super().__init__(*of, **arguments)
-        self._count = harmless(count)
         self._renewing = asyncio.Lock()
         self._limits: Limits | None = None
         self._keeping_up: asyncio.Task[None] | None = None
         self._rounds = Rounds(
             self._ask,
             self._kept,
+            tier=lambda tier: tier_of(self.tenant, tier),
             polls=lambda answers: self._count("polls", answers),
             merged=lambda answers: self._count("merged", answers),
             waited=lambda seconds: self._count("turn_seconds", seconds),
@@ -76,7 +74,7 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
         """The answer of a call, retried where that is safe. Raises QlikCloudError."""
         patience = patience or self.patience
         lane = Lane.URGENT if patience.urgent or call.method != "GET" else Lane.POLL
-        return await self._drive(attempts(call, patience), partial(self._send, lane=lane))
+        return await self._drive(sent(call, self.tenant, patience), partial(self._send, lane=lane))
 
     async def run_flow(self, flow: Flow[T], patience: Patience | None = None) -> T:
         """The result of a flow. Raises QlikCloudError, or what the flow raises."""
@@ -89,21 +87,32 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
             for item in pages.take(await self.call(pages.next_call)):
                 yield item
 
-    async def _ask(self, flow: Flow[T]) -> tuple[T, int]:
-        sent = calls = 0
+    async def _ask(self, flow: Flow[T], tier: Tier) -> tuple[T, int]:
+        begun = calls = 0
+        has_turn = True
 
         async def send(call: Call[Any]) -> Any:
-            nonlocal sent
-            sent += 1
+            nonlocal begun, has_turn
+            begun += 1
             # The first has its turn. Then what was begun is brought to its end, and not put behind all others again.
-            return await self._send(call, Lane.GOING_ON if sent > 1 else Lane.POLL, has_turn=sent == 1)
+            lane, first, has_turn = Lane.GOING_ON if begun > 1 else Lane.POLL, has_turn, False
+            if first and call.tier is not tier:
+                # Only now is it known where the tenant has its tasks.
+                self._kept().give_back(tier)
+                first = False
+            return await self._send(call, lane, has_turn=first)
 
         async def counted(call: Call[Any]) -> Any:
             nonlocal calls
             calls += 1
-            return await self._drive(attempts(call, ONE_TRY), send)
+            return await self._drive(sent(call, self.tenant, ONE_TRY), send)
 
-        return await self._drive(flow, counted), calls
+        try:
+            return await self._drive(flow, counted), calls
+        finally:
+            if calls and has_turn:
+                # What was to be sent was not, since somebody else's look for the path has failed.
+                self._kept().give_back(tier)
 
     def _kept(self) -> Limits:
         limits = self._limits = self._limits or Limits.of(self.tenant, self._credentials)
@@ -146,7 +155,8 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
     @contextmanager
     def _errors_noted(self, call: Call[Any]) -> Iterator[None]:
         """Whatever goes wrong in the block is counted, and a rate limit that is met holds up all others at once."""
-        sent_at = time.monotonic()
+        sent_at, limits = time.monotonic(), self._kept()
+        begun = limits.time()
         try:
             yield
         except QlikCloudError as error:
@@ -154,7 +164,9 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
             self._count("errors", 1)
             if isinstance(error, Refused | IntermediaryResponse) and error.status == 429 and error.transient:
                 self._count("rate_limited", 1)
-                self._kept().hold(call.tier, error.retry_after or 1.0)
+                limits.hold(call.tier, error.retry_after or 1.0)
+                if isinstance(error, Refused) and error.rate_limited and not error.signing_in:
+                    limits.refused(call.tier, begun)
             raise
 
     def _keep_up(self) -> None:
@@ -184,12 +196,14 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
                 self._exchange(known)
         return self._renewed_at >= step.since
 
-    def _take(self, step: Pause | Renew | Question) -> Awaitable[Any]:
+    def _take(self, step: Pause | Renew | Await | Question) -> Awaitable[Any]:
         # A plain function: what is handed on as it is needs no coroutine, and thousands of waits are in here.
         if isinstance(step, Renew):
             return self._renew(step)
         if isinstance(step, Question):
             return self._rounds.answer(step)
+        if isinstance(step, Await):
+            return asyncio.wrap_future(step.future)
         return asyncio.sleep(step.seconds)
 
     async def _drive(self, flow: Flow[T], perform: Callable[[Call[Any]], Awaitable[Any]]) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
@@ -16,11 +17,16 @@ AnotherT = TypeVar("AnotherT")
 T_co = TypeVar("T_co", covariant=True)
 
 TASKS_ROOT = "{tasks}"
-"""Stands at the start of the path of a Tasks operation; the tenant says where that family lives."""
+"""Stands at the start of the path of a Tasks operation; the tenant says where that family lives, see `paths`."""
+EXECUTE_ROOT = "{execute}"
+"""Stands at the start of the path by which an automation is started with inputs, see `paths`."""
 
 
 class Tier(StrEnum):
-    """Which of Qlik's rate limits a call counts against; the numbers are `limits.A_MINUTE`."""
+    """Which of Qlik's rate limits a call counts against; the numbers are `limits.A_MINUTE`.
+
+    `TASKS` is that of Tasks v1. On the scheduling path the same calls count in `ONE` and `TWO`, see `paths`.
+    """
 
     ONE = "tier 1"
     TWO = "tier 2"
@@ -94,6 +100,17 @@ class Renew:
         return bool(getattr(self.error, "credentials_refused", True))
 
 
+@dataclass(frozen=True, slots=True)
+class Await:
+    """The end of what another flow does, in this event loop, another one or another thread. The answer is None.
+
+    In a thread it is waited for no longer than half the time that a request may take: who is waited for may be the very
+    code that a signal has interrupted.
+    """
+
+    future: Future[Any]
+
+
 class Source(Protocol):
     """What answers questions that many may have at the same time."""
 
@@ -142,7 +159,7 @@ class Question:
     again: Callable[[Any], tuple[float, float] | None] | None = field(default=None, repr=False)
 
 
-Step: TypeAlias = Call[Any] | Pause | Renew | Question
+Step: TypeAlias = Call[Any] | Pause | Renew | Await | Question
 
 Flow: TypeAlias = Generator[Step, Any, T]
 """A procedure: yields calls and pauses, is sent the answers, has errors thrown into it, returns its result."""

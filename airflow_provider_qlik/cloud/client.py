@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
@@ -12,12 +13,13 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from airflow_provider_qlik.cloud.call import Call, Flow, Pause, Question, Renew, by_itself
+from airflow_provider_qlik.cloud.call import Await, Call, Flow, Pause, Question, Renew, by_itself
 from airflow_provider_qlik.cloud.download import PROGRESS_SECONDS, Download, FileBody, Sink, error_body, progressing
 from airflow_provider_qlik.cloud.errors import NoAnswer, QlikCloudError, UnreadableAnswer
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
-from airflow_provider_qlik.cloud.retry import Patience, attempts
+from airflow_provider_qlik.cloud.paths import sent
+from airflow_provider_qlik.cloud.retry import Patience
 from airflow_provider_qlik.cloud.transport import BoundedTransport, bounds, ending_by
 from airflow_provider_qlik.cloud.wire import Known, Wire, as_our_errors
 
@@ -53,7 +55,7 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
 
     def call(self, call: Call[T], patience: Patience | None = None) -> T:
         """The answer of a call, retried where that is safe. Raises QlikCloudError."""
-        return self._drive(attempts(call, patience or self.patience), self._send)
+        return self._drive(sent(call, self.tenant, patience or self.patience), self._send)
 
     def run_flow(self, flow: Flow[T], patience: Patience | None = None, *, deadline: datetime | None = None) -> T:
         """The result of a flow. Raises QlikCloudError, or what the flow raises.
@@ -88,7 +90,7 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
         No more than a part of the file is ever in memory. *file_type* is the type that was promised, such as ``pdf``.
         Raises QlikCloudError, also for what is no such file (see `download.FileBody`), or what writing raises.
         """
-        self._drive(attempts(call, patience or self.patience), partial(self._receive, write_to, file_type))
+        self._drive(sent(call, self.tenant, patience or self.patience), partial(self._receive, write_to, file_type))
 
     def _receive(
         self, write_to: Callable[[], AbstractContextManager[Sink]], file_type: str | None, call: Call[Any]
@@ -107,6 +109,7 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
                     raise UnreadableAnswer(f"The response is not a file (HTTP {response.status_code} for {described})")
                 headers = {name.lower(): given for name, given in response.headers.items()}
                 parts = FileBody(described, headers, file_type).read(chunks)
+                self._note_deprecation(call, headers)
                 # Nothing is opened for a response that does not begin like the file.
                 first = next(parts)
                 self._worked(auth)
@@ -164,9 +167,12 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
             self._exchange(known)
         return self._renewed_at >= step.since
 
-    def _take(self, step: Pause | Renew | Question) -> Any:
+    def _take(self, step: Pause | Renew | Await | Question) -> Any:
         if isinstance(step, Renew):
             return self._renew(step)
+        if isinstance(step, Await):
+            wait([step.future], timeout=self.tenant.request_timeout / 2)
+            return None
         assert isinstance(step, Pause), step
         return time.sleep(step.seconds)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -35,6 +36,24 @@ TOGETHER = 0.5
 LONGEST_HOLD = 300.0
 """Seconds for which one answer may hold up everybody: whatever it says, deadlines pass and runs are to be cancelled."""
 
+# Beside the limits of a user, Qlik Cloud has one for a whole tenant and tier: half of the limit for each user.
+# Nobody says how much of it others use just now, so it is felt for, as TCP feels for the capacity of a line
+# (additive increase, multiplicative decrease). Only polls slow down: starts and cancels are few, and somebody waits for
+# them.
+DECREASE = 0.5
+"""What is left of the rate of polls after a rate limit that we did not exceed. The tenant of a single user has half of
+the user's limit, of which polls may use nine tenths: after one such refusal they are below it."""
+LEAST = 0.25
+"""The part of their usual rate that polls always have. No tenant has less than half of a user's limit; who gets less
+than a half of that shares it with another program that takes all, and would get the rest as well."""
+INCREASE = 0.05
+"""The part of their usual rate that polls get back at a time."""
+INCREASE_AFTER = 60.0
+"""Seconds after which they do: from a half to all of it in ten minutes, two of Qlik Cloud's windows. A lone refusal,
+such as after a restart, while Qlik Cloud still counts what was sent before it, halves the rate for some minutes."""
+
+_log = logging.getLogger(__name__)
+
 
 class Turn(NamedTuple):
     """A turn that has come: the seconds that were waited for it, and the moment when it came."""
@@ -51,11 +70,27 @@ class Turns:
     (a part of what it counts) were sent in the last five minutes, of whatever kind, and then as these leave the window.
     The polls make up for them afterwards. A rate limit that is met all the same holds up everybody. A poll's turn comes
     only while there is a connection for it: this is the line to wait in.
+
+    Where Qlik Cloud refuses what its limit for this user allows, others use up what the whole tenant may ask, and polls
+    go out at a part of their rate (`part`) until nothing is refused any more: see `DECREASE`.
     """
 
     def __init__(
-        self, a_minute: float, steady: float, most: float, clock: Callable[[], float], connections: Connections
+        self,
+        a_minute: float,
+        steady: float,
+        most: float,
+        clock: Callable[[], float],
+        connections: Connections,
+        name: str = "",
     ) -> None:
+        self._name = name
+        self.part = 1.0
+        """The part of their usual rate at which polls go out."""
+        self._decreased = -1.0
+        """The moment of the last decrease; what was sent before it tells nothing new."""
+        self._increase_at = 0.0
+        self._told = False
         self._steady, self._most_of_window = steady, most
         self._clock = clock
         self._connections = connections
@@ -72,9 +107,13 @@ class Turns:
         self._level = self._most
 
     def _set_limit(self, a_minute: float) -> None:
-        self._rate = a_minute / 60 * self._steady
-        self._most = max(1.0, self._rate * BURST)
+        self._a_minute = a_minute
+        self._set_rate()
         self._in_window = max(1, int(a_minute / 60 * WINDOW * self._most_of_window))
+
+    def _set_rate(self) -> None:
+        self._rate = self._a_minute / 60 * self._steady * self.part
+        self._most = max(1.0, self._rate * BURST)
 
     def change_limit(self, a_minute: float) -> None:
         """From now on it is another limit; what was used up stays so, as far as that limit knows of it."""
@@ -127,18 +166,54 @@ class Turns:
         self._measured = self._held_until
         self._go_on()
 
+    def refused(self, begun: float) -> None:
+        """Slow polls down, if a request that was sent at *begun* met a rate limit that we did not exceed.
+
+        Requests that were under way together are refused together: all of them are one sign, and so is what had been
+        sent before it was heeded.
+        """
+        now = self._measure()
+        self._until_window_has_room(now)
+        if begun <= self._decreased or len(self._sent) >= int(self._a_minute / 60 * WINDOW):
+            return
+        self._decreased = now
+        self.part = max(LEAST, self.part * DECREASE)
+        self._increase_at = max(now, self._held_until) + INCREASE_AFTER
+        self._set_rate()
+        self._level = min(self._level, self._most)
+        if not self._told:
+            self._told = True
+            _log.warning(
+                "Qlik Cloud refused a request by its rate limit, although this process sent no more than it may: others"
+                " use up what the whole tenant may ask. Polls go on at %.0f %% of their rate, which is raised again"
+                " step by step. This is said once (%s, %d requests in %.0f s)",
+                self.part * 100,
+                self._name,
+                len(self._sent),
+                WINDOW,
+            )
+        self._go_on()
+
     @property
     def held(self) -> bool:
         """Whether everybody is held up just now."""
         return self._clock() < self._held_until
 
     def _measure(self) -> float:
-        """The time; the level is that of now."""
+        """The time; the level and the part are those of now."""
         now = self._clock()
-        if now > self._measured:
-            self._level = min(self._most, self._level + (now - self._measured) * self._rate)
-            self._measured = now
+        while self.part < 1 and self._increase_at <= now:
+            self._fill(self._increase_at)
+            self.part = min(1.0, self.part + INCREASE)
+            self._increase_at += INCREASE_AFTER
+            self._set_rate()
+        self._fill(now)
         return now
+
+    def _fill(self, until: float) -> None:
+        if until > self._measured:
+            self._level = min(self._most, self._level + (until - self._measured) * self._rate)
+            self._measured = until
 
     def _go_on(self) -> None:
         if self._others_join:
@@ -188,9 +263,10 @@ class Limits:
 
     def __init__(self, share: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._share = share
+        self.time = clock
         self._connections = Connections(clock)
         self._turns = {
-            tier: Turns(a_minute * share, STEADY[tier], MOST[tier], clock, self._connections)
+            tier: Turns(a_minute * share, STEADY[tier], MOST[tier], clock, self._connections, str(tier))
             for tier, a_minute in A_MINUTE.items()
         }
 
@@ -235,6 +311,14 @@ class Limits:
     def hold(self, tier: Tier, seconds: float) -> None:
         """Qlik Cloud has met a call of that tier with its rate limit: nobody asks there for so many seconds."""
         self._turns[tier].hold(seconds)
+
+    def refused(self, tier: Tier, begun: float) -> None:
+        """Slow down polls of that tier if its rate limit met a request, sent at *begun*, that it should have let by."""
+        self._turns[tier].refused(begun)
+
+    def part(self, tier: Tier) -> float:
+        """Return the part of their usual rate at which polls of that tier go out."""
+        return self._turns[tier].part
 
     def held(self, tier: Tier) -> bool:
         """Whether nobody may ask there just now, whoever has a turn from before."""

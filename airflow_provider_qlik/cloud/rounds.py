@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextvars import Context
 from typing import Any, Protocol
 
-from airflow_provider_qlik.cloud.call import Flow, Question, Source
+from airflow_provider_qlik.cloud.call import Flow, Question, Source, Tier
 from airflow_provider_qlik.cloud.errors import CouldNotConnect, QlikCloudError
 from airflow_provider_qlik.cloud.everything import ListOfEverything
 from airflow_provider_qlik.cloud.limits import Limits
@@ -26,9 +26,9 @@ A_MOMENT = 0.001
 
 
 class Ask(Protocol):
-    """Runs a flow whose first call has its turn already, and says how many calls that took."""
+    """Runs a flow whose first call has its turn of a tier already, and says how many calls that took."""
 
-    def __call__(self, flow: Flow[Any], /) -> Coroutine[Any, Any, tuple[Any, int]]: ...
+    def __call__(self, flow: Flow[Any], tier: Tier, /) -> Coroutine[Any, Any, tuple[Any, int]]: ...
 
 
 class Rounds:
@@ -47,8 +47,11 @@ class Rounds:
         merged: Callable[[int], object] = lambda _: None,
         waited: Callable[[float], object] = lambda _: None,
         chance: Callable[[], float] = random.random,
+        tier: Callable[[Tier], Tier] = lambda tier: tier,
     ) -> None:
         self._ask = ask
+        self.tier = tier
+        """In which tier reads count that a source says to count in another: on this tenant, and by now."""
         self._polls = polls
         self._merged = merged
         self._chance = chance
@@ -84,11 +87,11 @@ class Rounds:
         for task in self._tasks:
             task.cancel()
 
-    async def ask(self, source: Source, flow: Flow[Any]) -> tuple[Mapping[Any, Any], int]:
-        """What a flow gives, and in how many calls."""
-        answers, calls = await self._ask(flow)
+    async def ask(self, tier: Tier, flow: Flow[Any]) -> tuple[Mapping[Any, Any], int]:
+        """What a flow gives, and in how many calls; its first call has a turn of that tier."""
+        answers, calls = await self._ask(flow, tier)
         if not calls:
-            self.limits().give_back(source.tier)
+            self.limits().give_back(tier)
         return answers, calls
 
     def count(self, told: int, calls: int) -> None:
@@ -126,6 +129,8 @@ class _Rounds:
         self._timer: asyncio.TimerHandle | None = None
         self._place: asyncio.Future[float] | None = None
         self._since = 0.0
+        self._tier = source.tier
+        """That of the place in line, or of the turn that has come last."""
         self._closed = self._crowding = False
         self._everything = ListOfEverything(source.is_over)
         self._aside: list[Waiting] = []
@@ -181,12 +186,13 @@ class _Rounds:
             self._wait_for_the_next()
             return
         limits, (since, _, first) = self._all.limits(), self._due[0]
+        self._tier = self._all.tier(self._source.tier)
         if self._suits_a_crowd(first, now) and not self._crowding and self._a_crowd_is_cheaper(now):
             # Whoever else waits so long is asked then, and this no sooner than a part of that after the last time.
-            lag, interval = limits.lag(self._source.tier), since - first.began
+            lag, interval = limits.lag(self._tier), since - first.began
             since -= lag - max(0.0, AHEAD * (interval + lag) - interval)
         self._since = since
-        self._place = limits.join(self._source.tier, since)
+        self._place = limits.join(self._tier, since)
         self._place.add_done_callback(self._turn_came)
 
     def _turn_came(self, place: asyncio.Future[float]) -> None:
@@ -195,7 +201,7 @@ class _Rounds:
         self._place = None
         try:
             if self._closed or not self._ask_next(asyncio.get_running_loop().time()):
-                self._all.limits().give_back(self._source.tier)
+                self._all.limits().give_back(self._tier)
         finally:
             if self._place is None:
                 # Before another's turn comes: so whoever is next here is compared with all who wait elsewhere.
@@ -229,7 +235,7 @@ class _Rounds:
         ready.sort(key=lambda each: each.due)
         group.take(ready)
         group.asking = True
-        self._all.begin(self._ask_group(group, ready), ready)
+        self._all.begin(self._ask_group(group, ready, self._tier), ready)
         return True
 
     def _is_stale(self, due: float, _: int, waiting: Waiting) -> bool:
@@ -246,12 +252,12 @@ class _Rounds:
 
     # One group
 
-    async def _ask_group(self, group: Group, ready: list[Waiting]) -> None:
+    async def _ask_group(self, group: Group, ready: list[Waiting], tier: Tier) -> None:
         answers: Mapping[Any, Any] = {}
         try:
             about = list(dict.fromkeys(each.question.about for each in ready))
             async with failures_told(ready):
-                answers, calls = await self._all.ask(self._source, self._source.look_together(about))
+                answers, calls = await self._all.ask(tier, self._source.look_together(about))
                 self._everything.seen_alone(answers, asyncio.get_running_loop().time())
                 await self._tell(ready, answers, calls)
         finally:
@@ -284,26 +290,26 @@ class _Rounds:
             group.take(suiting)
             ready += suiting
         self._crowding = True
-        self._all.begin(self._ask_crowd(ready), ready)
+        self._all.begin(self._ask_crowd(ready, self._tier), ready)
 
-    async def _ask_crowd(self, ready: list[Waiting]) -> None:
+    async def _ask_crowd(self, ready: list[Waiting], tier: Tier) -> None:
         answers: Mapping[Any, Any] = {}
         try:
             async with failures_told(ready):
-                answers, calls = await self._read_everything(ready)
+                answers, calls = await self._read_everything(ready, tier)
                 await self._tell(ready, answers, calls)
         finally:
             self._crowding = False
             aside, self._aside = self._aside, []
             self._go_on_with(ready, answers, aside)
 
-    async def _read_everything(self, ready: Sequence[Waiting]) -> tuple[Mapping[Any, Any], int]:
+    async def _read_everything(self, ready: Sequence[Waiting], tier: Tier) -> tuple[Mapping[Any, Any], int]:
         """What the list of everything tells, and in how many calls; nothing where it is of no use."""
         everything, now = self._everything, asyncio.get_running_loop().time
         about, seen = list(dict.fromkeys(each.question.about for each in ready)), everything.take_seen(now())
         most = everything.most_pages(len({each.question.group for each in ready}))
         try:
-            answers, calls = await self._all.ask(self._source, self._source.look_at_many(about, most, list(seen)))
+            answers, calls = await self._all.ask(tier, self._source.look_at_many(about, most, list(seen)))
         except QlikCloudError as error:
             if everything.failed(error, now()):
                 raise

@@ -14,11 +14,17 @@ from urllib.parse import SplitResult, urlsplit
 import httpx
 
 from airflow_provider_qlik.arguments import LONGEST_TIMEOUT, InvalidArgument, checked_seconds, checked_word
-from airflow_provider_qlik.cloud.call import TASKS_ROOT, Call
+from airflow_provider_qlik.cloud.call import EXECUTE_ROOT, TASKS_ROOT, Call
 from airflow_provider_qlik.cloud.hosts import EXAMPLE, checked_host, is_loopback
 from airflow_provider_qlik.cloud.proxies import PORTS, proxy_for
 
-TASKS_PATHS = ("/api/v1/tasks", "/api/scheduling/tasks")
+V1_TASKS, SCHEDULING_TASKS = "/api/v1/tasks", "/api/scheduling/tasks"
+TASKS_PATHS = (V1_TASKS, SCHEDULING_TASKS)
+AUTO = "auto"
+"""The scheduling path where the tenant has it, else v1; see `paths`."""
+V1_EXECUTE, WORKFLOWS_EXECUTE = "/api/v1/automations", "/api/workflows/automations"
+_FIRST = {TASKS_ROOT: SCHEDULING_TASKS, EXECUTE_ROOT: V1_EXECUTE}
+"""Where a call is said to go as long as nobody has found out where the tenant has it."""
 _SAME_AS_NO_PATH = {"", "/", "/api", "/api/", "/api/v1", "/api/v1/"}
 
 
@@ -26,12 +32,13 @@ _SAME_AS_NO_PATH = {"", "/", "/api", "/api/", "/api/v1", "/api/v1/"}
 class Tenant:
     """A tenant of Qlik Cloud: its address, where its Tasks API lives, how to trust it, and time-outs in seconds.
 
+    `tasks_path` is one of `TASKS_PATHS`, or `AUTO`.
     `connect_timeout` and `read_timeout` bound single steps of a request, `request_timeout` the whole of it.
     `rate_limit_share` is the part of its rate limits that one event loop may use.
     """
 
     url: str
-    tasks_path: str = TASKS_PATHS[0]
+    tasks_path: str = AUTO
     ca_bundle: str | None = None
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
@@ -73,7 +80,7 @@ class Tenant:
             raise InvalidArgument("rate_limit_share", rate_limit_share, "must be a number above 0 and at most 1")
         return cls(
             url=url,
-            tasks_path=checked_word("tasks_api", tasks_path or TASKS_PATHS[0], TASKS_PATHS),
+            tasks_path=checked_word("tasks_api", tasks_path or AUTO, (AUTO, *TASKS_PATHS)),
             ca_bundle=_existing_file("ca_bundle", ca_bundle) if ca_bundle else None,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
@@ -87,8 +94,12 @@ class Tenant:
         return is_loopback(urlsplit(self.url).hostname or "")
 
     def path_of(self, call: Call[Any]) -> str:
-        """The call's path on this tenant."""
-        return call.path.replace(TASKS_ROOT, self.tasks_path, 1) if call.path.startswith(TASKS_ROOT) else call.path
+        """Return the call's path on this tenant; where that is not settled yet, the path that is tried first."""
+        for root, first in _FIRST.items():
+            if call.path.startswith(root):
+                known = self.tasks_path if root == TASKS_ROOT and self.tasks_path != AUTO else first
+                return call.path.replace(root, known, 1)
+        return call.path
 
     def address_of(self, call: Call[Any]) -> str:
         """The full address of a call; it is always on this tenant's own host."""

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -17,9 +17,11 @@ import httpx
 
 from airflow_provider_qlik import __version__
 from airflow_provider_qlik.arguments import InvalidArgument
+from airflow_provider_qlik.cloud import deprecations
 from airflow_provider_qlik.cloud.answer import read
 from airflow_provider_qlik.cloud.auth import sign_in
 from airflow_provider_qlik.cloud.call import Call, Renew
+from airflow_provider_qlik.cloud.counting import harmless
 from airflow_provider_qlik.cloud.credentials import Credentials
 from airflow_provider_qlik.cloud.decoding import ACCEPT_ENCODING
 from airflow_provider_qlik.cloud.download import Download
@@ -37,6 +39,11 @@ T = TypeVar("T")
 Known: TypeAlias = tuple[Tenant, Credentials]
 """What a client is made of; what reading it again gives."""
 
+API_VERSION = "2026-11"
+"""The release of Qlik Cloud's APIs that this package knows. It selects no shape, only which deprecations Qlik tells of.
+
+It is sent with all that goes to an API of the tenant, and not with the request for a token, which is none of them.
+"""
 LONGEST_LOCATION = 2000
 """Characters of an address that a redirect is followed to."""
 _SURELY_NOT_SENT = (
@@ -89,7 +96,8 @@ class Wire(Generic[RereadT, HttpT]):
     New credentials are tried, not trusted: a mistyped key saved in the connection must not end the waits that a valid
     one keeps going. The old ones are kept beside them until the new have worked once. Whichever of the two is refused,
     the other is used. *fallback* are credentials that worked for the same tenant before this client was made.
-    *connection* is the id of the Airflow connection, for messages.
+    *connection* is the id of the Airflow connection, for messages. *count* is told what happens, by name and number:
+    here `deprecated`, the responses that say that their operation is deprecated.
     """
 
     def __init__(
@@ -102,7 +110,9 @@ class Wire(Generic[RereadT, HttpT]):
         reread: RereadT | None = None,
         fallback: Credentials | None = None,
         connection: str | None = None,
+        count: Callable[[str, float], object] = lambda _name, _number: None,
     ) -> None:
+        self._count = harmless(count)
         self.tenant = tenant
         self.patience = patience
         self.connection = connection
@@ -252,6 +262,7 @@ class Wire(Generic[RereadT, HttpT]):
             "accept": call.accept,
             "accept-encoding": ACCEPT_ENCODING,
             "user-agent": f"airflow-provider-qlik/{__version__}",
+            "qlik-api-version": API_VERSION,
             **dict(call.headers),
         }
         total = self.tenant.request_timeout
@@ -289,11 +300,18 @@ class Wire(Generic[RereadT, HttpT]):
         headers = {name.lower(): given for name, given in response.headers.items()}
         left_out = bounds(response.request).left_out
         reply = Reply(response.status_code, headers, response.content, left_out)
+        self._note_deprecation(call, headers)
         answer = read(call, self.tenant.path_of(call), reply)
         if self._on_secret and isinstance(answer, Shape):
             for secret in answer.secrets:
                 self._on_secret(secret)
         return answer
+
+    def _note_deprecation(self, call: Call[Any], headers: Mapping[str, str]) -> None:
+        notice = deprecations.notice(headers)
+        if notice is not None:
+            self._count("deprecated", 1)
+            deprecations.tell_once(call.operation, f"{call.method} {self.tenant.path_of(call)}", notice)
 
     def _check_open(self) -> None:
         """Raise RuntimeError once the client is closed: a mistake in the program, and nothing that a retry outlasts."""

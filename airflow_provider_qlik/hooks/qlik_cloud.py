@@ -80,7 +80,11 @@ class QlikCloudHook(BaseHook):
         """The client of this hook, open. Raises InvalidArgument that names the field of the connection at fault."""
         if self._client is None:
             self._client = Client(
-                *self._read(), on_secret=mask_secret, reread=self._reread, connection=self.qlik_conn_id
+                *self._read(),
+                on_secret=mask_secret,
+                reread=self._reread,
+                connection=self.qlik_conn_id,
+                count=count,
             )
         return self._client
 

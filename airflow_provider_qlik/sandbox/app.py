@@ -24,6 +24,7 @@ from airflow_provider_qlik.sandbox.faulty import Wire, faulty_response, send_fau
 from airflow_provider_qlik.sandbox.journal import Entry, Journal, masked
 from airflow_provider_qlik.sandbox.limits import Meter
 from airflow_provider_qlik.sandbox.operations import Asked, Json, Operation
+from airflow_provider_qlik.sandbox.paths import deprecation_headers, has_path, nobody_there, tier_on
 from airflow_provider_qlik.sandbox.shapes import check
 from airflow_provider_qlik.sandbox.times import http_date
 from airflow_provider_qlik.sandbox.world import World
@@ -77,6 +78,8 @@ class TenantApp:
     async def _serve(self, request: Request, raw: bytes, send: Send) -> None:
         scope, receive = request.scope, request.receive
         operation, params = self._find(request.method, _encoded_path(scope))
+        if not has_path(self.world.switches, scope["path"]):
+            operation = None
         asked = self._read(request, raw, params)
         entry = self._enter(request, asked, operation)
         fault = self.faults.take(entry.method, entry.path, entry.operation)
@@ -91,6 +94,7 @@ class TenantApp:
                 response = self._faulty(fault, happened, operation)
             entry.credential = asked.credential or self._credential(asked)
             response.headers["date"] = http_date(self.world.now)
+            response.headers.update(deprecation_headers(self.world.switches, asked.path))
         if fault and fault.reset:
             self._wire.hang_up(scope.get("client"), True)
             await receive()  # until the connection is gone: an application that returns early is an error
@@ -148,6 +152,8 @@ class TenantApp:
     def _answer(self, operation: Operation | None, asked: Asked) -> Response:
         try:
             if operation is None:
+                if self.world.switches.no_route != "qlik":
+                    return nobody_there(self.world.switches)
                 raise Refused(404, "Not found", f"there is no {asked.path}")
             if operation.needs_credentials:
                 asked.identity = self.access.identify(asked.headers.get("authorization"), self.world.now)
@@ -165,7 +171,8 @@ class TenantApp:
         if operation.tier is None:
             return
         user = asked.identity.user.id if asked.identity else operation.name
-        seconds = self.meter.wait(user, operation.tier, self.world.now)
+        tier = tier_on(asked.path, operation.method, operation.tier)
+        seconds = self.meter.wait(user, tier, self.world.now)
         if seconds:
             headers = {}
             if self.world.switches.retry_after == "seconds":

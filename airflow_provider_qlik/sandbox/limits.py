@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 Tier = Literal["tier_1", "tier_2", "tasks", "reloads"]
 
+_EVERYBODY = ""
+"""Stands for all users together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -20,6 +23,8 @@ class Limits:
     tasks: float = 600
     reloads: float = 50
     """Starting and cancelling reloads, counted together."""
+    tenant_users: float = 1000
+    """Users of the tenant, by which its own limits go: half of a tier's limit for each of them, in all."""
     window: float = 300
 
     def set(self, changes: dict[str, Any]) -> Limits:
@@ -42,15 +47,22 @@ class Meter:
 
     def wait(self, user: str, tier: Tier, now: datetime) -> int:
         """Whole seconds until the tier takes requests of the user again; 0: this one was taken."""
+        a_minute: float = getattr(self.limits, tier)
+        counts = ((user, a_minute), (_EVERYBODY, a_minute * self.limits.tenant_users / 2))
+        seconds = max(self._until_free(self._taken[who, tier], limit, now) for who, limit in counts)
+        if not seconds:
+            for who, _ in counts:
+                self._taken[who, tier].append(now)
+        return seconds
+
+    def _until_free(self, taken: deque[datetime], a_minute: float, now: datetime) -> int:
         window = timedelta(seconds=self.limits.window)
-        most = max(1, int(getattr(self.limits, tier) * self.limits.window / 60))
-        taken = self._taken[user, tier]
+        most = max(1, int(a_minute * self.limits.window / 60))
         while taken and taken[0] <= now - window:
             taken.popleft()
-        if len(taken) >= most:
-            return max(1, ceil((taken[len(taken) - most] + window - now).total_seconds()))
-        taken.append(now)
-        return 0
+        if len(taken) < most:
+            return 0
+        return max(1, ceil((taken[len(taken) - most] + window - now).total_seconds()))
 
     def forget(self) -> None:
         """Start counting anew."""

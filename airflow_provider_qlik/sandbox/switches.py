@@ -24,6 +24,20 @@ class Switches:
     """What starting a task answers: the form seen in the wild, `{message}`, or no body."""
     echo_source: bool = True
     """Whether `source` shows as a run's `triggeredBy`; otherwise that says `manual`."""
+    tasks_paths: Literal["both", "v1", "scheduling"] = "both"
+    """Where the tenant has its tasks: under both paths (documented), or while and after Qlik migrates under one of them
+    (assumed)."""
+    execute_paths: Literal["both", "v1", "workflows"] = "v1"
+    """Where a triggered automation is started with inputs. v1 is documented; whether the successor exists is not."""
+    no_route: Literal["qlik", "text", "page"] = "qlik"
+    """The form of the 404 for a path that there is not: an error of Qlik's, plain text, or a web page. Undocumented."""
+    deprecated_paths: str = ""
+    """A pattern with `*`: responses on these paths carry `Deprecation`, `Sunset` and `Link`. That is documented, their
+    forms are not."""
+    sunset: str = "2027-11-30"
+    """The day that `Sunset` tells; empty: no such header."""
+    sunset_form: Literal["http_date", "iso_date", "iso_time", "epoch", "nonsense"] = "http_date"
+    """How `Sunset` tells it: as RFC 8594, as an ISO date or time, as RFC 9745 tells dates, or as no date at all."""
     source_limit: int | None = None
     """Characters of `source` that are accepted; None: any number."""
     source_cut: bool = False

@@ -87,7 +87,8 @@ class Tenant(Content):
         starting and cancelling reloads.
 
         They are counted over a `window` of 300 sandbox seconds: with `tier_1=3` fifteen requests pass in five
-        minutes, with `tier_1=3, window=60` three in one.
+        minutes, with `tier_1=3, window=60` three in one. Besides, all users together have half of each limit for each
+        of `tenant_users` (1000).
         """
         self._ask("set_limits", limits=limits)
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, Patience, Tenant
+from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, Patience, Tenant, paths
 from airflow_provider_qlik.cloud.auth import forget_tokens
 from airflow_provider_qlik.cloud.models import lenient
+from airflow_provider_qlik.cloud.tenant import SCHEDULING_TASKS, V1_TASKS
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.listener import Listener, listening
 
@@ -26,6 +27,13 @@ def _nothing_was_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lenient, "_told", set())
 
 
+@pytest.fixture
+def sandbox(sandbox: SandboxTenant) -> SandboxTenant:
+    """A tenant as new, of which it is known already where it has its tasks: on the scheduling path."""
+    paths.remember(sandbox.url, SCHEDULING_TASKS)
+    return sandbox
+
+
 @pytest.fixture(scope="session")
 def _one_listener() -> Iterator[Listener]:
     with listening() as listener:
@@ -34,8 +42,9 @@ def _one_listener() -> Iterator[Listener]:
 
 @pytest.fixture
 def listener(_one_listener: Listener) -> Listener:
-    """A server that answers what the test says, for what the sandbox never would."""
+    """A server that answers what the test says, for what the sandbox never would. Its tasks are known to be on v1."""
     _one_listener.answers()
+    paths.remember(_one_listener.url, V1_TASKS)
     return _one_listener
 
 

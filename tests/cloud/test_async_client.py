@@ -18,6 +18,7 @@ from airflow_provider_qlik.cloud.limits import Limits
 from airflow_provider_qlik.cloud.retry import ONE_TRY
 from tests.virtual_time import now, run
 
+TENANT = Tenant.at("acme.eu.qlikcloud.com", tasks_path="/api/v1/tasks")
 POLL = tasks.get("poll").read_as(str)
 LOOK = tasks.get("look").read_as(str)
 PAGE = tasks.get("page").read_as(str)
@@ -56,7 +57,7 @@ class Qlik:
 
 def play(scene: Callable[[AsyncClient], Coroutine[Any, Any, None]], answer: Any, **told: Any) -> None:
     async def with_client() -> None:
-        async with AsyncClient(Tenant.at("acme.eu.qlikcloud.com"), ApiKey("one"), **told) as client:
+        async with AsyncClient(TENANT, ApiKey("one"), **told) as client:
             await client._http.aclose()
             client._http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
             await scene(client)

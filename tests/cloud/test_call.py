@@ -13,7 +13,7 @@ from airflow_provider_qlik.cloud import Flow, Pause, Tenant, ask, pause
 from airflow_provider_qlik.cloud.api import automations, reloads, sharing_tasks, tasks
 from airflow_provider_qlik.cloud.call import Call
 
-TENANT = Tenant.at("https://acme.eu.qlikcloud.com")
+TENANT = Tenant.at("https://acme.eu.qlikcloud.com", tasks_path="/api/v1/tasks")
 
 
 def test_two_calls_that_ask_the_same_are_the_same_value() -> None:
@@ -124,6 +124,7 @@ def test_the_tasks_root_is_the_tenants() -> None:
     other = Tenant.at("acme.eu.qlikcloud.com", tasks_path="/api/scheduling/tasks")
 
     assert TENANT.path_of(tasks.get("t")) == "/api/v1/tasks/t"
+    assert Tenant.at("acme.eu.qlikcloud.com").path_of(tasks.get("t")) == "/api/scheduling/tasks/t", "is tried first"
     assert other.path_of(tasks.get("t")) == "/api/scheduling/tasks/t"
     assert other.path_of(automations.get("a")) == "/api/workflows/automations/a"
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import random
 import weakref
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 import pytest
 
-from airflow_provider_qlik.cloud import ApiKey, ClientCredentials, Tenant
+from airflow_provider_qlik.cloud import ApiKey, AsyncClient, ClientCredentials, Tenant
+from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.call import Tier
 from airflow_provider_qlik.cloud.connections import CONNECTIONS, FOR_THE_URGENT, Lane
 from airflow_provider_qlik.cloud.credentials import Credentials
-from airflow_provider_qlik.cloud.limits import A_MINUTE, BURST, TOGETHER, Limits
+from airflow_provider_qlik.cloud.limits import A_MINUTE, BURST, LEAST, TOGETHER, Limits
+from airflow_provider_qlik.cloud.retry import ONE_TRY
+from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.virtual_time import now, run
 
 FOR_POLLS = CONNECTIONS - FOR_THE_URGENT
@@ -629,3 +633,181 @@ def test_limits_keep_no_event_loop() -> None:
     loop = asyncio.run(ask())
     gc.collect()
     assert loop() is None
+
+
+# The limits of the whole tenant, which nobody tells
+
+
+REFUSED_LATER = 0.2
+"""Seconds after which a refusal comes back."""
+
+
+async def polled(limits: Limits, seconds: float, allowed: float = math.inf, tier: Tier = Tier.ONE) -> list[float]:
+    """When requests were sent by somebody who polls as fast as it may, where others leave *allowed* a minute.
+
+    Qlik Cloud counts as it says: over five minutes, and refuses for so long as that lasts.
+    """
+    taken: deque[float] = deque()
+    sent: list[float] = []
+    under_way: set[asyncio.Future[None]] = set()
+    end = now() + seconds
+
+    async def one() -> None:
+        begun = limits.time()
+        sent.append(begun)
+        while taken and taken[0] <= begun - 300:
+            taken.popleft()
+        if len(taken) < allowed * 5:
+            taken.append(begun)
+            return
+        await asyncio.sleep(REFUSED_LATER)
+        limits.hold(tier, max(1.0, taken[0] + 300 - begun))
+        limits.refused(tier, begun)
+
+    while now() < end:
+        await limits.turn(tier)
+        if not limits.held(tier):
+            request = asyncio.ensure_future(one())
+            under_way.add(request)
+            request.add_done_callback(under_way.discard)
+    return sent
+
+
+def a_minute(sent: list[float], begin: float, end: float) -> float:
+    return sum(begin <= moment < end for moment in sent) / (end - begin) * 60
+
+
+def test_a_refusal_that_we_did_not_earn_halves_the_polls_which_get_it_back_within_ten_minutes() -> None:
+    async def play() -> list[float]:
+        limits = Limits(clock=now)
+        await polled(limits, 60)
+        limits.refused(Tier.ONE, limits.time())
+        return await polled(limits, 900)
+
+    sent = run(play())
+    assert a_minute(sent, 60, 120) == pytest.approx(450, rel=0.02)
+    assert a_minute(sent, 120, 180) == pytest.approx(495, rel=0.02)
+    assert a_minute(sent, 540, 600) == pytest.approx(810, rel=0.02)
+    assert a_minute(sent, 720, 900) == pytest.approx(900, rel=0.02)
+
+
+def test_a_lone_refusal_never_takes_more_than_half_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def play() -> list[float]:
+        limits, parts = Limits(clock=now), list[float]()
+        for _ in range(3):
+            begun = limits.time()
+            # Twenty were under way, and all of them are refused.
+            for _ in range(20):
+                await asyncio.sleep(0.01)
+                limits.hold(Tier.ONE, 1)
+                limits.refused(Tier.ONE, begun)
+            parts.append(limits.part(Tier.ONE))
+            await polled(limits, 700)
+        return parts
+
+    assert run(play()) == [0.5, 0.5, 0.5]
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "others use up what the whole tenant may ask" in line
+    assert "50 %" in line
+    assert "tier 1" in line
+
+
+def test_polls_always_keep_a_quarter_of_their_rate() -> None:
+    async def play() -> list[float]:
+        limits = Limits(clock=now)
+        for _ in range(10):
+            await asyncio.sleep(1)
+            limits.refused(Tier.ONE, limits.time())
+        assert limits.part(Tier.ONE) == LEAST
+        return await polled(limits, 50)
+
+    assert a_minute(run(play()), 20, 60) == pytest.approx(225, rel=0.05)
+
+
+def test_only_the_tier_that_was_refused_slows_down() -> None:
+    async def play() -> list[float]:
+        limits = Limits(clock=now)
+        limits.refused(Tier.TASKS, limits.time())
+        return [limits.part(tier) for tier in (Tier.ONE, Tier.TASKS)]
+
+    assert run(play()) == [1.0, 0.5]
+
+
+def test_starts_and_cancels_go_on_as_before() -> None:
+    async def play() -> list[float]:
+        limits = Limits(clock=now)
+        for _ in range(5):
+            await asyncio.sleep(0.1)
+            limits.refused(Tier.TWO, limits.time())
+        turns = await asyncio.gather(*(limits.turn(Tier.TWO, Lane.URGENT) for _ in range(500)))
+        return [turn.waited for turn in turns]
+
+    assert set(run(play())) == {0}
+
+
+def test_what_we_used_up_ourselves_is_no_sign_of_others() -> None:
+    async def play() -> float:
+        limits = Limits(clock=now)
+        for _ in range(500):
+            await limits.turn(Tier.TWO, Lane.URGENT)
+        limits.refused(Tier.TWO, limits.time())
+        return limits.part(Tier.TWO)
+
+    assert run(play()) == 1.0
+
+
+@pytest.mark.parametrize("users", [1, 2])
+def test_polls_find_what_a_whole_tenant_may_ask_and_use_most_of_it(users: int) -> None:
+    """A tenant with one user has 500 a minute in tier 1, one with two of them what a single user has."""
+    minutes, allowed = 50, 500.0 * users
+
+    async def play() -> list[float]:
+        return await polled(Limits(clock=now), minutes * 60, allowed)
+
+    sent = run(play())
+    assert a_minute(sent, 900, minutes * 60) >= 0.75 * min(allowed, 900)
+    assert a_minute(sent, 900, minutes * 60) <= min(allowed, 900) * 1.01
+
+
+def test_the_share_of_a_triggerer_and_what_is_felt_for_are_both_kept() -> None:
+    async def play() -> list[float]:
+        limits = Limits(0.5, now)
+        limits.refused(Tier.ONE, limits.time())
+        limits.change_share(1.0)
+        return await polled(limits, 50)
+
+    assert a_minute(run(play()), 10, 50) == pytest.approx(450, rel=0.05)
+
+
+def test_against_a_tenant_of_one_user_polls_settle_below_its_limit_and_starts_go_on(
+    sandbox: SandboxTenant, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = sandbox.add_task()
+    # A user may send 66 requests in four seconds, the whole tenant 33; at full speed polls are 60, and 75 at first.
+    sandbox.set_limits(window=4, tenant_users=1)
+
+    async def play() -> tuple[float, list[bool]]:
+        limits = Limits.of(where, key)
+        async with AsyncClient(where, key) as client:
+            polls = [asyncio.ensure_future(client.call(tasks.get(task), ONE_TRY)) for _ in range(150)]
+            await asyncio.sleep(1)
+            began = limits.time()
+            await client.call(tasks.start(task))
+            started_within = limits.time() - began
+            done, late = await asyncio.wait(polls, timeout=11)
+            for each in late:
+                each.cancel()
+            assert limits.part(Tier.ONE) == 0.5
+            assert limits.part(Tier.TWO) == 1.0
+            return started_within, [each.exception() is None for each in done]
+
+    where, key = Tenant.at(sandbox.url), ApiKey(sandbox.api_key)
+    started_within, answered = asyncio.run(play())
+    assert started_within < 1
+    assert sum(answered) > 40
+    entries = sandbox.journal("get_task")
+    first = next(entry.time for entry in entries if entry.status == 429)
+    later = [entry for entry in entries if (entry.time - first).total_seconds() > 3]
+    assert len(later) > 15
+    assert sum(entry.status == 429 for entry in later) <= 1
+    assert sum("whole tenant" in record.getMessage() for record in caplog.records) == 1

@@ -72,7 +72,7 @@ class Source:
         return sum(how in {None, each[1]} for each in self.asked)
 
 
-async def ask(flow: Flow[Any]) -> tuple[Any, int]:
+async def ask(flow: Flow[Any], tier: Tier) -> tuple[Any, int]:
     """Each call takes a tenth of a second."""
     calls = 0
     try:
@@ -352,9 +352,9 @@ def test_of_a_group_that_is_too_large_for_one_turn_nobody_is_left_out_for_long()
     source.most = 20
     names = [f"a/{number}" for number in range(100)]
 
-    async def ask_slowly(flow: Flow[Any]) -> tuple[Any, int]:
+    async def ask_slowly(flow: Flow[Any], tier: Tier) -> tuple[Any, int]:
         await asyncio.sleep(4)
-        return await ask(flow)
+        return await ask(flow, tier)
 
     async def play() -> list[list[Any]]:
         rounds = Rounds(ask_slowly, limited(), chance=lambda: 0.0)
@@ -907,7 +907,7 @@ def test_whatever_happens_nobody_is_forgotten(game: int) -> None:
     chance = random.Random(game)
     source = Moody(chance)
 
-    async def ask_slowly(flow: Flow[Any]) -> tuple[Any, int]:
+    async def ask_slowly(flow: Flow[Any], tier: Tier) -> tuple[Any, int]:
         calls = 0
         try:
             next(flow)

@@ -41,8 +41,9 @@ from tests.provider.conftest import fire
 
 LONG = 1000.0
 
+START_OF_A_TASK = "*/tasks/*/actions/start"
+"""The path of a start, whichever path the tenant has its tasks on."""
 START = {
-    TASK: "start_task",
     AUTOMATION: "create_automation_run",
     TRIGGERED: "execute_automation",
     RELOAD: "create_reload",
@@ -51,7 +52,6 @@ START = {
 LOOKS = {TASK: "*/runs", AUTOMATION: "*/runs*", TRIGGERED: "*/runs*", RELOAD: "*/reloads*", SHARING_TASK: "*/exec*"}
 """Where runs are looked at."""
 LOGS = {
-    TASK: "get_task_run_log",
     AUTOMATION: "get_automation_run_debug",
     TRIGGERED: "get_automation_run_debug",
     RELOAD: "get_reload_log",
@@ -96,7 +96,7 @@ class Stage:
             "host": self.line.url if self.case.fault.how == "line" else self.tenant.url,
             "login": self.tenant.client_id if oauth else None,
             "password": self.tenant.client_secret if oauth else self.tenant.api_key,
-            "extra": dict(self.case.fault.connection),
+            "extra": {"tasks_api": self.case.tasks_api, **self.case.fault.connection},
         }
         monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(connection))
 
@@ -130,7 +130,7 @@ class Stage:
             self._at(SHOWN if moment == WAITING else None, self._rival)
         elif how == "rival for ours":
             self.tenant.add_run(self.resource, triggered_by="airflow-0123456789abcdef", script=Script(run=1))
-            self.tenant.fault(operation=START[self.case.kind], reset="before")
+            self.tenant.fault(**self._start(), reset="before")
             self._at(INTENT, self._other_run)
         elif how == "pending":
             self._other_run()
@@ -159,8 +159,8 @@ class Stage:
             self._end_run()
         meeting: dict[str, dict[str, Any]] = {
             BEFORE: {"path": "/api/*", "method": None if fault.lasts else "GET"},
-            DURING: {"operation": START[kind]},
-            LOG: {"operation": LOGS.get(kind)},
+            DURING: self._start(),
+            LOG: {"path": "*/tasks/*/log"} if kind == TASK else {"operation": LOGS.get(kind)},
             CANCELLING: {"operation": CANCEL[kind]},
         }
         where = meeting.get(moment, {"path": LOOKS[kind], "method": "GET"})
@@ -171,6 +171,11 @@ class Stage:
         self.tenant.fault(**where, times=times, **fault.answer)
         if fault.refuses_cancels:
             self.tenant.fault(operation=CANCEL[kind], times=None, **fault.answer)
+
+    def _start(self) -> dict[str, Any]:
+        """Which requests are starts of this kind."""
+        kind = self.case.kind
+        return {"method": "POST", "path": START_OF_A_TASK} if kind == TASK else {"operation": START[kind]}
 
     def _end_run(self) -> None:
         self.tenant.advance(2 * LONG)
@@ -252,7 +257,7 @@ class Stage:
 
     def starts(self) -> tuple[int, int, int]:
         """How often a start was sent and carried out, by the journal, and how many runs of ours there are in truth."""
-        asked = self.tenant.journal(operation=START[self.case.kind])
+        asked = self.tenant.journal(**self._start())
         ours = [run for run in self.tenant.runs(self.resource) if run["via"] not in OTHERS]
         return len(asked), len([entry for entry in asked if entry.carried_out]), len(ours)
 

@@ -12,6 +12,7 @@ from tests.faults.faults import Fault
 from tests.faults.words import (
     AFTER,
     AT_END,
+    AUTO,
     AUTOMATION,
     BEFORE,
     BOTH_MODES,
@@ -23,6 +24,7 @@ from tests.faults.words import (
     LOG,
     LOGGED,
     MODES,
+    PATHS,
     READS,
     RELOAD,
     SHARING_TASK,
@@ -64,9 +66,11 @@ class Case:
     fault: Fault
     moment: str
     end: End
+    tasks_api: str = AUTO
 
     def __str__(self) -> str:
-        return f"{self.kind}-{self.mode}-{self.fault.name}-{self.moment}"
+        kind = self.kind if self.tasks_api == AUTO else f"{self.kind} on v1"
+        return f"{kind}-{self.mode}-{self.fault.name}-{self.moment}"
 
 
 # What must come of it.
@@ -130,8 +134,10 @@ class Row:
     def cases(self) -> Iterator[Case]:
         for place, (fault, moment) in enumerate(product(self.faults, self.moments)):
             for number, kind in enumerate(self.kinds, place):
+                end = self.end if isinstance(self.end, End) else self.end[kind]
                 for mode in self.modes if moment in BOTH_MODES else [self.modes[number % len(self.modes)]]:
-                    yield Case(kind, mode, fault, moment, self.end if isinstance(self.end, End) else self.end[kind])
+                    for tasks_api in PATHS.get(kind, (AUTO,)):
+                        yield Case(kind, mode, fault, moment, end, tasks_api)
 
 
 TABLE = (

@@ -12,6 +12,9 @@ TOLD: Final = (AUTOMATION, RELOAD)
 FOUND: Final = (TASK, TRIGGERED, SHARING_TASK)
 UNMARKED: Final = (TRIGGERED, SHARING_TASK)
 """Kinds whose runs carry no marker: nothing but the time tells which is ours."""
+AUTO, V1 = "auto", "/api/v1/tasks"
+PATHS: Final = {TASK: (AUTO, V1)}
+"""Where the tasks of the tenant are, by the setting of the connection: "auto" finds the scheduling path."""
 LOGGED: Final = (TASK, AUTOMATION, TRIGGERED, RELOAD)
 """Kinds of whose runs Qlik keeps a log."""
 

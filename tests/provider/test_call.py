@@ -50,7 +50,7 @@ def test_a_list_is_fetched_whole_up_to_a_limit(tenant: Tenant, task: Task, logge
     assert len(call("tasks.list").execute(task.context)) == 45
     tenant.clear_journal()
     assert len(call("tasks.list", max_items=30).execute(task.context)) == 30
-    assert len(tenant.journal()) == 2
+    assert len(tenant.journal()) == 2, "where the tenant has its tasks is known by now"
     assert "more than max_items=30" in logged()
 
 

@@ -205,6 +205,14 @@ def test_a_word_of_a_menu_is_read_whatever_its_case_and_blanks(given: str) -> No
     assert tenant.tasks_path == "/api/scheduling/tasks"
 
 
+@pytest.mark.parametrize(
+    ("given", "path"), [(None, "auto"), ("", "auto"), ("Auto", "auto"), ("/api/v1/tasks", "/api/v1/tasks")]
+)
+def test_where_the_tasks_are_is_found_out_unless_it_is_said(given: str | None, path: str) -> None:
+    tenant, _ = parse(host=HOST, password="key", extra={"tasks_api": given})
+    assert tenant.tasks_path == path
+
+
 @pytest.mark.parametrize("given", ["password", "api_keys", 1, True, ["api_key"], {"a": 1}])
 def test_another_word_is_refused_with_those_there_are(given: Any) -> None:
     with pytest.raises(InvalidArgument, match="^sign_in: must be one of 'api_key', 'client_credentials', "):

@@ -13,6 +13,7 @@ from airflow_provider_qlik.cloud import ApiKey, Call, Client, Flow, Patience, Pa
 from airflow_provider_qlik.cloud.auth import forget_tokens
 from airflow_provider_qlik.cloud.call import Step, by_itself
 from airflow_provider_qlik.cloud.retry import ONE_TRY
+from airflow_provider_qlik.cloud.tenant import AUTO, V1_TASKS
 from airflow_provider_qlik.runs import KINDS, Intent, Run, RunKind, Search, Wanted, Watch
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
@@ -139,10 +140,17 @@ def still() -> Iterator[SandboxTenant]:
         yield tenant
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is about tasks on both paths that a tenant may have them on."""
+    code = metafunc.function.__code__
+    if "stage" in code.co_varnames[: code.co_argcount] and {"TASK", "add_task"} & {*code.co_names}:
+        metafunc.parametrize("stage", [AUTO, V1_TASKS], indirect=True, ids=["auto", "v1"])
+
+
 @pytest.fixture
-def stage(still: SandboxTenant) -> Iterator[Stage]:
+def stage(still: SandboxTenant, request: pytest.FixtureRequest) -> Iterator[Stage]:
     forget_tokens()
-    with staged(still) as stage:
+    with staged(still, tasks_path=getattr(request, "param", AUTO)) as stage:
         yield stage
 
 

@@ -402,7 +402,7 @@ def test_a_task_that_never_ran_is_started_though_its_list_of_runs_is_not_found(s
 
 
 def test_a_task_that_does_not_exist_is_not_started(stage: Stage) -> None:
-    with pytest.raises(Exception, match=r"HTTP 404 for GET /api/v1/tasks/nowhere"):
+    with pytest.raises(Exception, match=r"HTTP 404 for GET /api/(v1|scheduling)/tasks/nowhere"):
         stage.start(TASK, "nowhere")
 
     assert stage.starts() == 0

@@ -190,7 +190,7 @@ def test_sharing_runs_that_have_ended_share_the_second_look_as_well(sandbox: San
 @pytest.mark.parametrize(
     ("kind", "operations"),
     [
-        ("task", {"list_task_runs": 1}),
+        ("task", {"list_tasks": 1, "list_task_runs": 1}),  # the first shows where the tenant has its tasks
         ("reload", {"list_reloads": 1}),
         ("sharing_task", {"list_sharing_task_executions": 1}),
     ],

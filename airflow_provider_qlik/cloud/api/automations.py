@@ -10,7 +10,7 @@ from types import NoneType
 from typing import Any, TypeVar
 
 from airflow_provider_qlik.arguments import InvalidArgument, checked_json
-from airflow_provider_qlik.cloud.call import Call, Family, Tier
+from airflow_provider_qlik.cloud.call import EXECUTE_ROOT, Call, Family, Tier
 from airflow_provider_qlik.cloud.models.automations import (
     Automation,
     AutomationCopied,
@@ -38,7 +38,7 @@ AUTOMATION_SORTS = both_ways(
 RUN_SORTS = both_ways("id", "status", "startTime")
 
 _FAMILY = Family("/api/workflows/automations", reading=Tier.ONE, writing=Tier.TWO)
-_EXECUTE = Family("/api/v1/automations", reading=Tier.ONE, writing=Tier.TWO)
+_EXECUTE = Family(EXECUTE_ROOT, reading=Tier.ONE, writing=Tier.TWO)
 
 
 def list(
@@ -215,7 +215,7 @@ def usage(filter: str, *, breakdown_by: str | None = None) -> Call[AutomationUsa
 def execute(automation_id: str, execution_token: str, inputs: Mapping[str, Any] | None = None) -> Call[None]:
     """Nothing: a triggered automation was started with inputs. No run id is documented; find the run in `runs`.
 
-    The token is the automation's own `execution_token`, a secret.
+    The token is the automation's own `execution_token`, a secret. Which path it goes to says `cloud.paths`.
     """
     sendable = isinstance(execution_token, str) and execution_token.isascii() and execution_token.isprintable()
     if not sendable or not execution_token.strip():

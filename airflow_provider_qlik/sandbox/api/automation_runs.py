@@ -138,7 +138,7 @@ OPERATIONS = (
     Operation(
         "execute_automation",
         "POST",
-        ("/api/v1/automations/{id}/actions/execute",),
+        ("/api/v1/automations/{id}/actions/execute", "/api/workflows/automations/{id}/actions/execute"),
         "automations",
         "tier_2",
         execute_automation,

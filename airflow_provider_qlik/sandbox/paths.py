@@ -1,0 +1,65 @@
+"""Which paths the tenant has while Qlik moves them, how they are limited, and which of them it calls deprecated."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Final
+
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+
+from airflow_provider_qlik.sandbox.limits import Tier
+from airflow_provider_qlik.sandbox.operations import tier_of
+from airflow_provider_qlik.sandbox.switches import Switches
+from airflow_provider_qlik.sandbox.times import http_date
+
+SCHEDULING, V1 = "/api/scheduling/tasks", "/api/v1/tasks"
+
+_GONE: Final = (
+    # switch, the position it must have for the path to be there beside "both", pattern of the path
+    ("tasks_paths", "v1", V1),
+    ("tasks_paths", "v1", f"{V1}/*"),
+    ("tasks_paths", "scheduling", SCHEDULING),
+    ("tasks_paths", "scheduling", f"{SCHEDULING}/*"),
+    ("execute_paths", "v1", "/api/v1/automations/*/actions/execute"),
+    ("execute_paths", "workflows", "/api/workflows/automations/*/actions/execute"),
+)
+
+
+def has_path(switches: Switches, path: str) -> bool:
+    """Return True unless the switches say that this path is not there."""
+    return not any(
+        fnmatchcase(path, pattern) and getattr(switches, switch) not in {"both", position}
+        for switch, position, pattern in _GONE
+    )
+
+
+def nobody_there(switches: Switches) -> Response:
+    """Return the 404 of something in front of Qlik's services, in another form than theirs."""
+    if switches.no_route == "page":
+        return HTMLResponse("<!DOCTYPE html><html><title>404 Not Found</title><h1>404 Not Found</h1></html>", 404)
+    return PlainTextResponse("404 page not found\n", 404)
+
+
+def tier_on(path: str, method: str, tier: Tier) -> Tier:
+    """Return the tier that a request counts in: on the scheduling path tasks have none of their own."""
+    return tier_of(method) if tier == "tasks" and path.startswith(SCHEDULING) else tier
+
+
+def deprecation_headers(switches: Switches, path: str) -> dict[str, str]:
+    """Return the headers by which a response on a deprecated path says so."""
+    if not switches.deprecated_paths or not fnmatchcase(path, switches.deprecated_paths):
+        return {}
+    headers = {"deprecation": "true", "link": '<https://qlik.dev/changelog/>; rel="deprecation"'}
+    return headers | ({"sunset": _sunset(switches)} if switches.sunset else {})
+
+
+def _sunset(switches: Switches) -> str:
+    moment = datetime.fromisoformat(switches.sunset).replace(tzinfo=UTC)
+    forms = {
+        "http_date": http_date(moment),
+        "iso_date": moment.date().isoformat(),
+        "iso_time": moment.isoformat().replace("+00:00", "Z"),
+        "epoch": f"@{moment.timestamp():.0f}",
+    }
+    return forms.get(switches.sunset_form, "when it is ready")
