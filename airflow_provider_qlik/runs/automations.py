@@ -67,6 +67,10 @@ class AutomationRuns(RunKind):
             triggered_by=item.executed_by_id,
         )
 
+    def start_names_run(self, parameters: Mapping[str, Any]) -> bool:
+        """Return True for a start without inputs."""
+        return "inputs" not in parameters
+
     def send_start(self, intent: Intent, say: Say, parameters: Mapping[str, Any]) -> Flow[Run | None]:
         """The run, from the answer; None with inputs, where Qlik does not say which run it is."""
         if "inputs" in parameters:

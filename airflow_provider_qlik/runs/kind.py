@@ -12,11 +12,20 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeAlias
 
 from airflow_provider_qlik.cloud.call import Call, Flow, Tier, ask, pause
-from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError, Refused, UnreadableAnswer
+from airflow_provider_qlik.cloud.errors import Forbidden, NotFound, QlikCloudError, Refused, UnreadableAnswer
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.runs.errors import CannotStart, RunNotFound
-from airflow_provider_qlik.runs.find import Intent, Say, Search, ambiguous, find, rivals, shows_a_marker
+from airflow_provider_qlik.runs.find import (
+    Intent,
+    Say,
+    Search,
+    ambiguous,
+    cannot_find,
+    find,
+    rivals,
+    shows_a_marker,
+)
 from airflow_provider_qlik.runs.run import Run, Wanted, Words, without_repeats
 from airflow_provider_qlik.runs.together import Answers, Unknown, remembering
 
@@ -106,6 +115,13 @@ class RunKind(ABC):
         """The runs that items of the list make up, where a run has several."""
         return list(runs)
 
+    def start_names_run(self, parameters: Mapping[str, Any]) -> bool:
+        """Return True if the response to a start with these parameters says which run it made.
+
+        Then the runs there were before need not be known, and a user who may not list them may start all the same.
+        """
+        return False
+
     def settled(self, run: Run) -> Flow[Run]:
         """A run found in the list, as `get` would give it."""
         yield from ()
@@ -117,14 +133,28 @@ class RunKind(ABC):
         """Whether the run was asked to stop already."""
         return run.status.strip().casefold() in self.words.stopping
 
-    def intend(self, resource_id: str, marker: str) -> Flow[Intent]:
-        """What is known before a start. Raises what Qlik answers when the resource cannot be read."""
+    def intend(self, resource_id: str, marker: str, parameters: Mapping[str, Any] | None = None) -> Flow[Intent]:
+        """Return what is known before a start with these parameters.
+
+        Raises what Qlik Cloud answers when the resource cannot be read, and CannotStart where the user may not list the
+        runs and the run of the start could only be found there.
+        """
         try:
             page = yield from ask(self.newest(resource_id, 100))
         except NotFound:
             # Of a resource that never ran, or of none: only the latter is an error.
-            yield from self.resource(resource_id)
+            yield from self._check_is_there(resource_id)
             return Intent(kind=self.name, resource_id=resource_id, marker=marker, known=(), server_time=None)
+        except Forbidden as error:
+            if not self.start_names_run({}):
+                raise
+            if not self.start_names_run(parameters or {}):
+                raise CannotStart(
+                    f"{error.reason}. The {self.name} was not started: started like this, it does not say which run it"
+                    f" makes, and this user may not list its runs to find it. {error.advice} ({self.name}"
+                    f" {resource_id}; {error.request})"
+                ) from None
+            return Intent(kind=self.name, resource_id=resource_id, marker=marker, known=None, server_time=None)
         runs = without_repeats([self.run_of(resource_id, item) for item in page.items])
         return Intent(
             kind=self.name,
@@ -135,6 +165,16 @@ class RunKind(ABC):
             underway=next((run for run in runs if marker in (run.triggered_by or "") and not run.ended), None),
             markers_shown=any(map(shows_a_marker, runs)),
         )
+
+    def _check_is_there(self, resource_id: str) -> Flow[None]:
+        """Raise NotFound if Qlik Cloud knows no such resource.
+
+        A user may be allowed to run something and not to read it: of what Qlik Cloud refuses to show nothing follows.
+        """
+        try:
+            yield from self.resource(resource_id)
+        except Forbidden:
+            return
 
     def start(
         self,
@@ -149,6 +189,9 @@ class RunKind(ABC):
 
         Raises CannotStart when Qlik refused it, RunNotFound when it was started or may have been and no run showed
         up, AmbiguousRun when several could be it, and what kept the start from arriving if it surely did not.
+
+        Where the user may not list the runs (`Intent.known` is None), a response that was lost is RunNotFound at once:
+        what is not known to be new is never taken for the run of this start.
         """
         unanswered: QlikCloudError | None = None
         try:
@@ -156,12 +199,15 @@ class RunKind(ABC):
         except QlikCloudError as error:
             if not error.may_have_happened:
                 raise (yield from self._why_not(intent.resource_id, error)) from None
-            say(logging.WARNING, f"{error} Looking for the run instead of starting again.")
+            if intent.known is not None:
+                say(logging.WARNING, f"{error} Looking for the run instead of starting again.")
             unanswered, run = error, None
         if run is not None:
             return run
         resource = f"{self.name} {intent.resource_id}"
         what = "may have been started" if unanswered else "was started"
+        if intent.known is None:
+            raise cannot_find(self, intent, unanswered) from None
         try:
             run = yield from find(self, intent, search, say, clock, answered=unanswered is None)
         except Refused as error:
@@ -198,7 +244,7 @@ class RunKind(ABC):
             try:
                 return (yield from self.get(wanted.resource_id, wanted.run_id))
             except NotFound:
-                yield from self.resource(wanted.resource_id)
+                yield from self._check_is_there(wanted.resource_id)
                 return None
         try:
             if wanted.started_after is None:
@@ -208,7 +254,7 @@ class RunKind(ABC):
             runs = yield from self._collect(wanted.resource_id, _all_before(moment), 100)
         except NotFound:
             # Of a resource that never ran, or of none: only the latter is an error.
-            yield from self.resource(wanted.resource_id)
+            yield from self._check_is_there(wanted.resource_id)
             return None
         begun = [run for run in runs if run.moment is not None and not run.began_before(moment)]
         first = min(begun, key=lambda run: run.moment or moment, default=None)

@@ -66,6 +66,10 @@ class ReloadRuns(RunKind):
             log=item.log,
         )
 
+    def start_names_run(self, parameters: Mapping[str, Any]) -> bool:
+        """Return True: the response is the reload."""
+        return True
+
     def send_start(self, intent: Intent, say: Say, parameters: Mapping[str, Any]) -> Flow[Run | None]:
         """The reload, from the answer; or the one that was pending already, if `if_pending` is "wait".
 
@@ -132,13 +136,23 @@ class ReloadRuns(RunKind):
         return f"reload {reload_id}"
 
     def log(self, run: Run) -> Flow[str]:
-        """The log of the reload's script; the short one of the reload itself where that cannot be had."""
+        """Return the log of the reload's script; the short one of the reload itself where that cannot be had.
+
+        The former takes the right to reload the app, the latter only to see it. Lists leave it out.
+        """
         try:
             return (yield from ask(apps.reload_log(run.resource_id, run.id)))
+        except QlikCloudError as error:
+            short = run.log or (yield from self._short_log(run.id))
+            if not short:
+                raise error from None
+            return short
+
+    def _short_log(self, reload_id: str) -> Flow[str | None]:
+        try:
+            return (yield from ask(reloads.get(reload_id))).log
         except QlikCloudError:
-            if not run.log:
-                raise
-            return run.log
+            return None
 
     def reason(self, run: Run) -> Flow[str | None]:
         """What the reload itself says."""

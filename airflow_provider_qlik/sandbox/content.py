@@ -42,12 +42,14 @@ class Content(Asking):
         """
         return str(self._ask("add_automation", name=name, id=id, run_mode=run_mode, members=members))
 
-    def add_app(self, name: str = "App", id: str | None = None, space_id: str | None = None) -> str:
+    def add_app(
+        self, name: str = "App", id: str | None = None, space_id: str | None = None, owner_id: str | None = None
+    ) -> str:
         """The id of a new app, which is in its owner's personal space if none is given.
 
-        A name may be given twice.
+        A name may be given twice. The owner is the tenant's first user if not given.
         """
-        return str(self._ask("add_app", name=name, id=id, space_id=space_id))
+        return str(self._ask("add_app", name=name, id=id, space_id=space_id, owner_id=owner_id))
 
     def add_space(
         self, name: str = "Space", id: str | None = None, type: Literal["shared", "managed", "data"] = "shared"

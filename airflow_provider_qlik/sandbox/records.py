@@ -23,6 +23,8 @@ class User:
     name: str
     email: str
     subject: str
+    roles: frozenset[str] | None = None
+    """The roles in the tenant; None: nobody asks what this user may do."""
 
 
 @dataclass(slots=True)
@@ -70,6 +72,8 @@ class Space:
     type: str
     owner_id: str
     created: datetime
+    roles: dict[str, list[str]] = field(default_factory=dict)
+    """The roles in the space, by the id of the user."""
 
 
 @dataclass(slots=True)

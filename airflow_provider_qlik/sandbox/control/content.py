@@ -45,10 +45,12 @@ def add_automation(app: TenantApp, name: str, id: str | None, run_mode: str, mem
 
 
 @command
-def add_app(app: TenantApp, name: str, id: str | None, space_id: str | None) -> str:
+def add_app(app: TenantApp, name: str, id: str | None, space_id: str | None, owner_id: str | None = None) -> str:
     """The id of a new app."""
     _refuse_taken(app, id)
-    return app.world.apps.add_app(name, USER, id=id, space_id=space_id).id
+    if owner_id not in (None, *app.world.users):
+        raise ValueError(f"owner_id: there is no user {owner_id}")
+    return app.world.apps.add_app(name, app.world.users[owner_id or USER.id], id=id, space_id=space_id).id
 
 
 @command
