@@ -22,6 +22,11 @@ from airflow_provider_qlik.runs.kind import Resource, RunKind
 from airflow_provider_qlik.runs.run import Run, Wanted, Words
 
 LARGEST_PAGE = 200
+OTHER_CONTEXTS = frozenset({"test_run", "editor", "detail", "lookup"})
+"""The contexts of runs that somebody set off in Qlik Cloud's pages: no start through the API has one of them.
+
+Of `webhook` nobody says that: an execution token is sent to an address much like that of a webhook.
+"""
 
 
 class AutomationRuns(RunKind):
@@ -65,7 +70,14 @@ class AutomationRuns(RunKind):
             ended_at=item.stop_time,
             reason=item.error_text,
             triggered_by=item.executed_by_id,
+            origin="test_run" if item.test_run or item.is_test_run else item.context,
         )
+
+    def may_be_ours(self, run: Run, user_id: str | None = None) -> bool:
+        """Return False for a run that was set off in Qlik Cloud's pages, or by another user than this one."""
+        if (run.origin or "").strip().casefold() in OTHER_CONTEXTS:
+            return False
+        return user_id is None or run.triggered_by is None or run.triggered_by == user_id
 
     def start_names_run(self, parameters: Mapping[str, Any]) -> bool:
         """Return True for a start without inputs."""

@@ -122,6 +122,15 @@ class RunKind(ABC):
         """
         return False
 
+    def may_be_ours(self, run: Run, user_id: str | None = None) -> bool:
+        """Return False for a run that no start through the API can have made, or another user's.
+
+        What Qlik does not tell, or in a word that nobody knows, rules nothing out.
+
+        :param user_id: the user who starts, where that is known.
+        """
+        return True
+
     def settled(self, run: Run) -> Flow[Run]:
         """A run found in the list, as `get` would give it."""
         yield from ()
@@ -133,8 +142,15 @@ class RunKind(ABC):
         """Whether the run was asked to stop already."""
         return run.status.strip().casefold() in self.words.stopping
 
-    def intend(self, resource_id: str, marker: str, parameters: Mapping[str, Any] | None = None) -> Flow[Intent]:
-        """Return what is known before a start with these parameters.
+    def intend(
+        self,
+        resource_id: str,
+        marker: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        user_id: str | None = None,
+    ) -> Flow[Intent]:
+        """Return what is known before a start with these parameters, by this user if that is known.
 
         Raises what Qlik Cloud answers when the resource cannot be read, and CannotStart where the user may not list the
         runs and the run of the start could only be found there.
@@ -144,7 +160,9 @@ class RunKind(ABC):
         except NotFound:
             # Of a resource that never ran, or of none: only the latter is an error.
             yield from self._check_is_there(resource_id)
-            return Intent(kind=self.name, resource_id=resource_id, marker=marker, known=(), server_time=None)
+            return Intent(
+                kind=self.name, resource_id=resource_id, marker=marker, known=(), server_time=None, user_id=user_id
+            )
         except Forbidden as error:
             if not self.start_names_run({}):
                 raise
@@ -154,7 +172,9 @@ class RunKind(ABC):
                     f" makes, and this user may not list its runs to find it. {error.advice} ({self.name}"
                     f" {resource_id}; {error.request})"
                 ) from None
-            return Intent(kind=self.name, resource_id=resource_id, marker=marker, known=None, server_time=None)
+            return Intent(
+                kind=self.name, resource_id=resource_id, marker=marker, known=None, server_time=None, user_id=user_id
+            )
         runs = without_repeats([self.run_of(resource_id, item) for item in page.items])
         return Intent(
             kind=self.name,
@@ -164,6 +184,7 @@ class RunKind(ABC):
             server_time=page.server_time,
             underway=next((run for run in runs if marker in (run.triggered_by or "") and not run.ended), None),
             markers_shown=any(map(shows_a_marker, runs)),
+            user_id=user_id,
         )
 
     def _check_is_there(self, resource_id: str) -> Flow[None]:
@@ -332,7 +353,7 @@ class RunKind(ABC):
         if ours is None:
             return None
         ours = replace(ours, alone_since=since, marker=wanted.marker)
-        others = rivals(ours, runs)
+        others = [run for run in rivals(ours, runs) if self.may_be_ours(run)]
         if others or any(map(shows_a_marker, runs)):
             # Where Qlik shows markers, a run without one was started by somebody else.
             raise ambiguous(self, wanted.resource_id, [ours, *others])

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import apps, reloads
 from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
-from airflow_provider_qlik.cloud.errors import Conflict, NotFound, QlikCloudError, Refused, TooManyRequests
+from airflow_provider_qlik.cloud.errors import BadRequest, Conflict, NotFound, QlikCloudError, Refused, TooManyRequests
 from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadList
 from airflow_provider_qlik.runs.cancelling import insist
 from airflow_provider_qlik.runs.errors import ReloadPending, before_start
-from airflow_provider_qlik.runs.find import Intent, Say
+from airflow_provider_qlik.runs.find import MARKER, Intent, Say
 from airflow_provider_qlik.runs.kind import Resource, RunKind
 from airflow_provider_qlik.runs.run import Run, Words
 
@@ -23,6 +23,10 @@ LOOKS_AT_A_STOPPING_ONE = 60
 """So often a start is tried again while the pending reload is being cancelled: for two minutes."""
 PENDING_PAUSE = 2.0
 """Seconds between two of those starts."""
+MARKED_AS = "api"
+"""The resource type of a reload whose resource id is our marker: Qlik's word for the callers of its API."""
+OTHER_ORIGINS = frozenset({"hub", "chronos", "choreographer", "automations", "data-refresh"})
+"""What Qlik calls reloads that did not come from a caller of its API (`external`)."""
 
 
 class ReloadRuns(RunKind):
@@ -62,9 +66,14 @@ class ReloadRuns(RunKind):
             started_at=item.start_time,
             ended_at=item.end_time,
             reason=reason_of(item),
-            triggered_by=item.user_id,
+            triggered_by=item.resource_id if MARKER.search(item.resource_id or "") else item.user_id,
+            origin=item.type,
             log=item.log,
         )
+
+    def may_be_ours(self, run: Run, user_id: str | None = None) -> bool:
+        """Return False for a reload that the hub, a schedule, a task or an automation has set off."""
+        return (run.origin or "").casefold() not in OTHER_ORIGINS
 
     def start_names_run(self, parameters: Mapping[str, Any]) -> bool:
         """Return True: the response is the reload."""
@@ -77,11 +86,19 @@ class ReloadRuns(RunKind):
         it is not to be waited for.
         """
         told = {name: parameters.get(name) for name in ("partial", "weight", "variables")}
+        marked: dict[str, Any] = {"resource_type": MARKED_AS, "resource_id": intent.marker}
         waits = parameters.get("if_pending") == "wait"
         tries, stopping = 0, 0
         while tries < TRIES_FOR_A_PENDING_ONE and stopping < LOOKS_AT_A_STOPPING_ONE:
             try:
-                reload = yield from ask(reloads.start(intent.resource_id, **told))
+                reload = yield from ask(reloads.start(intent.resource_id, **told, **marked))
+            except BadRequest as error:
+                if not marked:
+                    raise
+                # Nobody says what a resource id may look like. A 400 started nothing; without one it is asked plainly.
+                say(logging.INFO, f"{error} Starting without a marker.")
+                marked = {}
+                continue
             except TooManyRequests as error:
                 if error.rate_limited:
                     raise

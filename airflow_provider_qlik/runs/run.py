@@ -68,6 +68,7 @@ class Run:
     """One run: ids, state, Qlik's own word for it, times in UTC.
 
     `known_word` is False for a status that this version has never heard of. `reason` is what Qlik itself gave as error.
+    `origin` is Qlik's word for what set it off, as long as it was just read: it is not part of its JSON.
     `alone_since` is set when nothing but the time tells that the run is ours: from then on no other may turn up, and
     none with our `marker` at all.
     `adopted` marks somebody else's run that is waited for in place of one of ours, and never cancelled. A run that is
@@ -86,6 +87,7 @@ class Run:
     ended_at: datetime | None = None
     reason: str | None = None
     triggered_by: str | None = None
+    origin: str | None = None
     worker: Worker | None = None
     log: str | None = field(default=None, repr=False)
     alone_since: datetime | None = None

@@ -102,7 +102,9 @@ class Reload:
     weight: int = 1
     variables: dict[str, str] = field(default_factory=dict)
     resource_id: str | None = None
-    """The task or reload task behind it."""
+    """The task or reload task behind it, or what its caller said."""
+    resource_type: str | None = None
+    """What its caller said."""
 
 
 @dataclass(slots=True)
