@@ -49,7 +49,14 @@ TABLE: dict[str, tuple[str, str, dict[str, str], dict[str, str]]] = {
         "GET",
         "list",
         {},
-        {"resource_type": "string", "name": "string", "space_id": "string", "limit": "integer", "next": "string"},
+        {
+            "resource_type": "string",
+            "resource_id": "string",
+            "name": "string",
+            "space_id": "string",
+            "limit": "integer",
+            "next": "string",
+        },
     ),
     "catalog.spaces": ("GET", "list", {}, {"name": "string", "limit": "integer", "next": "string"}),
     "reload_tasks.list": (

@@ -49,7 +49,7 @@ class AutomationRuns(RunKind):
         """The automation."""
         automation = yield from ask(automations.get(resource_id))
         off = automation.state if automation.state in {"disabled", "unavailable"} else None
-        return Resource(resource_id, automation.name, f"its state is {off!r}" if off else None)
+        return Resource(resource_id, automation.name, f"its state is {off!r}" if off else None, automation.space_id)
 
     def newest(self, resource_id: str, limit: int) -> Call[AutomationRunList]:
         """The call for the runs of an automation."""
@@ -64,7 +64,8 @@ class AutomationRuns(RunKind):
             state=self.words.state(item.status, item.stop_time is not None),
             status=item.status,
             known_word=self.words.knows(item.status),
-            name=item.title,
+            name=item.title or None,
+            space_id=item.space_id or None,
             created_at=item.created_at,
             started_at=item.start_time,
             ended_at=item.stop_time,
@@ -154,6 +155,12 @@ class AutomationRuns(RunKind):
                 raise
             return f"nothing: automation run {run_id} has ended already"
         return f"automation run {run_id}"
+
+    def warnings(self, run: Run, log: Sequence[str]) -> str | None:
+        """Return what the run says where it has finished with warnings."""
+        if "warning" not in run.status.casefold():
+            return None
+        return run.reason or "Qlik Cloud does not say which; the run's page shows them"
 
     def log(self, run: Run) -> Flow[str]:
         """The debug log of a run."""

@@ -12,7 +12,14 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeAlias
 
 from airflow_provider_qlik.cloud.call import Call, Flow, Tier, ask, pause
-from airflow_provider_qlik.cloud.errors import Forbidden, NotFound, QlikCloudError, Refused, UnreadableAnswer
+from airflow_provider_qlik.cloud.errors import (
+    Forbidden,
+    InvalidArgument,
+    NotFound,
+    QlikCloudError,
+    Refused,
+    UnreadableAnswer,
+)
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.runs.errors import CannotStart, RunNotFound
@@ -40,11 +47,12 @@ Enough: TypeAlias = Callable[[Sequence[Run]], bool]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What runs belong to, a task or an automation: its name, and why it cannot run, if it cannot."""
+    """What runs belong to, a task or an automation: its name and space, and why it cannot run, if it cannot."""
 
     id: str
     name: str | None
     disabled_because: str | None
+    space_id: str | None = None
 
 
 class RunKind(ABC):
@@ -130,6 +138,26 @@ class RunKind(ABC):
         :param user_id: the user who starts, where that is known.
         """
         return True
+
+    def described(self, run: Run) -> Flow[Run]:
+        """Return the run with the name and space of what ran, by one request at most.
+
+        A user may see a run and not what it belongs to: whatever goes wrong, the run is returned as it is.
+        """
+        if run.name and run.space_id:
+            return run
+        try:
+            resource = yield from self.resource(run.resource_id)
+        except (QlikCloudError, InvalidArgument):
+            return run
+        return replace(run, name=run.name or resource.name, space_id=run.space_id or resource.space_id)
+
+    def warnings(self, run: Run, log: Sequence[str]) -> str | None:
+        """Return what Qlik Cloud warns of in a run that succeeded, None if it warns of nothing.
+
+        :param log: the lines of its log, as far as that could be read.
+        """
+        return None
 
     def settled(self, run: Run) -> Flow[Run]:
         """A run found in the list, as `get` would give it."""

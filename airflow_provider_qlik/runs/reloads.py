@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from airflow_provider_qlik.cloud.api import apps, reloads
+from airflow_provider_qlik.cloud.api import apps, catalog, reloads
 from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
-from airflow_provider_qlik.cloud.errors import BadRequest, Conflict, NotFound, QlikCloudError, Refused, TooManyRequests
+from airflow_provider_qlik.cloud.errors import (
+    BadRequest,
+    Conflict,
+    InvalidArgument,
+    NotFound,
+    QlikCloudError,
+    Refused,
+    TooManyRequests,
+)
 from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadList
 from airflow_provider_qlik.runs.cancelling import insist
 from airflow_provider_qlik.runs.errors import ReloadPending, before_start
@@ -25,6 +34,13 @@ PENDING_PAUSE = 2.0
 """Seconds between two of those starts."""
 MARKED_AS = "api"
 """The resource type of a reload whose resource id is our marker: Qlik's word for the callers of its API."""
+WARNING = re.compile(r"^\W*(?:[\d:.TZ -]*\W)?warning\b|\bwith warnings?\b|\b[1-9]\d* forced error", re.IGNORECASE)
+"""What a line of a log looks like that tells of a warning: [assumed], no document says how Qlik writes them.
+
+A script goes past errors where its ErrorMode says so; the log counts them as forced.
+"""
+MOST_WARNINGS = 5
+"""So many of them are told."""
 OTHER_ORIGINS = frozenset({"hub", "chronos", "choreographer", "automations", "data-refresh"})
 """What Qlik calls reloads that did not come from a caller of its API (`external`)."""
 
@@ -48,6 +64,23 @@ class ReloadRuns(RunKind):
         """The app, of which no more is known than its id."""
         yield from ()
         return Resource(resource_id, None, None)
+
+    def described(self, run: Run) -> Flow[Run]:
+        """Return the reload with the name and space of its app, as the catalog has them."""
+        if run.name:
+            return run
+        try:
+            page = yield from ask(catalog.items(resource_type="app", resource_id=run.resource_id))
+        except (QlikCloudError, InvalidArgument):
+            return run
+        app = next((item for item in page.items if item.resource_id == run.resource_id), None)
+        return run if app is None else replace(run, name=app.name, space_id=app.space_id or None)
+
+    def warnings(self, run: Run, log: Sequence[str]) -> str | None:
+        """Return what a reload that succeeded complains of: an error that it names, or such lines of its log."""
+        found = [run.reason] if run.reason else []
+        found += [line.strip() for line in log if WARNING.search(line)]
+        return "; ".join(dict.fromkeys(found[:MOST_WARNINGS])) or None
 
     def newest(self, resource_id: str, limit: int) -> Call[ReloadList]:
         """The call for the reloads of an app."""

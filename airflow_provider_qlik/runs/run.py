@@ -95,6 +95,7 @@ class Run:
     adopted: bool = False
     counts: Mapping[str, int] | None = None
     parts: tuple[str, ...] = ()
+    space_id: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -156,6 +157,7 @@ class Run:
             "adopted": self.adopted,
             "counts": dict(self.counts) if self.counts is not None else None,
             "parts": list(self.parts),
+            "space_id": self.space_id,
         }
 
     @classmethod
@@ -183,6 +185,8 @@ class Run:
                 if given["counts"] is not None
                 else None,
                 parts=tuple(map(_word, given["parts"])),
+                # Earlier versions did not note it.
+                space_id=_perhaps(given.get("space_id")),
             )
         except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"expected a run, not {given!r} ({error!r})") from error

@@ -103,7 +103,8 @@ class Content(Asking):
         started_ago: float = 3600.0,
         script: Script | None = None,
         triggered_by: str = "schedule",
-        context: str = "detail",
+        context: str = "api_async",
+        origin: str = "external",
         id: str | None = None,
         inputs: Any = None,
     ) -> str:
@@ -111,7 +112,7 @@ class Content(Asking):
 
         It has ended or is active as its script, counted from its start, has it. The run of a sharing task is an
         execution for its first recipient.
-        triggered_by: for a run of a task. context, inputs: for a run of an automation.
+        triggered_by: for a run of a task. context, inputs: for a run of an automation. origin: the `type` of a reload.
         """
         members = script.to_json() if script else None
         return str(
@@ -122,6 +123,7 @@ class Content(Asking):
                 script=members,
                 triggered_by=triggered_by,
                 context=context,
+                origin=origin,
                 id=id,
                 inputs=inputs,
             )

@@ -78,6 +78,9 @@ class Switches:
     with 400 because of them."""
     reload_show_after: float = 0.0
     """Seconds until a started reload shows up in lists and by its id."""
+    reload_tasks: Literal["deprecated", "supported", "removed"] = "deprecated"
+    """The Reload tasks family: as it is since 29 September 2026 [documented] (creating one is 410 TASKS-011, changing
+    or deleting a migrated one 400 TASKS-001; reads answer [assumed]), as it was before, or gone (410 to everything)."""
     reload_task_times: Fineness = "seconds"
     """How finely `lastExecutionTime` of reload tasks is told."""
     sharing_show_after: float = 0.0
