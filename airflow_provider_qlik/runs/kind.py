@@ -243,6 +243,12 @@ class RunKind(ABC):
         what is not known to be new is never taken for the run of this start.
         """
         unanswered: QlikCloudError | None = None
+        if intent.known is None:
+            say(
+                logging.INFO,
+                f"This user may not list the runs of {self.name} {intent.resource_id}. It is started all the same; only"
+                " if the response to the start is lost, nothing can tell whether there is a run.",
+            )
         try:
             run = yield from self.send_start(intent, say, parameters or {})
         except QlikCloudError as error:

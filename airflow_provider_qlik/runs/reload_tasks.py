@@ -32,7 +32,7 @@ class ReloadTaskExecutions(RunKind):
     def resource(self, resource_id: str) -> Flow[Resource]:
         """The reload task."""
         task = yield from ask(reload_tasks.get(resource_id))
-        return Resource(resource_id, None, _off(task))
+        return Resource(resource_id, None, _off(task), task.space_id)
 
     def look(self, wanted: Wanted) -> Flow[Run | None]:
         """The last execution, if it was at or after the wanted moment; None as long as it may still come.

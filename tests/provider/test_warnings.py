@@ -121,7 +121,10 @@ def in_a_space(tenant: Tenant) -> dict[str, tuple[Any, str]]:
         "automation": (automation(tenant.add_automation("Export", spaceId=space)), "Export"),
         "reload": (reload(app), "Sales"),
         "task": (QlikRunTaskOperator(task_id="run", qlik_task_id=task_id, **FAST), "Refresh"),
-        "sharing_task": (QlikRunSharingTaskOperator(task_id="run", sharing_task_id=report, settle=0.3, **FAST), "Weekly"),
+        "sharing_task": (
+            QlikRunSharingTaskOperator(task_id="run", sharing_task_id=report, settle=0.3, **FAST),
+            "Weekly",
+        ),
     }
 
 
