@@ -87,7 +87,7 @@ class Run:
     ended_at: datetime | None = None
     reason: str | None = None
     triggered_by: str | None = None
-    origin: str | None = None
+    origin: str | None = field(default=None, compare=False)
     worker: Worker | None = None
     log: str | None = field(default=None, repr=False)
     alone_since: datetime | None = None

@@ -262,7 +262,7 @@ def assert_usable(kind: RunKind, result: Any) -> None:
 
 
 def as_kept(run: Run) -> dict[str, Any]:
-    return {name: getattr(run, name) for name in Run.__slots__ if name not in {"log", "known_word"}}
+    return {name: getattr(run, name) for name in Run.__slots__ if name not in {"log", "known_word", "origin"}}
 
 
 LOOK_UPS = {
