@@ -210,10 +210,14 @@ class RunKind(ABC):
             marker=marker,
             known=tuple(dict.fromkeys(run.id for run in runs)),
             server_time=page.server_time,
-            underway=next((run for run in runs if marker in (run.triggered_by or "") and not run.ended), None),
+            underway=next((run for run in runs if self._goes_on_as(run, marker)), None),
             markers_shown=any(map(shows_a_marker, runs)),
             user_id=user_id,
         )
+
+    def _goes_on_as(self, run: Run, marker: str) -> bool:
+        """Return True if a run carries a marker, and is neither over nor being cancelled by the try before."""
+        return marker in (run.triggered_by or "") and not run.ended and not self.stopping(run)
 
     def _check_is_there(self, resource_id: str) -> Flow[None]:
         """Raise NotFound if Qlik Cloud knows no such resource.
