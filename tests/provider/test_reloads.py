@@ -262,8 +262,9 @@ def test_the_log_says_what_to_use_in_place_of_a_reload_task(
     tenant.execute_reload_task(schedule, ago=-1.0)
     finish(sensor, task.context)
 
-    assert "has deprecated reload tasks" in logged()
-    assert "QlikTaskRunSensor" in logged()
+    said = logged()
+    assert "has deprecated reload tasks" in said
+    assert "QlikTaskRunSensor" in said
 
 
 def test_a_reload_task_sensor_needs_a_moment() -> None:
