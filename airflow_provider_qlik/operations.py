@@ -13,6 +13,11 @@ from dataclasses import dataclass
 from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.operation_table import TABLE
 
+RELOAD_TASKS_DEPRECATED = (
+    "Qlik Cloud has deprecated reload tasks and may remove them any day since 29 September 2026: use tasks, which have"
+    " schedules, runs and a start (operations tasks.*, QlikRunTaskOperator, QlikTaskRunSensor)."
+)
+"""What users of reload tasks are told."""
 _SECRETS = {"execution_token"}
 
 

@@ -114,6 +114,20 @@ def explained(hook: QlikCloudHook, run: Run, say: Say) -> Outcome:
     return hook.run_flow(flow, Patience(tries=3, budget=30.0))
 
 
+def described(hook: QlikCloudHook, result: Outcome) -> dict[str, Any]:
+    """Return the JSON of a run that succeeded, with the name and space of what ran where the user may know them.
+
+    One attempt: for a name nobody waits.
+    """
+    from dataclasses import replace
+
+    from airflow_provider_qlik.cloud.retry import ONE_TRY
+    from airflow_provider_qlik.runs import KINDS
+
+    run = hook.run_flow(KINDS[result.run.kind].described(result.run), ONE_TRY)
+    return replace(result, run=run).to_json()
+
+
 def read_event(given: Mapping[str, Any] | None, more: str = "") -> Event:
     """The trigger's event. Fails the task if it is none: nothing may pass for a success that is not known to be one.
 

@@ -1,6 +1,7 @@
 """The morning refresh: wait for the night's load, prepare the data, reload the app, and look at the result.
 
 `make demo` runs it against the sandbox. With a tenant of your own, trigger it with your ids as parameters.
+The least that it needs: "Can edit" in the shared spaces of the app and the automation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Reloads one app by its name, then several side by side, each named in the grid by its app."""
+"""Reloads one app by its name, then several side by side, each named in the grid by its app.
+
+The least that it needs: "Can edit" in the shared spaces of the apps.
+"""
 
 from __future__ import annotations
 

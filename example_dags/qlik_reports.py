@@ -1,4 +1,7 @@
-"""Makes the reports of a sharing task, one for each recipient, and fetches their files."""
+"""Makes the reports of a sharing task, one for each recipient, and fetches their files.
+
+The least that it needs: to own the sharing task.
+"""
 
 from __future__ import annotations
 

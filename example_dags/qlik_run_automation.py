@@ -1,4 +1,8 @@
-"""Runs an automation with inputs and one without, found by its name."""
+"""Runs an automation with inputs and one without, found by its name.
+
+The least that it needs: "Can edit" in the shared space of the automation without inputs, and to own the one with
+inputs.
+"""
 
 from __future__ import annotations
 

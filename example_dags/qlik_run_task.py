@@ -1,4 +1,7 @@
-"""Runs a task of Qlik Cloud, then looks at the run that its own schedule made last."""
+"""Runs a task of Qlik Cloud, then looks at the run that its own schedule made last.
+
+The least that it needs: the privilege `app:reload` on the app, which "Can edit" in its shared space gives.
+"""
 
 from __future__ import annotations
 

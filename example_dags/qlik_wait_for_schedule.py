@@ -1,28 +1,31 @@
-"""Waits for what Qlik Cloud itself schedules by a reload task, and changes the schedule by name of the operation."""
+"""Waits for what Qlik Cloud itself schedules by a task, and lists the tasks of the app by name of the operation.
+
+The least that it needs: the privilege `app:reload` on the app, which "Can edit" in its shared space gives.
+"""
 
 from __future__ import annotations
 
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_qlik.operators.call import QlikCallOperator
-from airflow_provider_qlik.sensors.reload_tasks import QlikReloadTaskSensor
+from airflow_provider_qlik.sensors.tasks import QlikTaskRunSensor
 
 with DAG(
     dag_id="qlik_wait_for_schedule",
     schedule=None,
-    params={"reload_task_id": "demo-schedule"},
+    params={"task_id": "demo-nightly", "app_id": "demo-app"},
     tags=["qlik"],
 ) as dag:
-    nightly = QlikReloadTaskSensor(
+    nightly = QlikTaskRunSensor(
         task_id="nightly",
-        reload_task_id="{{ params.reload_task_id }}",
+        qlik_task_id="{{ params.task_id }}",
         started_after="{{ (dag_run.start_date - macros.timedelta(hours=12)).isoformat() }}",
         poke_interval=1,
         timeout=3600,
     )
-    pause = QlikCallOperator(
-        task_id="pause",
-        operation="reload_tasks.update",
-        arguments={"reload_task_id": "{{ params.reload_task_id }}", "reload_task": {"state": "Disabled"}},
+    schedules = QlikCallOperator(
+        task_id="schedules",
+        operation="tasks.list",
+        arguments={"resource_id": "{{ params.app_id }}"},
     )
-    nightly >> pause
+    nightly >> schedules

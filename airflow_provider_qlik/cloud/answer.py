@@ -12,11 +12,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 from airflow_provider_qlik.cloud.call import Call
+from airflow_provider_qlik.cloud.error_codes import MOST_DEPTH, code_of, is_bare_result
 from airflow_provider_qlik.cloud.errors import (
     TOKEN_PATH,
     CouldNotConnect,
@@ -24,9 +25,12 @@ from airflow_provider_qlik.cloud.errors import (
     Refused,
     ServerFailed,
     UnreadableAnswer,
+    without_secrets,
 )
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape, http_date
+from airflow_provider_qlik.masking import is_secret
+from airflow_provider_qlik.text import MESSAGE_LENGTH, shortened
 
 T = TypeVar("T")
 
@@ -34,6 +38,10 @@ ONE_DAY = 24 * 60 * 60.0
 """Seconds that a response may ask to wait, at most."""
 MOST_ERRORS = 10
 """How many of the errors in one response are read."""
+MOST_TEXTS = 6
+"""How many texts are taken out of what an error has beside its title and detail."""
+LONGEST_TEXT = 300
+"""Characters of each of those texts, so that none hides the others."""
 INTERMEDIARY_STATUSES = frozenset({407, 421, 425, 499, *range(520, 531)})
 """Statuses that only something in between gives: no service of Qlik Cloud does, whatever the body looks like."""
 _HTML = re.compile(rb"\s*+(?:\xef\xbb\xbf)?\s*+<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
@@ -110,17 +118,17 @@ def refusal(method: str, path: str, reply: Reply) -> Refused | IntermediaryRespo
         between = intermediary(method, path, reply)
         return CouldNotConnect(f"Could not sign in. {between}") if path == TOKEN_PATH else between
     errors = list(_errors(body))
-    titles = [each for each in map(_title, errors) if each]
     kind = Refused.by_status.get(reply.status, ServerFailed if reply.status >= 500 else Refused)
     first = errors[0] if errors else {}
-    details = [_detail(first)] if len(titles) <= 1 else []
+    alone = first if len(errors) == 1 else {}
+    several = dict.fromkeys(filter(None, map(_whole, errors))) if len(errors) > 1 else ()
     return kind(
         status=reply.status,
         method=method,
         path=path,
-        code=_text(first.get("code")),
-        title="; ".join(dict.fromkeys(titles if len(titles) <= 1 else map(_whole, errors))) or None,
-        detail="; ".join(filter(None, details)) or None,
+        code=code_of(errors),
+        title=_title(alone) or "; ".join(several) or None,
+        detail=_detail(alone),
         trace_id=_text(body.get("traceId")) or _text(first.get("traceId")),
         retry_after=retry_after(reply),
     )
@@ -141,9 +149,9 @@ def intermediary(method: str, path: str, reply: Reply) -> IntermediaryResponse:
 def _error_body(reply: Reply, path: str) -> Mapping[str, Any] | None:
     """Return the JSON of a response that has one of Qlik Cloud's error forms, None for anything else.
 
-    The forms: ``{errors: [{code, title, …}], traceId}``, either of which may be missing, and for the token endpoint
-    OAuth's ``{error, error_description}``. The content type is only trusted to say that it is a web page: services
-    written in Go send JSON as text/plain.
+    The forms: ``{errors: [{code, title, …}], traceId}``, either of which may be missing, the scheduler's bare result
+    ``{status_code, code, context, value}``, and for the token endpoint OAuth's ``{error, error_description}``. The
+    content type is only trusted to say that it is a web page: services written in Go send JSON as text/plain.
     """
     if reply.status in INTERMEDIARY_STATUSES or is_web_page(reply):
         return None
@@ -156,6 +164,8 @@ def _error_body(reply: Reply, path: str) -> Mapping[str, Any] | None:
     errors = body.get("errors")
     if isinstance(errors, list) and any(isinstance(error, dict) and error for error in errors):
         return body
+    if is_bare_result(body, reply.status):
+        return {"errors": [body], "traceId": body.get("traceId")}
     if path == TOKEN_PATH and isinstance(body.get("error"), str):
         return {"errors": [{"code": body["error"], "title": body.get("error_description")}], **body}
     return body if isinstance(body.get("traceId"), str) and body["traceId"] else None
@@ -168,19 +178,50 @@ def _errors(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield error
 
 
+_SAYING = ("title", "message", "detail", "details", "reason", "description", "error", "context")
+"""The members of an error, or of what is in it, whose value is a sentence."""
+_SAYING_NOTHING = frozenset(
+    {"code", "timestamp", "traceid", "httpcode", "status", "statuscode", "status_code", "links", "href", "stack"}
+)
+"""Members that tell a reader nothing, or stand in the message by other ways."""
+
+
 def _title(error: Mapping[str, Any]) -> str | None:
     return _text(error.get("title")) or _text(error.get("message"))
 
 
 def _detail(error: Mapping[str, Any]) -> str | None:
-    """Return what an error says beyond its title: Tasks put the true reason into `inner`, however deep."""
+    """Return what an error says beyond its title: Tasks put the true reason into `inner`, however deep.
+
+    `meta`, `result` and the `value` of a bare result may have any shape: their texts count, by the names they have
+    there, but for what stands below the name of a secret.
+    """
     parts = [_text(error.get("detail")), _text(error.get("context"))]
-    inner, depth = error.get("inner"), 0
-    while isinstance(inner, dict) and depth < MOST_ERRORS:
-        parts += [_title(inner), _text(inner.get("detail"))]
-        inner, depth = inner.get("inner"), depth + 1
-    parts.append(_text(inner))
-    return ": ".join(dict.fromkeys(filter(None, parts))) or None
+    parts += [text for name in ("inner", "result", "value", "meta") for text in _said(error.get(name), MOST_DEPTH)]
+    title = _title(error)
+    return ": ".join(_different(parts[: MOST_TEXTS + 2], title)) or None
+
+
+def _said(value: object, depth: int, name: str = "") -> Iterator[str]:
+    """Yield the texts in any JSON, those that are sentences first, each no longer than `LONGEST_TEXT`."""
+    if isinstance(value, Mapping) and depth:
+        sentences = [member for member in _SAYING if member in value]
+        for member in (*sentences, *(other for other in value if other not in sentences)):
+            member = str(member)
+            if is_secret(member) or member.lower() in _SAYING_NOTHING:
+                continue
+            plain = member in _SAYING or member in {"inner", "result", "value", "meta", "errors"}
+            yield from _said(value[member], depth - 1, "" if plain else member)
+    elif isinstance(value, list) and depth:
+        for item in value[:MOST_ERRORS]:
+            yield from _said(item, depth - 1, name)
+    elif isinstance(value, str) and (text := _text(value)):
+        yield shortened(f"{name}: {text}" if name else text, LONGEST_TEXT)
+
+
+def _different(parts: Iterable[str | None], title: str | None) -> list[str]:
+    """Return the texts, each once, without those that only repeat the title."""
+    return [part for part in dict.fromkeys(parts) if part and part != title]
 
 
 def _whole(error: Mapping[str, Any]) -> str:
@@ -190,7 +231,9 @@ def _whole(error: Mapping[str, Any]) -> str:
 def _text(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
-    return str(value).strip() or None
+    # One line, without secrets. Cut before it is searched for them: a text of megabytes is nobody's reason.
+    words = " ".join(str(value)[:MESSAGE_LENGTH].split())
+    return without_secrets(words) or None
 
 
 def retry_after(reply: Reply) -> float | None:

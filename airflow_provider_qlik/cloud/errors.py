@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from airflow_provider_qlik.arguments import InvalidArgument
+from airflow_provider_qlik.cloud.error_codes import NOTHING_DONE, advice_about
 from airflow_provider_qlik.masking import masked_text
 from airflow_provider_qlik.text import REASON_LENGTH, storable
 
@@ -27,13 +28,6 @@ __all__ = [
 
 
 TOKEN_PATH = "/oauth/token"
-
-_SUCCESSOR = "use a task of the Tasks API with a schedule instead (POST /api/scheduling/tasks)"
-ADVICE = {
-    "TASKS-011": f"Qlik Cloud has removed reload tasks: {_SUCCESSOR}.",
-    "TASKS-001": f"The reload task was migrated and cannot be changed any more: {_SUCCESSOR}.",
-}
-"""Advice to the user about a refusal, by Qlik Cloud's error code."""
 
 
 def without_secrets(text: str) -> str:
@@ -187,9 +181,9 @@ class Refused(QlikCloudError):
     @property
     def advice(self) -> str:
         """What the user can do, as a sentence; empty where nothing is known to help."""
-        if self.code in ADVICE:
-            return ADVICE[self.code]
         of = f" of the connection {self.connection!r}" if self.connection else ""
+        if about_code := advice_about(self.code, self.status, f"the user{of}"):
+            return about_code
         if self.signing_in and self.credentials_refused:
             return f"The sign-in was refused: check the client id and the secret or key{of}."
         if self.status == 401:
@@ -224,7 +218,8 @@ class Refused(QlikCloudError):
 
     @property
     def may_have_happened(self) -> bool:
-        turned_away = self.signing_in or (self.status == 503 and self.retry_after is not None)
+        put_off = self.status == 503 and self.retry_after is not None
+        turned_away = self.signing_in or put_off or self.code in NOTHING_DONE
         return (self.status >= 500 or self.status in {408, 425}) and not turned_away
 
     @property

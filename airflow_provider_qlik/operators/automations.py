@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow_provider_qlik.arguments import InvalidArgument, checked_json
+from airflow_provider_qlik.arguments import InvalidArgument, checked_flag, checked_json
 from airflow_provider_qlik.operators.run import QlikRunOperator
 from airflow_provider_qlik.targets import AutomationTarget
 
@@ -18,6 +18,7 @@ class QlikRunAutomationOperator(AutomationTarget, QlikRunOperator):
     :param space_name: the space of an automation that is named.
     :param inputs: the values of its input blocks. They need an automation in run mode "triggered", which is started by
         its execution token; without inputs any automation can be run.
+    :param fail_on_warnings: let the task fail where the run has the status "finished with warnings".
 
     All other parameters are those of `QlikRunOperator`. Beyond its limit of concurrent runs Qlik queues a run, for up
     to 14 days: mind `timeout`.
@@ -33,6 +34,7 @@ class QlikRunAutomationOperator(AutomationTarget, QlikRunOperator):
         automation_name: str | None = None,
         space_name: str | None = None,
         inputs: Mapping[str, Any] | None = None,
+        fail_on_warnings: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -40,6 +42,7 @@ class QlikRunAutomationOperator(AutomationTarget, QlikRunOperator):
         self.automation_name = automation_name
         self.space_name = space_name
         self.inputs = inputs
+        self.fail_on_warnings = checked_flag("fail_on_warnings", fail_on_warnings)
         self.check_target()
 
     def parameters(self) -> Mapping[str, Any]:

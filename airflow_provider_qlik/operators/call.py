@@ -31,7 +31,7 @@ class QlikCallOperator(BaseOperator):
 
     For example ``operation="automations.disable", arguments={"automation_id": "61f2…"}``.
 
-    :param operation: the operation, such as ``reload_tasks.create``: the module and function of
+    :param operation: the operation, such as ``tasks.create``: the module and function of
         `airflow_provider_qlik.cloud.api`. Checked when the Dag is parsed.
     :param arguments: its arguments by name. Checked when the Dag is parsed, but for templates; all of it is rendered.
     :param max_items: of a list, at most so many items are fetched and returned; a warning tells if there are more.
@@ -79,6 +79,8 @@ class QlikCallOperator(BaseOperator):
             operations.check(self.operation, self.arguments, rendered=True)
             self._check_choices()
             call = make(self.operation, self.arguments)
+            if self.operation.startswith("reload_tasks."):
+                write(self.log, logging.WARNING, operations.RELOAD_TASKS_DEPRECATED)
             with QlikCloudHook(self.qlik_conn_id) as hook:
                 if self.if_exists is not None and (there := self._existing(hook)) is not None:
                     return there

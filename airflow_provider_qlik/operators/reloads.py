@@ -34,6 +34,8 @@ class QlikReloadAppOperator(AppTarget, QlikRunOperator):
     :param variables: values of variables of the load script: at most 20, names and values at most 256 characters.
     :param if_pending: what to do when a reload of the app is pending already, since Qlik takes one at a time:
         ``fail``, ``wait`` for that one (and never cancel it), or ``skip`` the task.
+    :param fail_on_warnings: let the task fail where the reload succeeded with warnings: Qlik names an error all the
+        same, or its log has lines that warn or that count forced errors. A log that cannot be read fails nothing.
 
     All other parameters are those of `QlikRunOperator`. Qlik lets a reload run for 3 hours and queue for 6.
     """
@@ -58,6 +60,7 @@ class QlikReloadAppOperator(AppTarget, QlikRunOperator):
         weight: int | str | None = None,
         variables: Mapping[str, Any] | None = None,
         if_pending: str = "fail",
+        fail_on_warnings: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -68,6 +71,7 @@ class QlikReloadAppOperator(AppTarget, QlikRunOperator):
         self.weight = weight
         self.variables = variables
         self.if_pending = checked_word("if_pending", if_pending, IF_PENDING)
+        self.fail_on_warnings = checked_flag("fail_on_warnings", fail_on_warnings)
         self.check_target()
         if literal(partial):
             checked_flag("partial", partial)

@@ -21,6 +21,7 @@ from airflow_provider_qlik.waiting import (
     Deferral,
     as_text,
     deadline_in,
+    described,
     explained,
     fail,
     fail_for_good,
@@ -66,7 +67,8 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
         sharing tasks, automations with inputs, and tasks of a tenant that shows no markers. Three times as long for
         a run that has ended by then.
 
-    What it returns (XCom): kind, ids, state, status, times, seconds, reason and link of the run, as plain JSON. The
+    What it returns (XCom): kind, ids, state, status, times, seconds, reason and link of the run, name and space of what
+    ran where the user may read them, as plain JSON. The
     run's id is in the XCom ``run_id``, and the link to Qlik's page in ``qlik_link``, as soon as it has started.
 
     A run that fails or is cancelled fails the task, with Qlik's own reason.
@@ -74,6 +76,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
 
     template_fields: Sequence[str] = ("qlik_conn_id",)
     operator_extra_links = (QlikRunLink(),)
+    fail_on_warnings = False
     ui_color = "#d6f0dd"
 
     def __init__(
@@ -118,6 +121,8 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
 
     def verdict(self, result: Outcome) -> str | None:
         """Why an ended run fails the task, or None if it does not."""
+        if self.fail_on_warnings and (why := result.failure_by_warnings()):
+            return why
         return None if result.succeeded else result.failure
 
     def collect(self, hook: QlikCloudHook, result: Outcome) -> Mapping[str, Any]:
@@ -307,7 +312,7 @@ class QlikRunOperator(StartsItsRun, BaseOperator):
                 fail(error)
             raise
         memory.done()
-        return self._returned(result.to_json(), **collected)
+        return self._returned(described(hook, result), **collected)
 
     def _returned(self, run: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         """Return what the task returns, fit to be stored. Texts of the run are cut, paths of files are not."""

@@ -44,6 +44,7 @@ class StartsItsRun(EndsItsRun, Target):
 
     def _take_up(self, hook: QlikCloudHook, memory: Memory, left: Remembered | None) -> Run | None:
         """The run of the try before, if that had started one and did not see it to its end."""
+        from airflow_provider_qlik.cloud.errors import Forbidden
         from airflow_provider_qlik.runs import KINDS, Wanted, find_run
 
         if left is None:
@@ -54,7 +55,12 @@ class StartsItsRun(EndsItsRun, Target):
                 self._outlast(hook, run)
             return None
         if run is None and left.cleared:
-            recent = hook.run_flow(kind.recent(intent.resource_id, intent.earliest))
+            try:
+                recent = hook.run_flow(kind.recent(intent.resource_id, intent.earliest))
+            except Forbidden as error:
+                # To clear the task is what its error told the user to do, who has looked by now.
+                write(self.log, logging.WARNING, f"{error} The task was cleared. Its last run may still be going on")
+                recent = []
             run = next((each for each in recent if intent.marks(each)), None)
         elif run is None:
             # The try before was broken off between asking for the start and knowing what came of it.
@@ -89,7 +95,7 @@ class StartsItsRun(EndsItsRun, Target):
         self.prepare(hook)
         if self.cancel_on_kill and not memory.lasts and was_cleared(context, self.retries):
             self._outlast_last_try(hook, resource_id)
-        intent = hook.run_flow(kind.intend(resource_id, mark))
+        intent = hook.run_flow(kind.intend(resource_id, mark, parameters))
         stopping = left is not None and left.cancelled
         if self.durable and intent.underway is not None and not stopping:
             write(self.log, logging.INFO, f"Taking up the run that carries the marker of this task: {intent.underway}")

@@ -22,6 +22,11 @@ from airflow_provider_qlik.runs.kind import Resource, RunKind
 from airflow_provider_qlik.runs.run import Run, Wanted, Words
 
 LARGEST_PAGE = 200
+OTHER_CONTEXTS = frozenset({"test_run", "editor", "detail", "lookup"})
+"""The contexts of runs that somebody set off in Qlik Cloud's pages: no start through the API has one of them.
+
+Of `webhook` nobody says that: an execution token is sent to an address much like that of a webhook.
+"""
 
 
 class AutomationRuns(RunKind):
@@ -44,7 +49,7 @@ class AutomationRuns(RunKind):
         """The automation."""
         automation = yield from ask(automations.get(resource_id))
         off = automation.state if automation.state in {"disabled", "unavailable"} else None
-        return Resource(resource_id, automation.name, f"its state is {off!r}" if off else None)
+        return Resource(resource_id, automation.name, f"its state is {off!r}" if off else None, automation.space_id)
 
     def newest(self, resource_id: str, limit: int) -> Call[AutomationRunList]:
         """The call for the runs of an automation."""
@@ -59,13 +64,25 @@ class AutomationRuns(RunKind):
             state=self.words.state(item.status, item.stop_time is not None),
             status=item.status,
             known_word=self.words.knows(item.status),
-            name=item.title,
+            name=item.title or None,
+            space_id=item.space_id or None,
             created_at=item.created_at,
             started_at=item.start_time,
             ended_at=item.stop_time,
             reason=item.error_text,
             triggered_by=item.executed_by_id,
+            origin="test_run" if item.test_run or item.is_test_run else item.context,
         )
+
+    def may_be_ours(self, run: Run, user_id: str | None = None) -> bool:
+        """Return False for a run that was set off in Qlik Cloud's pages, or by another user than this one."""
+        if (run.origin or "").strip().casefold() in OTHER_CONTEXTS:
+            return False
+        return user_id is None or run.triggered_by is None or run.triggered_by == user_id
+
+    def start_names_run(self, parameters: Mapping[str, Any]) -> bool:
+        """Return True for a start without inputs."""
+        return "inputs" not in parameters
 
     def send_start(self, intent: Intent, say: Say, parameters: Mapping[str, Any]) -> Flow[Run | None]:
         """The run, from the answer; None with inputs, where Qlik does not say which run it is."""
@@ -138,6 +155,12 @@ class AutomationRuns(RunKind):
                 raise
             return f"nothing: automation run {run_id} has ended already"
         return f"automation run {run_id}"
+
+    def warnings(self, run: Run, log: Sequence[str]) -> str | None:
+        """Return what the run says where it has finished with warnings."""
+        if "warning" not in run.status.casefold():
+            return None
+        return run.reason or "Qlik Cloud does not say which; the run's page shows them"
 
     def log(self, run: Run) -> Flow[str]:
         """The debug log of a run."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from airflow_provider_qlik.cloud.call import Flow, pause
 from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError
 from airflow_provider_qlik.runs import refusal
-from airflow_provider_qlik.runs.errors import AmbiguousRun
+from airflow_provider_qlik.runs.errors import AmbiguousRun, RunNotFound
 from airflow_provider_qlik.runs.run import Run
 
 if TYPE_CHECKING:
@@ -46,17 +46,21 @@ BEGINNING = datetime(1980, 1, 1, tzinfo=UTC)
 class Intent:
     """What is known before a start: the marker it will carry, the runs that exist, the server's clock (UTC).
 
+    `known` is None where the user may not list the runs: nothing is known then, which is not the same as that there
+    are none, and no run is ever taken for the one of this start.
     `underway` is a run that carries the very marker already and goes on: an earlier try has started it.
+    `user_id` is the user who starts, where some response told that: whom Qlik shows as another's, is not ours.
     `markers_shown`: some run carried a marker of this package then, so Qlik shows them.
     """
 
     kind: str
     resource_id: str
     marker: str
-    known: tuple[str, ...]
+    known: tuple[str, ...] | None
     server_time: datetime | None
     underway: Run | None = None
     markers_shown: bool = False
+    user_id: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The intent as plain JSON."""
@@ -64,25 +68,26 @@ class Intent:
             "kind": self.kind,
             "resource_id": self.resource_id,
             "marker": self.marker,
-            "known": list(self.known),
+            "known": None if self.known is None else list(self.known),
             "server_time": self.server_time.isoformat() if self.server_time else None,
             "markers_shown": self.markers_shown,
+            "user_id": self.user_id,
         }
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
         """The intent that `to_json` wrote. Raises ValueError for anything else."""
         try:
-            moment, known = given["server_time"], tuple(given["known"])
+            moment, known = given["server_time"], None if given["known"] is None else tuple(given["known"])
             texts = (given["kind"], given["resource_id"], given["marker"])
             server_time = datetime.fromisoformat(moment).astimezone(UTC) if moment else None
         except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"expected an intent, not {given!r} ({error!r})") from error
-        if not all(isinstance(text, str) and text for text in (*texts, *known)):
+        if not all(isinstance(text, str) and text for text in (*texts, *(known or ()))):
             raise ValueError(f"expected an intent, not {given!r}")
         kind, resource_id, marker = texts
         # Earlier versions did not note it.
-        shown = given.get("markers_shown") is True
+        shown, user_id = given.get("markers_shown") is True, given.get("user_id")
         return cls(
             kind=kind,
             resource_id=resource_id,
@@ -90,11 +95,12 @@ class Intent:
             known=known,
             server_time=server_time,
             markers_shown=shown,
+            user_id=user_id if isinstance(user_id, str) else None,
         )
 
     def could_be(self, run: Run) -> bool:
         """Whether a run can have come from this start: it did not exist before, and did not begin before."""
-        if run.id in self.known or (shows_a_marker(run) and not self.marks(run)):
+        if self.known is None or run.id in self.known or (shows_a_marker(run) and not self.marks(run)):
             return False
         return self.earliest is None or run.moment is None or run.moment >= self.earliest
 
@@ -146,7 +152,12 @@ def find(
     looked for on all runs there were before the start, on all that show up later and, before a run without a marker is
     followed, once in the whole list. Without proof the run is followed, and the proof may still come: then the wait
     goes over to the run with our marker, or ends in doubt (`RunKind.look`).
+
+    Raises RunNotFound at once where the runs before the start are not known (`Intent.known` is None).
     """
+    known = intent.known
+    if known is None:
+        raise cannot_find(kind, intent)
     began = answering_since = clock()
     seen_since: float | None = None
     refused_since: float | None = None
@@ -172,12 +183,12 @@ def find(
             refused_since = None
             # A marker of this package on any run proves that Qlik shows them: then ours will have one, too.
             markers_shown = markers_shown or any(map(shows_a_marker, recent))
-            marked = [run for run in recent if run.id not in intent.known and intent.marks(run)]
+            marked = [run for run in recent if run.id not in known and intent.marks(run)]
             if len(marked) == 1:
                 return marked[0]
             if len(marked) > 1:
                 raise ambiguous(kind, intent.resource_id, marked)
-            candidates = [run for run in recent if intent.could_be(run)]
+            candidates = [run for run in recent if intent.could_be(run) and kind.may_be_ours(run, intent.user_id)]
             unmarked = [] if markers_shown else candidates
             now = clock()
             seen_since = (seen_since if seen_since is not None else now) if unmarked else None
@@ -229,6 +240,16 @@ def rivals(ours: Run, recent: Sequence[Run]) -> list[Run]:
             or (ours.marker is not None and ours.marker in (run.triggered_by or ""))
         )
     ]
+
+
+def cannot_find(kind: RunKind, intent: Intent, unanswered: QlikCloudError | None = None) -> RunNotFound:
+    """Return the error for a start whose response was lost, by a user who may not list the runs."""
+    why = f" The response to the start: {unanswered}" if unanswered is not None else ""
+    return RunNotFound(
+        f"The {kind.name} may have been started, and nothing can tell: the response to the start was lost, and this"
+        f" user may not list its runs. Look at them in Qlik Cloud, then clear this task. It was not started again"
+        f" ({kind.name} {intent.resource_id}).{why}"
+    )
 
 
 def ambiguous(kind: RunKind, resource_id: str, candidates: Sequence[Run]) -> AmbiguousRun:

@@ -12,11 +12,27 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeAlias
 
 from airflow_provider_qlik.cloud.call import Call, Flow, Tier, ask, pause
-from airflow_provider_qlik.cloud.errors import NotFound, QlikCloudError, Refused, UnreadableAnswer
+from airflow_provider_qlik.cloud.errors import (
+    Forbidden,
+    InvalidArgument,
+    NotFound,
+    QlikCloudError,
+    Refused,
+    UnreadableAnswer,
+)
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.runs.errors import CannotStart, RunNotFound
-from airflow_provider_qlik.runs.find import Intent, Say, Search, ambiguous, find, rivals, shows_a_marker
+from airflow_provider_qlik.runs.find import (
+    Intent,
+    Say,
+    Search,
+    ambiguous,
+    cannot_find,
+    find,
+    rivals,
+    shows_a_marker,
+)
 from airflow_provider_qlik.runs.run import Run, Wanted, Words, without_repeats
 from airflow_provider_qlik.runs.together import Answers, Unknown, remembering
 
@@ -31,11 +47,12 @@ Enough: TypeAlias = Callable[[Sequence[Run]], bool]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What runs belong to, a task or an automation: its name, and why it cannot run, if it cannot."""
+    """What runs belong to, a task or an automation: its name and space, and why it cannot run, if it cannot."""
 
     id: str
     name: str | None
     disabled_because: str | None
+    space_id: str | None = None
 
 
 class RunKind(ABC):
@@ -106,6 +123,42 @@ class RunKind(ABC):
         """The runs that items of the list make up, where a run has several."""
         return list(runs)
 
+    def start_names_run(self, parameters: Mapping[str, Any]) -> bool:
+        """Return True if the response to a start with these parameters says which run it made.
+
+        Then the runs there were before need not be known, and a user who may not list them may start all the same.
+        """
+        return False
+
+    def may_be_ours(self, run: Run, user_id: str | None = None) -> bool:
+        """Return False for a run that no start through the API can have made, or another user's.
+
+        What Qlik does not tell, or in a word that nobody knows, rules nothing out.
+
+        :param user_id: the user who starts, where that is known.
+        """
+        return True
+
+    def described(self, run: Run) -> Flow[Run]:
+        """Return the run with the name and space of what ran, by one request at most.
+
+        A user may see a run and not what it belongs to: whatever goes wrong, the run is returned as it is.
+        """
+        if run.name and run.space_id:
+            return run
+        try:
+            resource = yield from self.resource(run.resource_id)
+        except (QlikCloudError, InvalidArgument):
+            return run
+        return replace(run, name=run.name or resource.name, space_id=run.space_id or resource.space_id)
+
+    def warnings(self, run: Run, log: Sequence[str]) -> str | None:
+        """Return what Qlik Cloud warns of in a run that succeeded, None if it warns of nothing.
+
+        :param log: the lines of its log, as far as that could be read.
+        """
+        return None
+
     def settled(self, run: Run) -> Flow[Run]:
         """A run found in the list, as `get` would give it."""
         yield from ()
@@ -117,14 +170,39 @@ class RunKind(ABC):
         """Whether the run was asked to stop already."""
         return run.status.strip().casefold() in self.words.stopping
 
-    def intend(self, resource_id: str, marker: str) -> Flow[Intent]:
-        """What is known before a start. Raises what Qlik answers when the resource cannot be read."""
+    def intend(
+        self,
+        resource_id: str,
+        marker: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        user_id: str | None = None,
+    ) -> Flow[Intent]:
+        """Return what is known before a start with these parameters, by this user if that is known.
+
+        Raises what Qlik Cloud answers when the resource cannot be read, and CannotStart where the user may not list the
+        runs and the run of the start could only be found there.
+        """
         try:
             page = yield from ask(self.newest(resource_id, 100))
         except NotFound:
             # Of a resource that never ran, or of none: only the latter is an error.
-            yield from self.resource(resource_id)
-            return Intent(kind=self.name, resource_id=resource_id, marker=marker, known=(), server_time=None)
+            yield from self._check_is_there(resource_id)
+            return Intent(
+                kind=self.name, resource_id=resource_id, marker=marker, known=(), server_time=None, user_id=user_id
+            )
+        except Forbidden as error:
+            if not self.start_names_run({}):
+                raise
+            if not self.start_names_run(parameters or {}):
+                raise CannotStart(
+                    f"{error.reason}. The {self.name} was not started: started like this, it does not say which run it"
+                    f" makes, and this user may not list its runs to find it. {error.advice} ({self.name}"
+                    f" {resource_id}; {error.request})"
+                ) from None
+            return Intent(
+                kind=self.name, resource_id=resource_id, marker=marker, known=None, server_time=None, user_id=user_id
+            )
         runs = without_repeats([self.run_of(resource_id, item) for item in page.items])
         return Intent(
             kind=self.name,
@@ -132,9 +210,24 @@ class RunKind(ABC):
             marker=marker,
             known=tuple(dict.fromkeys(run.id for run in runs)),
             server_time=page.server_time,
-            underway=next((run for run in runs if marker in (run.triggered_by or "") and not run.ended), None),
+            underway=next((run for run in runs if self._goes_on_as(run, marker)), None),
             markers_shown=any(map(shows_a_marker, runs)),
+            user_id=user_id,
         )
+
+    def _goes_on_as(self, run: Run, marker: str) -> bool:
+        """Return True if a run carries a marker, and is neither over nor being cancelled by the try before."""
+        return marker in (run.triggered_by or "") and not run.ended and not self.stopping(run)
+
+    def _check_is_there(self, resource_id: str) -> Flow[None]:
+        """Raise NotFound if Qlik Cloud knows no such resource.
+
+        A user may be allowed to run something and not to read it: of what Qlik Cloud refuses to show nothing follows.
+        """
+        try:
+            yield from self.resource(resource_id)
+        except Forbidden:
+            return
 
     def start(
         self,
@@ -149,19 +242,31 @@ class RunKind(ABC):
 
         Raises CannotStart when Qlik refused it, RunNotFound when it was started or may have been and no run showed
         up, AmbiguousRun when several could be it, and what kept the start from arriving if it surely did not.
+
+        Where the user may not list the runs (`Intent.known` is None), a response that was lost is RunNotFound at once:
+        what is not known to be new is never taken for the run of this start.
         """
         unanswered: QlikCloudError | None = None
+        if intent.known is None:
+            say(
+                logging.INFO,
+                f"This user may not list the runs of {self.name} {intent.resource_id}. It is started all the same; only"
+                " if the response to the start is lost, nothing can tell whether there is a run.",
+            )
         try:
             run = yield from self.send_start(intent, say, parameters or {})
         except QlikCloudError as error:
             if not error.may_have_happened:
                 raise (yield from self._why_not(intent.resource_id, error)) from None
-            say(logging.WARNING, f"{error} Looking for the run instead of starting again.")
+            if intent.known is not None:
+                say(logging.WARNING, f"{error} Looking for the run instead of starting again.")
             unanswered, run = error, None
         if run is not None:
             return run
         resource = f"{self.name} {intent.resource_id}"
         what = "may have been started" if unanswered else "was started"
+        if intent.known is None:
+            raise cannot_find(self, intent, unanswered) from None
         try:
             run = yield from find(self, intent, search, say, clock, answered=unanswered is None)
         except Refused as error:
@@ -198,7 +303,7 @@ class RunKind(ABC):
             try:
                 return (yield from self.get(wanted.resource_id, wanted.run_id))
             except NotFound:
-                yield from self.resource(wanted.resource_id)
+                yield from self._check_is_there(wanted.resource_id)
                 return None
         try:
             if wanted.started_after is None:
@@ -208,7 +313,7 @@ class RunKind(ABC):
             runs = yield from self._collect(wanted.resource_id, _all_before(moment), 100)
         except NotFound:
             # Of a resource that never ran, or of none: only the latter is an error.
-            yield from self.resource(wanted.resource_id)
+            yield from self._check_is_there(wanted.resource_id)
             return None
         begun = [run for run in runs if run.moment is not None and not run.began_before(moment)]
         first = min(begun, key=lambda run: run.moment or moment, default=None)
@@ -286,7 +391,7 @@ class RunKind(ABC):
         if ours is None:
             return None
         ours = replace(ours, alone_since=since, marker=wanted.marker)
-        others = rivals(ours, runs)
+        others = [run for run in rivals(ours, runs) if self.may_be_ours(run)]
         if others or any(map(shows_a_marker, runs)):
             # Where Qlik shows markers, a run without one was started by somebody else.
             raise ambiguous(self, wanted.resource_id, [ours, *others])

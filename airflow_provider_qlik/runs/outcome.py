@@ -18,10 +18,11 @@ LOG_LINES = 200
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An ended run with Qlik's own reason, and the link to its page."""
+    """An ended run with Qlik's own reason, the link to its page, and what Qlik warns of where it succeeded."""
 
     run: Run
     link: str
+    warnings: str | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -37,6 +38,13 @@ class Outcome:
     def failure(self) -> str:
         """The same as an error tells it: how the run ended and why first, then which run it is."""
         return f"The run ended as {self._status}{self._why}. Qlik Cloud {self._what}"
+
+    def failure_by_warnings(self) -> str | None:
+        """Return how an error tells of a run that succeeded with warnings; None if it did not."""
+        if not self.succeeded or self.warnings is None:
+            return None
+        why = storable(self.warnings, MESSAGE_LENGTH)
+        return f"The run ended as {self._status} with warnings (fail_on_warnings): {why}. Qlik Cloud {self._what}"
 
     @property
     def _what(self) -> str:
@@ -86,7 +94,9 @@ def outcome(kind: RunKind, run: Run, tenant_url: str, say: Say) -> Flow[Outcome]
     if run.state is not State.SUCCEEDED:
         reason = (yield from kind.reason(run)) or run.reason
         run = replace(run, reason=storable(reason, REASON_LENGTH) if reason else _last_words(lines))
-    return Outcome(run, link)
+        return Outcome(run, link)
+    warnings = kind.warnings(run, lines)
+    return Outcome(run, link, storable(warnings, REASON_LENGTH) if warnings else None)
 
 
 def _last_words(lines: list[str]) -> str | None:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from airflow_provider_qlik.cloud.api import reload_tasks
+from airflow_provider_qlik.cloud.api import reload_tasks, tasks
 from airflow_provider_qlik.cloud.call import Call, Flow, ask
+from airflow_provider_qlik.cloud.errors import InvalidArgument, QlikCloudError, Refused
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.reload_tasks import ReloadTask
-from airflow_provider_qlik.runs.errors import RunError
+from airflow_provider_qlik.runs.errors import RunError, RunGone
 from airflow_provider_qlik.runs.find import Intent, Say
 from airflow_provider_qlik.runs.kind import Resource, RunKind
 from airflow_provider_qlik.runs.run import Run, State, Wanted, Words, Worker
+
+GONE = frozenset({404, 410})
+"""The statuses by which Qlik Cloud says that there is no such reload task, or none at all any more."""
+SUCCESSOR = "wait for a task of the app instead (QlikTaskRunSensor; for its reloads QlikReloadSensor)"
 
 
 class ReloadTaskExecutions(RunKind):
@@ -27,25 +32,51 @@ class ReloadTaskExecutions(RunKind):
     def resource(self, resource_id: str) -> Flow[Resource]:
         """The reload task."""
         task = yield from ask(reload_tasks.get(resource_id))
-        return Resource(resource_id, None, _off(task))
+        return Resource(resource_id, None, _off(task), task.space_id)
 
     def look(self, wanted: Wanted) -> Flow[Run | None]:
         """The last execution, if it was at or after the wanted moment; None as long as it may still come.
 
-        Raises RunError, with the reason, if the reload task is disabled and so will not execute.
+        Raises RunError, with the reason and what to use instead, if the reload task will not execute any more: it is
+        disabled, was migrated to a task, or is gone.
         """
-        task = yield from ask(reload_tasks.get(wanted.resource_id))
+        try:
+            task = yield from ask(reload_tasks.get(wanted.resource_id))
+        except Refused as error:
+            if error.status not in GONE:
+                raise
+            raise RunGone(
+                f"{error.reason}. Qlik Cloud does not have the reload task any more, or does not show it to this user:"
+                f" {SUCCESSOR} (reload task {wanted.resource_id}; {error.request})"
+            ) from None
         last = task.last_execution_time
         if last is not None and (wanted.started_after is None or last >= wanted.started_after):
             return self.run_of(wanted.resource_id, task)
+        since = f" since {wanted.started_after.isoformat()}" if wanted.started_after else ""
+        if task.migrated:
+            successor = yield from self._successor(task)
+            raise RunError(
+                f"The reload task was migrated to a task, and has not executed{since}: {SUCCESSOR}{successor}"
+                f" (reload task {wanted.resource_id})"
+            )
         off = _off(task)
         if off is not None:
-            since = f" since {wanted.started_after.isoformat()}" if wanted.started_after else ""
             raise RunError(
                 f"reload task {wanted.resource_id} is {off}, and has not executed{since}: {self.enable_hint},"
                 " or give it a schedule"
             )
         return None
+
+    def _successor(self, task: ReloadTask) -> Flow[str]:
+        """Return which task it was migrated to, as words; nothing where that cannot be read, or nobody knows."""
+        try:
+            page = yield from ask(tasks.list(resource_id=task.app_id, limit=100))
+        except (QlikCloudError, InvalidArgument):
+            return ""
+        for item in page.items:
+            if item.metadata is not None and item.metadata.migrated_from == task.id:
+                return f". It became task {item.name or ''} {item.id}".replace("  ", " ")
+        return ""
 
     def run_of(self, resource_id: str, item: ReloadTask) -> Run:
         """The last execution of a reload task. Qlik does not say how it ended."""

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from airflow_provider_qlik.cloud.api import apps, reloads
+from airflow_provider_qlik.cloud.api import apps, catalog, reloads
 from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
-from airflow_provider_qlik.cloud.errors import Conflict, NotFound, QlikCloudError, Refused, TooManyRequests
+from airflow_provider_qlik.cloud.errors import (
+    BadRequest,
+    Conflict,
+    InvalidArgument,
+    NotFound,
+    QlikCloudError,
+    Refused,
+    TooManyRequests,
+)
 from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadList
 from airflow_provider_qlik.runs.cancelling import insist
 from airflow_provider_qlik.runs.errors import ReloadPending, before_start
-from airflow_provider_qlik.runs.find import Intent, Say
+from airflow_provider_qlik.runs.find import MARKER, Intent, Say
 from airflow_provider_qlik.runs.kind import Resource, RunKind
 from airflow_provider_qlik.runs.run import Run, Words
 
@@ -23,6 +32,17 @@ LOOKS_AT_A_STOPPING_ONE = 60
 """So often a start is tried again while the pending reload is being cancelled: for two minutes."""
 PENDING_PAUSE = 2.0
 """Seconds between two of those starts."""
+MARKED_AS = "api"
+"""The resource type of a reload whose resource id is our marker: Qlik's word for the callers of its API."""
+WARNING = re.compile(r"^\W*(?:[\d:.TZ -]*\W)?warning\b|\bwith warnings?\b|\b[1-9]\d* forced error", re.IGNORECASE)
+"""What a line of a log looks like that tells of a warning: [assumed], no document says how Qlik writes them.
+
+A script goes past errors where its ErrorMode says so; the log counts them as forced.
+"""
+MOST_WARNINGS = 5
+"""So many of them are told."""
+OTHER_ORIGINS = frozenset({"hub", "chronos", "choreographer", "automations", "data-refresh"})
+"""What Qlik calls reloads that did not come from a caller of its API (`external`)."""
 
 
 class ReloadRuns(RunKind):
@@ -45,6 +65,23 @@ class ReloadRuns(RunKind):
         yield from ()
         return Resource(resource_id, None, None)
 
+    def described(self, run: Run) -> Flow[Run]:
+        """Return the reload with the name and space of its app, as the catalog has them."""
+        if run.name:
+            return run
+        try:
+            page = yield from ask(catalog.items(resource_type="app", resource_id=run.resource_id))
+        except (QlikCloudError, InvalidArgument):
+            return run
+        app = next((item for item in page.items if item.resource_id == run.resource_id), None)
+        return run if app is None else replace(run, name=app.name, space_id=app.space_id or None)
+
+    def warnings(self, run: Run, log: Sequence[str]) -> str | None:
+        """Return what a reload that succeeded complains of: an error that it names, or such lines of its log."""
+        found = [run.reason] if run.reason else []
+        found += [line.strip() for line in log if WARNING.search(line)]
+        return "; ".join(dict.fromkeys(found[:MOST_WARNINGS])) or None
+
     def newest(self, resource_id: str, limit: int) -> Call[ReloadList]:
         """The call for the reloads of an app."""
         return reloads.list(resource_id, sort="-creationTime", limit=limit)
@@ -62,9 +99,18 @@ class ReloadRuns(RunKind):
             started_at=item.start_time,
             ended_at=item.end_time,
             reason=reason_of(item),
-            triggered_by=item.user_id,
+            triggered_by=item.resource_id if MARKER.search(item.resource_id or "") else item.user_id,
+            origin=item.type,
             log=item.log,
         )
+
+    def may_be_ours(self, run: Run, user_id: str | None = None) -> bool:
+        """Return False for a reload that the hub, a schedule, a task or an automation has set off."""
+        return (run.origin or "").casefold() not in OTHER_ORIGINS
+
+    def start_names_run(self, parameters: Mapping[str, Any]) -> bool:
+        """Return True: the response is the reload."""
+        return True
 
     def send_start(self, intent: Intent, say: Say, parameters: Mapping[str, Any]) -> Flow[Run | None]:
         """The reload, from the answer; or the one that was pending already, if `if_pending` is "wait".
@@ -73,11 +119,19 @@ class ReloadRuns(RunKind):
         it is not to be waited for.
         """
         told = {name: parameters.get(name) for name in ("partial", "weight", "variables")}
+        marked: dict[str, Any] = {"resource_type": MARKED_AS, "resource_id": intent.marker}
         waits = parameters.get("if_pending") == "wait"
         tries, stopping = 0, 0
         while tries < TRIES_FOR_A_PENDING_ONE and stopping < LOOKS_AT_A_STOPPING_ONE:
             try:
-                reload = yield from ask(reloads.start(intent.resource_id, **told))
+                reload = yield from ask(reloads.start(intent.resource_id, **told, **marked))
+            except BadRequest as error:
+                if not marked:
+                    raise
+                # Nobody says what a resource id may look like. A 400 started nothing; without one it is asked plainly.
+                say(logging.INFO, f"{error} Starting without a marker.")
+                marked = {}
+                continue
             except TooManyRequests as error:
                 if error.rate_limited:
                     raise
@@ -132,13 +186,23 @@ class ReloadRuns(RunKind):
         return f"reload {reload_id}"
 
     def log(self, run: Run) -> Flow[str]:
-        """The log of the reload's script; the short one of the reload itself where that cannot be had."""
+        """Return the log of the reload's script; the short one of the reload itself where that cannot be had.
+
+        The former takes the right to reload the app, the latter only to see it. Lists leave it out.
+        """
         try:
             return (yield from ask(apps.reload_log(run.resource_id, run.id)))
+        except QlikCloudError as error:
+            short = run.log or (yield from self._short_log(run.id))
+            if not short:
+                raise error from None
+            return short
+
+    def _short_log(self, reload_id: str) -> Flow[str | None]:
+        try:
+            return (yield from ask(reloads.get(reload_id))).log
         except QlikCloudError:
-            if not run.log:
-                raise
-            return run.log
+            return None
 
     def reason(self, run: Run) -> Flow[str | None]:
         """What the reload itself says."""

@@ -68,6 +68,7 @@ class Run:
     """One run: ids, state, Qlik's own word for it, times in UTC.
 
     `known_word` is False for a status that this version has never heard of. `reason` is what Qlik itself gave as error.
+    `origin` is Qlik's word for what set it off, as long as it was just read: it is not part of its JSON.
     `alone_since` is set when nothing but the time tells that the run is ours: from then on no other may turn up, and
     none with our `marker` at all.
     `adopted` marks somebody else's run that is waited for in place of one of ours, and never cancelled. A run that is
@@ -86,6 +87,7 @@ class Run:
     ended_at: datetime | None = None
     reason: str | None = None
     triggered_by: str | None = None
+    origin: str | None = field(default=None, compare=False)
     worker: Worker | None = None
     log: str | None = field(default=None, repr=False)
     alone_since: datetime | None = None
@@ -93,6 +95,7 @@ class Run:
     adopted: bool = False
     counts: Mapping[str, int] | None = None
     parts: tuple[str, ...] = ()
+    space_id: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -154,6 +157,7 @@ class Run:
             "adopted": self.adopted,
             "counts": dict(self.counts) if self.counts is not None else None,
             "parts": list(self.parts),
+            "space_id": self.space_id,
         }
 
     @classmethod
@@ -181,6 +185,8 @@ class Run:
                 if given["counts"] is not None
                 else None,
                 parts=tuple(map(_word, given["parts"])),
+                # Earlier versions did not note it.
+                space_id=_perhaps(given.get("space_id")),
             )
         except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"expected a run, not {given!r} ({error!r})") from error

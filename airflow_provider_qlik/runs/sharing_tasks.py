@@ -43,7 +43,8 @@ class SharingTaskRuns(RunKind):
         """The sharing task."""
         task = yield from ask(sharing_tasks.get(resource_id))
         off = task.status_code if task.status_code and task.status_code.upper() not in FINE else None
-        return Resource(resource_id, task.name, off or ("it is switched off" if task.enabled is False else None))
+        because = off or ("it is switched off" if task.enabled is False else None)
+        return Resource(resource_id, task.name, because, task.space_id)
 
     def newest(self, resource_id: str, limit: int) -> Call[SharingTaskExecutionList]:
         """The call for the executions of a sharing task."""

@@ -37,7 +37,8 @@ class TaskRuns(RunKind):
         """The task."""
         task = yield from ask(tasks.get(resource_id))
         because = (task.metadata and task.metadata.disabled_code) or "Qlik does not say why"
-        return Resource(resource_id, task.name, because if task.enabled is False else None)
+        space_id = task.metadata.space_id if task.metadata else None
+        return Resource(resource_id, task.name, because if task.enabled is False else None, space_id)
 
     def newest(self, resource_id: str, limit: int) -> Call[TaskRunList]:
         """The call for the runs of a task."""
@@ -54,6 +55,7 @@ class TaskRuns(RunKind):
             status=item.status,
             known_word=self.words.knows(item.status),
             name=item.task_name,
+            space_id=(item.task_meta and item.task_meta.space_id) or None,
             started_at=item.started_at,
             ended_at=item.ended_at,
             triggered_by=item.triggered_by,

@@ -52,6 +52,7 @@ class Access:
         self.api_key, self.client_id, self.client_secret = self._first
         self.token_lifetime = TOKEN_LIFETIME
         self.used_assertions: set[str] = set()
+        self._keys: dict[str, User] = {}
         self._tokens: dict[str, _Token] = {}
 
     def rotate(self, what: str) -> str:
@@ -63,6 +64,12 @@ class Access:
             self.client_secret = _secret("secret")
             return self.client_secret
         raise ValueError(f"rotate: {what!r} is not one of 'api_key', 'client_secret'")
+
+    def add_key(self, user: User) -> str:
+        """A new API key of that user."""
+        key = _secret("key")
+        self._keys[key] = user
+        return key
 
     def give_token(self, identity: Identity, now: datetime) -> tuple[str, datetime]:
         """A new token and when it expires."""
@@ -81,6 +88,8 @@ class Access:
             raise Refused(401, "Unauthorized", "no bearer token was sent")
         if secrets.compare_digest(value.encode(), self.api_key.encode()):
             return Identity(USER, "api_key")
+        if value in self._keys:
+            return Identity(self._keys[value], "api_key")
         token = self._tokens.get(value)
         if token is None:
             raise Refused(401, "Unauthorized", "the credentials are not known")

@@ -25,6 +25,7 @@ from airflow_provider_qlik.sandbox.journal import Entry, Journal, masked
 from airflow_provider_qlik.sandbox.limits import Meter
 from airflow_provider_qlik.sandbox.operations import Asked, Json, Operation
 from airflow_provider_qlik.sandbox.paths import deprecation_headers, has_path, nobody_there, tier_on
+from airflow_provider_qlik.sandbox.rights import check_rights
 from airflow_provider_qlik.sandbox.shapes import check
 from airflow_provider_qlik.sandbox.times import http_date
 from airflow_provider_qlik.sandbox.world import World
@@ -159,6 +160,8 @@ class TenantApp:
                 asked.identity = self.access.identify(asked.headers.get("authorization"), self.world.now)
                 asked.credential = asked.identity.credential
             self._keep_limit(operation, asked)
+            if asked.identity is not None:
+                check_rights(operation, asked)
             if isinstance(asked.body, _Malformed):
                 raise Refused(400, "Bad request", "the body is not JSON")
             if operation.body and (asked.body is not None or operation.is_body_required):

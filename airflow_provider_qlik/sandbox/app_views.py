@@ -24,6 +24,7 @@ class AppView(Viewpoint):
         ended = life.ended_at(self.now)
         is_over = not life.is_active(self.now)
         has_failed = is_over and life.script.error is not None
+        shows_resource = reload.via != "api" or self.switches.reload_marker == "shown"
         return without_nothing(
             {
                 "id": reload.id,
@@ -41,8 +42,8 @@ class AppView(Viewpoint):
                 "partial": reload.partial,
                 "weight": reload.weight,
                 "log": "\n".join(life.log(self.now)) if with_log and is_over else None,
-                "resourceId": reload.resource_id,
-                "resourceType": _RESOURCE_TYPES.get(reload.type),
+                "resourceId": reload.resource_id if shows_resource else None,
+                "resourceType": (shows_resource and reload.resource_type) or _RESOURCE_TYPES.get(reload.type),
                 "links": {"self": {"href": f"/api/v1/reloads/{reload.id}"}},
             }
         )

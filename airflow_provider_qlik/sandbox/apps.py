@@ -64,12 +64,21 @@ class Apps:
         return any(reload.life.is_active(self._ground.now) for reload in self.reloads_of(app_id))
 
     def start_reload(
-        self, app: App, by: User, *, partial: bool = False, weight: int = 1, variables: dict[str, str] | None = None
+        self,
+        app: App,
+        by: User,
+        *,
+        partial: bool = False,
+        weight: int = 1,
+        variables: dict[str, str] | None = None,
+        resource_type: str | None = None,
+        resource_id: str | None = None,
     ) -> Reload:
         """The reload that a caller asked for; it is held back while another one of the app is pending."""
         now = self._ground.now
         reload = self.add_reload(app.id, by, "external", created=now, via="api")
         reload.partial, reload.weight, reload.variables = partial, weight, variables or {}
+        reload.resource_type, reload.resource_id = resource_type, resource_id
         reload.life.begin = None
         self.admit_reloads(app.id)
         return reload

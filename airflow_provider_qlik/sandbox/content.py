@@ -47,14 +47,16 @@ class Content(Asking):
         name: str = "App",
         id: str | None = None,
         space_id: str | None = None,
+        owner_id: str | None = None,
         datasets: Iterable[str] = (),
     ) -> str:
         """The id of a new app, which is in its owner's personal space if none is given.
 
-        A name may be given twice.
+        A name may be given twice. The owner is the tenant's first user if not given.
         datasets: ids of the datasets of pipelines that the app reads.
         """
-        return str(self._ask("add_app", name=name, id=id, space_id=space_id, datasets=list(datasets)))
+        told = {"space_id": space_id, "owner_id": owner_id, "datasets": list(datasets)}
+        return str(self._ask("add_app", name=name, id=id, **told))
 
     def add_space(
         self, name: str = "Space", id: str | None = None, type: Literal["shared", "managed", "data"] = "shared"
@@ -108,7 +110,8 @@ class Content(Asking):
         started_ago: float = 3600.0,
         script: Script | None = None,
         triggered_by: str = "schedule",
-        context: str = "detail",
+        context: str = "api_async",
+        origin: str = "external",
         id: str | None = None,
         inputs: Any = None,
     ) -> str:
@@ -116,7 +119,7 @@ class Content(Asking):
 
         It has ended or is active as its script, counted from its start, has it. The run of a sharing task is an
         execution for its first recipient.
-        triggered_by: for a run of a task. context, inputs: for a run of an automation.
+        triggered_by: for a run of a task. context, inputs: for a run of an automation. origin: the `type` of a reload.
         """
         members = script.to_json() if script else None
         return str(
@@ -127,6 +130,7 @@ class Content(Asking):
                 script=members,
                 triggered_by=triggered_by,
                 context=context,
+                origin=origin,
                 id=id,
                 inputs=inputs,
             )

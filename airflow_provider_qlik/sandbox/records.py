@@ -23,6 +23,8 @@ class User:
     name: str
     email: str
     subject: str
+    roles: frozenset[str] | None = None
+    """The roles in the tenant; None: nobody asks what this user may do."""
 
 
 @dataclass(slots=True)
@@ -71,6 +73,8 @@ class Space:
     type: str
     owner_id: str
     created: datetime
+    roles: dict[str, list[str]] = field(default_factory=dict)
+    """The roles in the space, by the id of the user."""
 
 
 @dataclass(slots=True)
@@ -101,7 +105,9 @@ class Reload:
     weight: int = 1
     variables: dict[str, str] = field(default_factory=dict)
     resource_id: str | None = None
-    """The task or reload task behind it."""
+    """The task or reload task behind it, or what its caller said."""
+    resource_type: str | None = None
+    """What its caller said."""
 
 
 @dataclass(slots=True)

@@ -206,7 +206,15 @@ AUTOMATION_SPACE_CHANGE = object_of("spaceId", spaceId=STRING)
 AUTOMATION_RUN_CREATE = object_of("context", context=one_of("api"))
 AUTOMATION_SETTINGS = object_of(maxConcurrentRunsPerAutomation=INTEGER)
 
-RELOAD_CREATE = object_of("appId", appId=STRING, partial=BOOLEAN, weight=INTEGER, variables=OBJECT)
+RELOAD_CREATE = object_of(
+    "appId",
+    appId=STRING,
+    partial=BOOLEAN,
+    weight=INTEGER,
+    variables=OBJECT,
+    resourceType=one_of("api", "reload-tasks", "tasks", "automate"),
+    resourceId=STRING,
+)
 
 RELOAD_TASK = {
     "appId": STRING,

@@ -45,6 +45,8 @@ class Switches:
     rivals: int = 0
     """Runs of other people that begin in the same second as each run of a task, automation or sharing task that
     is started through the API."""
+    rival_context: str = "api_async"
+    """The context that rivals of an automation run report."""
     rival_moment: Literal["before", "after"] = "before"
     """Whether rivals begin just before or just after the run."""
     disabled_start: Literal["refused", "accepted", "ignored"] = "refused"
@@ -95,8 +97,14 @@ class Switches:
     pending_reload: Literal["refused", "queued"] = "refused"
     """What becomes of a reload of an app that has one which has not ended: 429 with a code of the Reloads family,
     or QUEUED until the other one has ended."""
+    reload_marker: Literal["shown", "hidden", "refused"] = "shown"
+    """Whether a reload shows the `resourceType` and `resourceId` that it was started with, shows none, or is refused
+    with 400 because of them."""
     reload_show_after: float = 0.0
     """Seconds until a started reload shows up in lists and by its id."""
+    reload_tasks: Literal["deprecated", "supported", "removed"] = "deprecated"
+    """The Reload tasks family: as it is since 29 September 2026 [documented] (creating one is 410 TASKS-011, changing
+    or deleting a migrated one 400 TASKS-001; reads answer [assumed]), as it was before, or gone (410 to everything)."""
     reload_task_times: Fineness = "seconds"
     """How finely `lastExecutionTime` of reload tasks is told."""
     sharing_show_after: float = 0.0

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from airflow_provider_qlik.sandbox.content import Content
 from airflow_provider_qlik.sandbox.faults import UNCHANGED, Encoding, FaultyAnswer, Reset, Trickle
 from airflow_provider_qlik.sandbox.journal import Entry
+
+
+class Member(NamedTuple):
+    """A user of the tenant, who signs in with an API key."""
+
+    id: str
+    api_key: str
 
 
 class Tenant(Content):
@@ -63,6 +71,17 @@ class Tenant(Content):
     def ec_key_id(self) -> str:
         """The `kid` of `ec_private_key`."""
         return str(self._ask("key_pair", kind="ec")["key_id"])
+
+    def add_user(self, name: str = "Somebody", id: str | None = None, roles: Iterable[str] = ()) -> Member:
+        """A new user, who may do what Qlik's documents say of their roles; the tenant's first users may do everything.
+
+        roles: of the tenant: `TenantAdmin`, `AnalyticsAdmin`, `AutomationCreator`.
+        """
+        return Member(**self._ask("add_user", name=name, id=id, roles=list(roles)))
+
+    def give_role(self, space_id: str, user_id: str, role: str) -> None:
+        """Give a user a role in a space, by Qlik's name for it, such as `producer` ("Can edit")."""
+        self._ask("give_role", space_id=space_id, user_id=user_id, role=role)
 
     def rotate(self, what: Literal["api_key", "client_secret"]) -> str:
         """The new API key or client secret; the old one no longer holds."""

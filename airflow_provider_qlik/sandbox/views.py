@@ -109,7 +109,12 @@ class View(Viewpoint):
             "subject": user.subject,
             "status": "active",
             "tenantId": TENANT_ID,
-            "assignedRoles": [{"id": "role-tenant-admin", "name": "TenantAdmin", "level": "admin"}],
+            "assignedRoles": [
+                {"id": f"role-{name.lower()}", "name": name, "level": "admin" if "Admin" in name else "user"}
+                for name in sorted(user.roles or ())
+            ]
+            if user.roles is not None
+            else [{"id": "role-tenant-admin", "name": "TenantAdmin", "level": "admin"}],
         }
 
     def automation_time(self, moment: datetime | None) -> str | None:

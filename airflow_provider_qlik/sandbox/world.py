@@ -166,7 +166,9 @@ class World(Ground):
         """
         before, after = self.rival_moments()
         for moment in before:
-            self.add_automation_run(automation, OTHER, "detail", created=moment, via="rival", script=Script())
+            self.add_automation_run(
+                automation, OTHER, self.switches.rival_context, created=moment, via="rival", script=Script()
+            )
         run = self.add_automation_run(
             automation,
             by,
@@ -177,7 +179,9 @@ class World(Ground):
             shown_after=0.0 if is_told else self.switches.show_after,
         )
         for moment in after:
-            self.add_automation_run(automation, OTHER, "detail", created=moment, via="rival", script=Script())
+            self.add_automation_run(
+                automation, OTHER, self.switches.rival_context, created=moment, via="rival", script=Script()
+            )
         return run
 
     def add_automation_run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from airflow_provider_qlik.arguments import checked_flag
 from airflow_provider_qlik.sensors.run import QlikRunSensor
 from airflow_provider_qlik.targets import AutomationTarget
 
@@ -15,6 +16,7 @@ class QlikAutomationRunSensor(AutomationTarget, QlikRunSensor):
     :param automation_id: the id of the automation.
     :param automation_name: its name instead.
     :param space_name: the space of an automation that is named.
+    :param fail_on_warnings: let the task fail where the run has the status "finished with warnings".
 
     All other parameters are those of `QlikRunSensor`.
     """
@@ -27,10 +29,12 @@ class QlikAutomationRunSensor(AutomationTarget, QlikRunSensor):
         automation_id: str | None = None,
         automation_name: str | None = None,
         space_name: str | None = None,
+        fail_on_warnings: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.automation_id = automation_id
         self.automation_name = automation_name
         self.space_name = space_name
+        self.fail_on_warnings = checked_flag("fail_on_warnings", fail_on_warnings)
         self.check_target()

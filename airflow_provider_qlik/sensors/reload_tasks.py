@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qlik.arguments import InvalidArgument
+from airflow_provider_qlik.operations import RELOAD_TASKS_DEPRECATED
 from airflow_provider_qlik.sensors.run import QlikRunSensor
 from airflow_provider_qlik.targets import ReloadTaskTarget
+from airflow_provider_qlik.task_log import write
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
 
 
 class QlikReloadTaskSensor(ReloadTaskTarget, QlikRunSensor):
-    """Waits until a reload task has executed at or after a moment. Fails at once, with the reason, if it is disabled.
+    """Waits until a reload task has executed at or after a moment. **Deprecated**: use `QlikTaskRunSensor` for a task.
+
+    Qlik has deprecated reload tasks since June 2026, and may remove them any day since 29 September 2026. The sensor
+    fails at once, with the reason, if the reload task is disabled, migrated to a task, or gone.
 
     Qlik says when a reload task last executed, and not how that ended: for this wait for the reload itself, with
-    `QlikReloadSensor`. Qlik prefers tasks (`QlikTaskRunSensor`) since June 2026.
+    `QlikReloadSensor`.
 
     :param reload_task_id: the id of the reload task.
     :param started_after: the moment (a datetime, or ISO 8601 text; without a zone it is UTC).
@@ -35,3 +44,8 @@ class QlikReloadTaskSensor(ReloadTaskTarget, QlikRunSensor):
         super().__init__(started_after=started_after, **kwargs)
         self.reload_task_id = reload_task_id
         self.check_target()
+
+    def execute(self, context: Context) -> Any:
+        """Wait as all sensors do, after a word on what to use instead."""
+        write(self.log, logging.WARNING, RELOAD_TASKS_DEPRECATED)
+        return super().execute(context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from airflow_provider_qlik.arguments import checked_flag
 from airflow_provider_qlik.sensors.run import QlikRunSensor
 from airflow_provider_qlik.targets import AppTarget
 
@@ -15,6 +16,8 @@ class QlikReloadSensor(AppTarget, QlikRunSensor):
     :param app_id: the id of the app.
     :param app_name: its name instead.
     :param space_name: the space of an app that is named.
+    :param fail_on_warnings: let the task fail where the reload succeeded with warnings: Qlik names an error all the
+        same, or its log has lines that warn or that count forced errors. A log that cannot be read fails nothing.
 
     All other parameters are those of `QlikRunSensor`.
     """
@@ -27,10 +30,12 @@ class QlikReloadSensor(AppTarget, QlikRunSensor):
         app_id: str | None = None,
         app_name: str | None = None,
         space_name: str | None = None,
+        fail_on_warnings: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.app_id = app_id
         self.app_name = app_name
         self.space_name = space_name
+        self.fail_on_warnings = checked_flag("fail_on_warnings", fail_on_warnings)
         self.check_target()

@@ -26,6 +26,7 @@ from airflow_provider_qlik.waiting import (
     Deferral,
     as_text,
     deadline_in,
+    described,
     explained,
     fail,
     fail_for_good,
@@ -70,6 +71,7 @@ class QlikRunSensor(Target, BaseSensorOperator):
 
     template_fields: Sequence[str] = ("run_id", "started_after", "qlik_conn_id")
     operator_extra_links = (QlikRunLink(),)
+    fail_on_warnings = False
     ui_color = "#e3f3ec"
 
     def __init__(
@@ -100,6 +102,8 @@ class QlikRunSensor(Target, BaseSensorOperator):
 
     def verdict(self, result: Outcome) -> str | None:
         """Why an ended run fails the task, or None if it does not."""
+        if self.fail_on_warnings and (why := result.failure_by_warnings()):
+            return why
         return None if result.succeeded else result.failure
 
     def wanted(self, hook: QlikCloudHook) -> Wanted:
@@ -264,5 +268,5 @@ class QlikRunSensor(Target, BaseSensorOperator):
         if why := self.verdict(result):
             fail_for_good(f"{why}. {result.link}")
         write(self.log, logging.INFO, f"{result.message}. {result.link}")
-        returned: dict[str, Any] = storable_json(result.to_json(), MESSAGE_LENGTH)
+        returned: dict[str, Any] = storable_json(described(hook, result), MESSAGE_LENGTH)
         return returned

@@ -65,6 +65,7 @@ def furnish(sandbox: SandboxTenant) -> None:
     sandbox.add_automation("An automation", id="automation", spaceId="space", schedules=[{"interval": 60}])
     sandbox.add_sharing_task("A report", id="report", app_id="app")
     sandbox.add_reload_task("app", id="reload-task")
+    sandbox.switch(reload_tasks="supported")
     picture = Sharing(files=(File("small-image", "image"),))
     sandbox.add_execution("report", started_ago=7200.0, script=picture, id="report-picture")
     for resource_id in ("task", "automation", "report"):

@@ -68,6 +68,7 @@ def test_a_dag_can_create_the_same_thing_twice(tenant: Tenant, task: Task) -> No
 @pytest.mark.parametrize("family", ["automations", "reload_tasks"])
 def test_each_family_knows_what_is_there_already(tenant: Tenant, task: Task, family: str) -> None:
     app = tenant.add_app("Sales")
+    tenant.switch(reload_tasks="supported")
     arguments = {
         "automations": {"automation": {"name": 'Say "hello"'}},
         "reload_tasks": {"reload_task": {"appId": app, "timeZone": "Europe/Rome", "recurrence": ["RRULE:FREQ=DAILY"]}},

@@ -35,6 +35,8 @@ def test_an_app_is_reloaded_once_with_what_was_given(tenant: Tenant, task: Task,
     assert (result["kind"], result["status"], result["state"]) == ("reload", "SUCCEEDED", "succeeded")
     assert result["link"] == task.pushed["qlik_link"] == f"{tenant.url}/sense/app/{app}"
     (entry,) = tenant.journal(method="POST", path="/api/v1/reloads")
+    assert entry.body.pop("resourceType") == "api"
+    assert entry.body.pop("resourceId").startswith("airflow-")
     assert entry.body == {"appId": app, "partial": True, "weight": 2, "variables": {"vYear": "2026"}}
 
 
@@ -201,6 +203,68 @@ def test_a_disabled_reload_task_fails_at_once_with_the_reason(tenant: Tenant, ta
     )
     with pytest.raises(AirflowFailException, match=r"disabled \(CONSECUTIVE-FAILURES\)"):
         finish(sensor, task.context)
+
+
+def waits_for(tenant: Tenant, schedule: str, deferrable: bool) -> QlikReloadTaskSensor:
+    return QlikReloadTaskSensor(
+        task_id="wait", reload_task_id=schedule, started_after=tenant.now(), timeout=30, deferrable=deferrable
+    )
+
+
+@both_modes
+def test_a_migrated_reload_task_fails_at_once_with_its_successor(tenant: Tenant, task: Task, deferrable: bool) -> None:
+    app = tenant.add_app("Sales")
+    schedule = tenant.add_reload_task(app, migrated=True)
+    successor = tenant.add_task("Nightly", resource_id=app, metadata={"migratedFrom": schedule})
+
+    with pytest.raises(AirflowFailException, match="was migrated to a task.*QlikTaskRunSensor") as raised:
+        finish(waits_for(tenant, schedule, deferrable), task.context)
+
+    assert f"It became task Nightly {successor}" in str(raised.value)
+
+
+def test_what_became_of_a_migrated_reload_task_need_not_be_readable(tenant: Tenant, task: Task) -> None:
+    schedule = tenant.add_reload_task(tenant.add_app("Sales"), migrated=True)
+    tenant.fault(operation="list_tasks", times=None, status=403)
+
+    with pytest.raises(AirflowFailException, match="was migrated to a task.*QlikTaskRunSensor"):
+        finish(waits_for(tenant, schedule, False), task.context)
+
+
+def test_a_migrated_reload_task_that_has_executed_since_is_no_failure(tenant: Tenant, task: Task) -> None:
+    schedule = tenant.add_reload_task(tenant.add_app("Sales"), migrated=True)
+    sensor = waits_for(tenant, schedule, False)
+    tenant.execute_reload_task(schedule, ago=-1.0)
+
+    assert finish(sensor, task.context)["state"] == "succeeded"
+
+
+@both_modes
+@pytest.mark.parametrize("gone", ["deleted", "the whole family"])
+def test_a_reload_task_that_is_gone_fails_at_once_with_what_to_use(
+    tenant: Tenant, task: Task, deferrable: bool, gone: str
+) -> None:
+    schedule = tenant.add_reload_task(tenant.add_app("Sales"))
+    if gone == "deleted":
+        schedule = "no-such-task"
+    else:
+        tenant.switch(reload_tasks="removed")
+
+    with pytest.raises(AirflowFailException, match="does not have the reload task any more.*QlikTaskRunSensor"):
+        finish(waits_for(tenant, schedule, deferrable), task.context)
+
+
+def test_the_log_says_what_to_use_in_place_of_a_reload_task(
+    tenant: Tenant, task: Task, logged: Callable[[], str]
+) -> None:
+    schedule = tenant.add_reload_task(tenant.add_app("Sales"))
+    sensor = waits_for(tenant, schedule, False)
+    tenant.execute_reload_task(schedule, ago=-1.0)
+    finish(sensor, task.context)
+
+    said = logged()
+    assert "has deprecated reload tasks" in said
+    assert "QlikTaskRunSensor" in said
 
 
 def test_a_reload_task_sensor_needs_a_moment() -> None:

@@ -96,15 +96,22 @@ class Stage:
         self.sandbox.advance(to - self.elapsed)
         self.elapsed = to
 
-    def intend(self, kind: RunKind, resource_id: str, marker: str = MARKER) -> Intent:
-        return self.run(kind.intend(resource_id, marker))
+    def intend(self, kind: RunKind, resource_id: str, marker: str = MARKER, **parameters: Any) -> Intent:
+        return self.run(kind.intend(resource_id, marker, parameters))
 
-    def start(self, kind: RunKind, resource_id: str, search: Search = Search(), between: Any = None) -> Run:  # noqa: B008
+    def start(
+        self,
+        kind: RunKind,
+        resource_id: str,
+        search: Search = Search(),  # noqa: B008
+        between: Any = None,
+        **parameters: Any,
+    ) -> Run:
         """The run that a start made; *between* the look before it and the start something may happen."""
-        intent = self.intend(kind, resource_id)
+        intent = self.intend(kind, resource_id, **parameters)
         if between:
             between()
-        return self.run(kind.start(intent, search, self.say, self.clock))
+        return self.run(kind.start(intent, search, self.say, self.clock, parameters=parameters))
 
     def watch(self, kind: RunKind, wanted: Wanted, **arguments: Any) -> Watch:
         return Watch(kind, wanted, self.say, clock=self.now, **arguments)

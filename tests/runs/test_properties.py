@@ -153,7 +153,7 @@ def intents(kind: RunKind) -> st.SearchStrategy[Intent]:
         kind=st.just(kind.name),
         resource_id=st.sampled_from(IDS),
         marker=st.just(MARKER),
-        known=st.sampled_from(((), ("r1",), IDS)),
+        known=st.sampled_from((None, (), ("r1",), IDS)),
         server_time=st.sampled_from(MOMENTS),
     )
 
@@ -175,7 +175,8 @@ FLOWS: dict[str, Play] = {
     "log": lambda kind, act, draw: kind.log(draw(runs(kind))),
     "reason": lambda kind, act, draw: kind.reason(draw(runs(kind))),
     "settled": lambda kind, act, draw: kind.settled(draw(runs(kind))),
-    "intend": lambda kind, act, draw: kind.intend("r1", MARKER),
+    "described": lambda kind, act, draw: kind.described(draw(runs(kind))),
+    "intend": lambda kind, act, draw: kind.intend("r1", MARKER, draw(parameters())),
     "start": lambda kind, act, draw: kind.start(
         draw(intents(kind)), SEARCH, act.say, act.clock, parameters=draw(parameters())
     ),
@@ -261,7 +262,7 @@ def assert_usable(kind: RunKind, result: Any) -> None:
 
 
 def as_kept(run: Run) -> dict[str, Any]:
-    return {name: getattr(run, name) for name in Run.__slots__ if name not in {"log", "known_word"}}
+    return {name: getattr(run, name) for name in Run.__slots__ if name not in {"log", "known_word", "origin"}}
 
 
 LOOK_UPS = {

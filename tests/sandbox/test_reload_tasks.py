@@ -10,6 +10,12 @@ from airflow_provider_qlik.sandbox import SandboxError, Script, Tenant
 RELOAD_TASKS = "/api/v1/reload-tasks"
 
 
+@pytest.fixture(autouse=True)
+def _as_it_was(tenant: Tenant) -> None:
+    """Most of these are about the family as it was before Qlik deprecated it."""
+    tenant.switch(reload_tasks="supported")
+
+
 @pytest.fixture
 def app_id(tenant: Tenant) -> str:
     return tenant.add_app("Sales", id="app-1", space_id=tenant.add_space("Finance", id="space-1"))
@@ -112,3 +118,54 @@ def test_only_an_enabled_schedule_fires(tenant: Tenant, app_id: str) -> None:
         tenant.execute_reload_task(tenant.add_reload_task(app_id, state="Disabled"))
     with pytest.raises(SandboxError, match="nothing-here"):
         tenant.execute_reload_task("nothing-here")
+
+
+# As it is today, and as it will be
+
+
+def test_none_is_created_any_more(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+    tenant.switch(reload_tasks="deprecated")
+
+    answer = api.post(RELOAD_TASKS, json={"appId": app_id, "timeZone": "UTC"})
+
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (410, "TASKS-011")
+    assert api.get(RELOAD_TASKS).json()["data"] == []
+
+
+def test_a_migrated_one_is_read_and_not_changed(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+    tenant.switch(reload_tasks="deprecated")
+    task_id = tenant.add_reload_task(app_id, migrated=True)
+
+    for answer in (
+        api.put(f"{RELOAD_TASKS}/{task_id}", json={"partial": True}),
+        api.delete(f"{RELOAD_TASKS}/{task_id}"),
+    ):
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "TASKS-001")
+    assert read(api, task_id)["migrated"] is True
+
+
+def test_one_that_was_not_migrated_is_still_changed(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+    tenant.switch(reload_tasks="deprecated")
+    task_id = tenant.add_reload_task(app_id)
+
+    assert api.put(f"{RELOAD_TASKS}/{task_id}", json={"partial": True}).status_code == 200
+    assert api.delete(f"{RELOAD_TASKS}/{task_id}").status_code == 204
+
+
+def test_when_the_family_is_gone_all_of_it_is(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+    task_id = tenant.add_reload_task(app_id)
+    tenant.switch(reload_tasks="removed")
+
+    for method, path in (("GET", ""), ("GET", f"/{task_id}"), ("DELETE", f"/{task_id}")):
+        assert api.request(method, RELOAD_TASKS + path).status_code == 410
+
+
+def test_reload_tasks_are_deprecated_unless_a_test_says_otherwise(tenant: Tenant) -> None:
+    tenant.reset()
+    answer = httpx.post(
+        tenant.url + RELOAD_TASKS,
+        json={"appId": tenant.add_app(), "timeZone": "UTC"},
+        headers={"authorization": f"Bearer {tenant.api_key}"},
+    )
+
+    assert answer.status_code == 410

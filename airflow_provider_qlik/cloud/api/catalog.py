@@ -16,6 +16,7 @@ _SPACES = Family("/api/v1/spaces", reading=Tier.ONE, writing=Tier.TWO)
 def items(
     *,
     resource_type: str | None = None,
+    resource_id: str | None = None,
     name: str | None = None,
     space_id: str | None = None,
     limit: int | None = None,
@@ -23,10 +24,12 @@ def items(
 ) -> Call[ItemList]:
     """The items that one may see, such as apps; *limit* is the size of a page, 10 unless given, at most 100.
 
-    *resource_type* is a word such as ``app``. *name* is searched for anywhere in the name, in either case: compare.
+    *resource_type* is a word such as ``app``; *resource_id*, together with it, keeps the item of that one. *name* is
+    searched for anywhere in the name, in either case: compare.
     """
     parameters = {
         "resourceType": resource_type,
+        "resourceId": resource_id,
         "name": name,
         "spaceId": space_id,
         "limit": page_size(limit, 100),

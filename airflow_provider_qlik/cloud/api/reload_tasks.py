@@ -1,7 +1,9 @@
 """The Reload tasks family: 5 operations, in the order of the reference. https://qlik.dev/apis/rest/reload-tasks/
 
-A reload task says when an app reloads; it cannot be started. Qlik replaces the family by tasks, see `migrate_from` of
-`tasks.create`. Errors of each: QlikCloudError.
+A reload task says when an app reloads; it cannot be started. **Deprecated** by Qlik since 26 June 2026, to be removed
+on or after 29 September 2026: use `tasks`, which have schedules, too. Today's tenants refuse `create` (410 TASKS-011),
+and `update` and `delete` of a migrated one (400 TASKS-001). A tenant that still takes them migrates one by
+`migrate_from` of `tasks.create`. Errors of each: QlikCloudError.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ def list(
 
 
 def create(reload_task: ReloadTaskCreate | Mapping[str, Any]) -> Call[ReloadTask]:
-    """The new reload task of an app."""
+    """The new reload task of an app. Today's tenants answer 410 (TASKS-011): use `tasks.create`."""
     body = body_of(ReloadTaskCreate, "reload_task", reload_task)
     return _FAMILY.call("create_reload_task", "POST", "", ReloadTask, body=body)
 
@@ -55,7 +57,10 @@ def get(reload_task_id: str) -> Call[ReloadTask]:
 
 
 def update(reload_task_id: str, reload_task: ReloadTaskUpdate | Mapping[str, Any]) -> Call[ReloadTask]:
-    """The reload task as it now stands; what is not given stays as it is, as far as Qlik says."""
+    """The reload task as it now stands; what is not given stays as it is, as far as Qlik says.
+
+    A migrated one is refused with 400 (TASKS-001): use `tasks.update` for the task that it became.
+    """
     ids, body = {"reload_task_id": reload_task_id}, body_of(ReloadTaskUpdate, "reload_task", reload_task)
     return _FAMILY.call(
         "update_reload_task", "PUT", "/{reload_task_id}", ReloadTask, ids=ids, body=body, about={"id": reload_task_id}
@@ -63,6 +68,6 @@ def update(reload_task_id: str, reload_task: ReloadTaskUpdate | Mapping[str, Any
 
 
 def delete(reload_task_id: str) -> Call[None]:
-    """Nothing: the reload task is gone."""
+    """Nothing: the reload task is gone. A migrated one is refused with 400 (TASKS-001): use `tasks.delete`."""
     ids = {"reload_task_id": reload_task_id}
     return _FAMILY.call("delete_reload_task", "DELETE", "/{reload_task_id}", NoneType, ids=ids)

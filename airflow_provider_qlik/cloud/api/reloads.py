@@ -12,7 +12,7 @@ from airflow_provider_qlik.arguments import InvalidArgument, checked_count, chec
 from airflow_provider_qlik.cloud.call import Call, Family, Tier
 from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadCreate, ReloadList
 from airflow_provider_qlik.cloud.models.shape import body_of
-from airflow_provider_qlik.cloud.parameters import both_ways, page_size, word
+from airflow_provider_qlik.cloud.parameters import both_ways, only_one_cursor, page_size, word
 
 RELOAD_SORTS = both_ways("creationTime", "status", "startTime", "endTime")
 MOST_VARIABLES = 20
@@ -23,25 +23,35 @@ _FAMILY = Family("/api/v1/reloads", reading=Tier.ONE, writing=Tier.RELOADS)
 
 
 def list(
-    app_id: str,
+    app_id: str | None = None,
     *,
+    filter: str | None = None,
     sort: str | None = None,
     partial: bool | None = None,
+    log: bool | None = None,
     limit: int | None = None,
     next: str | None = None,
+    prev: str | None = None,
 ) -> Call[ReloadList]:
     """The reloads of an app; *limit* is the size of a page, 10 unless given, at most 100.
 
-    *sort* is such as ``-creationTime``, for the newest first; *partial* keeps partial reloads, or full ones.
+    Without *app_id* those of all apps, for tenant administrators. *filter* is such as ``status eq "FAILED"``, on
+    status, partial and type; *sort* such as ``-creationTime``, for the newest first; *partial* keeps partial reloads,
+    or full ones; *log* lets each reload have its short log. *next* and *prev* exclude each other.
     """
+    only_one_cursor(next, prev)
     parameters = {
-        "appId": checked_id("app_id", app_id),
+        "appId": None if app_id is None else checked_id("app_id", app_id),
+        "filter": filter,
         "limit": page_size(limit, 100),
+        "log": log,
         "next": next,
         "partial": partial,
+        "prev": prev,
         "sort": word("sort", sort, RELOAD_SORTS),
     }
-    return _FAMILY.call("list_reloads", "GET", "", ReloadList, parameters=parameters, items_about={"app_id": app_id})
+    about = {} if app_id is None else {"app_id": app_id}
+    return _FAMILY.call("list_reloads", "GET", "", ReloadList, parameters=parameters, items_about=about)
 
 
 def start(
@@ -50,17 +60,22 @@ def start(
     partial: bool | None = None,
     weight: int | None = None,
     variables: Mapping[str, str] | None = None,
+    resource_type: str | None = None,
+    resource_id: str | None = None,
 ) -> Call[Reload]:
     """The new reload of an app, with its id; it is queued.
 
     *variables* are set in the load script: at most 20, with names and values of at most 256 characters. A reload of
-    an app with one pending is a 429 with a code ``RELOADS-…``, which is no rate limit.
+    an app with one pending is a 429 with a code ``RELOADS-…``, which is no rate limit. *resource_type* (``api``,
+    ``tasks``, ``reload-tasks``, ``automate``) and *resource_id* (any text) say on whose behalf it is.
     """
     asked = {
         "appId": checked_id("app_id", app_id),
         "partial": partial,
         "weight": None if weight is None else checked_count("weight", weight),
         "variables": None if variables is None else _checked_variables(variables),
+        "resourceType": resource_type,
+        "resourceId": resource_id,
     }
     body = body_of(ReloadCreate, "reload", asked)
     return _FAMILY.call("create_reload", "POST", "", Reload, body=body, about={"app_id": app_id})

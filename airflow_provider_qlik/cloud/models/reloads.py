@@ -12,7 +12,10 @@ from airflow_provider_qlik.cloud.models.shape import Id, Moment, Needed, Shape
 
 
 class Reload(Shape):
-    """One reload of an app. `engine_time` is what the engine says about its end, in its own words."""
+    """One reload of an app. Lists have its `log` only where it was asked for.
+
+    `engine_time` is what the engine says about its end, in its own words.
+    """
 
     id: Id
     status: str
@@ -29,15 +32,23 @@ class Reload(Shape):
     partial: bool | None = None
     weight: int | None = None
     log: str | None = None
+    resource_type: str | None = None
+    resource_id: str | None = None
 
 
 class ReloadCreate(Shape):
-    """What to reload. A higher `weight` is served sooner among the tenant's own; `variables` are set in the script."""
+    """What to reload. A higher `weight` is served sooner among the tenant's own; `variables` are set in the script.
+
+    `resource_type` and `resource_id` say on whose behalf: a word of Qlik's, and any text. Nobody says whether the
+    reload shows them.
+    """
 
     app_id: Annotated[str | None, Needed()] = None
     partial: bool | None = None
     weight: int | None = None
     variables: dict[str, str] | None = None
+    resource_type: str | None = None
+    resource_id: str | None = None
 
 
 class ReloadList(Page[Reload]):

@@ -15,6 +15,7 @@ from airflow_provider_qlik.sandbox.errors import Refused
 from airflow_provider_qlik.sandbox.operations import Asked, Handler, Operation, nothing, ok, tier_of
 from airflow_provider_qlik.sandbox.paging import Fields, Paging, filtered, in_order, page
 from airflow_provider_qlik.sandbox.records import Automation, AutomationRun
+from airflow_provider_qlik.sandbox.rights import sees
 from airflow_provider_qlik.sandbox.statuses import automation_run_status
 from airflow_provider_qlik.sandbox.world import World
 
@@ -52,7 +53,8 @@ def list_automations(asked: Asked) -> Response:
 
     fields: Fields[Automation] = {name: member(name) for name in _SORTED}
     fields |= {"createdAt": lambda one: one.created, "updatedAt": lambda one: one.updated}
-    found = filtered(asked, world.automations.values(), {name: member(name) for name in _FILTERED})
+    seen = [automation for automation in world.automations.values() if sees(world, asked.caller.user, automation)]
+    found = filtered(asked, seen, {name: member(name) for name in _FILTERED})
     found = in_order(asked, found, fields, "id", is_signed=False)
     return page(asked, _PAGING, found, lambda automation: _listed(world, automation))
 

@@ -10,6 +10,7 @@ from airflow_provider_qlik.sandbox.errors import Refused
 from airflow_provider_qlik.sandbox.operations import Asked, Operation
 from airflow_provider_qlik.sandbox.paging import Fields, Paging, in_order, page
 from airflow_provider_qlik.sandbox.records import App, Automation, Space
+from airflow_provider_qlik.sandbox.rights import sees, sees_space
 
 _PAGING = Paging("next", default=10, most=100, back="prev", has_self=True)
 _EXACT = ("id", "resourceId", "resourceType", "ownerId")
@@ -21,7 +22,7 @@ def list_items(asked: Asked) -> Response:
         raise Refused(400, "Bad request", "resourceId must come with resourceType")
     world, space_id = asked.world, asked.parameter("spaceId")
     resources: list[App | Automation] = [*world.apps.apps.values(), *world.automations.values()]
-    items = [world.apps.view.item(resource) for resource in resources]
+    items = [world.apps.view.item(one) for one in resources if sees(world, asked.caller.user, one)]
     found = [
         item
         for item in items
@@ -47,6 +48,7 @@ def list_spaces(asked: Asked) -> Response:
         space
         for space in asked.world.apps.spaces.values()
         if _is_named(asked, space.name)
+        and sees_space(asked.world, asked.caller.user, space.id)
         and asked.parameter("type") in (None, space.type)
         and asked.parameter("ownerId") in (None, space.owner_id)
     ]

@@ -19,6 +19,7 @@ _PAGING = Paging("next", default=10, most=100, back="prev", has_self=True)
 def list_reload_tasks(asked: Asked) -> Response:
     """`GET /reload-tasks`, in the order they were made."""
     app_id, is_partial = asked.parameter("appId"), asked.flag("partial")
+    _refuse_removed(asked)
     found = [
         task
         for task in asked.world.apps.reload_tasks.values()
@@ -30,6 +31,8 @@ def list_reload_tasks(asked: Asked) -> Response:
 def create_reload_task(asked: Asked) -> Response:
     """`POST /reload-tasks`."""
     apps = asked.world.apps
+    if asked.world.switches.reload_tasks != "supported":
+        raise _gone()
     app = app_named(asked, asked.body["appId"])
     return ok(apps.view.reload_task(apps.add_reload_task(app, _written(asked), asked.caller.user)), 201)
 
@@ -41,7 +44,7 @@ def get_reload_task(asked: Asked) -> Response:
 
 def update_reload_task(asked: Asked) -> Response:
     """`PUT /reload-tasks/{taskId}`; what is not named stays as it is."""
-    task, changes = _task(asked), _written(asked, "state")
+    task, changes = _changeable(asked), _written(asked, "state")
     if "appId" in changes:
         app_named(asked, changes["appId"])
     if changes.get("state") == "Disabled":
@@ -55,11 +58,29 @@ def update_reload_task(asked: Asked) -> Response:
 
 def delete_reload_task(asked: Asked) -> Response:
     """`DELETE /reload-tasks/{taskId}`."""
-    del asked.world.apps.reload_tasks[_task(asked).id]
+    del asked.world.apps.reload_tasks[_changeable(asked).id]
     return nothing()
 
 
+def _gone() -> Refused:
+    detail = "reload tasks are deprecated, use the Scheduling API"
+    return Refused(410, "Gone", detail, code="TASKS-011")
+
+
+def _refuse_removed(asked: Asked) -> None:
+    if asked.world.switches.reload_tasks == "removed":
+        raise _gone()
+
+
+def _changeable(asked: Asked) -> ReloadTask:
+    task = _task(asked)
+    if task.members.get("migrated") and asked.world.switches.reload_tasks == "deprecated":
+        raise Refused(400, "Bad request", f"reload task {task.id} was migrated", code="TASKS-001")
+    return task
+
+
 def _task(asked: Asked) -> ReloadTask:
+    _refuse_removed(asked)
     task = asked.world.apps.reload_tasks.get(asked.params["taskId"])
     if task is None:
         raise Refused(404, "Not found", f"there is no reload task {asked.params['taskId']}")

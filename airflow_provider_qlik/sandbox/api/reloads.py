@@ -56,6 +56,8 @@ def create_reload(asked: Asked) -> Response:
     apps, body = asked.world.apps, asked.body
     variables = _variables(body.get("variables", {}))
     app = app_named(asked, body["appId"])
+    if asked.world.switches.reload_marker == "refused" and {"resourceType", "resourceId"} & body.keys():
+        raise Refused(400, "Bad request", "body.resourceId is not known")
     if apps.is_pending(app.id) and asked.world.switches.pending_reload == "refused":
         detail = f"a pending reload request already exists for app {app.id}"
         raise Refused(429, "Too many requests", detail, code="RELOADS-007")
@@ -65,6 +67,8 @@ def create_reload(asked: Asked) -> Response:
         partial=body.get("partial", False),
         weight=body.get("weight", 1),
         variables=variables,
+        resource_type=body.get("resourceType"),
+        resource_id=body.get("resourceId"),
     )
     return ok(apps.view.reload(reload), 201)
 

@@ -12,6 +12,7 @@ from airflow_provider_qlik.sandbox.errors import Refused
 from airflow_provider_qlik.sandbox.operations import Asked, Handler, Operation, nothing, ok, tier_of
 from airflow_provider_qlik.sandbox.paging import Fields, Paging, in_order, page
 from airflow_provider_qlik.sandbox.records import SharingTask, User
+from airflow_provider_qlik.sandbox.rights import sees_sharing_task
 from airflow_provider_qlik.sandbox.shapes import check
 from airflow_provider_qlik.sandbox.sharing import MOST_RECIPIENTS, stored_recipients
 from airflow_provider_qlik.sandbox.times import stamp
@@ -41,7 +42,8 @@ def list_sharing_tasks(asked: Asked) -> Response:
     found = [
         (task, shown)
         for task in sharing.tasks.values()
-        if (shown := sharing.shown(task))
+        if sees_sharing_task(asked.caller.user, task)
+        and (shown := sharing.shown(task))
         and all(
             asked.parameter(name) in (None, shown.get(member))
             for name, member in (("appid", "appId"), ("owner", "owner"), ("ownername", "ownerName"))

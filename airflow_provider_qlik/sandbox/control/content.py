@@ -45,10 +45,20 @@ def add_automation(app: TenantApp, name: str, id: str | None, run_mode: str, mem
 
 
 @command
-def add_app(app: TenantApp, name: str, id: str | None, space_id: str | None, datasets: list[str]) -> str:
+def add_app(
+    app: TenantApp,
+    name: str,
+    id: str | None,
+    space_id: str | None,
+    datasets: list[str],
+    owner_id: str | None = None,
+) -> str:
     """The id of a new app."""
     _refuse_taken(app, id)
-    return app.world.apps.add_app(name, USER, id=id, space_id=space_id, datasets=tuple(datasets)).id
+    if owner_id not in (None, *app.world.users):
+        raise ValueError(f"owner_id: there is no user {owner_id}")
+    owner = app.world.users[owner_id or USER.id]
+    return app.world.apps.add_app(name, owner, id=id, space_id=space_id, datasets=tuple(datasets)).id
 
 
 @command

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_qlik.sandbox import truth
 from airflow_provider_qlik.sandbox.control.command import command, slow_command
 from airflow_provider_qlik.sandbox.ground import OTHER
+from airflow_provider_qlik.sandbox.records import ReloadType
 from airflow_provider_qlik.sandbox.script import Script, Sharing
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def add_run(
     context: str,
     id: str | None,
     inputs: Any,
+    origin: ReloadType = "external",
 ) -> str:
     """The id of a new run that somebody else started."""
     world = app.world
@@ -44,7 +46,7 @@ def add_run(
             automation, OTHER, context, created=created, via="added", script=given, id=id, inputs=inputs
         ).id
     if resource_id in world.apps.apps:
-        return world.apps.add_reload(resource_id, OTHER, "hub", created=created, via="added", script=given, id=id).id
+        return world.apps.add_reload(resource_id, OTHER, origin, created=created, via="added", script=given, id=id).id
     raise _unknown(resource_id)
 
 

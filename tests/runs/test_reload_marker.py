@@ -1,0 +1,155 @@
+"""Reloads of apps carry a marker: used where Qlik shows it, not relied on where not, left out where it is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_qlik.runs import KINDS, AmbiguousRun, CannotStart, RunNotFound, Search
+from airflow_provider_qlik.sandbox import Script
+from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+from tests.runs.conftest import MARKER, OTHER_MARKER, Stage
+
+RELOAD = KINDS["reload"]
+LOST: list[dict[str, Any]] = [{"reset": "after"}, {"status": 502, "carried_out": True}, {"answer": "html"}]
+
+
+@pytest.fixture
+def app(sandbox: SandboxTenant) -> str:
+    app = sandbox.add_app("Sales")
+    sandbox.add_run(app, started_ago=36000)
+    sandbox.script(app, Script(run=3600))
+    return app
+
+
+def bodies(stage: Stage) -> list[dict[str, Any]]:
+    return [entry.body for entry in stage.sandbox.journal("create_reload")]
+
+
+def test_a_reload_carries_the_marker(stage: Stage, app: str) -> None:
+    run = stage.start(RELOAD, app)
+
+    assert bodies(stage) == [{"appId": app, "resourceType": "api", "resourceId": MARKER}]
+    assert run.triggered_by == MARKER
+    assert run.carries(MARKER)
+
+
+def test_a_reload_that_shows_no_marker_is_known_by_the_response(stage: Stage, app: str) -> None:
+    stage.sandbox.switch(reload_marker="hidden")
+
+    run = stage.start(RELOAD, app)
+
+    assert run.id == stage.ours(app)
+    assert run.triggered_by == stage.sandbox.user_id
+    assert not stage.said
+
+
+def test_a_marker_that_is_refused_is_left_out(stage: Stage, app: str) -> None:
+    stage.sandbox.switch(reload_marker="refused")
+
+    run = stage.start(RELOAD, app, partial=True, weight=3)
+
+    assert run.id == stage.ours(app)
+    assert bodies(stage)[1:] == [{"appId": app, "partial": True, "weight": 3}]
+    assert [entry.carried_out for entry in stage.sandbox.journal("create_reload")] == [False, True]
+    assert "Starting without a marker" in stage.said[0]
+
+
+def test_a_reload_that_is_refused_for_another_reason_is_asked_for_once_more_and_no_oftener(
+    stage: Stage, app: str
+) -> None:
+    stage.sandbox.fault(operation="create_reload", times=None, status=400)
+
+    with pytest.raises(CannotStart, match="HTTP 400"):
+        stage.start(RELOAD, app)
+
+    assert len(bodies(stage)) == 2
+
+
+@pytest.mark.parametrize("fault", LOST, ids=str)
+def test_a_reload_whose_response_was_lost_is_found_by_its_marker_at_once(
+    stage: Stage, app: str, fault: dict[str, Any]
+) -> None:
+    stage.sandbox.fault(operation="create_reload", **{"carried_out": True, **fault})
+
+    run = stage.start(RELOAD, app)
+
+    assert run.id == stage.ours(app)
+    assert (run.alone_since, stage.elapsed) == (None, 0)
+    assert len(bodies(stage)) == 1
+
+
+def test_a_reload_whose_response_was_lost_is_told_from_anothers_in_the_same_moment(stage: Stage, app: str) -> None:
+    stage.sandbox.switch(pending_reload="queued")
+    intent = stage.intend(RELOAD, app)
+    stage.run(RELOAD.send_start(stage.intend(RELOAD, app, OTHER_MARKER), stage.say, {}))
+    stage.sandbox.fault(operation="create_reload", reset="after")
+
+    run = stage.run(RELOAD.start(intent, Search(), stage.say, stage.clock))
+
+    assert run.carries(MARKER)
+    assert stage.elapsed == 0
+
+
+def test_without_a_marker_a_lost_response_is_resolved_by_being_alone(stage: Stage, app: str) -> None:
+    stage.sandbox.switch(reload_marker="hidden")
+    stage.sandbox.fault(operation="create_reload", reset="after")
+
+    run = stage.start(RELOAD, app)
+
+    assert run.id == stage.ours(app)
+    assert run.alone_since is not None
+    assert stage.elapsed >= Search().settle
+
+
+def test_without_a_marker_two_reloads_of_callers_are_an_error(stage: Stage, app: str) -> None:
+    stage.sandbox.switch(reload_marker="hidden", pending_reload="queued")
+    intent = stage.intend(RELOAD, app)
+    stage.run(RELOAD.send_start(stage.intend(RELOAD, app, OTHER_MARKER), stage.say, {}))
+    stage.sandbox.fault(operation="create_reload", reset="after")
+
+    with pytest.raises(AmbiguousRun, match="2 runs"):
+        stage.run(RELOAD.start(intent, Search(), stage.say, stage.clock))
+
+
+def test_a_reload_of_a_task_in_the_same_moment_is_no_candidate(stage: Stage, app: str) -> None:
+    """Qlik says what a reload came from: one of a task is not ours, whether markers are shown or not."""
+    stage.sandbox.switch(reload_marker="hidden", pending_reload="queued")
+    task = stage.sandbox.add_task("Hourly", resource_id=app)
+    stage.sandbox.fault(operation="create_reload", reset="after")
+
+    run = stage.start(RELOAD, app, between=lambda: stage.sandbox.add_run(task, started_ago=0, script=Script(run=3600)))
+
+    assert run.id == stage.ours(app)
+
+
+def test_where_markers_are_shown_the_reload_of_another_caller_is_never_ours(stage: Stage, app: str) -> None:
+    """The start did not arrive, and somebody else's reload shows another marker."""
+    stage.sandbox.switch(pending_reload="queued")
+    intent = stage.intend(RELOAD, app)
+    stage.run(RELOAD.send_start(stage.intend(RELOAD, app, OTHER_MARKER), stage.say, {}))
+    stage.sandbox.fault(operation="create_reload", reset="before", times=None)
+
+    with pytest.raises(RunNotFound, match="may have been started, but no run of it showed up"):
+        stage.run(RELOAD.start(intent, Search(), stage.say, stage.clock))
+
+
+def test_a_retry_takes_up_the_reload_that_carries_its_marker(stage: Stage, app: str) -> None:
+    run = stage.start(RELOAD, app)
+
+    intent = stage.intend(RELOAD, app)
+
+    assert intent.underway is not None
+    assert intent.underway.id == run.id
+    assert intent.markers_shown
+
+
+def test_a_retry_does_not_take_up_the_reload_that_the_try_before_has_cancelled(stage: Stage, app: str) -> None:
+    run = stage.start(RELOAD, app)
+    stage.run(RELOAD.cancel(run))
+
+    again = stage.start(RELOAD, app)
+
+    assert again.id != run.id
+    assert stage.elapsed > 0
