@@ -306,7 +306,7 @@ def spoiled(operation: Operation) -> Iterator[tuple[str, Any]]:
         yield "one that is no list", first
         for name in ("op", "path"):
             yield f"without {name}", [{member: value for member, value in first.items() if member != name}, *rest]
-            yield f"{name} is no word for that", [{**first, name: "add"}, *rest]
+            yield f"{name} is no word for that", [{**first, name: "test"}, *rest]
         return
     for name in operation.contract.word([operation.request], "required") or ():
         yield f"without {name}", {member: value for member, value in body.items() if member != name}
