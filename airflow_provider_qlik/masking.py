@@ -101,10 +101,11 @@ _BRACKETS = re.compile(r"[\[\]{}]")
 _PARAMETER = re.compile(
     r"""(?<![\w.\-])(?P<name>[\w.\-]{1,120})(?P<sign>\s{0,20}=\s{0,20})(?:"[^"]*"?|'[^']*'?|[^\s&;,"'<>]+)"""
 )
-# A colon follows many a harmless word ("invalid token: expired"): only names of headers and of two words count there.
+# A colon follows many a harmless word ("invalid token: expired"): only names of headers and of two words count there,
+# and no sentence about them ("client_assertion: no such key").
 _HEADER = re.compile(
     r"(?<![\w\-])(?P<name>(?i:authorization|password)|[Xx][-_][\w-]{1,120}|[a-zA-Z]{1,60}[-_]\w[\w-]{0,60}"
-    r"|[a-z]{1,60}[A-Z]\w{0,60})(?P<sign>\s{0,20}:\s{0,20})(?:(?i:bearer|basic)\s+)?[^\s,;\"'<>{}\[\]]+"
+    r"|[a-z]{1,60}[A-Z]\w{0,60})(?P<sign>\s{0,20}:\s{0,20})(?!(?:no|not|is|was|has|must)\s)(?:(?i:bearer|basic)\s+)?[^\s,;\"'<>{}\[\]]+"
 )
 _BEARER = re.compile(r"\b(?P<scheme>(?i:bearer)\s+)[\w.~+/=-]{8,}")
 

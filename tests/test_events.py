@@ -114,7 +114,15 @@ def test_an_event_that_lacks_a_member_is_refused(member: str) -> None:
         Event.from_json({name: given for name, given in WHOLE.items() if name != member})
 
 
-@pytest.mark.parametrize("member", sorted(WHOLE["run"].keys() - {"seconds"}))
+def test_an_event_of_a_trigger_from_before_an_upgrade_tells_no_space() -> None:
+    run = {name: given for name, given in WHOLE["run"].items() if name != "space_id"}
+
+    read = Event.from_json({**WHOLE, "run": run})
+    assert read.run is not None
+    assert read.run.space_id is None
+
+
+@pytest.mark.parametrize("member", sorted(WHOLE["run"].keys() - {"seconds", "space_id"}))
 def test_an_event_whose_run_lacks_a_member_is_refused(member: str) -> None:
     run = {name: given for name, given in WHOLE["run"].items() if name != member}
 

@@ -13,7 +13,7 @@ import httpx
 
 from airflow_provider_qlik.cloud.call import Await, Call, Flow, Pause, Question, Renew, Tier
 from airflow_provider_qlik.cloud.connections import CONNECTIONS, Lane
-from airflow_provider_qlik.cloud.errors import IntermediaryResponse, QlikCloudError, Refused
+from airflow_provider_qlik.cloud.errors import IntermediaryResponse, InvalidArgument, QlikCloudError, Refused
 from airflow_provider_qlik.cloud.limits import Limits
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
@@ -212,7 +212,7 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
             while True:
                 try:
                     answer = await (perform(step) if isinstance(step, Call) else self._take(step))
-                except QlikCloudError as error:
+                except (QlikCloudError, InvalidArgument) as error:
                     step = flow.throw(error)
                 else:
                     step = flow.send(answer)

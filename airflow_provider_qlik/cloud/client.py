@@ -15,7 +15,7 @@ import httpx
 
 from airflow_provider_qlik.cloud.call import Await, Call, Flow, Pause, Question, Renew, by_itself
 from airflow_provider_qlik.cloud.download import PROGRESS_SECONDS, Download, FileBody, Sink, error_body, progressing
-from airflow_provider_qlik.cloud.errors import NoAnswer, QlikCloudError, UnreadableAnswer
+from airflow_provider_qlik.cloud.errors import InvalidArgument, NoAnswer, QlikCloudError, UnreadableAnswer
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.paths import sent
@@ -182,7 +182,7 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
             while True:
                 try:
                     answer = perform(step) if isinstance(step, Call) else self._take(step)
-                except QlikCloudError as error:
+                except (QlikCloudError, InvalidArgument) as error:
                     step = flow.throw(error)
                 else:
                     step = flow.send(answer)

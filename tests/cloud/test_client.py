@@ -139,7 +139,9 @@ def test_both_drivers_fail_alike(sandbox: SandboxTenant, run_flow: RunFlow) -> N
     sandbox.add_task(id="t")
     sandbox.fault("POST", reset="after")
 
-    with pytest.raises(NoAnswer, match=r"^No response came from 127\.0\.0\.1 .*POST /api/v1/tasks/t/actions/start"):
+    with pytest.raises(
+        NoAnswer, match=r"^No response came from 127\.0\.0\.1 .*POST /api/scheduling/tasks/t/actions/start"
+    ):
         run_flow(ask(tasks.start("t")))
     assert len(sandbox.runs("t")) == 1
 

@@ -31,6 +31,7 @@ from airflow_provider_qlik.cloud.errors import (
     TooManyRequests,
     Unauthorized,
 )
+from airflow_provider_qlik.cloud.tenant import AUTO, V1_TASKS
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.listener import Answer, Listener, listening, refused_by_qlik
 
@@ -70,10 +71,13 @@ def sign_in_answered(listener: Listener, answer: Answer) -> QlikCloudError:
 # No way there, or no way back
 
 
-def test_a_tenant_that_is_not_there_could_not_be_connected_to(closed_port: int) -> None:
+@pytest.mark.parametrize(
+    ("path", "asked"), [(V1_TASKS, "POST /api/v1/tasks/t/"), (AUTO, "GET /api/scheduling/tasks")], ids=["v1", "auto"]
+)
+def test_a_tenant_that_is_not_there_could_not_be_connected_to(closed_port: int, path: str, asked: str) -> None:
     with (
-        Client(Tenant.at(f"http://127.0.0.1:{closed_port}"), ApiKey("key"), patience=ONCE) as client,
-        pytest.raises(CouldNotConnect, match=r"^Could not connect to .*POST /api/v1/tasks/t/") as raised,
+        Client(Tenant.at(f"http://127.0.0.1:{closed_port}", tasks_path=path), ApiKey("key"), patience=ONCE) as client,
+        pytest.raises(CouldNotConnect, match=rf"^Could not connect to .*{asked}") as raised,
     ):
         client.call(tasks.start("t"))
 
@@ -284,7 +288,7 @@ def test_a_list_that_makes_no_sense_is_not_an_empty_list(
 
     with pytest.raises(UnreadableAnswer, match=rf"(?s){told}") as raised:
         client.call(tasks.list())
-    assert "(HTTP 200 for GET /api/v1/tasks)" in str(raised.value)
+    assert "(HTTP 200 for GET /api/scheduling/tasks)" in str(raised.value)
 
 
 def test_a_list_without_items_is_no_list(listener: Listener) -> None:

@@ -483,7 +483,7 @@ def test_the_tenants_rate_limit_tells_when_to_come_back(
     sandbox.add_task(id="t")
     sandbox.switch(retry_after=form)
     sandbox.set_speed(0)
-    sandbox.set_limits(tasks=1, window=60)
+    sandbox.set_limits(tier_1=1, window=60)
     client.call(tasks.get("t"))
 
     with pytest.raises(Refused, match="the rate limit is exceeded") as raised:

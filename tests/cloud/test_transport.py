@@ -35,6 +35,7 @@ from airflow_provider_qlik.cloud import (
 from airflow_provider_qlik.cloud import client as sync_client
 from airflow_provider_qlik.cloud.api import automations, sharing_tasks, tasks
 from airflow_provider_qlik.cloud.retry import ONE_TRY
+from airflow_provider_qlik.cloud.tenant import V1_TASKS
 from airflow_provider_qlik.cloud.transport import KEPT_END, MAX_BODY
 from tests.listener import Answer, Listener
 
@@ -139,7 +140,7 @@ def serving(behave: Callable[[socket.socket, bytes], object]) -> Iterator[str]:
 
 
 def slow_tenant(url: str) -> Tenant:
-    return Tenant.at(url, request_timeout=TOTAL)
+    return Tenant.at(url, tasks_path=V1_TASKS, request_timeout=TOTAL)
 
 
 def error_of(driver: str, tenant: Tenant, call: Call[Any], credentials: Credentials = KEY) -> QlikCloudError:
