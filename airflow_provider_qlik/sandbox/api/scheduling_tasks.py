@@ -123,7 +123,7 @@ def create_reload_on_schedule(asked: Asked) -> Response:
     if problem := _problem_with_schedule(body, asked.world.now):
         raise Refused(400, "Bad request", problem, code="CHO-017")
     rules = body["recurrence"]
-    schedule = {
+    schedule: dict[str, Any] = {
         "recurrence": rules if isinstance(rules, str) else "\n".join(rules),
         "timezone": body.get("timezone", "UTC"),
         **{name: body[name] for name in ("startDateTime", "endDateTime") if name in body},

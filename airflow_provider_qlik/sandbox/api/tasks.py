@@ -8,6 +8,7 @@ what it does not know; see the switch `v1_filter`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -21,6 +22,7 @@ from airflow_provider_qlik.sandbox.scheduling import FIELDS, field_of, shown_tas
 from airflow_provider_qlik.sandbox.scim import parse
 from airflow_provider_qlik.sandbox.statuses import task_run_status
 from airflow_provider_qlik.sandbox.times import stamp
+from airflow_provider_qlik.sandbox.world import World
 
 MOST_TASKS_ON_A_RESOURCE = 10
 
@@ -48,15 +50,19 @@ def task_page(asked: Asked, tasks: list[Task]) -> Response:
     world, text = asked.world, asked.parameter("filter")
     fields = _V1_FIELDS
     if is_scheduling(asked):
-        fields = {name: lambda task, name=name: field_of(world, task, name) for name in FIELDS}
+        fields = {name: partial(_field, world, name) for name in FIELDS}
     elif text is not None and world.switches.v1_filter == "refused":
         raise Refused(400, "Bad request", "there is no parameter filter")
     if text and is_scheduling(asked):
         is_wanted = parse(text, FIELDS)
-        tasks = [task for task in tasks if is_wanted(lambda name, task=task: field_of(world, task, name))]  # type: ignore[misc]
+        tasks = [task for task in tasks if is_wanted(partial(field_of, world, task))]
     return page(
         asked, _PAGING, in_order(asked, tasks, fields, "-updatedAt", is_signed=True), lambda task: shown(asked, task)
     )
+
+
+def _field(world: World, name: str, task: Task) -> Any:
+    return field_of(world, task, name)
 
 
 def create_task(asked: Asked) -> Response:
