@@ -98,7 +98,10 @@ def _meant(given: object, known: Iterable[str]) -> str:
 
     words = _words(str(given))
     by_words = {" ".join(_words(name)): name for name in known}
-    likely = [name for name in known if words and set(words) <= set(_words(name))]
+    # One letter too few or too many comes first, however many names have the words themselves.
+    likely = [by_words[close] for close in get_close_matches(" ".join(words), by_words, n=1, cutoff=0.9)]
+    if not likely:
+        likely = [name for name in known if words and set(words) <= set(_words(name))]
     if not 1 <= len(likely) <= 3:
         likely = [by_words[close] for close in get_close_matches(" ".join(words), by_words, n=1)]
     return f" (did you mean {' or '.join(map(repr, likely))}?)" if likely else ""

@@ -59,10 +59,14 @@ def task_page(asked: Asked, tasks: list[Task]) -> Response:
         raise Refused(400, "Bad request", "there is no parameter filter")
     if text and is_scheduling(asked):
         is_wanted = parse(text, FIELDS)
-        tasks = [task for task in tasks if is_wanted(lambda name, task=task: field_of(world, task, name))]  # type: ignore[misc]
+        tasks = [task for task in tasks if is_wanted(partial(field_of, world, task))]
     return page(
         asked, _PAGING, in_order(asked, tasks, fields, "-updatedAt", is_signed=True), lambda task: shown(asked, task)
     )
+
+
+def _field(world: World, name: str, task: Task) -> Any:
+    return field_of(world, task, name)
 
 
 def create_task(asked: Asked) -> Response:
