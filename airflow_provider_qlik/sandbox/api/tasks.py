@@ -45,10 +45,6 @@ def list_tasks(asked: Asked) -> Response:
     return task_page(asked, [task for task in asked.world.tasks.values() if resource_id in (None, task.resource_id)])
 
 
-def _field(world: World, name: str, task: Task) -> Any:
-    return field_of(world, task, name)
-
-
 def task_page(asked: Asked, tasks: list[Task]) -> Response:
     """Return a page of tasks, filtered and sorted as far as the path has it."""
     world, text = asked.world, asked.parameter("filter")
