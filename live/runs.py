@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
@@ -25,6 +25,8 @@ LONGEST_INTERVAL = 15.0
 """Seconds between two looks at a run that takes long."""
 CANCEL_TIMEOUT = 120.0
 """Seconds in which a run that was asked to stop should have ended."""
+SEARCH = Search()
+"""How long a run is looked for that a start made: as operators do."""
 LOG_LINE = "| "
 """What the lines of Qlik's log begin with where an outcome is told; they are counted and not shown."""
 
@@ -65,7 +67,7 @@ class Runner:
             self.say(f"{kind.name}: starting a run")
             intent = self.client.run_flow(kind.intend(resource_id, mark))
             real.began, sent = time.monotonic(), True
-            search = Search(give_up=min(self.timeout, Search().give_up))
+            search = replace(SEARCH, give_up=min(self.timeout, SEARCH.give_up))
             real.run = self.client.run_flow(kind.start(intent, search, self._line(real)))
             real.run = self._wait(kind, real.run, self.timeout, real)
             told = self.client.run_flow(outcome(kind, real.run, self.client.tenant.url, self._line(real)))
@@ -101,8 +103,8 @@ class Runner:
         real.left = True
         try:
             if real.run is None:
-                search = Search(give_up_unanswered=CANCEL_TIMEOUT / 4, settle=5.0, settle_unsure=15.0)
-                real.run = self.client.run_flow(find_run(kind, intent, search, self._line(real), answered=False))
+                self.say(f"{kind.name}: looking for the run that may have been started")
+                real.run = self.client.run_flow(find_run(kind, intent, SEARCH, self._line(real), answered=False))
             if real.run is None:
                 # Without the right to list runs nobody knows; with it, there was none for long enough.
                 real.left = intent.known is None
