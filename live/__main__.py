@@ -30,9 +30,9 @@ NAMED = {"app": "reload", "task": "task", "automation": "automation"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit status, after the report was written."""
-    given = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        named = {name: checked_id(name, value) for name in NAMED if (value := getattr(given, name)) is not None}
+        named = {name: checked_id(name, value) for name in NAMED if (value := getattr(options, name)) is not None}
         tenant, credentials = tenant_and_credentials(os.environ)
     except NotConfigured as error:
         _say("\n".join((*filter(None, map(str, error.args)), *USAGE)))
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status = 0
     with RecordingClient(tenant, credentials, recording) as client:
         survey = Survey(client, _say)
-        runner = Runner(client, survey, given.timeout, _say)
+        runner = Runner(client, survey, options.timeout, _say)
         try:
             survey.everything(named)
             for name, resource_id in named.items():
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = 130
     text = markdown(seen, survey.failures)
     status = status or int(any(real.problem for real in runs))
-    return status if _write(text, given.output) else status or 1
+    return status if _write(text, options.output) else status or 1
 
 
 def _write(text: str, output: Path | None) -> bool:

@@ -134,7 +134,7 @@ def _found_by_filter(seen: Seen) -> str | None:
     asked = [
         exchange
         for exchange in seen.of("list_scheduling_tasks")
-        if any(name == "filter" and real.marker in given for name, given in exchange.call.query)
+        if any(name == "filter" and real.marker in value for name, value in exchange.call.query)
     ]
     if not asked:
         return None

@@ -62,7 +62,7 @@ class Recording:
     findings: Findings = field(default_factory=Findings)
     counts: dict[str, Counter[int]] = field(default_factory=dict)
     requests: dict[str, str] = field(default_factory=dict)
-    told: dict[str, dict[str, set[str]]] = field(default_factory=dict)
+    headers: dict[str, dict[str, set[str]]] = field(default_factory=dict)
     _kept: dict[str, list[Exchange]] = field(default_factory=dict)
 
     def add(self, call: Call[Any], response: httpx.Response) -> None:
@@ -84,7 +84,7 @@ class Recording:
         )
         for header in HEADERS:
             if header in response.headers:
-                self.told.setdefault(name, {}).setdefault(header, set()).add(response.headers[header])
+                self.headers.setdefault(name, {}).setdefault(header, set()).add(response.headers[header])
         if exchange.succeeded:
             self.findings.compare(name, contract, call.answer, body)
 

@@ -44,11 +44,11 @@ def _requests(seen: Seen) -> list[str]:
     rows = []
     for name, counts in sorted(recording.counts.items()):
         statuses = ", ".join(f"{status}: {count}" for status, count in sorted(counts.items()))
-        told = recording.told.get(name, {})
+        seen_headers = recording.headers.get(name, {})
         headers = "; ".join(
             f"{header}: {printable(value, LONGEST_HEADER)}"
             for header in HEADERS
-            for value in sorted(told.get(header, ()))
+            for value in sorted(seen_headers.get(header, ()))
         )
         rows.append((f"`{name}`", recording.requests[name], statuses, headers))
     return _table(("Operation", "Request", "Responses", "Headers"), rows)

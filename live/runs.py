@@ -70,8 +70,8 @@ class Runner:
             search = replace(SEARCH, give_up=min(self.timeout, SEARCH.give_up))
             real.run = self.client.run_flow(kind.start(intent, search, self._line(real)))
             real.run = self._wait(kind, real.run, self.timeout, real)
-            told = self.client.run_flow(outcome(kind, real.run, self.client.tenant.url, self._line(real)))
-            real.run = told.run
+            ended = self.client.run_flow(outcome(kind, real.run, self.client.tenant.url, self._line(real)))
+            real.run = ended.run
             self._look_closer(real)
         except WaitTimedOut:
             real.problem = f"had not ended after {self.timeout:g} s"
@@ -143,7 +143,7 @@ class Runner:
 
 
 def _problem(error: Exception) -> str:
-    told = {
+    sentences = {
         "CannotStart": "Qlik Cloud refused to start it",
         "ReloadPending": "a reload of the app is pending already, nothing was started",
         "RunNotFound": "it may have been started, and no run of it showed up: look at its runs in Qlik Cloud",
@@ -152,4 +152,4 @@ def _problem(error: Exception) -> str:
         "RunNotVisible": "Qlik Cloud refuses to show the run",
         "WaitTimedOut": "it has not ended in time",
     }
-    return told.get(type(error).__name__) or failure(error)
+    return sentences.get(type(error).__name__) or failure(error)

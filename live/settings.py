@@ -28,17 +28,17 @@ def tenant_and_credentials(environment: Mapping[str, str]) -> tuple[Tenant, Cred
     Raises NotConfigured where something is missing or two ways to sign in are named, and InvalidArgument where a value
     cannot be right. Neither shows a secret.
     """
-    given = {name: environment.get(name, "").strip() for name in (TENANT, API_KEY, CLIENT_ID, CLIENT_SECRET)}
-    oauth = bool(given[CLIENT_ID] or given[CLIENT_SECRET])
-    if given[API_KEY] and oauth:
+    values = {name: environment.get(name, "").strip() for name in (TENANT, API_KEY, CLIENT_ID, CLIENT_SECRET)}
+    oauth = bool(values[CLIENT_ID] or values[CLIENT_SECRET])
+    if values[API_KEY] and oauth:
         raise NotConfigured(f"Two ways to sign in are set: unset {API_KEY}, or {CLIENT_ID} and {CLIENT_SECRET}.")
     needed = (TENANT, CLIENT_ID, CLIENT_SECRET) if oauth else (TENANT, API_KEY)
-    missing = [name for name in needed if not given[name]]
-    if missing and any(given.values()):
+    missing = [name for name in needed if not values[name]]
+    if missing and any(values.values()):
         raise NotConfigured(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set.")
     if missing:
         raise NotConfigured("")
-    tenant = Tenant.at(given[TENANT])
+    tenant = Tenant.at(values[TENANT])
     if oauth:
-        return tenant, ClientCredentials(given[CLIENT_ID], given[CLIENT_SECRET])
-    return tenant, ApiKey(given[API_KEY])
+        return tenant, ClientCredentials(values[CLIENT_ID], values[CLIENT_SECRET])
+    return tenant, ApiKey(values[API_KEY])
