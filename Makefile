@@ -5,7 +5,7 @@ SET_UP := .venv/set-up
 BENCH_BIN := .venv-bench/bin
 BENCH_SET_UP := .venv-bench/set-up
 
-.PHONY: demo test lint types pytest matrix lowest constraints chaos bench clean
+.PHONY: demo test lint types pytest matrix lowest constraints chaos live bench clean
 
 demo: $(SET_UP)
 	$(BIN)/python demo/run.py
@@ -38,6 +38,11 @@ constraints: $(SET_UP)
 chaos: $(SET_UP)
 	$(if $(AIRFLOW),$(BIN)/python -m matrix --set-up $(AIRFLOW))
 	$(if $(AIRFLOW),.venvs/$(AIRFLOW)/bin,$(BIN))/python -m chaos --write
+
+# Compares a real tenant with what is expected here: QLIK_TENANT and QLIK_API_KEY (or QLIK_CLIENT_ID and QLIK_CLIENT_SECRET) say
+# which. It only reads, but for one real run each: `make live LIVE="--app ID --task ID --automation ID --output report.md"`.
+live: $(SET_UP)
+	@$(BIN)/python -m live $(LIVE)
 
 # An hour and a quarter: most of it are waits in real time. BENCH names some of them: `make bench BENCH="parsing paging"`.
 bench: $(BENCH_SET_UP)

@@ -1,0 +1,105 @@
+"""`python -m live [--app ID] [--task ID] [--automation ID]`: compares a tenant with what this package expects of it.
+
+The tenant and who signs in are read from the environment. Exit status: 0 if all that was asked for was done, whatever
+the report holds; 1 if not; 2 if nothing is configured; 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from airflow_provider_qlik.arguments import checked_id
+from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
+from airflow_provider_qlik.runs import KINDS
+from live.questions import Seen
+from live.recording import Recording, RecordingClient
+from live.report import markdown
+from live.runs import RealRun, Runner
+from live.settings import USAGE, NotConfigured, tenant_and_credentials
+from live.survey import Survey
+
+NAMED = {"app": "reload", "task": "task", "automation": "automation"}
+"""What can be run for real, and the kind of its runs."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return the exit status, after the report was written."""
+    options = _parser().parse_args(arguments)
+    try:
+        named = {name: checked_id(name, value) for name in NAMED if (value := getattr(options, name)) is not None}
+        tenant, credentials = tenant_and_credentials(os.environ)
+    except NotConfigured as error:
+        _say("\n".join((*filter(None, map(str, error.args)), *USAGE)))
+        return 2
+    except InvalidArgument as error:
+        _say(f"Nothing was sent: {error}.")
+        return 2
+    recording, runs = Recording(), list[RealRun]()
+    seen = Seen(recording, runs, tenant.url)
+    status = 0
+    with RecordingClient(tenant, credentials, recording) as client:
+        survey = Survey(client, _say)
+        runner = Runner(client, survey, options.timeout, _say)
+        try:
+            survey.everything(named)
+            for name, resource_id in named.items():
+                runner.perform(KINDS[NAMED[name]], resource_id, runs)
+        except QlikCloudError as error:
+            _say(f"There is no report: {error}")
+            return 1
+        except KeyboardInterrupt:
+            status = 130
+    text = markdown(seen, survey.failures)
+    status = status or int(any(real.problem for real in runs))
+    return status if _write(text, options.output) else status or 1
+
+
+def _write(text: str, output: Path | None) -> bool:
+    """Write the report. Return False if it could not be written where it should be, and was printed."""
+    if output is not None:
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            _say(f"The report cannot be written to {output} ({error.strerror}): here it is.")
+        else:
+            _say(f"The report is in {output}.")
+            return True
+    print(text, end="")
+    return output is None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m live", description="\n".join(USAGE))
+    for name, kind in NAMED.items():
+        parser.add_argument(f"--{name}", metavar="ID", help=f"make one real run: a {kind} run of this {name}")
+    parser.add_argument("--timeout", type=_seconds, default=600.0, help="seconds that each run may take (%(default)g)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where the report goes, in place of the output")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise argparse.ArgumentTypeError("must be a number of seconds above 0")
+    return seconds
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    # SIGINT, too: a shell that runs this in the background lets it be ignored, and a run would go on.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""The calls that only read: one of each kind, about the first few things that the lists give."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from airflow_provider_qlik.cloud import Call, InvalidArgument, QlikCloudError, Refused, UnreadableAnswer
+from airflow_provider_qlik.cloud.api import (
+    apps,
+    automations,
+    catalog,
+    reload_tasks,
+    reloads,
+    sharing_tasks,
+    tasks,
+    users,
+)
+from airflow_provider_qlik.cloud.call import TASKS_ROOT
+from airflow_provider_qlik.cloud.errors import IntermediaryResponse
+from airflow_provider_qlik.cloud.models.automations import Automation
+from airflow_provider_qlik.cloud.models.tasks import Task
+from airflow_provider_qlik.cloud.tenant import SCHEDULING_TASKS, V1_TASKS
+from live.comparison import described_by
+from live.recording import RecordingClient
+
+T = TypeVar("T")
+
+FEW = 3
+"""Things of each kind that are looked at more closely."""
+PAGE = 20
+"""Items of each list that are read."""
+
+_CODE = re.compile(r"[A-Z][A-Z0-9]*(-[A-Z0-9]+)+", re.ASCII)
+
+
+def at(call: Call[T], root: str) -> Call[T]:
+    """Return a call of the Tasks family as it is on one of its two paths."""
+    return replace(call, path=call.path.replace(TASKS_ROOT, root, 1))
+
+
+@dataclass(slots=True)
+class Survey:
+    """Looks at a tenant. *say* takes a line for each call that fails, which is no reason to stop.
+
+    `failures` holds the same lines: operation and status, and nothing of what the tenant said beyond Qlik's code.
+    """
+
+    client: RecordingClient
+    say: Callable[[str], object]
+    failures: list[str] = field(default_factory=list)
+
+    def look(self, call: Call[T]) -> T | None:
+        """Return the response of a call, None where it failed."""
+        try:
+            return self.client.call(call)
+        except (QlikCloudError, InvalidArgument) as error:
+            self.note(call, error)
+            return None
+
+    def note(self, call: Call[object], error: Exception) -> None:
+        """Note that a call failed, each kind of failure once."""
+        described = described_by(call.method, call.path)
+        line = f"{described.id if described else call.operation}: {failure(error)}"
+        if line not in self.failures:
+            self.failures.append(line)
+            self.say(line)
+
+    def everything(self, named: Mapping[str, str]) -> None:
+        """Read of all families. *named* are the ids of an app, task or automation that are looked at in any case.
+
+        Raises QlikCloudError where the first call shows that nobody is there, or that the credentials are refused.
+        """
+        try:
+            self.client.call(users.me())
+        except Refused as error:
+            if error.credentials_refused:
+                raise
+            self.note(users.me(), error)
+        self.look(catalog.spaces(limit=PAGE))
+        found = self.look(catalog.items(resource_type="app", limit=PAGE))
+        app_ids = few([named.get("app"), *(item.resource_id for item in found.items)] if found else [named.get("app")])
+        for root in (SCHEDULING_TASKS, V1_TASKS):
+            self.tasks(root, app_ids, named.get("task"))
+        self.automations(named.get("automation"))
+        self.reloads(app_ids)
+        self.reload_tasks()
+        self.sharing_tasks()
+
+    def tasks(self, root: str, app_ids: list[str], named: str | None) -> None:
+        """Read tasks, their runs and graphs on one path."""
+        page = self.look(at(tasks.list(limit=PAGE), root))
+        if app_ids:
+            of_app = self.look(at(tasks.list(resource_id=app_ids[0], limit=PAGE), root))
+            page = page or of_app
+        if page is None and named is None:
+            return
+        found: list[Task] = page.items if page else []
+        for task_id in few([named, *(task.id for task in found)]):
+            task = self.look(at(tasks.get(task_id), root))
+            runs = self.look(at(tasks.runs(task_id, sort="-startedAt", limit=PAGE), root))
+            self.look(at(tasks.last_run(task_id), root))
+            if runs and runs.items:
+                self.look(at(tasks.run_log(task_id, runs.items[0].id), root))
+            if task and task.resource_id:
+                self.look(at(tasks.resource_runs(task.resource_id, limit=PAGE), root))
+        if root == SCHEDULING_TASKS and page is not None:
+            self.look(at(tasks.list(filter="enabled eq true", sort="-lastEndedAt", limit=PAGE), root))
+            for task_id in few([named, *(task.id for task in found)])[:1]:
+                for graph in (tasks.ancestors, tasks.descendants, tasks.subgraph):
+                    self.look(at(graph(task_id, level=2, with_task=True), root))
+                self.look(at(tasks.parents(task_id, limit=PAGE), root))
+                self.look(at(tasks.children(task_id, limit=PAGE), root))
+
+    def automations(self, named: str | None) -> None:
+        """Read automations and their runs."""
+        page = self.look(automations.list(limit=PAGE))
+        found: list[Automation] = page.items if page else []
+        for automation_id in few([named, *(automation.id for automation in found)]):
+            self.look(automations.get(automation_id))
+            runs = self.look(automations.runs(automation_id, sort="-startTime", limit=PAGE))
+            if runs and runs.items:
+                self.look(automations.get_run(automation_id, runs.items[0].id))
+                self.look(automations.run_debug(automation_id, runs.items[0].id))
+        self.look(automations.settings())
+
+    def reloads(self, app_ids: list[str]) -> None:
+        """Read reloads of some apps and, as tenant administrators may, of all."""
+        self.look(reloads.list(limit=PAGE))
+        for app_id in app_ids:
+            page = self.look(reloads.list(app_id, sort="-creationTime", log=True, limit=PAGE))
+            self.look(apps.reload_logs(app_id))
+            if page and page.items:
+                self.look(reloads.get(page.items[0].id))
+                self.look(apps.reload_log(app_id, page.items[0].id))
+
+    def reload_tasks(self) -> None:
+        """Read reload tasks, which Qlik has deprecated."""
+        page = self.look(reload_tasks.list(limit=PAGE))
+        for reload_task in page.items[:1] if page else ():
+            self.look(reload_tasks.get(reload_task.id))
+
+    def sharing_tasks(self) -> None:
+        """Read sharing tasks and their executions."""
+        page = self.look(sharing_tasks.list(limit=PAGE))
+        for task_id in few(task.id for task in page.items) if page else ():
+            self.look(sharing_tasks.get(task_id))
+            executions = self.look(sharing_tasks.executions(task_id, sort="-starttime", limit=PAGE))
+            if executions and executions.items:
+                self.look(sharing_tasks.execution(task_id, executions.items[0].id))
+        self.look(sharing_tasks.settings())
+
+
+def few(ids: Iterable[str | None]) -> list[str]:
+    """Return the first few of some ids, each once."""
+    return list(dict.fromkeys(filter(None, ids)))[:FEW]
+
+
+def failure(error: Exception) -> str:
+    """Return what went wrong, without anything that the tenant said but status and code."""
+    if isinstance(error, Refused):
+        code = f", code {error.code}" if _CODE.fullmatch(error.code or "") else ""
+        return f"refused with HTTP {error.status}{code}"
+    if isinstance(error, IntermediaryResponse):
+        return f"something between here and Qlik Cloud answered with HTTP {error.status}"
+    if isinstance(error, UnreadableAnswer):
+        return "the response could not be read"
+    if isinstance(error, InvalidArgument):
+        return f"not sent, since {error.argument} is not valid"
+    return f"no response ({type(error).__name__})"
