@@ -68,6 +68,8 @@ def test_the_new_try_begins_when_the_trigger_of_the_old_one_has_ended_its_run(
 @TOGETHER
 def test_a_first_try_waits_for_nobody(tenant: Tenant, task: Task, kind: str) -> None:
     """Nor does a retry: what goes on is somebody else's."""
+    # A tenant that shows the marker of a reload tells whose it is, see below.
+    tenant.switch(reload_marker="hidden")
     resource = some(tenant, kind, Script(end=None), Script(run=1, end=SUCCESS[kind]))
     old_trigger(kind, resource, task)
     if kind == "reload":
@@ -78,6 +80,14 @@ def test_a_first_try_waits_for_nobody(tenant: Tenant, task: Task, kind: str) -> 
         with pytest.raises(TaskDeferred):
             operator(kind, resource, deferrable=True).execute(without_store(task.try_again()))
         assert len(tenant.runs(resource)) == 2
+
+
+def test_a_retry_takes_up_the_reload_that_carries_its_marker(tenant: Tenant, task: Task) -> None:
+    app = some(tenant, "reload", Script(run=5, end="succeeded"))
+    old = old_trigger("reload", app, task)
+    result = finish(operator("reload", app), without_store(task.try_again()))
+    assert result["state"] == "succeeded"
+    assert [run["id"] for run in tenant.runs(app)] == [old.run_id]
 
 
 def test_what_goes_on_for_longer_does_not_keep_a_cleared_task(
