@@ -182,7 +182,8 @@ TABLE = (
     # What lasts ends it with the reason. That a run cannot be looked at is no reason to cancel it.
     Row(faults.REFUSED_AT_TIMES, [AFTER, WAITING, AT_END], DONE),
     Row([faults.KEY_REVOKED], [BEFORE], refused_before(401)),
-    Row([faults.NOT_ALLOWED], [BEFORE], refused_before(403)),
+    # Whose start names its run is started without a list that may not be seen.
+    Row([faults.NOT_ALLOWED], [BEFORE], by_kind(refused_before(403), automation=refused(403), reload=refused(403))),
     Row([faults.NOT_THERE], [BEFORE], by_kind(refused_before(404), reload=refused(404))),
     Row([faults.KEY_REVOKED], [DURING], refused(401)),
     Row([faults.NOT_ALLOWED], [DURING], refused(403)),

@@ -157,8 +157,7 @@ def test_nothing_shows_where_all_there_is_is_done(
 def test_nothing_shows_where_what_comes_back_makes_no_sense(
     tenant: Tenant, task: Task, nothing_shows_a_secret: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("client", "async_client"):
-        monkeypatch.setattr(f"airflow_provider_qlik.cloud.{module}.attempts", lambda call, _: attempts(call, ONE_TRY))
+    monkeypatch.setattr("airflow_provider_qlik.cloud.paths.attempts", lambda call, _: attempts(call, ONE_TRY))
     mail = tenant.add_automation("Mail", run_mode="triggered")
     operation: dict[str, Any] = {"operation": "automations.get", "arguments": {"automation_id": mail}}
     for answer in ("truncated", "nonsense", "html"):

@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_qlik import task_log
 from airflow_provider_qlik.cloud import QlikCloudError
+from airflow_provider_qlik.cloud.models.shape import Shape
 from airflow_provider_qlik.events import Event, UnusableEvent
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.links import QlikRunLink
@@ -125,17 +126,17 @@ def test_a_sensor_gives_airflow_what_it_can_store(tenant: Tenant, task: Task, de
     assert_storable(dict(task.pushed))
 
 
-class Shape:
+class Uncleaned(Shape):
     """An answer whose texts have come past whoever should have cleaned them."""
 
-    id = LONG
+    id: str = LONG
 
     def model_dump(self, **_: Any) -> Any:
         return {"name": ODD, "items": [{ODD: ODD}], "count": 5}
 
 
 def test_what_a_call_returns_can_be_stored() -> None:
-    assert plain(Shape()) == {"name": SHOWN, "items": [{SHOWN: SHOWN}], "count": 5}
+    assert plain(Uncleaned()) == {"name": SHOWN, "items": [{SHOWN: SHOWN}], "count": 5}
     assert plain(ODD) == SHOWN
     assert len(plain(LONG * 3)) < len(LONG * 3)
 
@@ -144,7 +145,7 @@ def test_what_a_call_returns_can_be_stored() -> None:
 def test_what_a_call_says_of_what_is_there_has_a_bound(
     tenant: Tenant, choice: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
 ) -> None:
-    monkeypatch.setattr(QlikCloudHook, "run_flow", lambda *_: Shape())
+    monkeypatch.setattr(QlikCloudHook, "run_flow", lambda *_: Uncleaned())
     operator = QlikCallOperator(
         task_id="call", operation="automations.create", arguments={"automation": {"name": "a"}}, if_exists=choice
     )
