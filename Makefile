@@ -34,10 +34,11 @@ lowest: $(SET_UP)
 constraints: $(SET_UP)
 	$(BIN)/python -m matrix.constraints $(AIRFLOW)
 
-# A real Airflow, on PostgreSQL, is broken on purpose: half an hour, no part of `make test`.
+# A real Airflow, on PostgreSQL, is broken on purpose: half an hour, no part of `make test`. Some of the scenarios:
+# `make chaos SCENARIOS="3 4"`.
 chaos: $(SET_UP)
 	$(if $(AIRFLOW),$(BIN)/python -m matrix --set-up $(AIRFLOW))
-	$(if $(AIRFLOW),.venvs/$(AIRFLOW)/bin,$(BIN))/python -m chaos --write
+	$(if $(AIRFLOW),.venvs/$(AIRFLOW)/bin,$(BIN))/python -m chaos $(SCENARIOS) --write
 
 # An hour and a quarter: most of it are waits in real time. BENCH names some of them: `make bench BENCH="parsing paging"`.
 bench: $(BENCH_SET_UP)
