@@ -91,8 +91,8 @@ class Report:
             kept = [row for row in rows_in(old) if row.scenario not in {*only, *(each.scenario for each in rows)}]
             rows = sorted([*kept, *rows], key=lambda row: row.scenario)
             earlier = [line for line in old.splitlines() if line.startswith(("Last run: ", "Then "))]
-            names = " and ".join(map(str, sorted(only)))
-            said = "\n".join([*earlier, f"Then scenario {names} alone: {day}, {about}"])
+            names = ("scenario " if len(only) == 1 else "scenarios ") + ", ".join(map(str, sorted(only)))
+            said = "\n".join([*earlier, f"Then {names} alone: {day}, {about}"])
         document.write_text(f"{before}{begin}\n\n{said}\n\n{as_markdown(rows)}\n\n{END}{after}", encoding="utf-8")
 
 
