@@ -34,10 +34,11 @@ lowest: $(SET_UP)
 constraints: $(SET_UP)
 	$(BIN)/python -m matrix.constraints $(AIRFLOW)
 
-# A real Airflow, on PostgreSQL, is broken on purpose: half an hour, no part of `make test`.
+# A real Airflow, on PostgreSQL, is broken on purpose: half an hour, no part of `make test`. Some of the scenarios:
+# `make chaos SCENARIOS="3 4"`.
 chaos: $(SET_UP)
 	$(if $(AIRFLOW),$(BIN)/python -m matrix --set-up $(AIRFLOW))
-	$(if $(AIRFLOW),.venvs/$(AIRFLOW)/bin,$(BIN))/python -m chaos --write
+	$(if $(AIRFLOW),.venvs/$(AIRFLOW)/bin,$(BIN))/python -m chaos $(SCENARIOS) --write
 
 # Compares a real tenant with what is expected here: QLIK_TENANT and QLIK_API_KEY (or QLIK_CLIENT_ID and QLIK_CLIENT_SECRET) say
 # which. It only reads, but for one real run each: `make live LIVE="--app ID --task ID --automation ID --output report.md"`.

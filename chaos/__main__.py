@@ -62,10 +62,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("numbers", nargs="*", type=int, help="the scenarios to run; all by default")
     parser.add_argument("--keep", action="store_true", help="keep Airflow's folder with all its logs")
-    parser.add_argument("--write", action="store_true", help=f"write the table into {DOCUMENT.name}")
+    parser.add_argument("--write", action="store_true", help=f"write the rows into {DOCUMENT.name}")
     given = parser.parse_args()
-    if given.write and given.numbers:
-        parser.error("only the table of all scenarios is written")
     numbers = given.numbers or sorted(number for lane in LANES for number in lane)
     signal.signal(signal.SIGTERM, _interrupt)
     began, report = time.monotonic(), Report()
@@ -91,7 +89,7 @@ def main() -> int:
         document = DOCUMENT if features.STORE else DOCUMENT.with_name("airflow-versions.md")
         minor = "" if features.STORE else version.rpartition(".")[0]
         about = f"Airflow {version}, {minutes:.0f} minutes, {os.cpu_count()} processors."
-        report.write_into(document, about, minor)
+        report.write_into(document, about, minor, given.numbers)
     return 1 if report.differences else 0
 
 

@@ -24,6 +24,12 @@ from chaos import features
 
 CHAOS = Path(__file__).parent
 SERVER = "api-server"
+LOST_AFTER, LOOK_FOR_LOST_EVERY = (
+    ("task_instance_heartbeat_timeout", "task_instance_heartbeat_timeout_detection_interval")
+    if features.API_SERVER
+    else ("scheduler_zombie_task_threshold", "zombie_detection_interval")
+)
+"""Airflow's settings, in seconds: a task without a heartbeat for so long is lost, and how often such are looked for."""
 ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 
 
@@ -72,9 +78,9 @@ class Airflow:
             "api_auth": {"jwt_secret": secrets.token_hex(32)},
             "dag_processor": {"min_file_process_interval": 3600},
             "scheduler": {
-                # A killed worker is noticed after seconds, not minutes.
-                "task_instance_heartbeat_timeout": 15,
-                "task_instance_heartbeat_timeout_detection_interval": 3,
+                # A killed worker is noticed after seconds, not minutes. Airflow 2 has other names for it.
+                LOST_AFTER: 15,
+                LOOK_FOR_LOST_EVERY: 3,
                 "trigger_timeout_check_interval": 3,
             },
             # Each scenario has triggerers of its own: it breaks nobody else's.

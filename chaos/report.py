@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 BEGIN = "<!-- The table below is written by `make chaos`. -->"
 END = "<!-- Here it ends. -->"
 HEADINGS = ("", "Done", "Looked at", "Expected", "Seen", "")
+VERDICTS = ("as expected", "DIFFERENT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """The row as texts."""
-        verdict = "as expected" if self.holds else "DIFFERENT"
+        verdict = VERDICTS[0 if self.holds else 1]
         return (str(self.scenario), self.done, self.looked_at, self.expected, self.seen, verdict)
 
 
@@ -73,27 +75,47 @@ class Report:
             lines.append("   " + "   ".join(told).rstrip())
         return "\n".join(lines)
 
-    def as_markdown(self) -> str:
-        """The table for a document."""
-        lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS))]
-        done = ""
-        for row in self.sorted():
-            cells = row.cells()
-            lines.append(_line(cells if row.done != done else ("", "", *cells[2:])))
-            done = row.done
-        return "\n".join(lines)
-
-    def write_into(self, document: Path, about: str, name: str = "") -> None:
+    def write_into(self, document: Path, about: str, name: str = "", only: Sequence[int] = ()) -> None:
         """The table stands between the two markers of a document, with the day and *about* the run.
 
-        *name*: of a table among several in the document.
+        *name*: of a table among several in the document. *only*: the scenarios that were run, where not all were: their
+        rows take the place of those that the document has of them, and it is said when they were run.
         """
         text = document.read_text(encoding="utf-8")
         begin = BEGIN if not name else BEGIN.replace("make chaos", f"make chaos AIRFLOW={name}")
         before, rest = text.split(begin)
-        after = rest.split(END, 1)[1]
-        table = f"Last run: {date.today().isoformat()}, {about}\n\n{self.as_markdown()}"
-        document.write_text(f"{before}{begin}\n\n{table}\n\n{END}{after}", encoding="utf-8")
+        old, after = rest.split(END, 1)
+        day = date.today().isoformat()
+        said, rows = f"Last run: {day}, {about}", self.sorted()
+        if only:
+            kept = [row for row in rows_in(old) if row.scenario not in {*only, *(each.scenario for each in rows)}]
+            rows = sorted([*kept, *rows], key=lambda row: row.scenario)
+            earlier = [line for line in old.splitlines() if line.startswith(("Last run: ", "Then "))]
+            names = ("scenario " if len(only) == 1 else "scenarios ") + ", ".join(map(str, sorted(only)))
+            said = "\n".join([*earlier, f"Then {names} alone: {day}, {about}"])
+        document.write_text(f"{before}{begin}\n\n{said}\n\n{as_markdown(rows)}\n\n{END}{after}", encoding="utf-8")
+
+
+def as_markdown(rows: Iterable[Row]) -> str:
+    """The table for a document."""
+    lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS))]
+    done = ""
+    for row in rows:
+        cells = row.cells()
+        lines.append(_line(cells if row.done != done else ("", "", *cells[2:])))
+        done = row.done
+    return "\n".join(lines)
+
+
+def rows_in(text: str) -> list[Row]:
+    """The rows of a table in a document."""
+    rows: list[Row] = []
+    for line in text.splitlines():
+        cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if len(cells) == len(HEADINGS) and cells[-1] in VERDICTS:
+            number, done = (int(cells[0]), cells[1]) if cells[0] else (rows[-1].scenario, rows[-1].done)
+            rows.append(Row(number, done, cells[2], cells[3], cells[4], cells[5] == VERDICTS[0]))
+    return rows
 
 
 def tally(things: Iterable[object]) -> str:
