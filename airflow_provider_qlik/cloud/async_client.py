@@ -111,7 +111,7 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
             return await self._drive(flow, counted), calls
         finally:
             if calls and has_turn:
-                # What was to be sent was not, since somebody else's look for the path has failed.
+                # Nothing was sent, since the probe for the path failed: the turn is returned.
                 self._kept().give_back(tier)
 
     def _kept(self) -> Limits:

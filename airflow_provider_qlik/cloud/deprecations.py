@@ -1,4 +1,4 @@
-"""What Qlik Cloud says in headers about operations that it will remove: said once in the log, and counted.
+"""Deprecation headers of Qlik Cloud: each operation is logged once and every response is counted.
 
 Documented are ``Deprecation: true``, ``Sunset: <date>`` and ``Link: <…>`` (changelog 209); the form of the date and the
 `rel` of the link are not. RFC 8594 has an HTTP date, RFC 9745 seconds since 1970 behind an ``@``, and Qlik writes ISO
@@ -31,7 +31,7 @@ _SECONDS = re.compile(r"@?(\d{9,12})(?:\.\d+)?")
 
 
 class Notice(NamedTuple):
-    """What a response says about its operation: from when on it may be gone, and where more about it is."""
+    """A deprecation as the headers of a response give it: the date of removal, and a link to more."""
 
     sunset: str | None
     """A date such as 2026-12-31, or what stands there if it is no date."""

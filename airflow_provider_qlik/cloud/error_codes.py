@@ -47,7 +47,10 @@ NOTHING_DONE = frozenset({"CHO-024"})
 """Codes of a status from 500 on that say for sure that nothing was executed: what was asked may be sent again."""
 
 _FAMILIES = re.compile(r"\b(?:CHO|TASKS|RELOADS)-\d{3}\b")
-"""What is a code wherever it stands. Of other families only the member `code` is read: a title may name anything."""
+"""Codes that are recognized wherever they stand. Of other families only the member `code` is read.
+
+A title may name anything.
+"""
 _SPECIFIC = re.compile(r"[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*-\d+")
 MOST_DEPTH = 10
 """How deep inner errors are read."""

@@ -41,8 +41,11 @@ LONGEST_HOLD = 300.0
 # (additive increase, multiplicative decrease). Only polls slow down: starts and cancels are few, and somebody waits for
 # them.
 DECREASE = 0.5
-"""What is left of the rate of polls after a rate limit that we did not exceed. The tenant of a single user has half of
-the user's limit, of which polls may use nine tenths: after one such refusal they are below it."""
+"""The factor by which the rate of polls decreases after a 429 although we had not used up our limit.
+
+The tenant of a single user has half of the user's limit, of which polls may use nine tenths: after one such refusal
+they are below it.
+"""
 LEAST = 0.25
 """The part of their usual rate that polls always have. No tenant has less than half of a user's limit; who gets less
 than a half of that shares it with another program that takes all, and would get the rest as well."""

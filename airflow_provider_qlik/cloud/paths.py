@@ -264,7 +264,7 @@ def _executed(call: Call[T], tenant: Tenant, patience: Patience) -> Flow[T]:
     except Refused as error:
         if error.may_have_happened or error.status not in NOT_THERE:
             raise
-        # It is the automation that is not there: the path that is documented tells of it.
+        # Neither path has it, so the automation itself is missing: raise the refusal of the documented path.
         raise refusal from None
     _note((tenant.url, EXECUTE_ROOT), WORKFLOWS_EXECUTE)
     return value

@@ -88,7 +88,7 @@ class Rounds:
             task.cancel()
 
     async def ask(self, tier: Tier, flow: Flow[Any]) -> tuple[Mapping[Any, Any], int]:
-        """What a flow gives, and in how many calls; its first call has a turn of that tier."""
+        """Return the result of a flow and the number of its calls; the first call has a turn of that tier."""
         answers, calls = await self._ask(flow, tier)
         if not calls:
             self.limits().give_back(tier)
@@ -130,7 +130,7 @@ class _Rounds:
         self._place: asyncio.Future[float] | None = None
         self._since = 0.0
         self._tier = source.tier
-        """That of the place in line, or of the turn that has come last."""
+        """The tier of the place in line, or of the last turn."""
         self._closed = self._crowding = False
         self._everything = ListOfEverything(source.is_over)
         self._aside: list[Waiting] = []

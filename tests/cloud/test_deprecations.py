@@ -55,7 +55,7 @@ def test_a_day_is_read_in_whatever_form_it_comes(sunset: str, told: str | None) 
         ("", None),
     ],
 )
-def test_the_link_that_helps_most_is_told(link: str, told: str | None) -> None:
+def test_the_log_shows_the_link_that_helps_most(link: str, told: str | None) -> None:
     assert notice({"sunset": "2026-12-31", "link": link}) == Notice("2026-12-31", told)
 
 

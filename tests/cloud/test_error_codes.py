@@ -119,7 +119,7 @@ def test_a_code_that_says_that_nothing_was_made_lets_a_start_be_repeated(code: s
     assert refused(503, {"errors": [{"code": "CHO-029"}]}).may_have_happened
 
 
-def test_what_hid_behind_start_task_is_told() -> None:
+def test_the_message_shows_the_inner_error_of_start_task() -> None:
     inner = {"code": 403, "title": "Forbidden", "inner": {"title": "task is disabled by its owner"}}
     error = refused(400, {"errors": [{"code": 400, "title": "Bad Request", "context": "StartTask", "inner": inner}]})
 
@@ -138,7 +138,7 @@ def test_what_hid_behind_start_task_is_told() -> None:
         ({"inner": [{"title": "first"}, {"title": "second"}]}, "first: second"),
     ],
 )
-def test_what_is_said_beside_the_title_is_told(members: dict[str, Any], told: str) -> None:
+def test_the_message_shows_more_than_the_title(members: dict[str, Any], told: str) -> None:
     assert str(refused(400, {"errors": [{"code": "A-1", "title": "No", **members}]})).startswith(f"No: {told}. ")
 
 
@@ -166,7 +166,7 @@ def test_of_several_errors_each_tells_its_own_reason() -> None:
     ],
     ids=lambda member: next(iter(member)),
 )
-def test_no_secret_of_a_refusal_is_told(member: dict[str, Any]) -> None:
+def test_an_error_message_shows_no_secret_of_a_refusal(member: dict[str, Any]) -> None:
     for errors in ([member], [member, {"title": "another"}]):
         error = refused(400, {"errors": errors})
 

@@ -31,7 +31,7 @@ def reload(app_id: str, **arguments: Any) -> QlikReloadAppOperator:
 
 
 @both_modes
-def test_an_automation_with_warnings_fails_the_task_where_that_is_wanted(
+def test_an_automation_with_warnings_fails_the_task_with_fail_on_warnings(
     tenant: Tenant, task: Task, deferrable: bool
 ) -> None:
     it = tenant.add_automation("Export")
@@ -66,7 +66,7 @@ def test_a_run_without_warnings_is_a_success(tenant: Tenant, task: Task) -> None
         "2 forced error(s)",
     ],
 )
-def test_a_reload_whose_log_warns_fails_the_task_where_that_is_wanted(
+def test_a_reload_whose_log_warns_fails_the_task_with_fail_on_warnings(
     tenant: Tenant, task: Task, deferrable: bool, line: str
 ) -> None:
     app = tenant.add_app("Sales")
@@ -89,7 +89,7 @@ def test_a_line_that_only_sounds_like_a_warning_is_none(tenant: Tenant, task: Ta
 
 
 @pytest.mark.parametrize("sensor", [QlikAutomationRunSensor, QlikReloadSensor])
-def test_a_sensor_fails_for_warnings_where_that_is_wanted(tenant: Tenant, task: Task, sensor: Any) -> None:
+def test_a_sensor_fails_for_warnings_with_fail_on_warnings(tenant: Tenant, task: Task, sensor: Any) -> None:
     if sensor is QlikReloadSensor:
         arguments = {"app_id": tenant.add_app("Sales")}
         tenant.add_run(arguments["app_id"], started_ago=60, script=Script(run=1, log=("Warning: x",)))

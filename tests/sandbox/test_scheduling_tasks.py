@@ -223,7 +223,7 @@ def test_a_graph_is_walked(
 
 
 @pytest.mark.usefixtures("chain")
-def test_a_graph_ends_at_its_level_and_holds_tasks_if_wanted(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_graph_ends_at_its_level_and_holds_tasks_on_request(tenant: Tenant, api: httpx.Client) -> None:
     got = api.get(f"{ROOT}/a/graphs/descendants", params={"level": 1, "withTask": "true"}).json()
     assert [vertex["task"]["name"] for vertex in got["vertices"]] == ["a", "b", "c"]
     assert [vertex["attrs"]["isParent"] for vertex in got["vertices"]] == [True, True, True]

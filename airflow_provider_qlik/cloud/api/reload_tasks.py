@@ -68,6 +68,6 @@ def update(reload_task_id: str, reload_task: ReloadTaskUpdate | Mapping[str, Any
 
 
 def delete(reload_task_id: str) -> Call[None]:
-    """Nothing: the reload task is gone. A migrated one is refused with 400 (TASKS-001): use `tasks.delete`."""
+    """Delete a reload task. A migrated one is refused with 400 (TASKS-001): use `tasks.delete`."""
     ids = {"reload_task_id": reload_task_id}
     return _FAMILY.call("delete_reload_task", "DELETE", "/{reload_task_id}", NoneType, ids=ids)

@@ -30,7 +30,7 @@ TASK_FIELDS = (
     *("createdAt", "updatedAt", "updatedBy", "enabled", "name", "ownerId", "resourceId", "spaceId", "triggerType"),
     *("lastStatus", "lastTriggeredBy", "lastStartedAt", "lastEndedAt", "lastExecutedAs"),
 )
-"""What a `filter` can speak of, and a `sort` on the scheduling path."""
+"""The fields by which tasks can be filtered, and sorted on the scheduling path."""
 TASK_SORTS = tuple(sign + field for field in TASK_FIELDS for sign in "+-")
 RUN_SORTS = (
     *("+startedAt", "-startedAt", "+endedAt", "-endedAt", "+status", "-status"),

@@ -37,7 +37,9 @@ class Reload(Shape):
 
 
 class ReloadCreate(Shape):
-    """What to reload. A higher `weight` is served sooner among the tenant's own; `variables` are set in the script.
+    """The body that starts a reload.
+
+    A higher `weight` is served sooner among the tenant's own; `variables` are set in the script.
 
     `resource_type` and `resource_id` say on whose behalf: a word of Qlik's, and any text. Nobody says whether the
     reload shows them.

@@ -45,7 +45,10 @@ class TaskGraphVertex(Shape):
 
 
 class TaskGraphEdge(Shape):
-    """That one of two tasks sets off the other. Which, Qlik does not say: go by the depth of the vertices."""
+    """An edge of a graph of tasks: one of the two sets off the other.
+
+    Which one, Qlik does not say: go by the depth of the vertices.
+    """
 
     source: str | None = None
     target: str | None = None
@@ -61,7 +64,10 @@ class TaskGraph(Shape):
 
 
 class ReloadTaskCreation(Shape):
-    """What the three creators of reload tasks share. A task that is not `enabled` is made switched off."""
+    """The members that the bodies of all three creators of reload tasks have.
+
+    A task that is not `enabled` is made switched off.
+    """
 
     name: str | None = None
     description: str | None = None

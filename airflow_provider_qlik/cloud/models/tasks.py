@@ -62,7 +62,7 @@ class TaskOrchestrationReference(Shape):
 
 
 class TaskTopology(Shape):
-    """Whether a task is set off by another one, and whether it sets off others."""
+    """The place of a task in a chain: set off by another task, setting off others."""
 
     is_child: bool | None = None
     is_parent: bool | None = None
@@ -208,7 +208,7 @@ class Task(Shape):
 
 
 class TaskStarted(Shape):
-    """That a start was accepted. It names no run; `timestamp` is the server's clock, from body or Date header.
+    """The response to an accepted start. It names no run; `timestamp` is the server's clock, from body or Date header.
 
     Documented is `message`; the other members are those of a result that was seen, with the code CHO-000.
     """
