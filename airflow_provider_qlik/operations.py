@@ -18,6 +18,16 @@ RELOAD_TASKS_DEPRECATED = (
     " schedules, runs and a start (operations tasks.*, QlikRunTaskOperator, QlikTaskRunSensor)."
 )
 """What users of reload tasks are told."""
+CREATES = (
+    "tasks.create",
+    "tasks.create_reload_on_schedule",
+    "tasks.create_reload_after_task",
+    "tasks.create_reload_on_dataset_update",
+    "automations.create",
+    "reload_tasks.create",
+    "sharing_tasks.create",
+)
+"""The operations that make something which can be there already, see `runs.existing`."""
 _SECRETS = {"execution_token"}
 
 

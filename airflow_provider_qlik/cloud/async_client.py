@@ -193,7 +193,7 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
                 known = None
                 with self._reading_again(step):
                     known = await self._reread() if self._reread is not None and self._may_reread(step) else None
-                self._exchange(known)
+                self._exchange(step, known)
         return self._renewed_at >= step.since
 
     def _take(self, step: Pause | Renew | Await | Question) -> Awaitable[Any]:

@@ -89,10 +89,12 @@ class Pause:
 class Renew:
     """The wish for credentials other than those used *since* a moment of the monotonic clock; the answer: whether
     there are any. `error` is the refusal, which is told why there are none. A 403 or 404 exchanges only new credentials
-    that have not worked yet."""
+    that have not worked yet. `fallback_refused`: these are the old credentials, which were used because of such a 403
+    or 404, and are not known any more."""
 
     since: float
     error: QlikCloudError | None = field(default=None, compare=False, repr=False)
+    fallback_refused: bool = False
 
     @property
     def credentials_refused(self) -> bool:

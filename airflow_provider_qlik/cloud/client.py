@@ -164,7 +164,7 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
             known = None
             with self._reading_again(step):
                 known = self._reread() if self._reread is not None and self._may_reread(step) else None
-            self._exchange(known)
+            self._exchange(step, known)
         return self._renewed_at >= step.since
 
     def _take(self, step: Pause | Renew | Await | Question) -> Any:

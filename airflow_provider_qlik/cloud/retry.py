@@ -59,6 +59,7 @@ def attempts(
     paused = 0.0
     tries = 0
     perhaps_done = renewed = False
+    not_shown: QlikCloudError | None = None
     while True:
         tries += 1
         sent = clock()
@@ -70,7 +71,13 @@ def attempts(
                 since = sent if error.sent_at is None else error.sent_at
                 if (yield Renew(since, error)):
                     tries -= 1
+                    not_shown = None if error.credentials_refused else error
                     continue
+            elif not_shown is not None and isinstance(error, Refused) and error.credentials_refused:
+                # The new credentials may not see this, and the old ones, tried in case the new are somebody else's,
+                # are revoked: the new ones count, and what was answered to them.
+                yield Renew(sent if error.sent_at is None else error.sent_at, error, fallback_refused=True)
+                raise not_shown from None
             if perhaps_done and call.method == "DELETE" and isinstance(error, NotFound):
                 # The try before this one did it, and only its answer was lost.
                 return cast(T, None)

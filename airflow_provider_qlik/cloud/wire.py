@@ -124,6 +124,8 @@ class Wire(Generic[RereadT, HttpT]):
         fallback = fallback or _proven.get((connection, tenant.url))
         self._fallback = fallback if connection and fallback != credentials else None
         self._refused: Credentials | None = None
+        self._said: Credentials | None = None
+        self._revoked: Credentials | None = None
         self._use(credentials)
         self._retired: list[HttpT] = []
         self._trust = trust(tenant.ca_bundle)
@@ -178,29 +180,32 @@ class Wire(Generic[RereadT, HttpT]):
         if self._fallback is None:
             return
         refused, other = self._credentials, self._fallback
-        if self._refused != refused:
-            self._refused = refused
-            _log.warning(
-                "Qlik Cloud refuses the new credentials of %s; the old ones are used as long as they work. Correct the"
-                " connection.",
-                f"the connection {self.connection!r}" if self.connection else self.tenant.url,
-            )
+        self._refused = refused
         self._fallback, self._renewed_at = refused, time.monotonic()
         self._use(other)
 
     def _worked(self, auth: httpx.Auth) -> None:
         """Note that a request was accepted with these credentials: from now on nothing is kept beside them."""
         if auth is self._auth and not self._proven:
-            self._proven, self._fallback = True, None
+            self._proven, self._fallback, self._revoked = True, None, None
+            if self._refused not in (None, self._said, self._credentials):
+                self._said = self._refused
+                _log.warning(
+                    "Qlik Cloud refuses the new credentials of %s; the old ones are used as long as they work. Correct"
+                    " the connection.",
+                    f"the connection {self.connection!r}" if self.connection else self.tenant.url,
+                )
             if self.connection:
                 _proven[self.connection, self.tenant.url] = self._credentials
 
     def _may_renew(self, step: Renew) -> bool:
         """Return True if other credentials are needed, and nobody has brought any since.
 
-        A 403 or 404 says so of new credentials that have not worked yet: they may be somebody else's.
+        A 403 or 404 says so of new credentials that have not worked yet, if the old ones were not revoked: the new may
+        be somebody else's.
         """
-        needed = step.credentials_refused or (not self._proven and self._fallback is not None)
+        others = not self._proven and self._fallback is not None and self._fallback != self._revoked
+        needed = step.credentials_refused or others
         return needed and self._renewed_at < step.since
 
     def _may_reread(self, step: Renew) -> bool:
@@ -215,8 +220,10 @@ class Wire(Generic[RereadT, HttpT]):
         except (QlikCloudError, InvalidArgument) as error:
             self._not_reread(error, step.error)
 
-    def _exchange(self, known: Known | None) -> None:
+    def _exchange(self, step: Renew, known: Known | None) -> None:
         """Use other credentials than those that were refused: what was read anew, or else those that are kept."""
+        if step.fallback_refused:
+            self._revoked = self._credentials
         if known is None:
             self._swap()
         else:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
 CHOICES = ("fail", "skip", "return")
-CREATE = "create"
 CHANGES = ("update", "patch", "delete")
 
 
@@ -35,8 +34,9 @@ class QlikCallOperator(BaseOperator):
         `airflow_provider_qlik.cloud.api`. Checked when the Dag is parsed.
     :param arguments: its arguments by name. Checked when the Dag is parsed, but for templates; all of it is rendered.
     :param max_items: of a list, at most so many items are fetched and returned; a warning tells if there are more.
-    :param if_exists: for a create: look first whether it is there already (by its name; a reload task by its app and
-        schedule), and then ``fail``, ``skip`` the task, or ``return`` what is there. Without it nobody looks.
+    :param if_exists: for a create: look first whether it is there already (by its name; a reload task, or one
+        whose creator is given no name, by its app and what sets it off), and then ``fail``, ``skip`` the task, or
+        ``return`` what is there. Without it nobody looks.
     :param if_missing: for an update, patch or delete of what is not there: ``fail``, ``skip``, or ``return`` nothing.
     :param qlik_conn_id: the Airflow connection.
     """
@@ -105,8 +105,8 @@ class QlikCallOperator(BaseOperator):
         if operations.OPERATIONS[self.operation].gives == "file":
             allowed = "give download_to= to QlikRunSharingTaskOperator: a file is no JSON"
             raise InvalidArgument("operation", self.operation, allowed)
-        if self.if_exists is not None and self._verb != CREATE:
-            raise InvalidArgument("if_exists", self.if_exists, f"goes with {CREATE}")
+        if self.if_exists is not None and self.operation not in operations.CREATES:
+            raise InvalidArgument("if_exists", self.if_exists, f"goes with {', '.join(operations.CREATES)}")
         if self.if_missing != "fail" and self._verb not in CHANGES:
             raise InvalidArgument("if_missing", self.if_missing, f"goes with {', '.join(CHANGES)}")
 

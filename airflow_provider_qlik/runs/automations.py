@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from airflow_provider_qlik.cloud.api import automations
+from airflow_provider_qlik.cloud.api import automations, users
 from airflow_provider_qlik.cloud.call import Call, Flow, ask
-from airflow_provider_qlik.cloud.errors import BadRequest, Conflict, NotFound, UnreadableAnswer
+from airflow_provider_qlik.cloud.errors import BadRequest, Conflict, NotFound, QlikCloudError, UnreadableAnswer
 from airflow_provider_qlik.cloud.models.automations import (
     AutomationRun,
     AutomationRunList,
@@ -74,11 +74,25 @@ class AutomationRuns(RunKind):
             origin="test_run" if item.test_run or item.is_test_run else item.context,
         )
 
-    def may_be_ours(self, run: Run, user_id: str | None = None) -> bool:
-        """Return False for a run that was set off in Qlik Cloud's pages, or by another user than this one."""
-        if (run.origin or "").strip().casefold() in OTHER_CONTEXTS:
-            return False
-        return user_id is None or run.triggered_by is None or run.triggered_by == user_id
+    def may_be_ours(self, run: Run) -> bool:
+        """Return False for a run that was set off in Qlik Cloud's pages."""
+        return (run.origin or "").strip().casefold() not in OTHER_CONTEXTS
+
+    def without_other_users(self, resource_id: str, candidates: Sequence[Run]) -> Flow[list[Run]]:
+        """Return the runs that are shown as executed by this user or by the owner of the automation.
+
+        `executedById` is "the user who set it off". With inputs, a run is started by the token of the automation, and
+        nobody says whether the caller or the owner is shown for that: both are taken for this user. A run that shows
+        nobody may be anybody's. Where no run is left, or either user is not known, this rule says nothing.
+        """
+        try:
+            users_of_ours = {(yield from ask(users.me())).id, (yield from ask(automations.get(resource_id))).owner_id}
+        except QlikCloudError:
+            return list(candidates)
+        if None in users_of_ours:
+            return list(candidates)
+        left = [run for run in candidates if run.triggered_by is None or run.triggered_by in users_of_ours]
+        return left or list(candidates)
 
     def start_names_run(self, parameters: Mapping[str, Any]) -> bool:
         """Return True for a start without inputs."""

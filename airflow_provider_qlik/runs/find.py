@@ -49,7 +49,6 @@ class Intent:
     `known` is None where the user may not list the runs: nothing is known then, which is not the same as that there
     are none, and no run is ever taken for the one of this start.
     `underway` is a run that carries the very marker already and goes on: an earlier try has started it.
-    `user_id` is the user who starts, where some response told that: whom Qlik shows as another's, is not ours.
     `markers_shown`: some run carried a marker of this package then, so Qlik shows them.
     """
 
@@ -60,7 +59,6 @@ class Intent:
     server_time: datetime | None
     underway: Run | None = None
     markers_shown: bool = False
-    user_id: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The intent as plain JSON."""
@@ -71,7 +69,6 @@ class Intent:
             "known": None if self.known is None else list(self.known),
             "server_time": self.server_time.isoformat() if self.server_time else None,
             "markers_shown": self.markers_shown,
-            "user_id": self.user_id,
         }
 
     @classmethod
@@ -87,7 +84,7 @@ class Intent:
             raise ValueError(f"expected an intent, not {given!r}")
         kind, resource_id, marker = texts
         # Earlier versions did not note it.
-        shown, user_id = given.get("markers_shown") is True, given.get("user_id")
+        shown = given.get("markers_shown") is True
         return cls(
             kind=kind,
             resource_id=resource_id,
@@ -95,7 +92,6 @@ class Intent:
             known=known,
             server_time=server_time,
             markers_shown=shown,
-            user_id=user_id if isinstance(user_id, str) else None,
         )
 
     def could_be(self, run: Run) -> bool:
@@ -188,13 +184,15 @@ def find(
                 return marked[0]
             if len(marked) > 1:
                 raise ambiguous(kind, intent.resource_id, marked)
-            candidates = [run for run in recent if intent.could_be(run) and kind.may_be_ours(run, intent.user_id)]
+            candidates = [run for run in recent if intent.could_be(run) and kind.may_be_ours(run)]
             unmarked = [] if markers_shown else candidates
             now = clock()
             seen_since = (seen_since if seen_since is not None else now) if unmarked else None
             one_goes_on = len(unmarked) == 1 and not unmarked[0].ended
             needed = search.settle if one_goes_on else search.settle_unsure
             if seen_since is not None and now - seen_since >= needed:
+                if len(unmarked) > 1:
+                    unmarked = yield from kind.without_other_users(intent.resource_id, unmarked)
                 if len(unmarked) > 1:
                     raise ambiguous(kind, intent.resource_id, unmarked)
                 if not all_seen:

@@ -130,14 +130,20 @@ class RunKind(ABC):
         """
         return False
 
-    def may_be_ours(self, run: Run, user_id: str | None = None) -> bool:
-        """Return False for a run that no start through the API can have made, or another user's.
+    def may_be_ours(self, run: Run) -> bool:
+        """Return False for a run that no start through the API can have made.
 
         What Qlik does not tell, or in a word that nobody knows, rules nothing out.
-
-        :param user_id: the user who starts, where that is known.
         """
         return True
+
+    def without_other_users(self, resource_id: str, candidates: Sequence[Run]) -> Flow[list[Run]]:
+        """Return the candidates that this user can have started, or all of them where that cannot be said.
+
+        Called only where there are several, since it may take requests. Errors of these are not raised.
+        """
+        yield from ()
+        return list(candidates)
 
     def described(self, run: Run) -> Flow[Run]:
         """Return the run with the name and space of what ran, by one request at most.
@@ -175,10 +181,8 @@ class RunKind(ABC):
         resource_id: str,
         marker: str,
         parameters: Mapping[str, Any] | None = None,
-        *,
-        user_id: str | None = None,
     ) -> Flow[Intent]:
-        """Return what is known before a start with these parameters, by this user if that is known.
+        """Return what is known before a start with these parameters.
 
         Raises what Qlik Cloud answers when the resource cannot be read, and CannotStart where the user may not list the
         runs and the run of the start could only be found there.
@@ -188,9 +192,7 @@ class RunKind(ABC):
         except NotFound:
             # Of a resource that never ran, or of none: only the latter is an error.
             yield from self._check_is_there(resource_id)
-            return Intent(
-                kind=self.name, resource_id=resource_id, marker=marker, known=(), server_time=None, user_id=user_id
-            )
+            return Intent(kind=self.name, resource_id=resource_id, marker=marker, known=(), server_time=None)
         except Forbidden as error:
             if not self.start_names_run({}):
                 raise
@@ -200,9 +202,7 @@ class RunKind(ABC):
                     f" makes, and this user may not list its runs to find it. {error.advice} ({self.name}"
                     f" {resource_id}; {error.request})"
                 ) from None
-            return Intent(
-                kind=self.name, resource_id=resource_id, marker=marker, known=None, server_time=None, user_id=user_id
-            )
+            return Intent(kind=self.name, resource_id=resource_id, marker=marker, known=None, server_time=None)
         runs = without_repeats([self.run_of(resource_id, item) for item in page.items])
         return Intent(
             kind=self.name,
@@ -212,7 +212,6 @@ class RunKind(ABC):
             server_time=page.server_time,
             underway=next((run for run in runs if self._goes_on_as(run, marker)), None),
             markers_shown=any(map(shows_a_marker, runs)),
-            user_id=user_id,
         )
 
     def _goes_on_as(self, run: Run, marker: str) -> bool:
@@ -392,6 +391,9 @@ class RunKind(ABC):
             return None
         ours = replace(ours, alone_since=since, marker=wanted.marker)
         others = [run for run in rivals(ours, runs) if self.may_be_ours(run)]
+        if others:
+            left = yield from self.without_other_users(wanted.resource_id, [ours, *others])
+            others = [] if left == [ours] else others
         if others or any(map(shows_a_marker, runs)):
             # Where Qlik shows markers, a run without one was started by somebody else.
             raise ambiguous(self, wanted.resource_id, [ours, *others])

@@ -104,7 +104,7 @@ class ReloadRuns(RunKind):
             log=item.log,
         )
 
-    def may_be_ours(self, run: Run, user_id: str | None = None) -> bool:
+    def may_be_ours(self, run: Run) -> bool:
         """Return False for a reload that the hub, a schedule, a task or an automation has set off."""
         return (run.origin or "").casefold() not in OTHER_ORIGINS
 

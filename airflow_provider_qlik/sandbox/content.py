@@ -114,11 +114,13 @@ class Content(Asking):
         origin: str = "external",
         id: str | None = None,
         inputs: Any = None,
+        by: str | None = None,
     ) -> str:
         """The id of a new run of a task, automation or app that somebody else started so many seconds ago.
 
         It has ended or is active as its script, counted from its start, has it. The run of a sharing task is an
         execution for its first recipient.
+        by: the id of the user who started it, without one that of a stranger.
         triggered_by: for a run of a task. context, inputs: for a run of an automation. origin: the `type` of a reload.
         """
         members = script.to_json() if script else None
@@ -133,6 +135,7 @@ class Content(Asking):
                 origin=origin,
                 id=id,
                 inputs=inputs,
+                by=by,
             )
         )
 

@@ -43,10 +43,15 @@ class Switches:
     source_cut: bool = False
     """Whether a longer `source` is cut to the limit, in place of being refused."""
     rivals: int = 0
-    """Runs of other people that begin in the same second as each run of a task, automation or sharing task that
+    """Runs that nobody asked for that begin in the same second as each run of a task, automation or sharing task that
     is started through the API."""
+    rivals_by: Literal["caller", "others"] = "caller"
+    """Who starts the rivals of an automation run: the same user elsewhere, or another one."""
     rival_context: str = "api_async"
     """The context that rivals of an automation run report."""
+    executed_by: Literal["caller", "owner", "absent"] = "caller"
+    """Whom `executedById` shows for an automation run that was started by the execution token: who called, the owner
+    of the automation, or nobody. "User who set it off" is documented, but not who that is there."""
     rival_moment: Literal["before", "after"] = "before"
     """Whether rivals begin just before or just after the run."""
     disabled_start: Literal["refused", "accepted", "ignored"] = "refused"

@@ -86,10 +86,15 @@ class View(Viewpoint):
                 "startTime": self.automation_time(started),
                 "updatedAt": self.automation_time(updated),
                 "isArchived": False,
-                "executedById": run.by.id,
+                "executedById": self._executed_by(run),
                 "scheduledStartTime": self.automation_time(life.created) if run.scheduled else None,
             }
         )
+
+    def _executed_by(self, run: AutomationRun) -> str | None:
+        if run.via != "execute" or self.switches.executed_by == "caller":
+            return run.by.id
+        return run.owner_id if self.switches.executed_by == "owner" else None
 
     def _error(self, life: Life) -> Any:
         if life.script.error is None or life.is_active(self.now):

@@ -165,9 +165,10 @@ class World(Ground):
         A run whose caller is told of it (`is_told`) shows at once.
         """
         before, after = self.rival_moments()
+        rival = by if self.switches.rivals_by == "caller" else OTHER
         for moment in before:
             self.add_automation_run(
-                automation, OTHER, self.switches.rival_context, created=moment, via="rival", script=Script()
+                automation, rival, self.switches.rival_context, created=moment, via="rival", script=Script()
             )
         run = self.add_automation_run(
             automation,
@@ -180,7 +181,7 @@ class World(Ground):
         )
         for moment in after:
             self.add_automation_run(
-                automation, OTHER, self.switches.rival_context, created=moment, via="rival", script=Script()
+                automation, rival, self.switches.rival_context, created=moment, via="rival", script=Script()
             )
         return run
 

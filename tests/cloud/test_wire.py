@@ -256,6 +256,25 @@ def test_a_key_of_somebody_else_ends_no_wait(client: Make, keys: Keys, status: i
 
 
 @pytest.mark.parametrize(("status", "kind"), [(403, Forbidden), (404, NotFound)])
+def test_what_the_new_key_may_not_see_is_said_where_the_old_one_is_revoked(
+    client: Make, keys: Keys, status: int, kind: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    client(RIGHT).call()
+    keys.connection, keys.valid, keys.others = NEW, {NEW_KEY}, {NEW_KEY: status}
+    rotated = client(NEW)
+    for _ in range(3):
+        with pytest.raises(kind):
+            rotated.call()
+    # The old key is tried once.
+    assert keys.keys.count(RIGHT_KEY) == 2
+    assert keys.keys[-2:] == [NEW_KEY] * 2
+    assert not [text for text in warnings(caplog) if "refuses the new credentials" in text]
+
+    keys.others = {}
+    assert rotated.call() == "A task"
+
+
+@pytest.mark.parametrize(("status", "kind"), [(403, Forbidden), (404, NotFound)])
 def test_a_403_or_404_of_the_key_in_use_exchanges_nothing(
     client: Make, keys: Keys, status: int, kind: type[Exception]
 ) -> None:

@@ -187,7 +187,8 @@ class Stage:
             self._other_run()
 
     def _other_run(self) -> None:
-        self.tenant.add_run(self.resource, started_ago=0, triggered_by="manual", script=Script(run=100 * LONG))
+        user, long = self.tenant.user_id, Script(run=100 * LONG)
+        self.tenant.add_run(self.resource, started_ago=0, triggered_by="manual", script=long, by=user)
 
     def _interrupt(self, first: Callable[[], None]) -> None:
         def interrupt() -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
+from airflow_provider_qlik import operations
 from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.operators.call import QlikCallOperator
+from airflow_provider_qlik.runs.existing import _HOW
 from airflow_provider_qlik.sandbox import Tenant
 from tests.provider.conftest import Task
 
@@ -75,6 +77,46 @@ def test_each_family_knows_what_is_there_already(tenant: Tenant, task: Task, fam
     }[family]
     first = call(f"{family}.create", arguments, if_exists="return").execute(task.context)
     assert call(f"{family}.create", arguments, if_exists="return").execute(task.context)["id"] == first["id"]
+
+
+DAILY = {"recurrence": "RRULE:FREQ=DAILY", "timezone": "Europe/Rome"}
+
+
+@pytest.mark.parametrize(
+    ("occasion", "reload", "another"),
+    [
+        ("on_schedule", DAILY, DAILY | {"recurrence": "RRULE:FREQ=WEEKLY"}),
+        ("on_schedule", DAILY | {"name": "Daily"}, DAILY | {"name": "Again"}),
+        ("on_schedule", DAILY | {"recurrence": ["RRULE:FREQ=DAILY"]}, DAILY | {"name": "Again"}),
+        ("after_task", {"onTaskId": "first"}, {"onTaskId": "second"}),
+        ("on_dataset_update", {}, None),
+    ],
+    ids=str,
+)
+def test_a_reload_task_that_is_there_already_is_not_created_again(
+    tenant: Tenant, task: Task, occasion: str, reload: dict[str, Any], another: dict[str, Any] | None
+) -> None:
+    app = tenant.add_app("Sales", datasets=["sales.qvd"])
+    for id in ("first", "second"):
+        tenant.add_task(id, id=id)
+    operation = f"tasks.create_reload_{occasion}"
+
+    def created(body: dict[str, Any]) -> str:
+        arguments = {"app_id": app, "reload": body}
+        return str(call(operation, arguments, if_exists="return").execute(task.context)["id"])
+
+    first = created(reload)
+    assert created(reload) == first
+    if another is not None:
+        assert created(another) != first
+    made = [entry for entry in tenant.journal(method="POST") if "/actions/reload/" in entry.path]
+    assert len(made) == (1 if another is None else 2)
+
+
+def test_whatever_can_be_there_already_can_be_looked_for() -> None:
+    assert set(_HOW) == set(operations.CREATES)
+    made = {name for name in operations.OPERATIONS if name.partition(".")[2].startswith("create")}
+    assert made - set(operations.CREATES) == {"automations.create_run"}
 
 
 def test_what_is_missing_fails_or_not_as_the_user_says(tenant: Tenant, task: Task) -> None:

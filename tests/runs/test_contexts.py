@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.runs import AmbiguousRun, Intent, RunNotFound, Search, Wanted
+from airflow_provider_qlik.runs import AmbiguousRun, RunNotFound, Wanted
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import AUTOMATION, Stage
@@ -23,6 +22,11 @@ def mail(sandbox: SandboxTenant) -> str:
     automation = sandbox.add_automation("Mail", run_mode="triggered")
     sandbox.script(automation, LONG)
     return automation
+
+
+def by_user(stage: Stage, automation: str, **run: Any) -> None:
+    """Add a run of the user who starts."""
+    stage.sandbox.add_run(automation, started_ago=0, script=LONG, by=stage.sandbox.user_id, **run)
 
 
 def ours(sandbox: SandboxTenant, automation: str) -> str:
@@ -43,7 +47,7 @@ def test_a_run_of_the_pages_in_the_same_moment_is_no_candidate(stage: Stage, mai
 @pytest.mark.parametrize("context", UNSURE)
 def test_a_run_of_any_other_context_may_be_ours(stage: Stage, mail: str, context: str) -> None:
     def another() -> None:
-        stage.sandbox.add_run(mail, started_ago=0, script=LONG, context=context)
+        by_user(stage, mail, context=context)
 
     with pytest.raises(AmbiguousRun, match="2 runs"):
         stage.start(AUTOMATION, mail, between=another, inputs={"month": "11"})
@@ -70,24 +74,74 @@ def test_a_run_of_the_pages_brings_no_doubt_to_a_wait(stage: Stage, mail: str) -
 
 def test_a_caller_who_comes_later_still_brings_doubt_to_a_wait(stage: Stage, mail: str) -> None:
     run = stage.start(AUTOMATION, mail, inputs={})
-    stage.sandbox.add_run(mail, started_ago=0, script=LONG, context="api_sync")
+    by_user(stage, mail)
 
     with pytest.raises(AmbiguousRun):
         stage.until_end(AUTOMATION, Wanted.of(run))
 
 
-def test_a_run_of_another_user_is_no_candidate_where_ours_is_known(stage: Stage, mail: str) -> None:
-    intent = stage.intend(AUTOMATION, mail, inputs={})
-    intent = replace(intent, user_id=stage.sandbox.user_id)
-    stage.sandbox.add_run(mail, started_ago=0, script=LONG)
+@pytest.mark.parametrize("executed_by", ["caller", "owner"])
+def test_a_run_of_another_user_is_no_candidate(stage: Stage, mail: str, executed_by: str) -> None:
+    stage.sandbox.switch(executed_by=executed_by)
 
-    run = stage.run(AUTOMATION.start(intent, Search(), stage.say, stage.clock, parameters={"inputs": {}}))
+    def another() -> None:
+        stage.sandbox.add_run(mail, started_ago=0, script=LONG)
+
+    run = stage.start(AUTOMATION, mail, between=another, inputs={})
 
     assert run.id == ours(stage.sandbox, mail)
-    assert Intent.from_json(json.loads(json.dumps(intent.to_json()))) == intent
 
 
-def test_who_starts_is_never_asked_for(stage: Stage, mail: str) -> None:
+@pytest.mark.parametrize("by", ["another user", "this user"])
+def test_a_lost_response_is_resolved_by_the_user_who_started(stage: Stage, by: str) -> None:
+    automation = stage.sandbox.add_automation("Export")
+    stage.sandbox.script(automation, LONG)
+    stage.sandbox.fault(operation="create_automation_run", reset="after")
+
+    def another() -> None:
+        if by == "this user":
+            by_user(stage, automation)
+        else:
+            stage.sandbox.add_run(automation, started_ago=0, script=LONG)
+
+    if by == "this user":
+        with pytest.raises(AmbiguousRun, match="2 runs"):
+            stage.start(AUTOMATION, automation, between=another)
+    else:
+        assert stage.start(AUTOMATION, automation, between=another).id == stage.ours(automation)
+
+
+def test_a_run_that_shows_no_user_may_be_ours(stage: Stage, mail: str) -> None:
+    stage.sandbox.switch(executed_by="absent")
+
+    def another() -> None:
+        by_user(stage, mail)
+
+    with pytest.raises(AmbiguousRun, match="2 runs"):
+        stage.start(AUTOMATION, mail, between=another, inputs={})
+
+
+@pytest.mark.parametrize("hidden", ["get_me", "get_automation"])
+def test_without_both_users_nothing_is_ruled_out(stage: Stage, mail: str, hidden: str) -> None:
+    def another() -> None:
+        stage.sandbox.add_run(mail, started_ago=0, script=LONG)
+        # From here on: the start itself reads the automation before this.
+        stage.after(5, lambda: stage.sandbox.fault(operation=hidden, times=None, status=403))
+
+    with pytest.raises(AmbiguousRun, match="2 runs"):
+        stage.start(AUTOMATION, mail, between=another, inputs={})
+
+
+def test_a_run_of_another_user_that_comes_later_brings_no_doubt_to_a_wait(stage: Stage, mail: str) -> None:
+    stage.sandbox.script(mail, Script(run=300))
+    run = stage.start(AUTOMATION, mail, inputs={})
+    assert run.alone_since is not None
+    stage.sandbox.add_run(mail, started_ago=0, script=LONG, context="api_sync")
+
+    assert stage.until_end(AUTOMATION, Wanted.of(run)).id == run.id
+
+
+def test_who_starts_is_not_asked_for_where_one_run_alone_can_be_it(stage: Stage, mail: str) -> None:
     stage.start(AUTOMATION, mail, inputs={})
 
     assert {"get_me", "get_user"}.isdisjoint(entry.operation for entry in stage.sandbox.journal())

@@ -176,6 +176,9 @@ FLOWS: dict[str, Play] = {
     "reason": lambda kind, act, draw: kind.reason(draw(runs(kind))),
     "settled": lambda kind, act, draw: kind.settled(draw(runs(kind))),
     "described": lambda kind, act, draw: kind.described(draw(runs(kind))),
+    "without_other_users": lambda kind, act, draw: kind.without_other_users(
+        "r1", draw(st.lists(runs(kind), min_size=2, max_size=3))
+    ),
     "intend": lambda kind, act, draw: kind.intend("r1", MARKER, draw(parameters())),
     "start": lambda kind, act, draw: kind.start(
         draw(intents(kind)), SEARCH, act.say, act.clock, parameters=draw(parameters())

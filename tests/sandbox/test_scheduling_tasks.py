@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -346,3 +347,62 @@ def test_reads_and_writes_have_the_limits_of_all_others(tenant: Tenant, api: htt
     assert [api.get(f"{ROOT}/{task_id}").status_code for _ in range(3)] == [200, 200, 429]
     assert [api.post(f"{ROOT}/{task_id}/actions/start").status_code for _ in range(2)] == [200, 429]
     assert api.get(f"/api/v1/tasks/{task_id}").status_code == 200
+
+
+# Roles
+
+
+@pytest.fixture
+def editor(tenant: Tenant) -> Iterator[httpx.Client]:
+    """A user who may reload app `sales`, view app `seen`, and not see app `hidden`."""
+    user = tenant.add_user("Editor")
+    for app, role in (("sales", "producer"), ("seen", "consumer"), ("hidden", None)):
+        space = tenant.add_space(app)
+        tenant.add_app(app, id=app, space_id=space)
+        tenant.add_task(f"reload {app}", id=f"reload-{app}", resource_id=app)
+        if role:
+            tenant.give_role(space, user.id, role)
+    with httpx.Client(base_url=tenant.url, headers={"Authorization": f"Bearer {user.api_key}"}) as client:
+        yield client
+
+
+@pytest.mark.parametrize("creator", ["on-time-schedule", "on-task-event", "on-dataset-updated"])
+@pytest.mark.parametrize("app", ["seen", "hidden"])
+def test_a_creator_takes_the_right_to_reload(editor: httpx.Client, tenant: Tenant, creator: str, app: str) -> None:
+    bodies = {"on-time-schedule": {"recurrence": RULE}, "on-task-event": {"onTaskId": "reload-sales"}}
+
+    response = editor.post(f"{ROOT}/resources/{app}/actions/reload/{creator}", json=bodies.get(creator, {}))
+
+    assert (response.status_code, response.json()["code"]) == (403, "CHO-003")
+
+
+@pytest.mark.parametrize(("upstream", "status"), [("sales", 201), ("seen", 201), ("hidden", 403)])
+def test_a_chained_reload_takes_the_right_to_see_the_other_app(
+    editor: httpx.Client, upstream: str, status: int
+) -> None:
+    body = {"onTaskId": f"reload-{upstream}"}
+
+    response = editor.post(f"{ROOT}/resources/sales/actions/reload/on-task-event", json=body)
+
+    assert response.status_code == status
+    assert status == 201 or response.json()["code"] == "CHO-015"
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT", "POST"])
+def test_a_task_cannot_be_given_an_app_that_its_writer_may_not_reload(
+    editor: httpx.Client, tenant: Tenant, method: str
+) -> None:
+    path = f"{ROOT}/reload-sales"
+    action = {"functionRef": {"refName": "app.reload", "arguments": {"appId": "seen"}}}
+    states = [{"name": "Reload", "type": "EVENT", "end": True, "onEvents": [{"eventRefs": [], "actions": [action]}]}]
+    body = NEW_TASK | {"states": states}
+    match method:
+        case "PATCH":
+            response = editor.patch(path, json=[{"op": "add", "path": "/states", "value": states}])
+        case "PUT":
+            response = editor.put(path, json=body)
+        case _:
+            response = editor.post(ROOT, json=body)
+
+    assert response.status_code == 403
+    assert editor.get(path).json()["resourceId"] == "sales"

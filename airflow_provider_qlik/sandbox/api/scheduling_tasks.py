@@ -31,6 +31,7 @@ from airflow_provider_qlik.sandbox.errors import Refused
 from airflow_provider_qlik.sandbox.json_patch import patched
 from airflow_provider_qlik.sandbox.operations import Asked, Handler, Operation, nothing, ok, tier_of
 from airflow_provider_qlik.sandbox.records import App, Task
+from airflow_provider_qlik.sandbox.rights import may_run, sees
 from airflow_provider_qlik.sandbox.scheduling import DATASET_UPDATED, TASK_ENDED, children, parents, topology
 from airflow_provider_qlik.sandbox.world import World
 
@@ -139,7 +140,8 @@ def create_reload_after_task(asked: Asked) -> Response:
     if upstream is None:
         raise Refused(400, "Bad request", f"onTaskId: there is no task {body['onTaskId']}", code="CHO-016")
     upstream_app = world.apps.apps.get(upstream.resource_id)
-    if upstream_app is None and upstream.worker == "reloads":
+    is_readable = upstream_app is not None and sees(world, asked.caller.user, upstream_app)
+    if upstream.worker == "reloads" and not is_readable:
         raise Refused(403, "Forbidden", f"app {upstream.resource_id} cannot be read", code="CHO-015")
     status = body.get("onTaskStatus", "succeeded")
     matches = {"id": upstream.id, "appId": upstream.resource_id}
@@ -173,7 +175,7 @@ def _read(asked: Asked, shape: shapes.Shape) -> tuple[dict[str, Any], App]:
     except Refused as refused:
         raise Refused(400, refused.title, refused.detail, code="CHO-001") from None
     app = asked.world.apps.apps.get(asked.params["id"])
-    if app is None:
+    if app is None or not may_run(asked.world, asked.caller.user, app.id):
         raise Refused(403, "Forbidden", f"there is no app {asked.params['id']} that may be reloaded", code="CHO-003")
     return asked.body, app
 

@@ -18,6 +18,7 @@ from airflow_provider_qlik.sandbox.errors import Refused
 from airflow_provider_qlik.sandbox.operations import Asked, Handler, Operation, Text, nothing, ok, tier_of
 from airflow_provider_qlik.sandbox.paging import Fields, Paging, in_order, page
 from airflow_provider_qlik.sandbox.records import Task, TaskRun
+from airflow_provider_qlik.sandbox.rights import may_run
 from airflow_provider_qlik.sandbox.scheduling import FIELDS, field_of, shown_task
 from airflow_provider_qlik.sandbox.scim import parse
 from airflow_provider_qlik.sandbox.statuses import task_run_status
@@ -69,6 +70,7 @@ def create_task(asked: Asked) -> Response:
     """`POST /tasks`; at v1 a new task is disabled, whatever was sent."""
     world, members = asked.world, written(asked.body)
     resource_id = members.get("resourceId")
+    _check_may_run(asked, resource_id)
     on_resource = [task for task in world.tasks.values() if resource_id and task.resource_id == resource_id]
     if len(on_resource) >= MOST_TASKS_ON_A_RESOURCE:
         raise Refused(400, "Bad request", f"resource {resource_id} has {MOST_TASKS_ON_A_RESOURCE} tasks, no more fit")
@@ -99,6 +101,7 @@ def update_task(asked: Asked) -> Response:
 def replace_task(asked: Asked, task: Task, body: dict[str, Any]) -> None:
     """Make what a caller wrote of a task the whole of it, and the caller its owner."""
     world, members = asked.world, written(body)
+    _check_may_run(asked, members.get("resourceId"))
     old = task.members["metadata"]
     is_enabled = members.get("enabled", False)
     metadata = members.get("metadata", {}) | {
@@ -115,6 +118,13 @@ def replace_task(asked: Asked, task: Task, body: dict[str, Any]) -> None:
         members.setdefault("resourceId", task.resource_id)
     task.members = members | {"id": task.id, "enabled": is_enabled, "metadata": metadata}
     task.updated, task.updated_by = world.now, asked.caller.user.id
+
+
+def _check_may_run(asked: Asked, resource_id: str | None) -> None:
+    """Refuse a task that would work on what its writer may not run."""
+    user = asked.caller.user
+    if resource_id is not None and not may_run(asked.world, user, resource_id):
+        raise Refused(403, "Forbidden", f"{user.name} may not run {resource_id}")
 
 
 def delete_task(asked: Asked) -> Response:

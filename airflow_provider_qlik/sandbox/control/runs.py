@@ -30,23 +30,25 @@ def add_run(
     id: str | None,
     inputs: Any,
     origin: ReloadType = "external",
+    by: str | None = None,
 ) -> str:
     """The id of a new run that somebody else started."""
     world = app.world
     created = world.now - timedelta(seconds=started_ago)
+    user = world.users.get(by or "", OTHER)
     if resource_id in world.sharing.tasks:
         return add_execution(app, resource_id, started_ago, script, None, None, id)
     given = Script.from_json(script) if script else Script()
     if resource_id in world.tasks:
         task = world.tasks[resource_id]
-        return world.add_task_run(task, OTHER, triggered_by, created=created, via="added", script=given, id=id).id
+        return world.add_task_run(task, user, triggered_by, created=created, via="added", script=given, id=id).id
     if resource_id in world.automations:
         automation = world.automations[resource_id]
         return world.add_automation_run(
-            automation, OTHER, context, created=created, via="added", script=given, id=id, inputs=inputs
+            automation, user, context, created=created, via="added", script=given, id=id, inputs=inputs
         ).id
     if resource_id in world.apps.apps:
-        return world.apps.add_reload(resource_id, OTHER, origin, created=created, via="added", script=given, id=id).id
+        return world.apps.add_reload(resource_id, user, origin, created=created, via="added", script=given, id=id).id
     raise _unknown(resource_id)
 
 
