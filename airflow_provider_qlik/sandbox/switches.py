@@ -1,4 +1,7 @@
-"""Where Qlik Cloud is not known well enough: how the sandbox behaves there."""
+"""Where Qlik Cloud is not known well enough: how the sandbox behaves there.
+
+docs/sandbox.md says of each switch what Qlik documents and what is assumed.
+"""
 
 from __future__ import annotations
 

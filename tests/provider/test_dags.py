@@ -160,8 +160,9 @@ def test_every_example_dag_works(tenant: Tenant, tmp_path: Path, deferrable: str
     assert tenant.active() == []
 
 
+@pytest.mark.parametrize("deferrable", ["False", "True"], ids=["on the worker", "deferred"])
 def test_every_example_dag_works_as_the_least_that_its_docstring_names(
-    tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deferrable: str
 ) -> None:
     user = tenant.add_user("Airflow")
     space = tenant.add_space("Finance")
@@ -170,7 +171,7 @@ def test_every_example_dag_works_as_the_least_that_its_docstring_names(
     connection = {"conn_type": "qlik_cloud", "host": tenant.url, "password": user.api_key}
     monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(connection))
 
-    result, output = run_examples(tmp_path, "False")
+    result, output = run_examples(tmp_path, deferrable)
 
     tasks = [(name, *row) for name, rows in result.items() for row in rows]
     assert {row[4] for row in tasks} == {"success"}, output[-6000:]

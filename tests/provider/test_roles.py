@@ -101,14 +101,12 @@ def acting(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> Callable[[Case, s
 
     def prepare(case: Case, role: str) -> str:
         user = tenant.add_user("Airflow", roles=[role] if role in TENANT_ROLES else [])
-        space = tenant.add_space("Finance", type=case.space)
+        space = tenant.add_space("Finance", type="managed" if case.space == "managed" else "shared")
         if role not in TENANT_ROLES | {OWNER, RECIPIENT, NOBODY}:
             tenant.give_role(space, user.id, role)
         connection = {"conn_type": "qlik_cloud", "host": tenant.url, "password": user.api_key}
         monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(connection))
-        return resource(
-            tenant, case, space, user.id if role == OWNER else None, user.email if role == RECIPIENT else ""
-        )
+        return resource(tenant, case, space, user.id if role == OWNER else None, user.id if role == RECIPIENT else "")
 
     return prepare
 
@@ -120,8 +118,10 @@ def resource(tenant: Tenant, case: Case, space: str, owner: str | None, recipien
         case "qlik_task_id":
             made = tenant.add_task("Refresh", resource_id=app)
         case "automation_id" | "automations.disable":
-            mode = {"run_mode": "triggered"} if case.arguments.get("inputs") == {} else {}
-            made = tenant.add_automation("Export", spaceId=space, **({"ownerId": owner} if owner else {}), **mode)
+            members: dict[str, Any] = {"ownerId": owner} if owner else {}
+            if "inputs" in case.arguments:
+                members["run_mode"] = "triggered"
+            made = tenant.add_automation("Export", spaceId=space, **members)
         case "app_id":
             made = app
         case "sharing_task_id":
