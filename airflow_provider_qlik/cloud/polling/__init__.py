@@ -1,0 +1,1 @@
+"""Polls of many runs, batched, within the rate limits of the tenant."""

@@ -1,0 +1,1 @@
+"""HTTP: clients, authentication, retries, responses, time-outs."""

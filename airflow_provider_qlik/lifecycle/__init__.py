@@ -1,0 +1,1 @@
+"""What operators, sensors and triggers compose: checkpoint, deferral, cancellation, trigger events, files."""
