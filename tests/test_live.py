@@ -350,7 +350,7 @@ def test_each_question_stands_alone_and_is_asked_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("switches", "question", "answer"),
+    ("switches", "poll", "answer"),
     [
         ({"tasks_paths": "both"}, "Does the tenant have the Scheduling API", "seen: yes: "),
         (
@@ -382,7 +382,7 @@ def test_reading_answers_questions(
 
 
 @pytest.mark.parametrize(
-    ("switches", "question", "answer"),
+    ("switches", "poll", "answer"),
     [
         ({"echo_source": True}, "Does a task run show the source", "seen: yes: whole"),
         ({"echo_source": False}, "Does a task run show the source", "seen: no: it shows another text of 6 characters"),

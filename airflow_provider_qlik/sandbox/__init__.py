@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_provider_qlik.sandbox.control.client import SandboxError
+    from airflow_provider_qlik.sandbox.control_client import SandboxError
     from airflow_provider_qlik.sandbox.request_log import Entry
     from airflow_provider_qlik.sandbox.server import serve
     from airflow_provider_qlik.sandbox.state.files import File
@@ -28,11 +28,11 @@ __all__ = ["Entry", "File", "SandboxError", "Script", "Sharing", "Switches", "Te
 
 _MODULES = {
     "Entry": "request_log",
-    "File": "files",
-    "SandboxError": "asking",
-    "Script": "script",
-    "Sharing": "script",
-    "Switches": "switches",
+    "File": "state.files",
+    "SandboxError": "control_client",
+    "Script": "state.script",
+    "Sharing": "state.script",
+    "Switches": "state.switches",
     "Tenant": "tenant",
     "serve": "server",
 }

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from airflow_provider_qlik.sandbox.control.content_client import Content
 from airflow_provider_qlik.sandbox.faults import UNCHANGED, Encoding, FaultyAnswer, Reset, Trickle
 from airflow_provider_qlik.sandbox.request_log import Entry
+from airflow_provider_qlik.sandbox.tenant_content import Content
 
 
 class Member(NamedTuple):

@@ -30,11 +30,11 @@ from airflow_provider_qlik.cloud import (
     RetryPolicy,
     StatusError,
     Tenant,
-    auth,
 )
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.errors import BadRequestError, ForbiddenError, UnauthorizedError
 from airflow_provider_qlik.cloud.polling.slots import CONNECTIONS, FOR_THE_URGENT
+from airflow_provider_qlik.cloud.transport import auth
 from airflow_provider_qlik.cloud.transport.auth import auth_type, forget_tokens
 from airflow_provider_qlik.cloud.transport.clock import forget_offsets, measured_offset
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
@@ -142,7 +142,7 @@ class ClockOfThisMachine:
 def clock_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ClockOfThisMachine]:
     clock = ClockOfThisMachine(0)
     for module in ("auth", "credentials"):
-        monkeypatch.setattr(f"airflow_provider_qlik.cloud.{module}.time", clock)
+        monkeypatch.setattr(f"airflow_provider_qlik.cloud.transport.{module}.time", clock)
     forget_offsets()
     yield clock
     forget_offsets()

@@ -565,7 +565,7 @@ def test_beyond_the_limits_nobody_is_asked_for_less_than_half_as_often_as_anothe
     monkeypatch: pytest.MonkeyPatch, checked: int
 ) -> None:
     # Who is looked at to check the list waits in line for all of its source, which holds the list up as well.
-    monkeypatch.setattr(everything_module, "MOST_CHECKED", checked)
+    monkeypatch.setattr(everything_module, "MAX_CHECKED", checked)
     everything, one_by_one, shared = PollSource(pages=2), PollSource(), PollSource()
     one_by_one.name, shared.name = "one by one", "shared"
 

@@ -25,10 +25,9 @@ from airflow_provider_qlik.cloud import (
     QlikCloudError,
     RetryPolicy,
     Tenant,
-    client,
-    download,
 )
 from airflow_provider_qlik.cloud.api import sharing_tasks
+from airflow_provider_qlik.cloud.transport import client, download
 from airflow_provider_qlik.cloud.transport.download import FileBody, progressing
 from tests.cloud.conftest import QUICK
 from tests.listener import Answer, Listener

@@ -280,7 +280,7 @@ def test_pages_without_an_end_end_in_an_event_loop(listener: Listener) -> None:
 
 
 def test_more_pages_than_can_be_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_qlik.cloud.pages.MOST_PAGES", 120)
+    monkeypatch.setattr("airflow_provider_qlik.cloud.pages.MAX_PAGES", 120)
     pages = Pages[Any](tasks.runs("t"))
     listed = [TaskRunList.from_json(page(f"r{number}", next={"href": f"?page={number}"})) for number in range(200)]
 

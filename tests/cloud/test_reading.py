@@ -112,7 +112,7 @@ LOOKS: dict[str, Callable[[Task], Any]] = {
 }
 
 
-@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+@pytest.mark.parametrize("poll", LOOKS.values(), ids=LOOKS)
 def test_it_is_the_same_whether_or_not_somebody_has_looked(poll: Callable[[Task], Any]) -> None:
     looked_at = task()
     at_once = Task.model_construct(

@@ -500,7 +500,7 @@ def test_a_kill_while_the_run_of_the_try_before_is_taken_up_cancels_it(
         raise WorkerKilled
         yield
 
-    monkeypatch.setattr(type(ADAPTERS[kind]), "look", poll)
+    monkeypatch.setattr(type(ADAPTERS[kind]), "poll", poll)
     with pytest.raises(WorkerKilled):
         again.execute(task.try_again().context)
     tenant.advance(10)

@@ -34,7 +34,7 @@ from airflow_provider_qlik.runs import (
     Search,
     Worker,
     find_run,
-    names,
+    lookup,
     outcome,
 )
 from airflow_provider_qlik.runs.adapter import Resource
@@ -184,7 +184,7 @@ FLOWS: dict[str, Play] = {
         draw(intents(kind)), SEARCH, act.write_log, act.clock, parameters=draw(parameters())
     ),
     "recent": lambda kind, act, draw: kind.recent("r1", draw(st.sampled_from(MOMENTS))),
-    "look": lambda kind, act, draw: kind.poll(draw(wishes())),
+    "poll": lambda kind, act, draw: kind.poll(draw(wishes())),
     "poll_batch": lambda kind, act, draw: kind.poll_batch(
         [replace(selector, resource_id="r1") for selector in draw(st.lists(wishes(), min_size=1, max_size=4))]
     ),
@@ -270,8 +270,8 @@ def as_kept(run: Run) -> dict[str, Any]:
 
 LOOK_UPS = {
     name: function
-    for name, function in inspect.getmembers(names, inspect.isgeneratorfunction)
-    if function.__module__ == names.__name__ and not name.startswith("_")
+    for name, function in inspect.getmembers(lookup, inspect.isgeneratorfunction)
+    if function.__module__ == lookup.__name__ and not name.startswith("_")
 }
 
 

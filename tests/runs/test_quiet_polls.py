@@ -107,7 +107,7 @@ def test_a_wait_that_is_spared_them_does_just_the_same(
     assert quietly == every_time
 
 
-@pytest.mark.parametrize("wanted", WANTED)
+@pytest.mark.parametrize("selector", WANTED)
 def test_it_is_woken_for_what_is_new_and_to_give_signs_of_life(selector: str) -> None:
     hour = [("going", 1.0)] * 70
     every_time, often = waited(WANTED[selector], [*hour, ("over", 1.0)], quietly=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from airflow_provider_qlik.sandbox.control.client import Asking
+from airflow_provider_qlik.sandbox.control_client import Asking
 from airflow_provider_qlik.sandbox.state.script import Script, Sharing
 
 
