@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from airflow_provider_qlik.operators.automations import QlikRunAutomationOperato
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.triggers import runs as trigger_module
 from airflow_provider_qlik.triggers.runs import QlikRunTrigger
-from tests.provider.conftest import FAST, Task
+from tests.provider.conftest import FAST, InstallAirflow, Task
 
 DAG = """
     from datetime import datetime
@@ -35,8 +34,6 @@ DAG = """
 RUN = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from airflow.utils.db import initdb
-initdb()
 sys.path.insert(0, sys.argv[1])
 from morning import dag
 run = dag.test()
@@ -45,7 +42,9 @@ print("STATES", *(each.state for each in run.get_task_instances()))
 
 
 @pytest.mark.parametrize("deferrable", ["False", "True"], ids=["on the worker", "deferred"])
-def test_an_interrupted_dag_leaves_nothing_running(tenant: Tenant, tmp_path: Path, deferrable: str) -> None:
+def test_an_interrupted_dag_leaves_nothing_running(
+    tenant: Tenant, tmp_path: Path, install_airflow: InstallAirflow, deferrable: str
+) -> None:
     tenant.add_automation("Prepare", id="prepare")
     tenant.script("prepare", Script(end=None))
     dags = tmp_path / "dags"
@@ -57,11 +56,7 @@ def test_an_interrupted_dag_leaves_nothing_running(tenant: Tenant, tmp_path: Pat
         stderr=subprocess.STDOUT,
         text=True,
         env={
-            **os.environ,
-            "AIRFLOW_HOME": str(tmp_path),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
+            **install_airflow(tmp_path, dags),
             "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": deferrable,
         },
     )
