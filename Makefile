@@ -5,6 +5,9 @@ SET_UP := .venv/set-up
 BENCH_BIN := .venv-bench/bin
 BENCH_SET_UP := .venv-bench/set-up
 
+# Installs a dependency group beside the package. uv does it, because the pip of Python 3.11 knows no groups (PEP 735).
+install = $(1)/python -m uv pip install --quiet --python $(1)/python $(2) --group $(3) apache-airflow --editable '.[sandbox]'
+
 .PHONY: demo test lint types pytest matrix lowest constraints chaos live bench clean
 
 demo: $(SET_UP)
@@ -52,14 +55,16 @@ bench: $(BENCH_SET_UP)
 $(SET_UP): pyproject.toml constraints/3.3.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/3.3.txt apache-airflow --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/3.3.txt uv
+	$(call install,$(BIN),--constraint constraints/3.3.txt,dev)
 	touch $@
 
 # The packages to compare with have an environment of their own.
 $(BENCH_SET_UP): pyproject.toml constraints/3.3.txt constraints/bench.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv --clear .venv-bench
-	$(BENCH_BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/3.3.txt --constraint constraints/bench.txt apache-airflow --editable '.[bench]'
+	$(BENCH_BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/3.3.txt uv
+	$(call install,$(BENCH_BIN),--constraint constraints/3.3.txt --constraint constraints/bench.txt,bench)
 	touch $@
 
 clean:
