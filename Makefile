@@ -8,7 +8,7 @@ BENCH_SET_UP := .venv-bench/set-up
 # Installs a dependency group beside the package. uv does it, because the pip of Python 3.11 knows no groups (PEP 735).
 install = $(1)/python -m uv pip install --quiet --python $(1)/python $(2) --group $(3) apache-airflow --editable '.[sandbox]'
 
-.PHONY: demo test lint types pytest matrix lowest constraints chaos live bench clean
+.PHONY: demo test quick lint types pytest package matrix lowest constraints chaos live bench clean
 
 demo: $(SET_UP)
 	$(BIN)/python demo/run.py
@@ -18,12 +18,18 @@ test: lint types pytest
 lint: $(SET_UP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 types: $(SET_UP)
 	$(BIN)/mypy
 
 pytest: $(SET_UP)
 	$(BIN)/python -m pytest -n 3
+
+# The source distribution and the wheel, in dist/.
+package: $(SET_UP)
+	rm -rf dist
+	$(BIN)/python -m uv build --quiet --out-dir dist
 
 # The whole suite on each Airflow that is supported, about eight minutes for each: `make matrix AIRFLOW=3.1` for one.
 matrix: $(SET_UP)
