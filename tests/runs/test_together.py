@@ -20,6 +20,8 @@ from airflow_provider_qlik.runs import KINDS, Run, RunKind, State, WaitTimedOut,
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
+pytestmark = pytest.mark.slow
+
 
 def one_look(wanted: Wanted, kind: str, within: float) -> Flow[Any]:
     """What a wait sees the next time it looks."""
