@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import re
 import sys
 import threading
@@ -99,13 +98,15 @@ def any_of(texts: list[str]) -> str:
     It branches where they differ, so that a place is left after a few characters. A plain alternation would try each
     text at each place: with the thousand secrets of a thousand automations that takes longer than the test.
     """
-    prefix = os.path.commonprefix(texts)
+    first, last = min(texts), max(texts)
+    different = (place for place, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) == 2)
+    prefix = first[: next(different, len(first))]
     tails: dict[str, list[str]] = {}
     for text in texts:
         tail = text[len(prefix) :]
         tails.setdefault(tail[:1], []).append(tail)
     ends_here = bool(tails.pop("", None))
-    branches = "|".join(any_of(tails[first]) for first in tails)
+    branches = "|".join(any_of(group) for group in tails.values())
     return re.escape(prefix) + (f"(?:{branches})" + "?" * ends_here if branches else "")
 
 
