@@ -29,10 +29,10 @@ types: $(SET_UP)
 # runs, contract, sandbox, live). It leaves out tests/provider and tests/faults, which need Airflow, and the modules
 # marked as slow: property tests, finding a run under faults, and hundreds of waits at a time.
 quick: lint types
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --ignore=tests/provider --ignore=tests/faults
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" --ignore=tests/provider --ignore=tests/faults
 
 pytest: $(SET_UP)
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # The source distribution and the wheel, in dist/.
 package: $(SET_UP)

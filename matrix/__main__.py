@@ -93,7 +93,9 @@ def run(version: str, python: Path, tests: tuple[str, ...], workers: str) -> Res
     report.unlink(missing_ok=True)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     began = time.monotonic()
-    command = [str(python), "-m", "pytest", "-n", workers, "-o", "junit_family=xunit1", f"--junitxml={report}", *tests]
+    parallel = ["-n", workers, "--dist", "worksteal"]
+    report_to = ["-o", "junit_family=xunit1", f"--junitxml={report}"]
+    command = [str(python), "-m", "pytest", *parallel, *report_to, *tests]
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
     result = Result(version, airflow, seconds=time.monotonic() - began)
     if not report.exists():

@@ -55,6 +55,7 @@ with open(sys.argv[2], "w") as file:
 """
 
 
+@pytest.mark.whole_airflow
 @pytest.mark.parametrize("deferrable", ["False", "True"], ids=["on the worker", "deferred"])
 def test_a_whole_dag_ends_rightly_and_keeps_its_secrets(
     tenant: Tenant, tmp_path: Path, install_airflow: InstallAirflow, deferrable: str
@@ -132,6 +133,7 @@ print("RESULT " + json.dumps(result))
 """
 
 
+@pytest.mark.whole_airflow
 @pytest.mark.parametrize("deferrable", ["False", "True"], ids=["on the worker", "deferred"])
 def test_every_example_dag_works(
     tenant: Tenant, tmp_path: Path, install_airflow: InstallAirflow, deferrable: str
@@ -156,6 +158,7 @@ def test_every_example_dag_works(
     assert tenant.active() == []
 
 
+@pytest.mark.whole_airflow
 @pytest.mark.parametrize("deferrable", ["False", "True"], ids=["on the worker", "deferred"])
 def test_every_example_dag_works_as_the_least_that_its_docstring_names(
     tenant: Tenant,
@@ -220,6 +223,7 @@ def run_examples(tmp_path: Path, install_airflow: InstallAirflow, deferrable: st
     return dict(json.loads(found[1])), output
 
 
+@pytest.mark.whole_airflow
 def test_make_demo_works() -> None:
     process = subprocess.run([sys.executable, str(ROOT / "demo/run.py")], capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stdout + process.stderr

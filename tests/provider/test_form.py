@@ -64,6 +64,7 @@ def form(rendered: str) -> dict[str, Any]:
     return dict(found)
 
 
+@pytest.mark.whole_airflow
 def test_it_has_all_fields_with_their_labels(form: dict[str, Any]) -> None:
     assert form["hook_name"] == "Qlik Cloud"
     shown = {name: field["schema"]["title"] for name, field in form["extra_fields"].items()}

@@ -44,6 +44,7 @@ print("STATES", *(each.state for each in run.get_task_instances()))
 """
 
 
+@pytest.mark.whole_airflow
 @pytest.mark.parametrize("deferrable", ["False", "True"], ids=["on the worker", "deferred"])
 def test_an_interrupted_dag_leaves_nothing_running(
     tenant: Tenant, tmp_path: Path, install_airflow: InstallAirflow, deferrable: str

@@ -205,6 +205,7 @@ with open(sys.argv[3], "w") as file:
 """
 
 
+@pytest.mark.whole_airflow
 def test_nothing_shows_in_a_whole_dag(tenant: Tenant, tmp_path: Path, install_airflow: InstallAirflow) -> None:
     tenant.add_automation("Mail", id="mail", run_mode="triggered")
     tenant.script("mail", Script(run=4, end="finished"))
