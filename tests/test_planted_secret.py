@@ -153,9 +153,9 @@ def shows_a_secret() -> None:
     assert not search.hits()
 
 
-@pytest.mark.parametrize("text", ["ab", "abc", "abd", "b.c", "b(", "abce"])
+@pytest.mark.parametrize("text", ["ab", "abc", "abx", "b.c", "b(", "abce"])
 def test_a_pattern_of_many_texts_finds_each_of_them_and_takes_the_longest(text: str) -> None:
-    pattern = re.compile(any_of(["abc", "ab", "abd", "b.c", "b(", "abce"]))
+    pattern = re.compile(any_of(["abc", "ab", "abx", "b.c", "b(", "abce"]))
     found = pattern.search(f"a bxc {text} ")
     assert found is not None
     assert found[0] == text
@@ -163,4 +163,4 @@ def test_a_pattern_of_many_texts_finds_each_of_them_and_takes_the_longest(text: 
 
 @pytest.mark.parametrize("text", ["", "a", "bxc", "ac", "b)"])
 def test_a_pattern_of_many_texts_finds_nothing_else(text: str) -> None:
-    assert re.search(any_of(["abc", "ab", "abd", "b.c", "b("]), text) is None
+    assert re.search(any_of(["abc", "ab", "abx", "b.c", "b("]), text) is None
