@@ -9,12 +9,11 @@ import sys
 import textwrap
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from unittest.mock import AsyncMock
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
+from pytest_mock import MockerFixture
 
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
@@ -146,7 +145,7 @@ def test_a_run_that_is_to_be_left_alone_survives_an_interrupt(
 
 @pytest.mark.parametrize("task_instance", [None, "deferred"], ids=["in dag.test", "in a triggerer"])
 def test_only_without_a_triggerer_an_interrupted_trigger_is_the_end_of_its_run(
-    tenant: Tenant, task: Task, task_instance: str | None, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, task: Task, task_instance: str | None, mocker: MockerFixture
 ) -> None:
     automation = tenant.add_automation("Prepare")
     tenant.script(automation, Script(end=None))
@@ -155,8 +154,15 @@ def test_only_without_a_triggerer_an_interrupted_trigger_is_the_end_of_its_run(
         operator.execute(task.context)
     trigger = QlikRunTrigger(**deferred.value.trigger.serialize()[1])
     if task_instance is not None:
-        trigger.task_instance = SimpleNamespace(dag_id="dag", run_id="run", task_id="run", map_index=-1)  # type: ignore[assignment]
-        monkeypatch.setattr(trigger_module, "task_state", AsyncMock(return_value=task_instance))
+        # The task instance that a triggerer sets, with nothing but its identity.
+        trigger.task_instance = mocker.NonCallableMock(
+            spec_set=["dag_id", "run_id", "task_id", "map_index"],
+            dag_id="dag",
+            run_id="run",
+            task_id="run",
+            map_index=-1,
+        )
+        mocker.patch.object(trigger_module, "task_state", return_value=task_instance)
     tenant.clear_journal()
 
     async def interrupted() -> None:
