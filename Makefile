@@ -4,6 +4,8 @@ BIN := .venv/bin
 SET_UP := .venv/set-up
 # Most tests wait for a tenant rather than compute, so more test processes than processors still help.
 WORKERS ?= 6
+# Those of `make quick` compute.
+QUICK_WORKERS ?= 2
 BENCH_BIN := .venv-bench/bin
 BENCH_SET_UP := .venv-bench/set-up
 
@@ -25,11 +27,11 @@ lint: $(SET_UP)
 types: $(SET_UP)
 	$(BIN)/mypy
 
-# For between two edits, in less than a minute: lint, types, and the tests of the layers that know no Airflow (cloud,
-# runs, contract, sandbox, live). It leaves out tests/provider and tests/faults, which need Airflow, and the modules
-# marked as slow: property tests, finding a run under faults, and hundreds of waits at a time.
+# For between two edits: lint, types, and the tests of cloud/ and runs/, which need neither Airflow nor its database. It
+# leaves out tests/provider and tests/faults (Airflow), tests/contract, tests/sandbox, the tests of chaos, live and the
+# pages beside them, and the modules marked as slow: property tests, finding a run, rate limits, many waits at a time.
 quick: lint types
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" --ignore=tests/provider --ignore=tests/faults
+	$(BIN)/python -m pytest -n $(QUICK_WORKERS) --dist worksteal -m "not slow" tests/cloud tests/runs
 
 pytest: $(SET_UP)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal

@@ -39,6 +39,9 @@ from airflow_provider_qlik.cloud.tenant import V1_TASKS
 from airflow_provider_qlik.cloud.transport import KEPT_END, MAX_BODY
 from tests.listener import Answer, Listener
 
+pytestmark = pytest.mark.slow
+
+
 TOTAL = 0.3
 """Seconds that a request may take here."""
 A_WHILE = 3.0

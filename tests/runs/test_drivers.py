@@ -17,6 +17,9 @@ from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import AUTOMATION, MARKER, QUICK, TASK
 
+pytestmark = pytest.mark.slow
+
+
 SEARCH = Search(give_up=2, give_up_unanswered=0.5, settle=0.2, settle_unsure=0.4, first_pause=0.02, longest_pause=0.05)
 
 
