@@ -63,7 +63,7 @@ def rescheduled(end: BaseException) -> bool:
 def give_retry_policy(operator: Any) -> None:
     """Gives an operator this package's retry policy, unless it has one already (Airflow 3.3 and later)."""
     if getattr(operator, "retry_policy", "unheard of") is None:
-        from airflow_provider_qlik.retry_policy import QlikRetryPolicy
+        from airflow_provider_qlik.lifecycle.retry_policy import QlikRetryPolicy
 
         operator.retry_policy = QlikRetryPolicy()
 
@@ -88,7 +88,7 @@ async def task_state(task_instance: Any) -> str:
     if task_instance is None:
         return NO_TASK
     mapped = task_instance.map_index is not None and task_instance.map_index >= 0
-    wanted = {
+    selector = {
         "dag_id": task_instance.dag_id,
         "task_ids": [task_instance.task_id],
         "run_ids": [task_instance.run_id],
@@ -104,9 +104,9 @@ async def task_state(task_instance: Any) -> str:
     if hasattr(supervisor, "asend"):
         # The request of get_task_states(), without its thread: a thread that waits for a supervisor that is gone keeps
         # the triggerer from ending.
-        states = (await _finished(supervisor.asend(GetTaskStates(**wanted)))).task_states
+        states = (await _finished(supervisor.asend(GetTaskStates(**selector)))).task_states
     else:
-        states = await _finished(_in_thread(task_runner.RuntimeTaskInstance.get_task_states, **wanted))
+        states = await _finished(_in_thread(task_runner.RuntimeTaskInstance.get_task_states, **selector))
     of_run = states.get(task_instance.run_id, {})
     name = f"{task_instance.task_id}_{task_instance.map_index}" if mapped else task_instance.task_id
     return str(of_run.get(name, of_run.get(task_instance.task_id)))

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from airflow_provider_qlik.arguments import LONGEST_TIMEOUT
+from airflow_provider_qlik.validation import MAX_TIMEOUT
 
 CONNECTION_TYPE = "qlik_cloud"
 CONNECTION_NAME = "Qlik Cloud"
 DEFAULT_CONNECTION_ID = "qlik_cloud_default"
 
-SIGN_IN = {
+AUTH_TYPES = {
     "api_key": "API key",
     "client_credentials": "OAuth, machine to machine",
     "impersonation": "OAuth, acting for a user",
@@ -69,9 +69,9 @@ def _seconds(name: str, label: str, help: str, default: float) -> Field:
         help,
         kind="number",
         least=0.001,
-        most=LONGEST_TIMEOUT,
+        most=MAX_TIMEOUT,
         default=default,
-        allowed=f"must be a number of seconds above 0 and at most {LONGEST_TIMEOUT}",
+        allowed=f"must be a number of seconds above 0 and at most {MAX_TIMEOUT}",
     )
 
 
@@ -85,10 +85,10 @@ STANDARD_FIELDS = {
 
 EXTRA_FIELDS = (
     Field(
-        "sign_in",
+        "auth_type",
         "Way of signing in",
         "API key: password alone. OAuth: login and password. Acting for a user: also whom. Private key: login and key.",
-        choices=SIGN_IN,
+        choices=AUTH_TYPES,
         default="api_key",
     ),
     Field(

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qlik.arguments import InvalidArgument
-from airflow_provider_qlik.connection import EXTRA_FIELDS, SIGN_IN, STANDARD_FIELDS, Field
+from airflow_provider_qlik.connection import AUTH_TYPES, EXTRA_FIELDS, STANDARD_FIELDS, Field
 from airflow_provider_qlik.text import printable
+from airflow_provider_qlik.validation import InvalidArgumentError
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -30,7 +30,7 @@ def parse(
 ) -> tuple[Tenant, Credentials]:
     """Return the tenant and the credentials of a connection. Nothing is sent.
 
-    Raise InvalidArgument that names the field, for what is missing or impossible. Warn in the log of extras that are
+    Raise InvalidArgumentError that names the field, for what is missing or impossible. Warn in the log of extras that are
     unknown or that the authentication method does not use, of each once in a process.
     """
     from airflow_provider_qlik.cloud import Tenant
@@ -49,7 +49,7 @@ def parse(
         request_timeout=given["request_timeout"],
         rate_limit_share=given["rate_limit_share"],
     )
-    return tenant, _credentials(given["sign_in"], {**given, "login": _text("login", login), "password": password})
+    return tenant, _credentials(given["auth_type"], {**given, "login": _text("login", login), "password": password})
 
 
 class StoredConnection:
@@ -109,7 +109,7 @@ def _choice(each: Field, given: object) -> str:
         for word in words:
             if _bare(word) == _bare(given):
                 return word
-    raise InvalidArgument(each.name, given, "must be one of " + ", ".join(map(repr, words)))
+    raise InvalidArgumentError(each.name, given, "must be one of " + ", ".join(map(repr, words)))
 
 
 def _bare(word: str) -> str:
@@ -122,7 +122,7 @@ def _number(each: Field, given: object) -> float:
         with contextlib.suppress(ValueError, OverflowError):
             number = float(given)
     if not 0 < number <= (each.most or math.inf) or not math.isfinite(number):
-        raise InvalidArgument(each.name, given, each.allowed)
+        raise InvalidArgumentError(each.name, given, each.allowed)
     return number
 
 
@@ -131,7 +131,7 @@ def _text(name: str, given: object) -> str | None:
     if isinstance(given, int) and not isinstance(given, bool):
         given = str(given)
     if given is not None and not isinstance(given, str):
-        raise InvalidArgument(name, None, "must be a text")
+        raise InvalidArgumentError(name, None, "must be a text")
     return (given or "").strip() or None
 
 
@@ -140,7 +140,7 @@ def _port(given: object) -> int | None:
     if isinstance(given, str):
         given = given.strip() or None
         if given is not None and not (given.isascii() and given.isdigit() and len(given) < 10):
-            raise InvalidArgument("port", given, "must be a whole number from 1 to 65535")
+            raise InvalidArgumentError("port", given, "must be a whole number from 1 to 65535")
         given = int(given) if given else None
     return given  # type: ignore[return-value]  # whatever it is, Tenant.at checks it
 
@@ -158,10 +158,10 @@ _MEANT = {
     "url": "host",
     "tenant": "host",
     "base_url": "host",
-    "auth_method": "sign_in",
-    "authentication_method": "sign_in",
-    "auth": "sign_in",
-    "method": "sign_in",
+    "auth_method": "auth_type",
+    "authentication_method": "auth_type",
+    "auth": "auth_type",
+    "method": "auth_type",
     "kid": "key_id",
     "user": "impersonated_user",
     "timeout": "request_timeout",
@@ -200,12 +200,12 @@ def _names() -> list[str]:
     return [each.name for each in EXTRA_FIELDS]
 
 
-def _warn_of_unused(sign_in: str, given: Mapping[str, Any]) -> None:
+def _warn_of_unused(auth_type: str, given: Mapping[str, Any]) -> None:
     for each in EXTRA_FIELDS:
-        if each.only_for and sign_in not in each.only_for and given[each.name]:
+        if each.only_for and auth_type not in each.only_for and given[each.name]:
             _warn_once(
                 f"The extra field {each.name!r} of a Qlik Cloud connection has no effect: it is for the authentication "
-                f"method {' or '.join(map(repr, each.only_for))}, and {sign_in!r} is selected (sign_in)."
+                f"method {' or '.join(map(repr, each.only_for))}, and {auth_type!r} is selected (auth_type)."
             )
 
 
@@ -227,24 +227,26 @@ _FIELD_OF = {
 """The field of a connection, by the argument of the credentials that comes from it."""
 
 
-def _credentials(sign_in: str, given: Mapping[str, Any]) -> Credentials:
-    if sign_in == "api_key" and given["login"]:
+def _credentials(auth_type: str, given: Mapping[str, Any]) -> Credentials:
+    if auth_type == "api_key" and given["login"]:
         method = next((name for name in ("private_key", "impersonated_user") if given[name]), None)
         method = {"impersonated_user": "impersonation", None: "client_credentials"}.get(method, method)
-        raise InvalidArgument(
-            "sign_in",
+        raise InvalidArgumentError(
+            "auth_type",
             None,
             "a client id (login) is given, but API key is selected as the authentication method: "
-            f"choose {method!r} ({SIGN_IN[str(method)]}), or leave the client id empty",
+            f"choose {method!r} ({AUTH_TYPES[str(method)]}), or leave the client id empty",
         )
-    for name in _NEEDED[sign_in]:
+    for name in _NEEDED[auth_type]:
         if not given[name]:
-            raise InvalidArgument(name, None, f"must be given to sign in by {sign_in!r} ({SIGN_IN[sign_in]})")
-    _warn_of_unused(sign_in, given)
+            raise InvalidArgumentError(
+                name, None, f"must be given to sign in by {auth_type!r} ({AUTH_TYPES[auth_type]})"
+            )
+    _warn_of_unused(auth_type, given)
     try:
-        return _made(sign_in, given)
-    except InvalidArgument as error:
-        raise InvalidArgument(_FIELD_OF.get(error.argument, error.argument), error.given, error.allowed) from None
+        return _made(auth_type, given)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(_FIELD_OF.get(error.argument, error.argument), error.given, error.allowed) from None
 
 
 _NEEDED = {
@@ -256,14 +258,14 @@ _NEEDED = {
 """The fields that each authentication method needs."""
 
 
-def _made(sign_in: str, given: Mapping[str, Any]) -> Credentials:
+def _made(auth_type: str, given: Mapping[str, Any]) -> Credentials:
     from airflow_provider_qlik.cloud import ApiKey, ClientCredentials, Impersonation, PrivateKey
 
-    if sign_in == "client_credentials":
+    if auth_type == "client_credentials":
         return ClientCredentials(given["login"], given["password"], given["scope"])
-    if sign_in == "impersonation":
+    if auth_type == "impersonation":
         login, password, user = given["login"], given["password"], given["impersonated_user"]
         return Impersonation(login, password, user, given["impersonated_user_field"])
-    if sign_in == "private_key":
+    if auth_type == "private_key":
         return PrivateKey(given["login"], given["private_key"], given["key_id"], given["scope"])
     return ApiKey(given["password"])

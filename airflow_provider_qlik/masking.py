@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Any
 
 MASK = "***"
-SHORTEST_SECRET = 8
+MIN_SECRET = 8
 """Characters that a value must have to be masked in all logs, at least: a shorter one may stand anywhere by chance."""
 
 _SECRET = re.compile(
@@ -83,7 +83,7 @@ def _secret_names(names: tuple[str, ...]) -> frozenset[str]:
 def texts_in(value: Any, found: list[str]) -> None:
     """Add to *found* all texts in plain JSON that are long enough to be masked wherever they stand."""
     if isinstance(value, str):
-        if len(value) >= SHORTEST_SECRET and value.strip("*"):
+        if len(value) >= MIN_SECRET and value.strip("*"):
             found.append(value)
     elif isinstance(value, dict):
         for item in value.values():

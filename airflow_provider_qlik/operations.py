@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.operation_table import TABLE
+from airflow_provider_qlik.validation import InvalidArgumentError
 
 RELOAD_TASKS_DEPRECATED = (
     "Qlik Cloud has deprecated reload tasks and may remove them any day since 29 September 2026: use tasks, which have"
@@ -64,7 +64,7 @@ def check(operation: object, arguments: object, *, rendered: bool = False) -> No
     """Nothing, where that operation can be called with those arguments.
 
     What is a template still, or comes from another Airflow task, passes unless it is said to be *rendered*. Raises
-    InvalidArgument that tells what is allowed, and what was probably meant.
+    InvalidArgumentError that tells what is allowed, and what was probably meant.
     """
     if not rendered and _is_open(operation):
         return
@@ -72,23 +72,23 @@ def check(operation: object, arguments: object, *, rendered: bool = False) -> No
     if not rendered and _is_open(arguments):
         return
     if not isinstance(arguments, Mapping):
-        raise InvalidArgument("arguments", "None" if arguments is None else arguments, "must be a mapping")
+        raise InvalidArgumentError("arguments", "None" if arguments is None else arguments, "must be a mapping")
     for name in arguments:
         if name not in known.arguments:
             takes = ", ".join(known.arguments) or "no arguments"
-            raise InvalidArgument("arguments", name, f"{operation} takes {takes}{_meant(name, known.arguments)}")
+            raise InvalidArgumentError("arguments", name, f"{operation} takes {takes}{_meant(name, known.arguments)}")
     missing = [name for name in known.required if name not in arguments]
     if missing:
-        raise InvalidArgument("arguments", None, f"{operation} needs {' and '.join(missing)}")
+        raise InvalidArgumentError("arguments", None, f"{operation} needs {' and '.join(missing)}")
     for name, given in arguments.items():
         kind = known.arguments[name]
         if not (given is None and name in known.optional) and not _fits(given, kind, rendered):
             shown = None if name in _SECRETS else "None" if given is None else given
-            raise InvalidArgument(name, shown, f"{operation} takes {_article(kind)} {kind} here")
+            raise InvalidArgumentError(name, shown, f"{operation} takes {_article(kind)} {kind} here")
 
 
 def named(operation: object) -> Operation:
-    """The operation of that name. Raises InvalidArgument that tells which there are."""
+    """The operation of that name. Raises InvalidArgumentError that tells which there are."""
     if isinstance(operation, str) and operation in OPERATIONS:
         return OPERATIONS[operation]
     family = str(operation).partition(".")[0]
@@ -96,7 +96,7 @@ def named(operation: object) -> Operation:
     families = dict.fromkeys(name.partition(".")[0] for name in OPERATIONS)
     allowed = f"one of {', '.join(of_family)}" if of_family else f"an operation of {', '.join(families)}"
     shown = "None" if operation is None else operation
-    raise InvalidArgument("operation", shown, allowed + _meant(operation, OPERATIONS))
+    raise InvalidArgumentError("operation", shown, allowed + _meant(operation, OPERATIONS))
 
 
 def _meant(given: object, known: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from benchmarks.report import quantile
 
 PROBE = 0.01
 """Seconds that the probe of the loop's lag sleeps."""
-MOST_LAGS = 120_000
+MAX_LAGS = 120_000
 """Enough for twenty minutes."""
 BLOCKS_EVERY = 100
 """Blocks of memory are counted so seldom, about once a second: that takes longer the more there are."""
@@ -37,7 +37,7 @@ async def first_event(events: AsyncIterator[Any]) -> Any:
 
 async def qlik(wait: dict[str, Any]) -> Any:
     """Waits with the trigger of this package, as its operators do."""
-    from airflow_provider_qlik.triggers.runs import QlikRunTrigger
+    from airflow_provider_qlik.triggers.run import QlikRunTrigger
 
     event = await first_event(QlikRunTrigger(**wait).run())
     return (event["run"] or {}).get("state", event.get("error"))
@@ -71,14 +71,14 @@ class Probe:
     """
 
     def __init__(self) -> None:
-        self._lags = array("d", [0.0]) * MOST_LAGS
-        self._blocks = array("q", [0]) * (MOST_LAGS // BLOCKS_EVERY)
+        self._lags = array("d", [0.0]) * MAX_LAGS
+        self._blocks = array("q", [0]) * (MAX_LAGS // BLOCKS_EVERY)
         self._count = 0
         self._before = sys.getallocatedblocks()
 
     async def go_on(self) -> None:
         """Notes one lag after the other, until cancelled."""
-        while self._count < MOST_LAGS:
+        while self._count < MAX_LAGS:
             began = time.perf_counter()
             await asyncio.sleep(PROBE)
             self._lags[self._count] = time.perf_counter() - began - PROBE

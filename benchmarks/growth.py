@@ -35,7 +35,7 @@ def measured(number: int, seconds: float) -> tuple[Crowd, int, int]:
             port=port_of(tenant.url),
             warm_up=tenants.warm_up(tenant),
             seconds=seconds,
-            before=tenant.clear_journal,
+            before=tenant.clear_request_log,
         )
         by_operation, _, refused = tenants.requests(tenant)
     return crowd, sum(by_operation.values()), refused

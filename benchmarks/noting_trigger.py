@@ -10,8 +10,8 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_qlik.cloud.call import Question
-from airflow_provider_qlik.triggers.runs import QlikRunTrigger
+from airflow_provider_qlik.cloud.call import Poll
+from airflow_provider_qlik.triggers.run import QlikRunTrigger
 
 NOTES = Path("first-answers")
 """A line for each wait, with the kind of its run and the moment; in the folder that the triggerer runs in."""
@@ -21,24 +21,24 @@ _noted: set[Any] = set()
 
 def note_first_answers() -> None:
     """From now on, the first answer to each question is noted."""
-    from airflow_provider_qlik.cloud.rounds import Rounds
+    from airflow_provider_qlik.cloud.polling.dispatcher import Dispatcher
 
-    answer = Rounds.answer
+    answer = Dispatcher.answer
 
-    def noted(rounds: Rounds, question: Question) -> asyncio.Future[Any]:
-        answered = answer(rounds, question)
-        if question.about not in _noted:
-            answered.add_done_callback(lambda _: _note(question))
+    def noted(rounds: Dispatcher, poll: Poll) -> asyncio.Future[Any]:
+        answered = answer(rounds, poll)
+        if poll.about not in _noted:
+            answered.add_done_callback(lambda _: _note(poll))
         return answered
 
-    Rounds.answer = noted  # type: ignore[assignment,method-assign]
+    Dispatcher.answer = noted  # type: ignore[assignment,method-assign]
 
 
-def _note(question: Question) -> None:
-    if question.about not in _noted:
-        _noted.add(question.about)
+def _note(poll: Poll) -> None:
+    if poll.about not in _noted:
+        _noted.add(poll.about)
         with NOTES.open("a") as notes:
-            notes.write(f"{question.source.name} {time.time()}\n")
+            notes.write(f"{poll.source.name} {time.time()}\n")
 
 
 class Noting(QlikRunTrigger):

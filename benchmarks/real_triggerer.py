@@ -22,7 +22,7 @@ import httpx
 import psycopg2
 
 from airflow_provider_qlik.cloud.call import Tier
-from airflow_provider_qlik.cloud.limits import A_MINUTE, BURST, STEADY
+from airflow_provider_qlik.cloud.polling.rate_limiter import A_MINUTE, BURST, STEADY
 from benchmarks.noting_trigger import NOTES
 from benchmarks.report import Finding, Row
 from benchmarks.servers import sandbox, serving
@@ -37,7 +37,7 @@ MEASURED = 180.0
 """Seconds from the start of the triggerer for which its CPU is counted."""
 LONGEST = 300.0
 """Seconds for all waits to notice the end of their runs."""
-KINDS = (("automation", "automations", None), ("task", "tasks", Tier.TASKS), ("sharing_task", "reports", Tier.ONE))
+ADAPTERS = (("automation", "automations", None), ("task", "tasks", Tier.TASKS), ("sharing_task", "reports", Tier.ONE))
 """What is waited for, and the limit that its polls are under, where they cannot be merged."""
 BLOCKED = re.compile(r"^(\S+) .*async thread was blocked for (\S+) seconds", re.MULTILINE)
 """Airflow's warning, with its moment and for how long the loop stood still."""
@@ -137,7 +137,7 @@ def ours(count: int, seconds: float) -> Seen:
         place.connect("qlik_cloud_default", "qlik_cloud", host=tenant.url, password=tenant.api_key)
         end_at = time.time() + PREPARATION + seconds
         waits = add_waits(tenant, count, end_at)
-        tenant.clear_journal()
+        tenant.clear_request_log()
         seen = place.watch("benchmarks.noting_trigger.Noting", waits, end_at)
         by_operation, _, seen.rate_limited = requests(tenant)
         seen.requests = sum(by_operation.values())
@@ -176,7 +176,7 @@ def allowed(tier: Tier, count: int) -> float:
 def first_polls(mine: Seen, theirs: Seen, each: int) -> Iterator[Row]:
     """How soon after the start of the triggerer all waits of a kind have polled once."""
     their_last = max(theirs.first_asked["automation"], default=float("inf"))
-    for kind, what, tier in KINDS:
+    for kind, what, tier in ADAPTERS:
         goal, why = 20.0, "20 s"
         if tier is not None:
             goal = allowed(tier, each) + 10

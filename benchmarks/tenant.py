@@ -12,9 +12,9 @@ from uuid import uuid4
 from airflow_provider_qlik.sandbox import Script, Tenant
 
 POLL_INTERVAL = 15.0
-LONGEST_POLL_INTERVAL = 60.0
+MAX_POLL_INTERVAL = 60.0
 """The defaults of the operators."""
-KINDS = ("task", "automation", "sharing_task")
+ADAPTERS = ("task", "automation", "sharing_task")
 RUNNING = {"task": "RUNNING", "automation": "running", "sharing_task": "in-progress"}
 """What Qlik Cloud calls a run that goes on; the operator has seen and said it before it defers."""
 FAMILIES = {"tasks": "task", "automations": "automation", "sharing-tasks": "sharing_task"}
@@ -38,7 +38,7 @@ def wait_for(kind: str, resource_id: str, run_id: str) -> dict[str, Any]:
         "run_id": run_id,
         "status": RUNNING[kind],
         "poll_interval": POLL_INTERVAL,
-        "longest_poll_interval": LONGEST_POLL_INTERVAL,
+        "max_poll_interval": MAX_POLL_INTERVAL,
     }
 
 
@@ -60,21 +60,21 @@ def add_wait(tenant: Tenant, kind: str, seconds: float | None) -> dict[str, Any]
 def add_waits(tenant: Tenant, number: int, end_at: float | None) -> list[dict[str, Any]]:
     """So many waits, each kind in turn, for runs that begin now and end together."""
     return [
-        add_wait(tenant, KINDS[count % len(KINDS)], None if end_at is None else end_at - time.time())
+        add_wait(tenant, ADAPTERS[count % len(ADAPTERS)], None if end_at is None else end_at - time.time())
         for count in range(number)
     ]
 
 
 def warm_up(tenant: Tenant) -> list[dict[str, Any]]:
     """Waits that are over at once, more than there are connections: what is loaded or made once is there after them."""
-    return [add_wait(tenant, kind, 0.0) for kind in KINDS for _ in range(10)]
+    return [add_wait(tenant, kind, 0.0) for kind in ADAPTERS for _ in range(10)]
 
 
 def requests(tenant: Tenant) -> tuple[Mapping[str, int], Mapping[str, int], int]:
     """What the journal has: requests by operation, by kind of run, and how many met a rate limit."""
-    journal = tenant.journal()
-    by_operation = Counter(entry.operation or entry.path for entry in journal)
+    request_log = tenant.request_log()
+    by_operation = Counter(entry.operation or entry.path for entry in request_log)
     by_kind = Counter(
-        next((kind for part, kind in FAMILIES.items() if f"/{part}" in entry.path), "other") for entry in journal
+        next((kind for part, kind in FAMILIES.items() if f"/{part}" in entry.path), "other") for entry in request_log
     )
-    return by_operation, by_kind, sum(entry.status == 429 for entry in journal)
+    return by_operation, by_kind, sum(entry.status == 429 for entry in request_log)

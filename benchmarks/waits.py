@@ -14,9 +14,9 @@ from math import ceil
 from urllib.request import Request, urlopen
 
 from airflow_provider_qlik.cloud.call import Tier
-from airflow_provider_qlik.cloud.limits import A_MINUTE
-from airflow_provider_qlik.runs.automations import LARGEST_PAGE
-from airflow_provider_qlik.runs.watch import GROWTH
+from airflow_provider_qlik.cloud.polling.rate_limiter import A_MINUTE
+from airflow_provider_qlik.runs.automations import MAX_PAGE
+from airflow_provider_qlik.runs.waiting import GROWTH
 from benchmarks import tenant as tenants
 from benchmarks.report import Finding, Row, quantile, table
 from benchmarks.servers import port_of, sandbox, serving
@@ -63,7 +63,7 @@ def measured(number: int, seconds: float) -> Measured:
         waits = tenants.add_waits(tenant, number, end_at)
 
         def begin() -> None:
-            tenant.clear_journal()
+            tenant.clear_request_log()
             time.sleep(max(0.0, end_at - seconds - time.time()))
 
         crowd = watch(
@@ -77,7 +77,7 @@ def measured(number: int, seconds: float) -> Measured:
         by_operation, by_kind, refused = tenants.requests(tenant)
     delays = {
         kind: sorted(moment - end_at for count, moment, _ in crowd.ended if waits[count]["kind"] == kind)
-        for kind in tenants.KINDS
+        for kind in tenants.ADAPTERS
     }
     return Measured(seconds, crowd, by_operation, by_kind, refused, delays)
 
@@ -122,18 +122,18 @@ def best_mean(number: int, kind: str, seconds: float) -> float:
     All runs have ended at the same moment: whoever asks for each of them once, one after the other, as often as Qlik
     Cloud takes it, learns of them within requests / limit, in the mean in half of that.
     """
-    each = number / len(tenants.KINDS)
+    each = number / len(tenants.ADAPTERS)
     if kind == "task":
         needed, limit = each, a_second(Tier.TASKS)
     else:
-        needed = AT_THE_END["sharing_task"] * each + ceil(each / LARGEST_PAGE)
+        needed = AT_THE_END["sharing_task"] * each + ceil(each / MAX_PAGE)
         limit = a_second(Tier.ONE)
     return max(interval(seconds), needed / limit) / 2
 
 
 def interval(seconds: float) -> float:
     """The seconds between two looks at a run of that age."""
-    return min(max(tenants.POLL_INTERVAL, seconds * GROWTH), tenants.LONGEST_POLL_INTERVAL)
+    return min(max(tenants.POLL_INTERVAL, seconds * GROWTH), tenants.MAX_POLL_INTERVAL)
 
 
 def within_limits(number: int, kind: str, seconds: float) -> bool:
@@ -146,7 +146,7 @@ def rows(ours: Measured, theirs: Rival, yardstick: Crowd) -> list[Row]:
     crowd, number = ours.crowd, ours.crowd.waits
     head = f"{number} waits"
     done = sum(said == "succeeded" for _, _, said in crowd.ended)
-    polls = ours.by_kind["automation"] / (number / len(tenants.KINDS)) / crowd.seconds * 60
+    polls = ours.by_kind["automation"] / (number / len(tenants.ADAPTERS)) / crowd.seconds * 60
     their_polls = theirs.requests / number / theirs.crowd.seconds * 60
     return [
         Row(f"{head}: ended rightly", str(number), str(done), "", done == number),
@@ -222,9 +222,9 @@ def arithmetic(seconds: float) -> str:
     lines = [
         [
             str(number),
-            str(round(number / len(tenants.KINDS))),
-            f"{number / len(tenants.KINDS) / a_second(Tier.TASKS):.1f}",
-            str(round(number + number / len(tenants.KINDS) / LARGEST_PAGE)),
+            str(round(number / len(tenants.ADAPTERS))),
+            f"{number / len(tenants.ADAPTERS) / a_second(Tier.TASKS):.1f}",
+            str(round(number + number / len(tenants.ADAPTERS) / MAX_PAGE)),
             f"{2 * best_mean(number, 'sharing_task', seconds):.1f}",
         ]
         for number in SIZES

@@ -122,14 +122,14 @@ def play(lane: list[int], airflow: Airflow, report: Report, stopping: threading.
         scenario = next(each for each in SCENARIOS if each.number == number)
         scene = Scene(number, airflow, report, time.monotonic() + scenario.seconds, stopping, scenario.title)
         began = time.monotonic()
-        scene.say(scenario.title)
+        scene.write_log(scenario.title)
         try:
             scenario.act(scene)
         except Exception as error:
             if not stopping.is_set():
                 traceback.print_exc()
             report.add(Row(number, scene.done, "the scenario", "came to its end", f"broke off: {error}", False))
-        scene.say(f"took {time.monotonic() - began:.0f} s")
+        scene.write_log(f"took {time.monotonic() - began:.0f} s")
 
 
 def _interrupt(*_: object) -> None:

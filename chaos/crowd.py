@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow_provider_qlik.sandbox import Script, Tenant
     from airflow_provider_qlik.sensors.run import QlikRunSensor
 
-KINDS = ("task", "automation", "reload", "sharing_task")
+ADAPTERS = ("task", "automation", "reload", "sharing_task")
 POLLED_WITHIN = 60.0
 """Seconds within which whoever waits has asked once."""
 
@@ -27,8 +27,8 @@ class One(NamedTuple):
 
 def crowd(prefix: str, each: int = 0, **counts: int) -> list[One]:
     """So many of every kind, or of each kind that is named."""
-    wanted = counts or dict.fromkeys(KINDS, each)
-    return [One(kind, f"{prefix}_{kind}_{number:02}") for kind, count in wanted.items() for number in range(count)]
+    selector = counts or dict.fromkeys(ADAPTERS, each)
+    return [One(kind, f"{prefix}_{kind}_{number:02}") for kind, count in selector.items() for number in range(count)]
 
 
 def operator(one: One, **arguments: Any) -> QlikRunOperator:
@@ -78,10 +78,10 @@ def runs_of(tenant: Tenant, ones: Sequence[One]) -> list[list[dict[str, Any]]]:
     return [tenant.runs(one.name) for one in ones]
 
 
-def told_about(tenant: Tenant, ones: Sequence[One]) -> Counter[str]:
+def log_texts(tenant: Tenant, ones: Sequence[One]) -> Counter[str]:
     """How often the tenant has told about each (by name) or its first run, since its journal was cleared."""
     told: Counter[str] = Counter()
-    asked = [f"{entry.path}?{entry.raw_query}" for entry in tenant.journal(method="GET") if entry.status == 200]
+    asked = [f"{entry.path}?{entry.raw_query}" for entry in tenant.request_log(method="GET") if entry.status == 200]
     # The list of all automations tells about the last run of each.
     whole = sum(request.partition("?")[0].endswith("/automations") for request in asked)
     for one in ones:

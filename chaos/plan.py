@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from chaos.crowd import KINDS, crowd
+from chaos.crowd import ADAPTERS, crowd
 from chaos.features import API_SERVER, STORE
 
 # Workers are killed before an answer, before it is kept, while waiting.
 # Where Airflow keeps nothing from try to try, only the marker of a task's run tells the next try about it.
-_FOUND_AGAIN = dict.fromkeys(KINDS if STORE else ("task",), 1)
+_FOUND_AGAIN = dict.fromkeys(ADAPTERS if STORE else ("task",), 1)
 UNANSWERED, WAITING = crowd("unanswered", **_FOUND_AGAIN), crowd("waiting", **_FOUND_AGAIN)
 # A worker of Airflow 2 writes into the database itself: there is no server to freeze between the two.
 UNTOLD = crowd("untold", **_FOUND_AGAIN) if API_SERVER else []

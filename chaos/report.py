@@ -47,7 +47,7 @@ class Report:
             mark = "  " if row.holds else "! "
             print(f"{mark}{row.scenario}  {row.looked_at}: expected {row.expected}, seen {row.seen}", flush=True)
 
-    def say(self, scenario: int, text: str) -> None:
+    def write_log(self, scenario: int, text: str) -> None:
         """What happens just now."""
         with self._lock:
             print(f"  {scenario}  .. {text}", flush=True)

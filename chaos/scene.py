@@ -35,9 +35,9 @@ class Scene:
     stopping: threading.Event
     done: str = ""
 
-    def say(self, text: str) -> None:
+    def write_log(self, text: str) -> None:
         """Tells what happens just now."""
-        self.report.say(self.number, text)
+        self.report.write_log(self.number, text)
 
     def expect(self, looked_at: str, expected: object, seen: object, holds: bool | None = None) -> None:
         """One row of the table. *holds*: whether it is as expected, where that is not to be the same text."""
@@ -79,7 +79,7 @@ class Scene:
             told = {"host": tenant.url, "password": tenant.api_key, **members}
             if oauth:
                 told |= {"login": tenant.client_id, "password": tenant.client_secret}
-                told["extra"] = {"sign_in": "client_credentials"}
+                told["extra"] = {"auth_type": "client_credentials"}
             self.airflow.connect(connection_id, **told)
             yield tenant
 

@@ -14,9 +14,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from airflow_provider_qlik.arguments import checked_id
-from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
-from airflow_provider_qlik.runs import KINDS
+from airflow_provider_qlik.cloud import InvalidArgumentError, QlikCloudError
+from airflow_provider_qlik.runs import ADAPTERS
+from airflow_provider_qlik.validation import checked_id
 from live.questions import Seen
 from live.recording import Recording, RecordingClient
 from live.report import markdown
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NotConfigured as error:
         _say("\n".join((*filter(None, map(str, error.args)), *USAGE)))
         return 2
-    except InvalidArgument as error:
+    except InvalidArgumentError as error:
         _say(f"Nothing was sent: {error}.")
         return 2
     recording, runs = Recording(), list[RealRun]()
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             survey.everything(named)
             for name, resource_id in named.items():
-                runner.perform(KINDS[NAMED[name]], resource_id, runs)
+                runner.perform(ADAPTERS[NAMED[name]], resource_id, runs)
         except QlikCloudError as error:
             _say(f"There is no report: {error}")
             return 1

@@ -22,7 +22,7 @@ from airflow_provider_qlik.cloud.models.reloads import Reload
 from airflow_provider_qlik.cloud.models.shape import OneOf, Shape
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution
 from airflow_provider_qlik.cloud.models.tasks import TaskLastRun, TaskRun
-from airflow_provider_qlik.runs import KINDS
+from airflow_provider_qlik.runs import ADAPTERS
 
 # The contract is kept with the tests that hold this package to it.
 from tests.contract.openapi import Contract, Operation, Place, contract, scheduling
@@ -72,7 +72,7 @@ class Findings:
         if described is not None and (media := described.answers.get(described.success)):
             places = [schema for kind, schema in media.items() if "json" in kind]
         walk = _Walk(self, operation, described.contract if described else None)
-        walk.look(body, [(answer, ())], places, "$")
+        walk.poll(body, [(answer, ())], places, "$")
 
     def of(self, *kinds: str) -> list[tuple[Difference, int]]:
         """Return the differences of some kinds, sorted by operation and path."""
@@ -91,7 +91,7 @@ class _Walk:
     operation: str
     contract: Contract | None
 
-    def look(self, value: Any, options: Sequence[Option], places: Sequence[Place], path: str) -> None:
+    def poll(self, value: Any, options: Sequence[Option], places: Sequence[Place], path: str) -> None:
         self._type(value, options, places, path)
         places = [part for place in places for part in self._branches(place, value)]
         if isinstance(value, dict):
@@ -103,12 +103,12 @@ class _Walk:
             else:
                 for inner in _held(options, dict):
                     for item in value.values():
-                        self.look(item, inner, (), f"{path}.*")
+                        self.poll(item, inner, (), f"{path}.*")
         elif isinstance(value, list):
             items = [(*place, "items") for place in places if "items" in self._at(place)]
             for inner in _held(options, list):
                 for item in value:
-                    self.look(item, inner, items, f"{path}[]")
+                    self.poll(item, inner, items, f"{path}[]")
         elif value is not None and not isinstance(value, (bool, float)):
             self._word(value, {word for _, marks in options for word in _words(marks)}, places, path)
 
@@ -125,10 +125,10 @@ class _Walk:
                 note = ", which the contract has" if name in declared else ""
                 self._add(UNKNOWN, here, json_type(inner) + note)
             elif name == "status" and shape in _STATUSES and isinstance(inner, str):
-                if not KINDS[_STATUSES[shape]].words.knows(inner):
+                if not ADAPTERS[_STATUSES[shape]].words.knows(inner):
                     self._add(WORD, here, shown_word(inner))
             else:
-                self.look(inner, members[name], declared.get(name, ()), here)
+                self.poll(inner, members[name], declared.get(name, ()), here)
 
     def _required(
         self,

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_qlik.cloud.paths import NOT_THERE
-from airflow_provider_qlik.cloud.tenant import SCHEDULING_TASKS, V1_TASKS
+from airflow_provider_qlik.cloud.transport.paths import NOT_THERE
+from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS, V1_TASKS
 from live.comparison import json_type, shown_name, shown_word
 from live.recording import Exchange, Recording
 from live.runs import RealRun
@@ -42,7 +42,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Poll:
     """A question, and the function that answers it."""
 
     text: str
@@ -259,38 +259,36 @@ def _me(seen: Seen) -> str | None:
 
 
 QUESTIONS = (
-    Question(
+    Poll(
         f"Does the tenant have the Scheduling API, {SCHEDULING_TASKS}?",
         _is_there("list_scheduling_tasks", SCHEDULING_TASKS),
     ),
-    Question(f"Does Tasks v1, {V1_TASKS}, still answer?", _is_there("list_tasks", V1_TASKS)),
-    Question("Do reads of the deprecated reload tasks still answer, and are reload tasks migrated?", _reload_tasks),
-    Question("May this user list the runs of automations?", _statuses("list_automation_runs")),
-    Question(
-        "What does the list of reloads answer without an app (documented for tenant administrators)?", _without_app
-    ),
-    Question("What does GET /api/v1/users/me answer?", _me),
-    Question("Does the list of tasks carry the last run of each (metadata.orchestration.lastRun)?", _last_run_in_list),
-    Question("Does the last run that a task carries show the end of a run at once?", _last_run_after_end),
-    Question("What does the last run of a task that never ran answer?", _never_ran),
-    Question("Does a task run show the source that it was started with as triggeredBy?", _source_shown),
-    Question("Does a filter on lastTriggeredBy find a task by the source of its last run?", _found_by_filter),
-    Question("How soon does a started run of a task show in the list of its runs?", _shown_after),
-    Question("What does the start of a task answer?", _start_response),
-    Question("Does a reload show the resourceId that it was started with?", _reload_marker),
-    Question("Which status words do runs have?", _status_words),
-    Question("Which words for its context do runs of automations have?", _words_of("context", "list_automation_runs")),
-    Question("Which context has the run of an automation that was started through the API?", _context_of_ours),
-    Question("In which form are the times of task runs?", _forms_of("startedAt", *TASK_RUNS)),
-    Question("In which form are the times of automation runs?", _forms_of("startTime", "list_automation_runs")),
-    Question("Of which type is the duration in the list of automations?", _types_of("duration", "list_automations")),
-    Question("In which form is the error of an automation run?", _error_form),
-    Question(
+    Poll(f"Does Tasks v1, {V1_TASKS}, still answer?", _is_there("list_tasks", V1_TASKS)),
+    Poll("Do reads of the deprecated reload tasks still answer, and are reload tasks migrated?", _reload_tasks),
+    Poll("May this user list the runs of automations?", _statuses("list_automation_runs")),
+    Poll("What does the list of reloads answer without an app (documented for tenant administrators)?", _without_app),
+    Poll("What does GET /api/v1/users/me answer?", _me),
+    Poll("Does the list of tasks carry the last run of each (metadata.orchestration.lastRun)?", _last_run_in_list),
+    Poll("Does the last run that a task carries show the end of a run at once?", _last_run_after_end),
+    Poll("What does the last run of a task that never ran answer?", _never_ran),
+    Poll("Does a task run show the source that it was started with as triggeredBy?", _source_shown),
+    Poll("Does a filter on lastTriggeredBy find a task by the source of its last run?", _found_by_filter),
+    Poll("How soon does a started run of a task show in the list of its runs?", _shown_after),
+    Poll("What does the start of a task answer?", _start_response),
+    Poll("Does a reload show the resourceId that it was started with?", _reload_marker),
+    Poll("Which status words do runs have?", _status_words),
+    Poll("Which words for its context do runs of automations have?", _words_of("context", "list_automation_runs")),
+    Poll("Which context has the run of an automation that was started through the API?", _context_of_ours),
+    Poll("In which form are the times of task runs?", _forms_of("startedAt", *TASK_RUNS)),
+    Poll("In which form are the times of automation runs?", _forms_of("startTime", "list_automation_runs")),
+    Poll("Of which type is the duration in the list of automations?", _types_of("duration", "list_automations")),
+    Poll("In which form is the error of an automation run?", _error_form),
+    Poll(
         "Do executions of a sharing task tell the workflow that they share (workflowID)?",
         _types_of("workflowID", "list_sharing_task_executions"),
     ),
-    Question("Which content type has the log of a task run?", _log_type),
-    Question("In which form are the links to the next page of a list?", _next_links),
+    Poll("Which content type has the log of a task run?", _log_type),
+    Poll("In which form are the links to the next page of a list?", _next_links),
 )
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 
 from airflow_provider_qlik import __version__
-from airflow_provider_qlik.cloud.wire import API_VERSION
+from airflow_provider_qlik.cloud.transport.base_client import API_VERSION
 from airflow_provider_qlik.text import printable
 from live.comparison import MISSING, NULL, TYPE, UNKNOWN, WORD
 from live.questions import QUESTIONS, Seen
 from live.recording import HEADERS
 
-LONGEST_HEADER = 100
+MAX_HEADER = 100
 """Characters of a header that are shown."""
 
 
@@ -46,7 +46,7 @@ def _requests(seen: Seen) -> list[str]:
         statuses = ", ".join(f"{status}: {count}" for status, count in sorted(counts.items()))
         seen_headers = recording.headers.get(name, {})
         headers = "; ".join(
-            f"{header}: {printable(value, LONGEST_HEADER)}"
+            f"{header}: {printable(value, MAX_HEADER)}"
             for header in HEADERS
             for value in sorted(seen_headers.get(header, ()))
         )
@@ -74,9 +74,9 @@ def _differences(seen: Seen, detail: str, *kinds: str) -> list[str]:
 
 def _questions(seen: Seen) -> list[str]:
     rows = []
-    for question in QUESTIONS:
-        answer = question.answer(seen)
-        rows.append((question.text, "not seen" if answer is None else f"seen: {answer}"))
+    for poll in QUESTIONS:
+        answer = poll.answer(seen)
+        rows.append((poll.text, "not seen" if answer is None else f"seen: {answer}"))
     return _table(("Question", "Answer"), rows)
 
 

@@ -8,20 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
+from airflow_provider_qlik.cloud import InvalidArgumentError, QlikCloudError
 from airflow_provider_qlik.cloud.api import reloads, tasks
-from airflow_provider_qlik.cloud.retry import ONE_TRY
-from airflow_provider_qlik.cloud.tenant import SCHEDULING_TASKS
-from airflow_provider_qlik.runs import Intent, Run, RunKind, Search, Wanted, Watch, find_run, marker, outcome
+from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS
+from airflow_provider_qlik.runs import Intent, Run, RunAdapter, RunSelector, RunWait, Search, find_run, marker, outcome
 from airflow_provider_qlik.runs.cancelling import cancel
-from airflow_provider_qlik.runs.errors import AmbiguousRun, RunNotFound, WaitTimedOut
-from airflow_provider_qlik.runs.watch import utc_now
+from airflow_provider_qlik.runs.errors import AmbiguousRunError, RunNotFoundError, WaitTimeoutError
+from airflow_provider_qlik.runs.waiting import utc_now
 from live.recording import RecordingClient
 from live.survey import Survey, at, failure
 
 POLL_INTERVAL = 2.0
 """Seconds between two looks at a run; they grow with its age."""
-LONGEST_INTERVAL = 15.0
+MAX_INTERVAL = 15.0
 """Seconds between two looks at a run that takes long."""
 CANCEL_TIMEOUT = 120.0
 """Seconds in which a run that was asked to stop should have ended."""
@@ -51,9 +51,9 @@ class Runner:
     client: RecordingClient
     survey: Survey
     timeout: float
-    say: Callable[[str], object]
+    write_log: Callable[[str], object]
 
-    def perform(self, kind: RunKind, resource_id: str, done: list[RealRun]) -> None:
+    def perform(self, kind: RunAdapter, resource_id: str, done: list[RealRun]) -> None:
         """Make one run, and add what came of it to *done*: also if it is broken off by KeyboardInterrupt.
 
         A run that has not ended by then is cancelled.
@@ -64,7 +64,7 @@ class Runner:
         intent: Intent | None = None
         sent = interrupted = False
         try:
-            self.say(f"{kind.name}: starting a run")
+            self.write_log(f"{kind.name}: starting a run")
             intent = self.client.run_flow(kind.intend(resource_id, mark))
             real.began, sent = time.monotonic(), True
             search = replace(SEARCH, give_up=min(self.timeout, SEARCH.give_up))
@@ -73,12 +73,12 @@ class Runner:
             ended = self.client.run_flow(outcome(kind, real.run, self.client.tenant.url, self._line(real)))
             real.run = ended.run
             self._look_closer(real)
-        except WaitTimedOut:
+        except WaitTimeoutError:
             real.problem = f"had not ended after {self.timeout:g} s"
-        except (QlikCloudError, InvalidArgument) as error:
+        except (QlikCloudError, InvalidArgumentError) as error:
             real.problem = _problem(error)
             # What a start may have made, and what cannot be told from somebody else's run, is not to be cancelled.
-            real.left = isinstance(error, (RunNotFound, AmbiguousRun))
+            real.left = isinstance(error, (RunNotFoundError, AmbiguousRunError))
         except KeyboardInterrupt:
             real.problem, interrupted = "was interrupted", True
             raise
@@ -86,36 +86,36 @@ class Runner:
             if sent and intent is not None and not real.left and not (real.run and real.run.ended):
                 self._end(kind, intent, real, interrupted)
             if real.problem:
-                self.say(f"{kind.name}: {real.problem}")
+                self.write_log(f"{kind.name}: {real.problem}")
 
-    def _wait(self, kind: RunKind, run: Run, seconds: float, real: RealRun) -> Run:
+    def _wait(self, kind: RunAdapter, run: Run, seconds: float, real: RealRun) -> Run:
         deadline = utc_now() + timedelta(seconds=seconds)
-        watch = Watch(kind, Wanted.of(run), self._line(real), deadline=deadline)
+        watch = RunWait(kind, RunSelector.of(run), self._line(real), deadline=deadline)
         try:
-            return self.client.run_flow(watch.until_end(POLL_INTERVAL, LONGEST_INTERVAL), ONE_TRY, deadline=deadline)
+            return self.client.run_flow(watch.until_end(POLL_INTERVAL, MAX_INTERVAL), ONE_TRY, deadline=deadline)
         finally:
             real.run = watch.run or run
 
-    def _end(self, kind: RunKind, intent: Intent, real: RealRun, interrupted: bool) -> None:
+    def _end(self, kind: RunAdapter, intent: Intent, real: RealRun, interrupted: bool) -> None:
         """Cancel the run if there is one, and wait until it has ended."""
         if real.run is None and not interrupted:
             return  # Qlik Cloud has refused the start
         real.left = True
         try:
             if real.run is None:
-                self.say(f"{kind.name}: looking for the run that may have been started")
+                self.write_log(f"{kind.name}: looking for the run that may have been started")
                 real.run = self.client.run_flow(find_run(kind, intent, SEARCH, self._line(real), answered=False))
             if real.run is None:
                 # Without the right to list runs nobody knows; with it, there was none for long enough.
                 real.left = intent.known is None
                 real.problem = f"{real.problem}, and no run of it showed up"
                 return
-            self.say(f"{kind.name}: cancelling the run")
+            self.write_log(f"{kind.name}: cancelling the run")
             self.client.run_flow(cancel(kind, real.run))
             real.run = self._wait(kind, real.run, CANCEL_TIMEOUT, real)
             real.left = False
             real.problem = f"{real.problem}, and was cancelled"
-        except (QlikCloudError, InvalidArgument) as error:
+        except (QlikCloudError, InvalidArgumentError) as error:
             real.problem = f"{real.problem}, and could not be cancelled ({_problem(error)})"
 
     def _look_closer(self, real: RealRun) -> None:
@@ -124,11 +124,11 @@ class Runner:
         if run is None:
             return
         if real.kind == "task" and self._has_scheduling():
-            self.survey.look(at(tasks.get(run.resource_id), SCHEDULING_TASKS))
+            self.survey.poll(at(tasks.get(run.resource_id), SCHEDULING_TASKS))
             marked = tasks.list(filter=f'lastTriggeredBy eq "{real.marker}"', limit=20)
-            self.survey.look(at(marked, SCHEDULING_TASKS))
+            self.survey.poll(at(marked, SCHEDULING_TASKS))
         elif real.kind == "reload":
-            self.survey.look(reloads.get(run.id))
+            self.survey.poll(reloads.get(run.id))
 
     def _has_scheduling(self) -> bool:
         return any(exchange.succeeded for exchange in self.client.recording.of("list_scheduling_tasks"))
@@ -144,12 +144,12 @@ class Runner:
 
 def _problem(error: Exception) -> str:
     sentences = {
-        "CannotStart": "Qlik Cloud refused to start it",
-        "ReloadPending": "a reload of the app is pending already, nothing was started",
-        "RunNotFound": "it may have been started, and no run of it showed up: look at its runs in Qlik Cloud",
-        "AmbiguousRun": "several runs may be the one that was started, none was cancelled: look at them in Qlik Cloud",
-        "RunGone": "Qlik Cloud does not show the run any more",
-        "RunNotVisible": "Qlik Cloud refuses to show the run",
-        "WaitTimedOut": "it has not ended in time",
+        "CannotStartError": "Qlik Cloud refused to start it",
+        "ReloadPendingError": "a reload of the app is pending already, nothing was started",
+        "RunNotFoundError": "it may have been started, and no run of it showed up: look at its runs in Qlik Cloud",
+        "AmbiguousRunError": "several runs may be the one that was started, none was cancelled: look at them in Qlik Cloud",
+        "RunGoneError": "Qlik Cloud does not show the run any more",
+        "RunNotVisibleError": "Qlik Cloud refuses to show the run",
+        "WaitTimeoutError": "it has not ended in time",
     }
     return sentences.get(type(error).__name__) or failure(error)

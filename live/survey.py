@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from airflow_provider_qlik.cloud import Call, InvalidArgument, QlikCloudError, Refused, UnreadableAnswer
+from airflow_provider_qlik.cloud import Call, InvalidArgumentError, InvalidResponseError, QlikCloudError, StatusError
 from airflow_provider_qlik.cloud.api import (
     apps,
     automations,
@@ -19,10 +19,10 @@ from airflow_provider_qlik.cloud.api import (
     users,
 )
 from airflow_provider_qlik.cloud.call import TASKS_ROOT
-from airflow_provider_qlik.cloud.errors import IntermediaryResponse
+from airflow_provider_qlik.cloud.errors import IntermediaryResponseError
 from airflow_provider_qlik.cloud.models.automations import Automation
 from airflow_provider_qlik.cloud.models.tasks import Task
-from airflow_provider_qlik.cloud.tenant import SCHEDULING_TASKS, V1_TASKS
+from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS, V1_TASKS
 from live.comparison import described_by
 from live.recording import RecordingClient
 
@@ -49,14 +49,14 @@ class Survey:
     """
 
     client: RecordingClient
-    say: Callable[[str], object]
+    write_log: Callable[[str], object]
     failures: list[str] = field(default_factory=list)
 
-    def look(self, call: Call[T]) -> T | None:
+    def poll(self, call: Call[T]) -> T | None:
         """Return the response of a call, None where it failed."""
         try:
             return self.client.call(call)
-        except (QlikCloudError, InvalidArgument) as error:
+        except (QlikCloudError, InvalidArgumentError) as error:
             self.note(call, error)
             return None
 
@@ -66,7 +66,7 @@ class Survey:
         line = f"{described.id if described else call.operation}: {failure(error)}"
         if line not in self.failures:
             self.failures.append(line)
-            self.say(line)
+            self.write_log(line)
 
     def everything(self, named: Mapping[str, str]) -> None:
         """Read of all families. *named* are the ids of an app, task or automation that are looked at in any case.
@@ -75,12 +75,12 @@ class Survey:
         """
         try:
             self.client.call(users.me())
-        except Refused as error:
+        except StatusError as error:
             if error.credentials_refused:
                 raise
             self.note(users.me(), error)
-        self.look(catalog.spaces(limit=PAGE))
-        found = self.look(catalog.items(resource_type="app", limit=PAGE))
+        self.poll(catalog.spaces(limit=PAGE))
+        found = self.poll(catalog.items(resource_type="app", limit=PAGE))
         app_ids = few([named.get("app"), *(item.resource_id for item in found.items)] if found else [named.get("app")])
         for root in (SCHEDULING_TASKS, V1_TASKS):
             self.tasks(root, app_ids, named.get("task"))
@@ -91,66 +91,66 @@ class Survey:
 
     def tasks(self, root: str, app_ids: list[str], named: str | None) -> None:
         """Read tasks, their runs and graphs on one path."""
-        page = self.look(at(tasks.list(limit=PAGE), root))
+        page = self.poll(at(tasks.list(limit=PAGE), root))
         if app_ids:
-            of_app = self.look(at(tasks.list(resource_id=app_ids[0], limit=PAGE), root))
+            of_app = self.poll(at(tasks.list(resource_id=app_ids[0], limit=PAGE), root))
             page = page or of_app
         if page is None and named is None:
             return
         found: list[Task] = page.items if page else []
         for task_id in few([named, *(task.id for task in found)]):
-            task = self.look(at(tasks.get(task_id), root))
-            runs = self.look(at(tasks.runs(task_id, sort="-startedAt", limit=PAGE), root))
-            self.look(at(tasks.last_run(task_id), root))
+            task = self.poll(at(tasks.get(task_id), root))
+            runs = self.poll(at(tasks.runs(task_id, sort="-startedAt", limit=PAGE), root))
+            self.poll(at(tasks.last_run(task_id), root))
             if runs and runs.items:
-                self.look(at(tasks.run_log(task_id, runs.items[0].id), root))
+                self.poll(at(tasks.run_log(task_id, runs.items[0].id), root))
             if task and task.resource_id:
-                self.look(at(tasks.resource_runs(task.resource_id, limit=PAGE), root))
+                self.poll(at(tasks.resource_runs(task.resource_id, limit=PAGE), root))
         if root == SCHEDULING_TASKS and page is not None:
-            self.look(at(tasks.list(filter="enabled eq true", sort="-lastEndedAt", limit=PAGE), root))
+            self.poll(at(tasks.list(filter="enabled eq true", sort="-lastEndedAt", limit=PAGE), root))
             for task_id in few([named, *(task.id for task in found)])[:1]:
                 for graph in (tasks.ancestors, tasks.descendants, tasks.subgraph):
-                    self.look(at(graph(task_id, level=2, with_task=True), root))
-                self.look(at(tasks.parents(task_id, limit=PAGE), root))
-                self.look(at(tasks.children(task_id, limit=PAGE), root))
+                    self.poll(at(graph(task_id, level=2, with_task=True), root))
+                self.poll(at(tasks.parents(task_id, limit=PAGE), root))
+                self.poll(at(tasks.children(task_id, limit=PAGE), root))
 
     def automations(self, named: str | None) -> None:
         """Read automations and their runs."""
-        page = self.look(automations.list(limit=PAGE))
+        page = self.poll(automations.list(limit=PAGE))
         found: list[Automation] = page.items if page else []
         for automation_id in few([named, *(automation.id for automation in found)]):
-            self.look(automations.get(automation_id))
-            runs = self.look(automations.runs(automation_id, sort="-startTime", limit=PAGE))
+            self.poll(automations.get(automation_id))
+            runs = self.poll(automations.runs(automation_id, sort="-startTime", limit=PAGE))
             if runs and runs.items:
-                self.look(automations.get_run(automation_id, runs.items[0].id))
-                self.look(automations.run_debug(automation_id, runs.items[0].id))
-        self.look(automations.settings())
+                self.poll(automations.get_run(automation_id, runs.items[0].id))
+                self.poll(automations.run_debug(automation_id, runs.items[0].id))
+        self.poll(automations.settings())
 
     def reloads(self, app_ids: list[str]) -> None:
         """Read reloads of some apps and, as tenant administrators may, of all."""
-        self.look(reloads.list(limit=PAGE))
+        self.poll(reloads.list(limit=PAGE))
         for app_id in app_ids:
-            page = self.look(reloads.list(app_id, sort="-creationTime", log=True, limit=PAGE))
-            self.look(apps.reload_logs(app_id))
+            page = self.poll(reloads.list(app_id, sort="-creationTime", log=True, limit=PAGE))
+            self.poll(apps.reload_logs(app_id))
             if page and page.items:
-                self.look(reloads.get(page.items[0].id))
-                self.look(apps.reload_log(app_id, page.items[0].id))
+                self.poll(reloads.get(page.items[0].id))
+                self.poll(apps.reload_log(app_id, page.items[0].id))
 
     def reload_tasks(self) -> None:
         """Read reload tasks, which Qlik has deprecated."""
-        page = self.look(reload_tasks.list(limit=PAGE))
+        page = self.poll(reload_tasks.list(limit=PAGE))
         for reload_task in page.items[:1] if page else ():
-            self.look(reload_tasks.get(reload_task.id))
+            self.poll(reload_tasks.get(reload_task.id))
 
     def sharing_tasks(self) -> None:
         """Read sharing tasks and their executions."""
-        page = self.look(sharing_tasks.list(limit=PAGE))
+        page = self.poll(sharing_tasks.list(limit=PAGE))
         for task_id in few(task.id for task in page.items) if page else ():
-            self.look(sharing_tasks.get(task_id))
-            executions = self.look(sharing_tasks.executions(task_id, sort="-starttime", limit=PAGE))
+            self.poll(sharing_tasks.get(task_id))
+            executions = self.poll(sharing_tasks.executions(task_id, sort="-starttime", limit=PAGE))
             if executions and executions.items:
-                self.look(sharing_tasks.execution(task_id, executions.items[0].id))
-        self.look(sharing_tasks.settings())
+                self.poll(sharing_tasks.execution(task_id, executions.items[0].id))
+        self.poll(sharing_tasks.settings())
 
 
 def few(ids: Iterable[str | None]) -> list[str]:
@@ -160,13 +160,13 @@ def few(ids: Iterable[str | None]) -> list[str]:
 
 def failure(error: Exception) -> str:
     """Return what went wrong, without anything that the tenant said but status and code."""
-    if isinstance(error, Refused):
+    if isinstance(error, StatusError):
         code = f", code {error.code}" if _CODE.fullmatch(error.code or "") else ""
         return f"refused with HTTP {error.status}{code}"
-    if isinstance(error, IntermediaryResponse):
+    if isinstance(error, IntermediaryResponseError):
         return f"something between here and Qlik Cloud answered with HTTP {error.status}"
-    if isinstance(error, UnreadableAnswer):
+    if isinstance(error, InvalidResponseError):
         return "the response could not be read"
-    if isinstance(error, InvalidArgument):
+    if isinstance(error, InvalidArgumentError):
         return f"not sent, since {error.argument} is not valid"
     return f"no response ({type(error).__name__})"

@@ -28,12 +28,12 @@ LOWEST_DATE = "2025-08-01"
 def solve(version: str) -> str:
     """Return the pinned requirements of a version, one a line."""
     airflow, date, more = OLD.get(version, ("", LOWEST_DATE, ()))
-    wanted = [f"{ROOT}[sandbox]", *more, *([f"apache-airflow=={airflow}"] if airflow else [])]
+    selector = [f"{ROOT}[sandbox]", *more, *([f"apache-airflow=={airflow}"] if airflow else [])]
     options = ["--python-version", "3.11", "--exclude-newer", date, "--exclude-newer-package", f"{BRIDGE}=9999-01-01"]
     if version == LOWEST:
         options += ["--resolution", "lowest-direct"]
     with tempfile.NamedTemporaryFile("w", suffix=".in") as requirements:
-        requirements.write("\n".join(wanted))
+        requirements.write("\n".join(selector))
         requirements.flush()
         command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", *options]
         command += ["--group", f"{ROOT / 'pyproject.toml'}:test", requirements.name]

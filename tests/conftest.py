@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_qlik import sandbox as sandboxes
-from airflow_provider_qlik.cloud import deprecations, paths
+from airflow_provider_qlik.cloud.transport import deprecations, paths
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.planted_secret import nothing_shows_a_secret
 

@@ -22,9 +22,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from airflow_provider_qlik.arguments import InvalidArgument
-from airflow_provider_qlik.cloud import async_client, auth, client, wire
 from airflow_provider_qlik.cloud.errors import QlikCloudError
+from airflow_provider_qlik.cloud.transport import async_client, auth, client
+from airflow_provider_qlik.cloud.transport import base_client as wire
+from airflow_provider_qlik.validation import InvalidArgumentError
 
 SHORTEST = 16
 """Characters of a secret that is searched for: what tests call "key" or "secret" for short stands in many texts."""
@@ -236,7 +237,7 @@ def _watch_clients(patch: pytest.MonkeyPatch) -> None:
     _wrap(patch, wire.Wire, "_read", _noting_answers)
     _wrap(patch, auth._OAuth, "_read", _planting_tokens)
     _wrap(patch, QlikCloudError, "__init__", _noting_errors)
-    _wrap(patch, InvalidArgument, "__init__", _noting_errors)
+    _wrap(patch, InvalidArgumentError, "__init__", _noting_errors)
     for name in ("call", "run_flow", "download"):
         _wrap(patch, client.Client, name, functools.partial(_noting_what_is_raised, f"Client.{name}"))
     for name in ("call", "run_flow"):

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from airflow_provider_qlik.cloud.call import Call, Tier
-from airflow_provider_qlik.cloud.download import Download
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.operations import OPERATIONS
+from airflow_provider_qlik.cloud.transport.download import Download
 
 TIMES = int(os.environ.get("QLIK_EXAMPLES_TIMES", "1"))
 """So many times the usual examples, other ones each time: for a search that takes hours, not for each commit."""

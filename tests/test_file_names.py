@@ -10,8 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_qlik.arguments import InvalidArgument
-from airflow_provider_qlik.file_names import FIELDS, FILE_NAME, MAX_NAME_BYTES, FileNames, checked_pattern, cut
+from airflow_provider_qlik.lifecycle.file_names import (
+    FIELDS,
+    FILE_NAME,
+    MAX_NAME_BYTES,
+    FileNames,
+    checked_pattern,
+    cut,
+)
+from airflow_provider_qlik.validation import InvalidArgumentError
 
 ANNA = "anna@example.com"
 
@@ -193,7 +200,7 @@ def test_a_text_is_cut_between_characters(text: str, size: int) -> None:
     "given", ["{nobody}", "{task", "{}", "{number[0]}", "{number:d!}", "{task.x}", None, True, 1.5, b"a"]
 )
 def test_a_pattern_that_is_none_is_refused(given: Any) -> None:
-    with pytest.raises(InvalidArgument, match=r"^file_name: a pattern with \{task\}, "):
+    with pytest.raises(InvalidArgumentError, match=r"^file_name: a pattern with \{task\}, "):
         checked_pattern(given)
 
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 import live.runs
-from airflow_provider_qlik.cloud.auth import forget_tokens
+from airflow_provider_qlik.cloud.transport.auth import forget_tokens
 from airflow_provider_qlik.runs import Search
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
@@ -29,7 +29,7 @@ from tests.planted_secret import nothing_shows_a_secret
 __all__ = ["nothing_shows_a_secret"]
 
 CUSTOMERS = "Quarterly figures of Globex"
-BRIEF = Search(settle=0.2, settle_unsure=0.4, first_pause=0.1)
+BRIEF = Search(settle=0.2, settle_unsure=0.4, initial_backoff=0.1)
 QUICK = Script(wait=0.1, run=0.3, log=(CUSTOMERS, "Loading", "Finished"))
 
 
@@ -46,8 +46,8 @@ class Report:
         lines = [line for line in self.section(title).splitlines() if line.startswith("| ")]
         return [[cell.strip().strip("`") for cell in line.strip("| ").split(" | ")] for line in lines[2:]]
 
-    def answer(self, question: str) -> str:
-        (answer,) = (row[1] for row in self.rows("Open questions") if row[0].startswith(question))
+    def answer(self, poll: str) -> str:
+        (answer,) = (row[1] for row in self.rows("Open questions") if row[0].startswith(poll))
         return answer
 
 
@@ -189,7 +189,7 @@ def test_an_oauth_client_signs_in(
 
     assert go().status == 0
 
-    assert {entry.credential for entry in sandbox.journal(method="GET")} == {"client"}
+    assert {entry.credential for entry in sandbox.request_log(method="GET")} == {"client"}
 
 
 # What is only read
@@ -201,7 +201,7 @@ def test_without_options_it_only_reads_and_reads_of_all_families(
     report = go()
 
     assert report.status == 0
-    assert {entry.method for entry in sandbox.journal()} == {"GET"}
+    assert {entry.method for entry in sandbox.request_log()} == {"GET"}
     operations = {row[0] for row in report.rows("Requests")}
     assert {
         *("get_me", "list_spaces", "list_items", "list_tasks", "list_scheduling_tasks", "get_task_subgraph"),
@@ -343,14 +343,14 @@ def test_headers_about_deprecation_are_reported(go: Go, sandbox: SandboxTenant, 
 
 
 def test_each_question_stands_alone_and_is_asked_once() -> None:
-    texts = [question.text for question in QUESTIONS]
+    texts = [poll.text for poll in QUESTIONS]
 
     assert len({*texts}) == len(texts) >= 15
     assert all(re.fullmatch(r"[A-Z].*\?", text) for text in texts)
 
 
 @pytest.mark.parametrize(
-    ("switches", "question", "answer"),
+    ("switches", "poll", "answer"),
     [
         ({"tasks_paths": "both"}, "Does the tenant have the Scheduling API", "seen: yes: "),
         (
@@ -374,15 +374,15 @@ def test_each_question_stands_alone_and_is_asked_once() -> None:
     ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())),
 )
 def test_reading_answers_questions(
-    go: Go, sandbox: SandboxTenant, things: Things, switches: dict[str, Any], question: str, answer: str
+    go: Go, sandbox: SandboxTenant, things: Things, switches: dict[str, Any], poll: str, answer: str
 ) -> None:
     sandbox.switch(**switches)
 
-    assert go().answer(question).startswith(answer)
+    assert go().answer(poll).startswith(answer)
 
 
 @pytest.mark.parametrize(
-    ("switches", "question", "answer"),
+    ("switches", "poll", "answer"),
     [
         ({"echo_source": True}, "Does a task run show the source", "seen: yes: whole"),
         ({"echo_source": False}, "Does a task run show the source", "seen: no: it shows another text of 6 characters"),
@@ -407,7 +407,7 @@ def test_a_run_of_a_task_answers_questions(
     sandbox: SandboxTenant,
     quick: Things,
     switches: dict[str, Any],
-    question: str,
+    poll: str,
     answer: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -418,7 +418,7 @@ def test_a_run_of_a_task_answers_questions(
     report = go("--task", quick.task)
 
     assert report.status == 0
-    assert report.answer(question).startswith(answer)
+    assert report.answer(poll).startswith(answer)
 
 
 @pytest.mark.parametrize(
@@ -461,7 +461,7 @@ def test_one_run_of_each_is_made_and_nothing_is_left(
         ["automation", "succeeded"],
     ]
     assert all(row[3] == "3" for row in report.rows("Real runs"))
-    posts = [entry.path for entry in sandbox.journal(method="POST")]
+    posts = [entry.path for entry in sandbox.request_log(method="POST")]
     assert len(posts) == 3
     assert sandbox.active() == []
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik import operations
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud.api import reloads, sharing_tasks, tasks
 from airflow_provider_qlik.cloud.models.tasks import Task
 from airflow_provider_qlik.cloud.operations import OPERATIONS, make
 from airflow_provider_qlik.operation_table import TABLE
 from airflow_provider_qlik.operations import check
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.contract.cases import ALL_CASES, arguments_of
 
 REGENERATE = "the table is stale: python -m airflow_provider_qlik.cloud.operations && ruff format airflow_provider_qlik"
@@ -116,13 +116,13 @@ WRONG: list[tuple[object, object, str]] = [
 @pytest.mark.parametrize(("operation", "arguments", "said"), WRONG)
 def test_what_is_wrong_is_refused_by_name_with_what_was_meant(operation: Any, arguments: Any, said: str) -> None:
     for refuses in (check, make):
-        with pytest.raises(InvalidArgument, match=said) as refused:
+        with pytest.raises(InvalidArgumentError, match=said) as refused:
             refuses(operation, arguments)
         assert pickle.loads(pickle.dumps(refused.value)).args == refused.value.args
 
 
 def test_a_secret_is_not_repeated() -> None:
-    with pytest.raises(InvalidArgument, match="execution_token") as refused:
+    with pytest.raises(InvalidArgumentError, match="execution_token") as refused:
         check("automations.execute", {"automation_id": "a", "execution_token": ["very secret"]})
 
     assert "very secret" not in str(refused.value)
@@ -136,14 +136,14 @@ def test_what_is_known_only_when_the_task_runs_passes(open_one: Any) -> None:
     check("tasks.create", {"task": open_one})
     check("sharing_tasks.patch", {"sharing_task_id": open_one, "changes": [open_one, {}]})
     check("reloads.start", {"app_id": "a", "variables": {"v": open_one}})
-    with pytest.raises(InvalidArgument, match="needs task_id"):
+    with pytest.raises(InvalidArgumentError, match="needs task_id"):
         check("tasks.start", {"source": open_one})
-    with pytest.raises(InvalidArgument, match="operation"):
+    with pytest.raises(InvalidArgumentError, match="operation"):
         check("tasks.strat", open_one)
 
 
 def test_nothing_is_taken_for_a_template_once_the_task_runs() -> None:
-    with pytest.raises(InvalidArgument, match="limit: tasks.list takes an integer here"):
+    with pytest.raises(InvalidArgumentError, match="limit: tasks.list takes an integer here"):
         make("tasks.list", {"limit": "{{ params.limit }}"})
     assert make("tasks.start", {"task_id": "t", "source": "{{"}) == tasks.start("t", source="{{")
 

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_qlik.cloud import ApiKey, ClientCredentials, QlikCloudError, Tenant
 from airflow_provider_qlik.cloud.api import automations, tasks
-from airflow_provider_qlik.cloud.client import Client
+from airflow_provider_qlik.cloud.transport.client import Client
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.planted_secret import Search, any_of, note, searching
 

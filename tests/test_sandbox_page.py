@@ -10,7 +10,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 import pytest
 
 from airflow_provider_qlik.cloud.operations import OPERATIONS
-from airflow_provider_qlik.sandbox.switches import Switches
+from airflow_provider_qlik.sandbox.state.switches import Switches
 
 PAGE = (Path(__file__).parents[1] / "docs/sandbox.md").read_text(encoding="utf-8")
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| `")]

@@ -1,32 +1,32 @@
 """Qlik Cloud without Airflow: what can be asked (`api`), what comes back (`models`), how it is sent (`client`)."""
 
-from airflow_provider_qlik.cloud.async_client import AsyncClient
 from airflow_provider_qlik.cloud.call import Call, Flow, Pause, ask, pause
-from airflow_provider_qlik.cloud.client import Client
-from airflow_provider_qlik.cloud.credentials import (
+from airflow_provider_qlik.cloud.errors import (
+    BadRequestError,
+    ConflictError,
+    ConnectError,
+    ForbiddenError,
+    InvalidArgumentError,
+    InvalidResponseError,
+    NoResponseError,
+    NotFoundError,
+    QlikCloudError,
+    ServerError,
+    StatusError,
+    TooManyRequestsError,
+    UnauthorizedError,
+)
+from airflow_provider_qlik.cloud.transport.async_client import AsyncClient
+from airflow_provider_qlik.cloud.transport.client import Client
+from airflow_provider_qlik.cloud.transport.credentials import (
     ApiKey,
     ClientCredentials,
     Credentials,
     Impersonation,
     PrivateKey,
 )
-from airflow_provider_qlik.cloud.errors import (
-    BadRequest,
-    Conflict,
-    CouldNotConnect,
-    Forbidden,
-    InvalidArgument,
-    NoAnswer,
-    NotFound,
-    QlikCloudError,
-    Refused,
-    ServerFailed,
-    TooManyRequests,
-    Unauthorized,
-    UnreadableAnswer,
-)
-from airflow_provider_qlik.cloud.retry import Patience
-from airflow_provider_qlik.cloud.tenant import Tenant
+from airflow_provider_qlik.cloud.transport.retry import RetryPolicy
+from airflow_provider_qlik.cloud.transport.tenant import Tenant
 
 __all__ = [
     "ApiKey",
@@ -36,24 +36,24 @@ __all__ = [
     "Client",
     "ClientCredentials",
     "Conflict",
-    "CouldNotConnect",
+    "ConnectError",
     "Credentials",
     "Flow",
     "Forbidden",
     "Impersonation",
-    "InvalidArgument",
-    "NoAnswer",
+    "InvalidArgumentError",
+    "InvalidResponseError",
+    "NoResponseError",
     "NotFound",
     "Patience",
     "Pause",
     "PrivateKey",
     "QlikCloudError",
     "Refused",
-    "ServerFailed",
+    "ServerError",
     "Tenant",
-    "TooManyRequests",
+    "TooManyRequestsError",
     "Unauthorized",
-    "UnreadableAnswer",
     "ask",
     "pause",
 ]

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode
 
-from airflow_provider_qlik.arguments import InvalidArgument, checked_id
 from airflow_provider_qlik.cloud.errors import QlikCloudError
+from airflow_provider_qlik.validation import InvalidArgumentError, checked_id
 
 T = TypeVar("T")
 AnotherT = TypeVar("AnotherT")
@@ -113,7 +113,7 @@ class Await:
     future: Future[Any]
 
 
-class Source(Protocol):
+class PollSource(Protocol):
     """What answers questions that many may have at the same time."""
 
     @property
@@ -125,16 +125,18 @@ class Source(Protocol):
         """The rate limit that reading from this source counts against."""
 
     @property
-    def crowded(self) -> bool:
+    def has_bulk_list(self) -> bool:
         """Whether there is a list that may answer for many groups at once."""
 
-    def look(self, about: Any) -> Flow[Any]:
+    def poll(self, about: Any) -> Flow[Any]:
         """The answer to one question."""
 
-    def look_together(self, about: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
+    def poll_batch(self, about: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
         """The answers, or errors, to questions of one group: at least one, and as many as can be had in a few calls."""
 
-    def look_at_many(self, about: Sequence[Any], most_pages: int, also: Sequence[Any] = ()) -> Flow[Mapping[Any, Any]]:
+    def poll_bulk_list(
+        self, about: Sequence[Any], most_pages: int, also: Sequence[Any] = ()
+    ) -> Flow[Mapping[Any, Any]]:
         """The answers to those questions of any group that one list gives, within so many pages.
 
         And to those that it is *also* asked, where it gives them anyway.
@@ -145,7 +147,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Question:
+class Poll:
     """What others may want to know at the same time: it can be answered alone, or together with those of its group.
 
     The answer has to be asked for no sooner than `soonest`, no later than `latest` seconds from now. `again` says when
@@ -153,7 +155,7 @@ class Question:
     an answer that is to be given.
     """
 
-    source: Source
+    source: PollSource
     about: Any
     group: str
     soonest: float = 0.0
@@ -161,7 +163,7 @@ class Question:
     again: Callable[[Any], tuple[float, float] | None] | None = field(default=None, repr=False)
 
 
-Step: TypeAlias = Call[Any] | Pause | Renew | Await | Question
+Step: TypeAlias = Call[Any] | Pause | Renew | Await | Poll
 
 Flow: TypeAlias = Generator[Step, Any, T]
 """A procedure: yields calls and pauses, is sent the answers, has errors thrown into it, returns its result."""
@@ -184,7 +186,7 @@ def by_itself(flow: Flow[T]) -> Flow[T]:
         step = next(flow)
         while True:
             try:
-                if isinstance(step, Question):
+                if isinstance(step, Poll):
                     answer = yield from _asked_by_itself(step)
                 else:
                     answer = yield step
@@ -199,13 +201,13 @@ def by_itself(flow: Flow[T]) -> Flow[T]:
         flow.close()
 
 
-def _asked_by_itself(question: Question) -> Flow[Any]:
-    latest = question.latest
+def _asked_by_itself(poll: Poll) -> Flow[Any]:
+    latest = poll.latest
     while True:
         if latest:
             yield Pause(latest)
-        answer = yield from question.source.look(question.about)
-        when = question.again(answer) if question.again else None
+        answer = yield from poll.source.poll(poll.about)
+        when = poll.again(answer) if poll.again else None
         if when is None:
             return answer
         latest = when[1]
@@ -275,7 +277,7 @@ def _ids(members: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
 def path(template: str, ids: Mapping[str, str]) -> str:
     """The template with each ``{name}`` replaced by its id, percent-encoded.
 
-    Raises InvalidArgument for an id that is empty or would lead elsewhere.
+    Raises InvalidArgumentError for an id that is empty or would lead elsewhere.
     """
     for name, given in ids.items():
         template = template.replace("{" + name + "}", quote(checked_id(name, given), safe=""))
@@ -285,23 +287,23 @@ def path(template: str, ids: Mapping[str, str]) -> str:
 def segment(name: str, given: object) -> str:
     """Return any text as one segment of a path, percent-encoded: what is no id may hold a slash.
 
-    Raises InvalidArgument for what is no text, is empty, cannot be encoded, or stands for a folder (``.``, ``..``).
+    Raises InvalidArgumentError for what is no text, is empty, cannot be encoded, or stands for a folder (``.``, ``..``).
     """
     if not isinstance(given, str):
-        raise InvalidArgument(name, given if given is not None else "None", "must be a text")
+        raise InvalidArgumentError(name, given if given is not None else "None", "must be a text")
     try:
         encoded = quote(given, safe="")
     except UnicodeEncodeError:
-        raise InvalidArgument(name, given, "has characters that cannot be sent") from None
+        raise InvalidArgumentError(name, given, "has characters that cannot be sent") from None
     if not given.strip() or given in {".", ".."}:
-        raise InvalidArgument(name, None, f"{given!r} is no name of anything")
+        raise InvalidArgumentError(name, None, f"{given!r} is no name of anything")
     return encoded
 
 
 def query(parameters: Mapping[str, Parameter]) -> tuple[tuple[str, str], ...]:
     """The parameters that were given, as text; booleans in lower case, as JSON writes them.
 
-    Raises InvalidArgument for what is neither text nor number, and for text that cannot be encoded.
+    Raises InvalidArgumentError for what is neither text nor number, and for text that cannot be encoded.
     """
     return tuple(
         (name, _text(name, one))
@@ -313,10 +315,10 @@ def query(parameters: Mapping[str, Parameter]) -> tuple[tuple[str, str], ...]:
 
 def _text(name: str, given: object) -> str:
     if not isinstance(given, (str, int)):
-        raise InvalidArgument(name, given, "must be a text or a whole number")
+        raise InvalidArgumentError(name, given, "must be a text or a whole number")
     text = str(given).lower() if isinstance(given, bool) else str(given)
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidArgument(name, given, "has characters that cannot be sent") from None
+        raise InvalidArgumentError(name, given, "has characters that cannot be sent") from None
     return text

@@ -52,7 +52,7 @@ _FAMILIES = re.compile(r"\b(?:CHO|TASKS|RELOADS)-\d{3}\b")
 A title may name anything.
 """
 _SPECIFIC = re.compile(r"[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*-\d+")
-MOST_DEPTH = 10
+MAX_DEPTH = 10
 """How deep inner errors are read."""
 
 
@@ -74,7 +74,7 @@ def code_of(errors: list[Mapping[str, Any]]) -> str | None:
 
     A service's code comes before one that repeats the HTTP status (`HTTP-400`, `400`), one with advice before others.
     """
-    found = [code for error in errors for code in _codes(error, MOST_DEPTH)]
+    found = [code for error in errors for code in _codes(error, MAX_DEPTH)]
     specific = [code for code in found if _SPECIFIC.fullmatch(code) and not code.startswith("HTTP-")]
     known = [code for code in specific if code in ADVICE]
     by_status = [code for code in found if code.startswith("HTTP-")]
@@ -97,7 +97,7 @@ def _codes(value: object, depth: int) -> Iterator[str]:
         for name in ("title", "message", "result", "value", "inner"):
             yield from _codes(value.get(name), depth - 1)
     elif isinstance(value, list) and depth:
-        for item in value[:MOST_DEPTH]:
+        for item in value[:MAX_DEPTH]:
             yield from _codes(item, depth - 1)
     elif isinstance(value, str):
         yield from _FAMILIES.findall(value[:2000])

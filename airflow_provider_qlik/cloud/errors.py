@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud.error_codes import NOTHING_DONE, advice_about
 from airflow_provider_qlik.masking import masked_text
 from airflow_provider_qlik.text import REASON_LENGTH, storable
+from airflow_provider_qlik.validation import InvalidArgumentError
 
 __all__ = [
     "BadRequest",
     "Conflict",
-    "CouldNotConnect",
+    "ConnectError",
     "Forbidden",
-    "IntermediaryResponse",
-    "InvalidArgument",
-    "NoAnswer",
+    "IntermediaryResponseError",
+    "InvalidArgumentError",
+    "InvalidResponseError",
+    "NoResponseError",
     "NotFound",
     "QlikCloudError",
     "Refused",
-    "ServerFailed",
-    "TooManyRequests",
+    "ServerError",
+    "TooManyRequestsError",
     "Unauthorized",
-    "UnreadableAnswer",
 ]
 
 
@@ -46,7 +46,7 @@ class QlikCloudError(Exception):
     connection: str | None = None
 
     @property
-    def may_have_happened(self) -> bool:
+    def outcome_unknown(self) -> bool:
         """Whether what was asked may have been carried out all the same."""
         return False
 
@@ -61,7 +61,7 @@ class QlikCloudError(Exception):
         return None
 
 
-class CouldNotConnect(QlikCloudError):
+class ConnectError(QlikCloudError):
     """No connection, or nothing that signs in: the request surely did not arrive."""
 
     @property
@@ -69,11 +69,11 @@ class CouldNotConnect(QlikCloudError):
         return True
 
 
-class NoAnswer(QlikCloudError):
+class NoResponseError(QlikCloudError):
     """The request was sent and nothing came back (time-out, reset): it may have been carried out."""
 
     @property
-    def may_have_happened(self) -> bool:
+    def outcome_unknown(self) -> bool:
         return True
 
     @property
@@ -81,7 +81,7 @@ class NoAnswer(QlikCloudError):
         return True
 
 
-class UnreadableAnswer(QlikCloudError):
+class InvalidResponseError(QlikCloudError):
     """A response that makes no sense: cut off, of another shape, about something else. Shows its first 200 characters.
 
     :param what: what is wrong with it, and the request in parentheses.
@@ -97,7 +97,7 @@ class UnreadableAnswer(QlikCloudError):
         return type(self), (self.what, self.excerpt), self.__dict__
 
     @property
-    def may_have_happened(self) -> bool:
+    def outcome_unknown(self) -> bool:
         return True
 
     @property
@@ -105,11 +105,11 @@ class UnreadableAnswer(QlikCloudError):
         return True
 
 
-class IntermediaryResponse(UnreadableAnswer):
+class IntermediaryResponseError(InvalidResponseError):
     """A response that is not in Qlik Cloud's form: a proxy, firewall or load balancer answered in its place.
 
     Nothing follows from its `status`: a read is repeated, and a request that changes something may have been executed.
-    `retry_after` is in seconds, as for `Refused`.
+    `retry_after` is in seconds, as for `StatusError`.
     """
 
     def __init__(self, what: str, excerpt: str = "", status: int = 0, retry_after: float | None = None) -> None:
@@ -125,19 +125,19 @@ class IntermediaryResponse(UnreadableAnswer):
         return self._retry_after
 
 
-class Refused(QlikCloudError):
+class StatusError(QlikCloudError):
     """Qlik Cloud said no: status, its own code, title and detail, the trace id for its support, and what was asked.
 
     `retry_after` is in seconds. The subclasses name the common statuses.
     """
 
-    by_status: ClassVar[dict[int, type[Refused]]] = {}
+    by_status: ClassVar[dict[int, type[StatusError]]] = {}
     statuses: ClassVar[tuple[int, ...]] = ()
     meaning: ClassVar[str] = "Qlik Cloud refused the request and gave no reason"
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        Refused.by_status.update(dict.fromkeys(cls.statuses, cls))
+        StatusError.by_status.update(dict.fromkeys(cls.statuses, cls))
 
     def __init__(
         self,
@@ -217,7 +217,7 @@ class Refused(QlikCloudError):
         return self.status == 401 or (self.signing_in and self.status in {400, 403})
 
     @property
-    def may_have_happened(self) -> bool:
+    def outcome_unknown(self) -> bool:
         put_off = self.status == 503 and self.retry_after is not None
         turned_away = self.signing_in or put_off or self.code in NOTHING_DONE
         return (self.status >= 500 or self.status in {408, 425}) and not turned_away
@@ -229,7 +229,7 @@ class Refused(QlikCloudError):
         return too_many or self.status in {408, 425} or self.status >= 500
 
 
-def _rebuild(kind: type[Refused], members: dict[str, object]) -> Refused:
+def _rebuild(kind: type[StatusError], members: dict[str, object]) -> StatusError:
     members["retry_after"] = members.pop("_retry_after", None)
     # What was noted on its way is put back afterwards.
     for name in ("__notes__", "sent_at", "connection"):
@@ -241,49 +241,49 @@ def _bounded(text: str | None) -> str | None:
     return None if text is None else storable(text, REASON_LENGTH)
 
 
-class BadRequest(Refused):
+class BadRequestError(StatusError):
     """400: Qlik did not understand the request, or it is not allowed like that."""
 
     statuses = (400,)
     meaning = "Qlik Cloud could not use the request and gave no reason"
 
 
-class Unauthorized(Refused):
+class UnauthorizedError(StatusError):
     """401: the credentials are missing, wrong or expired, and a fresh token did not help."""
 
     statuses = (401,)
     meaning = "Qlik Cloud refused the credentials"
 
 
-class Forbidden(Refused):
+class ForbiddenError(StatusError):
     """403: the user may not do this, or a quota is used up."""
 
     statuses = (403,)
     meaning = "Qlik Cloud does not allow this to the user"
 
 
-class NotFound(Refused):
+class NotFoundError(StatusError):
     """404: no such thing, or none that this user can see."""
 
     statuses = (404,)
     meaning = "Qlik Cloud knows no such thing, or does not show it to the user"
 
 
-class Conflict(Refused):
+class ConflictError(StatusError):
     """409: the thing is in a state that rules this out."""
 
     statuses = (409,)
     meaning = "The state of the resource rules the request out"
 
 
-class TooManyRequests(Refused):
+class TooManyRequestsError(StatusError):
     """429: a rate limit; with another code than HTTP-429 something else, see `rate_limited`."""
 
     statuses = (429,)
     meaning = "Qlik Cloud's rate limit is exceeded"
 
 
-class ServerFailed(Refused):
+class ServerError(StatusError):
     """500 and above: the service failed."""
 
     statuses = (500, 501, 502, 503, 504)

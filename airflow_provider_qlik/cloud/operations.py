@@ -19,9 +19,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 from airflow_provider_qlik import operations
 from airflow_provider_qlik.cloud import api
 from airflow_provider_qlik.cloud.call import Call
-from airflow_provider_qlik.cloud.download import Download
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.shape import Shape
+from airflow_provider_qlik.cloud.transport.download import Download
 
 _METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
 _WORDS = {str: "string", int: "integer", bool: "boolean"}
@@ -37,7 +37,7 @@ class Operation(operations.Operation):
 def make(name: str, arguments: Mapping[str, Any]) -> Call[Any]:
     """The call of an operation, such as ``make("tasks.start", {"task_id": "…"})``.
 
-    Raises InvalidArgument for an operation or argument that there is not, one that is missing or of a wrong type.
+    Raises InvalidArgumentError for an operation or argument that there is not, one that is missing or of a wrong type.
     """
     operations.check(name, arguments, rendered=True)
     return OPERATIONS[name].function(**arguments)

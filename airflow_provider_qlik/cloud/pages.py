@@ -17,20 +17,20 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from airflow_provider_qlik.cloud.call import Call, Flow, ask
-from airflow_provider_qlik.cloud.errors import UnreadableAnswer
+from airflow_provider_qlik.cloud.errors import InvalidResponseError
 from airflow_provider_qlik.cloud.models.paging import Page
 
 ItemT = TypeVar("ItemT")
 
-MOST_EMPTY_PAGES = 50
+MAX_EMPTY_PAGES = 50
 """Pages in a row after which a list is given up if they were empty, or held only what came before."""
-MOST_PAGES = 100_000
+MAX_PAGES = 100_000
 """Pages after which a list is given up: of the largest size, that is more than any tenant has of anything."""
 IDS_KEPT = 10_000
 """Ids of the last items by which one that comes again is known; with all of them, a long list would fill the memory."""
 
 
-class EndlessList(UnreadableAnswer):
+class EndlessListError(InvalidResponseError):
     """A list that goes on without an end: page after page is empty, or there are more than can be.
 
     Transient, as all that cannot be read: what gives such a list today may be mended tomorrow, and a wait outlasts it.
@@ -56,7 +56,7 @@ class Pages(Generic[ItemT]):
     def take(self, page: Page[Any]) -> Sequence[ItemT]:
         """Return the items of a page that were on none before it; `next_call` is then that of the page after it.
 
-        Raises EndlessList.
+        Raises EndlessListError.
         """
         new = self._new(page.items)
         self.left_out += page.left_out
@@ -70,13 +70,13 @@ class Pages(Generic[ItemT]):
             self.next_call = None
             return
         self._empty = self._empty + 1 if nothing_new else 0
-        if self._empty >= MOST_EMPTY_PAGES:
-            raise EndlessList(
+        if self._empty >= MAX_EMPTY_PAGES:
+            raise EndlessListError(
                 f"the list goes on without an end: its last {self._empty} pages held nothing new."
                 f" What is on it cannot be known ({self._operation})"
             )
-        if len(self._seen) >= MOST_PAGES:
-            raise EndlessList(
+        if len(self._seen) >= MAX_PAGES:
+            raise EndlessListError(
                 f"the list goes on without an end: {len(self._seen)} pages of it were read. Ask for less of it, by a"
                 f" filter, or for larger pages ({self._operation})"
             )

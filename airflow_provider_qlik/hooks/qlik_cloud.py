@@ -11,13 +11,21 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
-from airflow_provider_qlik.cloud import AsyncClient, Call, Client, Flow, InvalidArgument, Patience, QlikCloudError
+from airflow_provider_qlik.cloud import (
+    AsyncClient,
+    Call,
+    Client,
+    Flow,
+    InvalidArgumentError,
+    QlikCloudError,
+    RetryPolicy,
+)
 from airflow_provider_qlik.cloud.api import users
-from airflow_provider_qlik.cloud.errors import CouldNotConnect
-from airflow_provider_qlik.cloud.retry import ONE_TRY
-from airflow_provider_qlik.cloud.shared import Lease, share
-from airflow_provider_qlik.cloud.tenant import trust
-from airflow_provider_qlik.cloud.wire import Known
+from airflow_provider_qlik.cloud.errors import ConnectError
+from airflow_provider_qlik.cloud.transport.base_client import Known
+from airflow_provider_qlik.cloud.transport.registry import Lease, share
+from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.tenant import trust
 from airflow_provider_qlik.compat import mask_soon, read_connection
 from airflow_provider_qlik.connection import (
     CONNECTION_NAME,
@@ -27,8 +35,8 @@ from airflow_provider_qlik.connection import (
     form_widgets,
 )
 from airflow_provider_qlik.connection_parser import StoredConnection
+from airflow_provider_qlik.metrics import count
 from airflow_provider_qlik.runs.enabling import disable_task, enable_task
-from airflow_provider_qlik.statistics import count
 from airflow_provider_qlik.text import storable
 
 if TYPE_CHECKING:
@@ -77,7 +85,7 @@ class QlikCloudHook(BaseHook):
         return field_behaviour()
 
     def get_conn(self) -> Client:
-        """The client of this hook, open. Raises InvalidArgument that names the field of the connection at fault."""
+        """The client of this hook, open. Raises InvalidArgumentError that names the field of the connection at fault."""
         if self._client is None:
             self._client = Client(
                 *self._read(),
@@ -165,21 +173,21 @@ class QlikCloudHook(BaseHook):
         """That Airflow cannot give the connection just now is passing; that it is no more, or no good, is not."""
         try:
             yield
-        except InvalidArgument:
+        except InvalidArgumentError:
             raise
         except AirflowNotFoundException as error:
-            raise InvalidArgument("qlik_conn_id", self.qlik_conn_id, "is no connection any more") from error
+            raise InvalidArgumentError("qlik_conn_id", self.qlik_conn_id, "is no connection any more") from error
         except Exception as error:  # whatever the way to Airflow's database or secrets raises
-            raise CouldNotConnect(f"connection {self.qlik_conn_id!r} could not be read again: {error}") from error
+            raise ConnectError(f"connection {self.qlik_conn_id!r} could not be read again: {error}") from error
 
     def _parsed(self, stored: StoredConnection) -> Known:
         try:
             return stored.parse()
-        except InvalidArgument as error:
+        except InvalidArgumentError as error:
             error.add_note(f"In the Airflow connection {self.qlik_conn_id!r}.")
             raise
 
-    def call(self, call: Call[T], patience: Patience | None = None) -> T:
+    def call(self, call: Call[T], patience: RetryPolicy | None = None) -> T:
         """The answer of a call, such as ``hook.call(tasks.get(task_id))``. Raises QlikCloudError."""
         return self.get_conn().call(call, patience)
 
@@ -187,11 +195,11 @@ class QlikCloudHook(BaseHook):
         """All items of a paged list, page by page."""
         return self.get_conn().iterate(call)
 
-    def run_flow(self, flow: Flow[T], patience: Patience | None = None, *, deadline: datetime | None = None) -> T:
+    def run_flow(self, flow: Flow[T], patience: RetryPolicy | None = None, *, deadline: datetime | None = None) -> T:
         """The result of a flow. No request of it takes much longer than to the *deadline* (UTC)."""
         return self.get_conn().run_flow(flow, patience, deadline=deadline)
 
-    async def acall(self, call: Call[T], patience: Patience | None = None) -> T:
+    async def acall(self, call: Call[T], patience: RetryPolicy | None = None) -> T:
         """As `call`, for an event loop."""
         return await (await self.get_async_conn()).call(call, patience)
 
@@ -200,7 +208,7 @@ class QlikCloudHook(BaseHook):
         async for item in (await self.get_async_conn()).iterate(call):
             yield item
 
-    async def arun_flow(self, flow: Flow[T], patience: Patience | None = None) -> T:
+    async def arun_flow(self, flow: Flow[T], patience: RetryPolicy | None = None) -> T:
         """As `run_flow`, for an event loop."""
         return await (await self.get_async_conn()).run_flow(flow, patience)
 
@@ -229,7 +237,7 @@ class QlikCloudHook(BaseHook):
             with self:
                 user = self.call(users.me(), ONE_TRY)
                 url = self.get_conn().tenant.url
-        except (QlikCloudError, InvalidArgument) as error:
+        except (QlikCloudError, InvalidArgumentError) as error:
             return False, storable(" ".join([str(error), *getattr(error, "__notes__", ())]))
         except Exception as error:  # of Airflow, its secrets backends or the environment: there is nobody to catch it
             return False, storable(f"{error} ({type(error).__name__})" if str(error) else type(error).__name__)

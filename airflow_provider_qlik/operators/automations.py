@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow_provider_qlik.arguments import InvalidArgument, checked_flag, checked_json
+from airflow_provider_qlik.lifecycle.resources import AutomationArguments
 from airflow_provider_qlik.operators.run import QlikRunOperator
-from airflow_provider_qlik.targets import AutomationTarget
+from airflow_provider_qlik.validation import InvalidArgumentError, checked_flag, checked_json
 
 
-class QlikRunAutomationOperator(AutomationTarget, QlikRunOperator):
+class QlikRunAutomationOperator(AutomationArguments, QlikRunOperator):
     """Runs an automation of Qlik Cloud.
 
     :param automation_id: the id of the automation.
@@ -24,7 +24,7 @@ class QlikRunAutomationOperator(AutomationTarget, QlikRunOperator):
     to 14 days: mind `timeout`.
     """
 
-    template_fields: Sequence[str] = (*AutomationTarget.arguments(), "inputs", *QlikRunOperator.template_fields)
+    template_fields: Sequence[str] = (*AutomationArguments.arguments(), "inputs", *QlikRunOperator.template_fields)
     template_fields_renderers = {"inputs": "json"}  # noqa: RUF012 (as Airflow declares it)
 
     def __init__(
@@ -43,12 +43,12 @@ class QlikRunAutomationOperator(AutomationTarget, QlikRunOperator):
         self.space_name = space_name
         self.inputs = inputs
         self.fail_on_warnings = checked_flag("fail_on_warnings", fail_on_warnings)
-        self.check_target()
+        self.check_resource()
 
     def parameters(self) -> Mapping[str, Any]:
         """The inputs, if any."""
         if self.inputs is None:
             return {}
         if not isinstance(self.inputs, Mapping):
-            raise InvalidArgument("inputs", self.inputs, "a mapping of names to values")
+            raise InvalidArgumentError("inputs", self.inputs, "a mapping of names to values")
         return {"inputs": checked_json("inputs", dict(self.inputs))}

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_qlik import operations
-from airflow_provider_qlik.arguments import InvalidArgument, checked_count, checked_word
 from airflow_provider_qlik.compat import give_retry_policy
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
-from airflow_provider_qlik.task_log import write
+from airflow_provider_qlik.lifecycle.deferral import fail, fail_for_good, skip
+from airflow_provider_qlik.lifecycle.task_log import write
 from airflow_provider_qlik.text import storable_json
-from airflow_provider_qlik.waiting import fail, fail_for_good, skip
+from airflow_provider_qlik.validation import InvalidArgumentError, checked_count, checked_word
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -70,7 +70,7 @@ class QlikCallOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """The answer."""
-        from airflow_provider_qlik.cloud import NotFound, QlikCloudError
+        from airflow_provider_qlik.cloud import NotFoundError, QlikCloudError
         from airflow_provider_qlik.cloud.operations import make
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
@@ -87,14 +87,14 @@ class QlikCallOperator(BaseOperator):
                 if operations.OPERATIONS[self.operation].pages:
                     return self._list(hook, call)
                 return plain(hook.call(call))
-        except NotFound as error:
+        except NotFoundError as error:
             if self._verb not in CHANGES or self.if_missing == "fail":
                 fail(error)
             if self.if_missing == "skip":
                 skip(error)
             write(self.log, logging.INFO, error)
             return None
-        except (QlikCloudError, InvalidArgument) as error:
+        except (QlikCloudError, InvalidArgumentError) as error:
             fail(error)
 
     @property
@@ -104,11 +104,11 @@ class QlikCallOperator(BaseOperator):
     def _check_choices(self) -> None:
         if operations.OPERATIONS[self.operation].gives == "file":
             allowed = "give download_to= to QlikRunSharingTaskOperator: a file is no JSON"
-            raise InvalidArgument("operation", self.operation, allowed)
+            raise InvalidArgumentError("operation", self.operation, allowed)
         if self.if_exists is not None and self.operation not in operations.CREATES:
-            raise InvalidArgument("if_exists", self.if_exists, f"goes with {', '.join(operations.CREATES)}")
+            raise InvalidArgumentError("if_exists", self.if_exists, f"goes with {', '.join(operations.CREATES)}")
         if self.if_missing != "fail" and self._verb not in CHANGES:
-            raise InvalidArgument("if_missing", self.if_missing, f"goes with {', '.join(CHANGES)}")
+            raise InvalidArgumentError("if_missing", self.if_missing, f"goes with {', '.join(CHANGES)}")
 
     def _existing(self, hook: QlikCloudHook) -> Any:
         from airflow_provider_qlik.runs.existing import existing

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow_provider_qlik.arguments import (
-    InvalidArgument,
+from airflow_provider_qlik.lifecycle.deferral import skip
+from airflow_provider_qlik.lifecycle.resources import AppArguments, literal
+from airflow_provider_qlik.operators.run import QlikRunOperator
+from airflow_provider_qlik.validation import (
+    InvalidArgumentError,
     checked_flag,
     checked_number,
     checked_text,
     checked_word,
 )
-from airflow_provider_qlik.operators.run import QlikRunOperator
-from airflow_provider_qlik.targets import AppTarget, literal
-from airflow_provider_qlik.waiting import skip
 
 IF_PENDING = ("fail", "wait", "skip")
-MOST_VARIABLES = 20
-LONGEST_VARIABLE = 256
-LEAST_WEIGHT, MOST_WEIGHT = 1, 10
+MAX_VARIABLES = 20
+MAX_VARIABLE = 256
+MIN_WEIGHT, MAX_WEIGHT = 1, 10
 
 
-class QlikReloadAppOperator(AppTarget, QlikRunOperator):
+class QlikReloadAppOperator(AppArguments, QlikRunOperator):
     """Reloads an app.
 
     :param app_id: the id of the app.
@@ -42,7 +42,7 @@ class QlikReloadAppOperator(AppTarget, QlikRunOperator):
 
     # Airflow looks for the attribute; an attribute `partial` would hide the method that mapped tasks are made with.
     template_fields: Sequence[str] = (
-        *AppTarget.arguments(),
+        *AppArguments.arguments(),
         "partial_reload",
         "weight",
         "variables",
@@ -72,7 +72,7 @@ class QlikReloadAppOperator(AppTarget, QlikRunOperator):
         self.variables = variables
         self.if_pending = checked_word("if_pending", if_pending, IF_PENDING)
         self.fail_on_warnings = checked_flag("fail_on_warnings", fail_on_warnings)
-        self.check_target()
+        self.check_resource()
         if literal(partial):
             checked_flag("partial", partial)
         if literal(weight):
@@ -82,9 +82,9 @@ class QlikReloadAppOperator(AppTarget, QlikRunOperator):
 
     def on_error(self, error: Exception) -> None:
         """Skips the task where another reload is pending, if that is wanted."""
-        from airflow_provider_qlik.runs import ReloadPending
+        from airflow_provider_qlik.runs import ReloadPendingError
 
-        if isinstance(error, ReloadPending) and self.if_pending == "skip":
+        if isinstance(error, ReloadPendingError) and self.if_pending == "skip":
             skip(error)
 
     def parameters(self) -> Mapping[str, Any]:
@@ -98,7 +98,7 @@ class QlikReloadAppOperator(AppTarget, QlikRunOperator):
 
 
 def _checked_weight(given: object) -> int:
-    return checked_number("weight", given, LEAST_WEIGHT, MOST_WEIGHT)
+    return checked_number("weight", given, MIN_WEIGHT, MAX_WEIGHT)
 
 
 def checked_variables(given: object) -> dict[str, str] | None:
@@ -106,16 +106,16 @@ def checked_variables(given: object) -> dict[str, str] | None:
     if given is None:
         return None
     if not isinstance(given, Mapping):
-        raise InvalidArgument("variables", given, "a mapping of texts to texts")
-    if len(given) > MOST_VARIABLES:
-        raise InvalidArgument("variables", f"{len(given)}", f"at most {MOST_VARIABLES} variables")
+        raise InvalidArgumentError("variables", given, "a mapping of texts to texts")
+    if len(given) > MAX_VARIABLES:
+        raise InvalidArgumentError("variables", f"{len(given)}", f"at most {MAX_VARIABLES} variables")
     allowed = "a mapping of texts to texts (whole numbers stand for their digits)"
     variables: dict[str, str] = {}
     for pair in given.items():
         if not all(isinstance(text, str | int) and not isinstance(text, bool) for text in pair):
-            raise InvalidArgument("variables", dict([pair]), allowed)
+            raise InvalidArgumentError("variables", dict([pair]), allowed)
         name, value = (checked_text("variables", text, allowed) for text in pair)
-        if len(name) > LONGEST_VARIABLE or len(value) > LONGEST_VARIABLE:
-            raise InvalidArgument("variables", name, f"names and values have at most {LONGEST_VARIABLE} characters")
+        if len(name) > MAX_VARIABLE or len(value) > MAX_VARIABLE:
+            raise InvalidArgumentError("variables", name, f"names and values have at most {MAX_VARIABLE} characters")
         variables[name] = value
     return variables

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qlik.arguments import checked_word
-from airflow_provider_qlik.file_names import FILE_NAME, FileNames, checked_pattern
+from airflow_provider_qlik.lifecycle.file_names import FILE_NAME, FileNames, checked_pattern
+from airflow_provider_qlik.lifecycle.resources import SharingTaskArguments
+from airflow_provider_qlik.lifecycle.task_log import write
 from airflow_provider_qlik.operators.run import QlikRunOperator
-from airflow_provider_qlik.targets import SharingTaskTarget
-from airflow_provider_qlik.task_log import write
+from airflow_provider_qlik.validation import checked_word
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.cloud.models.sharing_executions import SharingExecutionFile, SharingTaskExecution
@@ -32,7 +32,7 @@ def why_failed(result: Outcome, fail_on: str) -> str | None:
     return f"{result.failure} (of {total} executions: {how})" if fails else None
 
 
-class QlikRunSharingTaskOperator(SharingTaskTarget, QlikRunOperator):
+class QlikRunSharingTaskOperator(SharingTaskArguments, QlikRunOperator):
     """Runs a sharing task: makes its reports, one execution for each recipient, and waits for all of them.
 
     :param sharing_task_id: the id of the sharing task.
@@ -53,7 +53,7 @@ class QlikRunSharingTaskOperator(SharingTaskTarget, QlikRunOperator):
     """
 
     template_fields: Sequence[str] = (
-        *SharingTaskTarget.arguments(),
+        *SharingTaskArguments.arguments(),
         "download_to",
         "file_name",
         *QlikRunOperator.template_fields,
@@ -81,7 +81,7 @@ class QlikRunSharingTaskOperator(SharingTaskTarget, QlikRunOperator):
         self.fail_on = checked_word("fail_on", fail_on, FAIL_ON)
         self.download_to = download_to
         self.file_name = file_name
-        self.check_target()
+        self.check_resource()
         if isinstance(file_name, str) and "{{" not in file_name:
             checked_pattern(file_name)
 
@@ -89,7 +89,7 @@ class QlikRunSharingTaskOperator(SharingTaskTarget, QlikRunOperator):
         """Makes sure that the files can be written."""
         checked_pattern(self.file_name)
         if self.download_to is not None:
-            from airflow_provider_qlik.storage import Folder
+            from airflow_provider_qlik.lifecycle.object_storage import Folder
 
             Folder("download_to", str(self.download_to)).check_writable()
 
@@ -102,7 +102,7 @@ class QlikRunSharingTaskOperator(SharingTaskTarget, QlikRunOperator):
         if self.download_to is None:
             return {"files": []}
         from airflow_provider_qlik.cloud.api import sharing_tasks
-        from airflow_provider_qlik.storage import Folder
+        from airflow_provider_qlik.lifecycle.object_storage import Folder
 
         folder = Folder("download_to", str(self.download_to))
         paths: list[str] = []

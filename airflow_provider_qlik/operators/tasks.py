@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from airflow_provider_qlik.lifecycle.resources import TaskArguments
 from airflow_provider_qlik.operators.run import QlikRunOperator
-from airflow_provider_qlik.targets import TaskTarget
 
 
-class QlikRunTaskOperator(TaskTarget, QlikRunOperator):
+class QlikRunTaskOperator(TaskArguments, QlikRunOperator):
     """Runs a task of Qlik Cloud, such as one that reloads an app.
 
     :param qlik_task_id: the id of the task in Qlik Cloud (`task_id` is Airflow's own).
@@ -22,7 +22,7 @@ class QlikRunTaskOperator(TaskTarget, QlikRunOperator):
     marker that the start carries, and only that run is followed.
     """
 
-    template_fields: Sequence[str] = (*TaskTarget.arguments(), *QlikRunOperator.template_fields)
+    template_fields: Sequence[str] = (*TaskArguments.arguments(), *QlikRunOperator.template_fields)
 
     def __init__(
         self,
@@ -40,4 +40,4 @@ class QlikRunTaskOperator(TaskTarget, QlikRunOperator):
         self.app_id = app_id
         self.app_name = app_name
         self.space_name = space_name
-        self.check_target()
+        self.check_resource()

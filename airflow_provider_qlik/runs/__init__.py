@@ -1,54 +1,61 @@
 """What a run of Qlik Cloud is and how it is started, found, watched, explained and ended. No I/O, no Airflow."""
 
-from airflow_provider_qlik.runs.automations import AutomationRuns
+from airflow_provider_qlik.runs.adapter import RunAdapter
+from airflow_provider_qlik.runs.automations import AutomationRunAdapter
 from airflow_provider_qlik.runs.enabling import disable_task, enable_task
 from airflow_provider_qlik.runs.errors import (
-    AmbiguousRun,
-    CannotStart,
-    ReloadPending,
+    AmbiguousRunError,
+    CannotStartError,
+    ReloadPendingError,
     RunError,
-    RunGone,
-    RunNotFound,
-    RunNotVisible,
-    WaitTimedOut,
+    RunGoneError,
+    RunNotFoundError,
+    RunNotVisibleError,
+    WaitTimeoutError,
 )
-from airflow_provider_qlik.runs.find import Intent, Search, marker
-from airflow_provider_qlik.runs.find import find as find_run
-from airflow_provider_qlik.runs.kind import RunKind
+from airflow_provider_qlik.runs.matching import Intent, Search, marker
+from airflow_provider_qlik.runs.matching import find as find_run
 from airflow_provider_qlik.runs.outcome import Outcome, outcome
-from airflow_provider_qlik.runs.reload_tasks import ReloadTaskExecutions
-from airflow_provider_qlik.runs.reloads import ReloadRuns
-from airflow_provider_qlik.runs.run import Run, State, Wanted, Worker
-from airflow_provider_qlik.runs.sharing_tasks import SharingTaskRuns
-from airflow_provider_qlik.runs.tasks import TaskRuns
-from airflow_provider_qlik.runs.watch import Watch
+from airflow_provider_qlik.runs.reload_tasks import ReloadTaskAdapter
+from airflow_provider_qlik.runs.reloads import ReloadAdapter
+from airflow_provider_qlik.runs.run import Run, RunSelector, RunState, Worker
+from airflow_provider_qlik.runs.sharing_tasks import SharingTaskRunAdapter
+from airflow_provider_qlik.runs.tasks import TaskRunAdapter
+from airflow_provider_qlik.runs.waiting import RunWait
 
-KINDS: dict[str, RunKind] = {
-    kind.name: kind for kind in (TaskRuns(), AutomationRuns(), ReloadRuns(), SharingTaskRuns(), ReloadTaskExecutions())
+ADAPTERS: dict[str, RunAdapter] = {
+    kind.name: kind
+    for kind in (
+        TaskRunAdapter(),
+        AutomationRunAdapter(),
+        ReloadAdapter(),
+        SharingTaskRunAdapter(),
+        ReloadTaskAdapter(),
+    )
 }
 """All kinds of run by name, as they stand in events and trigger arguments."""
 
 __all__ = [
     "KINDS",
-    "AmbiguousRun",
-    "AutomationRuns",
-    "CannotStart",
+    "AmbiguousRunError",
+    "AutomationRunAdapter",
+    "CannotStartError",
     "Intent",
     "Outcome",
-    "ReloadPending",
-    "ReloadRuns",
-    "ReloadTaskExecutions",
+    "ReloadAdapter",
+    "ReloadPendingError",
+    "ReloadTaskAdapter",
     "Run",
+    "RunAdapter",
     "RunError",
-    "RunGone",
-    "RunKind",
-    "RunNotFound",
-    "RunNotVisible",
+    "RunGoneError",
+    "RunNotFoundError",
+    "RunNotVisibleError",
     "Search",
-    "SharingTaskRuns",
+    "SharingTaskRunAdapter",
     "State",
-    "TaskRuns",
-    "WaitTimedOut",
+    "TaskRunAdapter",
+    "WaitTimeoutError",
     "Wanted",
     "Watch",
     "Worker",

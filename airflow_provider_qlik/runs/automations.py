@@ -7,7 +7,13 @@ from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import automations, users
 from airflow_provider_qlik.cloud.call import Call, Flow, ask
-from airflow_provider_qlik.cloud.errors import BadRequest, Conflict, NotFound, QlikCloudError, UnreadableAnswer
+from airflow_provider_qlik.cloud.errors import (
+    BadRequestError,
+    ConflictError,
+    InvalidResponseError,
+    NotFoundError,
+    QlikCloudError,
+)
 from airflow_provider_qlik.cloud.models.automations import (
     AutomationRun,
     AutomationRunList,
@@ -15,13 +21,13 @@ from airflow_provider_qlik.cloud.models.automations import (
     LastAutomationRunList,
 )
 from airflow_provider_qlik.cloud.pages import Pages
+from airflow_provider_qlik.runs.adapter import Resource, RunAdapter
 from airflow_provider_qlik.runs.cancelling import insist
-from airflow_provider_qlik.runs.errors import CannotStart, before_start
-from airflow_provider_qlik.runs.find import Intent, Say
-from airflow_provider_qlik.runs.kind import Resource, RunKind
-from airflow_provider_qlik.runs.run import Run, Wanted, Words
+from airflow_provider_qlik.runs.errors import CannotStartError, before_start
+from airflow_provider_qlik.runs.matching import Intent, LogCallback
+from airflow_provider_qlik.runs.run import Run, RunSelector, StatusMap
 
-LARGEST_PAGE = 200
+MAX_PAGE = 200
 OTHER_CONTEXTS = frozenset({"test_run", "editor", "detail", "lookup"})
 """The contexts of runs that somebody set off in Qlik Cloud's pages: no start through the API has one of them.
 
@@ -29,12 +35,12 @@ Of `webhook` nobody says that: an execution token is sent to an address much lik
 """
 
 
-class AutomationRuns(RunKind):
+class AutomationRunAdapter(RunAdapter):
     """How runs of automations are handled."""
 
     name: ClassVar[str] = "automation"
     enable_hint: ClassVar[str] = "enable it in Qlik Cloud, or change its owner if that one is gone"
-    words: ClassVar[Words] = Words(
+    status_map: ClassVar[StatusMap] = StatusMap(
         active=frozenset({"not started", "queued", "starting", "running", "paused"}),
         succeeded=frozenset({"finished", "finished with warnings"}),
         failed=frozenset({"failed", "exceeded limit"}),
@@ -42,8 +48,8 @@ class AutomationRuns(RunKind):
         stopping=frozenset({"must stop"}),
     )
 
-    listed_whole: ClassVar[bool] = True
-    crowded: ClassVar[bool] = True
+    polled_by_list: ClassVar[bool] = True
+    has_bulk_list: ClassVar[bool] = True
 
     def resource(self, resource_id: str) -> Flow[Resource]:
         """The automation."""
@@ -61,9 +67,9 @@ class AutomationRuns(RunKind):
             kind=self.name,
             resource_id=resource_id,
             id=item.id,
-            state=self.words.state(item.status, item.stop_time is not None),
+            state=self.status_map.state(item.status, item.stop_time is not None),
             status=item.status,
-            known_word=self.words.knows(item.status),
+            known_word=self.status_map.knows(item.status),
             name=item.title or None,
             space_id=item.space_id or None,
             created_at=item.created_at,
@@ -74,11 +80,11 @@ class AutomationRuns(RunKind):
             origin="test_run" if item.test_run or item.is_test_run else item.context,
         )
 
-    def may_be_ours(self, run: Run) -> bool:
+    def can_be_api_run(self, run: Run) -> bool:
         """Return False for a run that was set off in Qlik Cloud's pages."""
         return (run.origin or "").strip().casefold() not in OTHER_CONTEXTS
 
-    def without_other_users(self, resource_id: str, candidates: Sequence[Run]) -> Flow[list[Run]]:
+    def exclude_other_users(self, resource_id: str, candidates: Sequence[Run]) -> Flow[list[Run]]:
         """Return the runs that are shown as executed by this user or by the owner of the automation.
 
         `executedById` is "the user who set it off". With inputs, a run is started by the token of the automation, and
@@ -94,11 +100,11 @@ class AutomationRuns(RunKind):
         left = [run for run in candidates if run.triggered_by is None or run.triggered_by in users_of_ours]
         return left or list(candidates)
 
-    def start_names_run(self, parameters: Mapping[str, Any]) -> bool:
+    def start_returns_run(self, parameters: Mapping[str, Any]) -> bool:
         """Return True for a start without inputs."""
         return "inputs" not in parameters
 
-    def send_start(self, intent: Intent, say: Say, parameters: Mapping[str, Any]) -> Flow[Run | None]:
+    def send_start(self, intent: Intent, write_log: LogCallback, parameters: Mapping[str, Any]) -> Flow[Run | None]:
         """The run, from the answer; None with inputs, where Qlik does not say which run it is."""
         if "inputs" in parameters:
             yield from self._execute(intent.resource_id, parameters["inputs"])
@@ -111,12 +117,12 @@ class AutomationRuns(RunKind):
         automation = yield from before_start(ask(automations.get(automation_id)))
         name = f"automation {automation.name or ''} {automation_id}".replace("  ", " ")
         if automation.run_mode != "triggered":
-            raise CannotStart(
+            raise CannotStartError(
                 f"{name} is in run mode {automation.run_mode!r} and takes no inputs: set the run mode of its start"
                 " block to 'Triggered' in Qlik Cloud, or run it without inputs"
             )
         if automation.execution_token is None:
-            raise CannotStart(f"{name} does not show its execution token to this user: sign in as its owner")
+            raise CannotStartError(f"{name} does not show its execution token to this user: sign in as its owner")
         yield from ask(automations.execute(automation_id, automation.execution_token.get_secret_value(), inputs))
 
     def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
@@ -124,17 +130,17 @@ class AutomationRuns(RunKind):
         run = yield from ask(automations.get_run(resource_id, run_id))
         return self.run_of(resource_id, run)
 
-    def look_at_many(
-        self, wanted: Sequence[Wanted], most_pages: int, also: Sequence[Wanted] = ()
-    ) -> Flow[dict[Wanted, Run | None]]:
+    def poll_bulk_list(
+        self, selector: Sequence[RunSelector], most_pages: int, also: Sequence[RunSelector] = ()
+    ) -> Flow[dict[RunSelector, Run | None]]:
         """What the last run of their automation tells of them, from the list of all automations."""
-        asked: dict[str, list[Wanted]] = {}
-        for each in (*wanted, *also):
-            if each.alone_since is None:
+        asked: dict[str, list[RunSelector]] = {}
+        for each in (*selector, *also):
+            if each.unconfirmed_since is None:
                 asked.setdefault(each.resource_id, []).append(each)
-        missing = {each.resource_id for each in wanted if each.alone_since is None}
-        told: dict[Wanted, Run | None] = {}
-        listed = automations.list(limit=LARGEST_PAGE).read_as(LastAutomationRunList)
+        missing = {each.resource_id for each in selector if each.unconfirmed_since is None}
+        told: dict[RunSelector, Run | None] = {}
+        listed = automations.list(limit=MAX_PAGE).read_as(LastAutomationRunList)
         pages: Pages[LastAutomationRun] = Pages(listed)
         for _ in range(most_pages):
             if pages.next_call is None or not missing:
@@ -145,12 +151,12 @@ class AutomationRuns(RunKind):
                     missing.discard(item.id)
         return told
 
-    def _told_by(self, item: LastAutomationRun, wanted: Sequence[Wanted]) -> dict[Wanted, Run | None]:
+    def _told_by(self, item: LastAutomationRun, selector: Sequence[RunSelector]) -> dict[RunSelector, Run | None]:
         try:
             last = None if item.last_run is None else self.run_of(item.id, item.last_run)
-        except UnreadableAnswer:
+        except InvalidResponseError:
             return {}
-        return {each: seen[0] for each in wanted if (seen := _seen(last, each))}
+        return {each: seen[0] for each in selector if (seen := _seen(last, each))}
 
     def cancel(self, run: Run) -> Flow[str]:
         """The run is asked to stop."""
@@ -160,9 +166,9 @@ class AutomationRuns(RunKind):
         """The run of an automation is asked to stop, whether it was started as such or by a task."""
         try:
             yield from insist(automations.stop_run(automation_id, run_id))
-        except (Conflict, NotFound):
+        except (ConflictError, NotFoundError):
             return f"nothing: automation run {run_id} has ended already"
-        except BadRequest:
+        except BadRequestError:
             # Nobody says what Qlik answers where there is nothing left to stop.
             seen = yield from self.get(automation_id, run_id)
             if seen is None or not seen.ended:
@@ -190,10 +196,10 @@ class AutomationRuns(RunKind):
         return f"/automations/{run.resource_id}"
 
 
-def _seen(last: Run | None, wanted: Wanted) -> tuple[Run | None] | None:
+def _seen(last: Run | None, selector: RunSelector) -> tuple[Run | None] | None:
     """What is to be seen of a wanted run, by the last run of its automation; nothing where that does not tell."""
-    if wanted.run_id is not None:
-        return (last,) if last is not None and last.id == wanted.run_id else None
+    if selector.run_id is not None:
+        return (last,) if last is not None and last.id == selector.run_id else None
     # Nobody says that what is shown as the last run is the last to begin; and of several, the last is not the first.
-    none = last is None or (wanted.started_after is not None and last.began_before(wanted.started_after))
+    none = last is None or (selector.started_after is not None and last.began_before(selector.started_after))
     return (None,) if none else None

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
 from airflow_provider_qlik.cloud.errors import QlikCloudError
-from airflow_provider_qlik.runs.errors import AmbiguousRun, RunError
-from airflow_provider_qlik.runs.run import Run, Wanted
+from airflow_provider_qlik.runs.errors import AmbiguousRunError, RunError
+from airflow_provider_qlik.runs.run import Run, RunSelector
 
 if TYPE_CHECKING:
-    from airflow_provider_qlik.runs.kind import RunKind
+    from airflow_provider_qlik.runs.adapter import RunAdapter
 
 T = TypeVar("T")
 
@@ -28,13 +28,13 @@ def insist(call: Call[T]) -> Flow[T]:
         try:
             return (yield from ask(call))
         except QlikCloudError as error:
-            if not error.may_have_happened:
+            if not error.outcome_unknown:
                 raise
         yield from pause(seconds)
     return (yield from ask(call))
 
 
-def cancel_before_next_try(kind: RunKind, run: Run) -> Flow[str]:
+def cancel_before_next_try(kind: RunAdapter, run: Run) -> Flow[str]:
     """Cancel the run of a task that has another try, which may have started a new run. Return what was asked to stop.
 
     Raise RunError, and cancel nothing, where the cancel would end that new run, too (`cancelled_together`).
@@ -50,17 +50,17 @@ def cancel_before_next_try(kind: RunKind, run: Run) -> Flow[str]:
     return (yield from kind.cancel(run))
 
 
-def cancel(kind: RunKind, run: Run) -> Flow[str]:
+def cancel(kind: RunAdapter, run: Run) -> Flow[str]:
     """Return what was asked to stop, in words: the run, or the one that turned out to be ours since.
 
-    A run that only the time tells (`alone_since`) is looked at first: another that shows our marker has taken its place
+    A run that only the time tells (`unconfirmed_since`) is looked at first: another that shows our marker has taken its place
     then, and the run itself is a stranger's. Where it cannot be looked at, it is still the one that was followed.
-    Raises AmbiguousRun, and cancels none, where nothing tells which is ours.
+    Raises AmbiguousRunError, and cancels none, where nothing tells which is ours.
     """
-    if run.alone_since is not None:
+    if run.unconfirmed_since is not None:
         try:
-            run = (yield from kind.look(Wanted.of(run))) or run
-        except AmbiguousRun:
+            run = (yield from kind.poll(RunSelector.of(run))) or run
+        except AmbiguousRunError:
             raise
         except QlikCloudError:
             pass

@@ -13,7 +13,12 @@ from __future__ import annotations
 
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.call import Flow, ask
-from airflow_provider_qlik.cloud.errors import IntermediaryResponse, InvalidArgument, QlikCloudError, Refused
+from airflow_provider_qlik.cloud.errors import (
+    IntermediaryResponseError,
+    InvalidArgumentError,
+    QlikCloudError,
+    StatusError,
+)
 from airflow_provider_qlik.cloud.models.tasks import Task
 
 NO_SUCH_OPERATION = frozenset({404, 405})
@@ -47,10 +52,10 @@ def _switched(task_id: str, enabled: bool) -> Flow[Task]:
         change = {"op": "replace" if task.enabled is not None else "add", "path": "/enabled", "value": enabled}
         try:
             patched = yield from ask(tasks.patch(task_id, [change]))
-        except (QlikCloudError, InvalidArgument) as error:
+        except (QlikCloudError, InvalidArgumentError) as error:
             if _says_that_there_is_no_patch(error):
                 return (yield from ask(tasks.update(task_id, _with(task, enabled))))
-            unknown = isinstance(error, QlikCloudError) and error.may_have_happened
+            unknown = isinstance(error, QlikCloudError) and error.outcome_unknown
             if not unknown or attempt == ATTEMPTS:
                 raise
         else:
@@ -62,9 +67,9 @@ def _switched(task_id: str, enabled: bool) -> Flow[Task]:
 
 
 def _says_that_there_is_no_patch(error: Exception) -> bool:
-    if isinstance(error, InvalidArgument):
+    if isinstance(error, InvalidArgumentError):
         return error.argument == "tasks_api"
-    return isinstance(error, (Refused, IntermediaryResponse)) and error.status in NO_SUCH_OPERATION
+    return isinstance(error, (StatusError, IntermediaryResponseError)) and error.status in NO_SUCH_OPERATION
 
 
 def _with(task: Task, enabled: bool) -> Task:

@@ -14,11 +14,11 @@ class RunError(QlikCloudError):
     """Something about a run that asking again does not mend."""
 
 
-class CannotStart(RunError):
+class CannotStartError(RunError):
     """Qlik refused to start it, and why as far as it says: disabled, not there, not allowed. Nothing was started."""
 
 
-class NothingStarted(QlikCloudError):
+class NotStartedError(QlikCloudError):
     """What had to be read before a start could not be: nothing was started, and it may well work a little later."""
 
     @property
@@ -27,34 +27,34 @@ class NothingStarted(QlikCloudError):
 
 
 def before_start(flow: Flow[T]) -> Flow[T]:
-    """The result of a flow that only reads, before anything is started. Raises NothingStarted for a lost answer."""
+    """The result of a flow that only reads, before anything is started. Raises NotStartedError for a lost answer."""
     try:
         return (yield from flow)
     except QlikCloudError as error:
-        if error.may_have_happened:
-            raise NothingStarted(f"Nothing was started: {error}") from error
+        if error.outcome_unknown:
+            raise NotStartedError(f"Nothing was started: {error}") from error
         raise
 
 
-class ReloadPending(RunError):
+class ReloadPendingError(RunError):
     """A reload of the app is pending already, and Qlik takes one at a time. Nothing was started."""
 
 
-class RunNotFound(RunError):
+class RunNotFoundError(RunError):
     """A start was accepted, or may have been, and no run of it showed up in time."""
 
 
-class AmbiguousRun(RunError):
+class AmbiguousRunError(RunError):
     """Several runs could be the one that was started, and nothing tells them apart. Lists them; never guessed."""
 
 
-class RunGone(RunError):
+class RunGoneError(RunError):
     """Qlik no longer knows the run, or what it belongs to."""
 
 
-class RunNotVisible(RunError):
+class RunNotVisibleError(RunError):
     """Qlik Cloud has refused for two minutes to show the run (401 or 403). The run itself may be going on."""
 
 
-class WaitTimedOut(RunError):
+class WaitTimeoutError(RunError):
     """The deadline passed while the run was still going, or before there was one."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_qlik.cloud.call import Flow
-from airflow_provider_qlik.cloud.errors import InvalidArgument, QlikCloudError
-from airflow_provider_qlik.runs.find import Say
-from airflow_provider_qlik.runs.kind import RunKind
-from airflow_provider_qlik.runs.run import Run, State
+from airflow_provider_qlik.cloud.errors import InvalidArgumentError, QlikCloudError
+from airflow_provider_qlik.runs.adapter import RunAdapter
+from airflow_provider_qlik.runs.matching import LogCallback
+from airflow_provider_qlik.runs.run import Run, RunState
 from airflow_provider_qlik.text import LINE_LENGTH, MESSAGE_LENGTH, REASON_LENGTH, printable, storable
 
 LOG_LINES = 200
@@ -27,7 +27,7 @@ class Outcome:
     @property
     def succeeded(self) -> bool:
         """Whether all is well."""
-        return self.run.state is State.SUCCEEDED
+        return self.run.state is RunState.SUCCEEDED
 
     @property
     def message(self) -> str:
@@ -68,7 +68,7 @@ class Outcome:
         return {**self.run.to_json(), "link": self.link}
 
 
-def outcome(kind: RunKind, run: Run, tenant_url: str, say: Say) -> Flow[Outcome]:
+def outcome(kind: RunAdapter, run: Run, tenant_url: str, write_log: LogCallback) -> Flow[Outcome]:
     """What came of an ended run. Its log is said line by line, the last 200 of them, and where the rest is.
 
     A line is cut at `LINE_LENGTH` characters, and says how many were left out; the reason is cut at `REASON_LENGTH`.
@@ -80,18 +80,18 @@ def outcome(kind: RunKind, run: Run, tenant_url: str, say: Say) -> Flow[Outcome]
     try:
         text = yield from kind.log(run)
         lines = text.splitlines()
-    except (QlikCloudError, InvalidArgument) as error:
-        say(logging.WARNING, f"The log of {run.kind} run {run.id} could not be fetched: {error}")
+    except (QlikCloudError, InvalidArgumentError) as error:
+        write_log(logging.WARNING, f"The log of {run.kind} run {run.id} could not be fetched: {error}")
     if lines:
         cut = len(lines) - LOG_LINES
-        say(
+        write_log(
             logging.INFO,
             f"Qlik's log of {run.kind} run {run.id}"
             + (f", the last {LOG_LINES} of {len(lines)} lines, all of it at {link}:" if cut > 0 else ":"),
         )
         for line in lines[-LOG_LINES:]:
-            say(logging.INFO, f"| {printable(line, LINE_LENGTH)}")
-    if run.state is not State.SUCCEEDED:
+            write_log(logging.INFO, f"| {printable(line, LINE_LENGTH)}")
+    if run.state is not RunState.SUCCEEDED:
         reason = (yield from kind.reason(run)) or run.reason
         run = replace(run, reason=storable(reason, REASON_LENGTH) if reason else _last_words(lines))
         return Outcome(run, link)

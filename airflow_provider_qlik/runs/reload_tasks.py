@@ -7,25 +7,25 @@ from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import reload_tasks, tasks
 from airflow_provider_qlik.cloud.call import Call, Flow, ask
-from airflow_provider_qlik.cloud.errors import InvalidArgument, QlikCloudError, Refused
+from airflow_provider_qlik.cloud.errors import InvalidArgumentError, QlikCloudError, StatusError
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.reload_tasks import ReloadTask
-from airflow_provider_qlik.runs.errors import RunError, RunGone
-from airflow_provider_qlik.runs.find import Intent, Say
-from airflow_provider_qlik.runs.kind import Resource, RunKind
-from airflow_provider_qlik.runs.run import Run, State, Wanted, Words, Worker
+from airflow_provider_qlik.runs.adapter import Resource, RunAdapter
+from airflow_provider_qlik.runs.errors import RunError, RunGoneError
+from airflow_provider_qlik.runs.matching import Intent, LogCallback
+from airflow_provider_qlik.runs.run import Run, RunSelector, RunState, StatusMap, Worker
 
 GONE = frozenset({404, 410})
 """The statuses by which Qlik Cloud says that there is no such reload task, or none at all any more."""
 SUCCESSOR = "wait for a task of the app instead (QlikTaskRunSensor; for its reloads QlikReloadSensor)"
 
 
-class ReloadTaskExecutions(RunKind):
+class ReloadTaskAdapter(RunAdapter):
     """How executions of reload tasks are handled: they are waited for, and nothing else."""
 
     name: ClassVar[str] = "reload_task"
     enable_hint: ClassVar[str] = "enable it in Qlik Cloud"
-    words: ClassVar[Words] = Words(
+    status_map: ClassVar[StatusMap] = StatusMap(
         active=frozenset(), succeeded=frozenset({"executed"}), failed=frozenset(), cancelled=frozenset()
     )
 
@@ -34,35 +34,35 @@ class ReloadTaskExecutions(RunKind):
         task = yield from ask(reload_tasks.get(resource_id))
         return Resource(resource_id, None, _off(task), task.space_id)
 
-    def look(self, wanted: Wanted) -> Flow[Run | None]:
+    def poll(self, selector: RunSelector) -> Flow[Run | None]:
         """The last execution, if it was at or after the wanted moment; None as long as it may still come.
 
         Raises RunError, with the reason and what to use instead, if the reload task will not execute any more: it is
         disabled, was migrated to a task, or is gone.
         """
         try:
-            task = yield from ask(reload_tasks.get(wanted.resource_id))
-        except Refused as error:
+            task = yield from ask(reload_tasks.get(selector.resource_id))
+        except StatusError as error:
             if error.status not in GONE:
                 raise
-            raise RunGone(
+            raise RunGoneError(
                 f"{error.reason}. Qlik Cloud does not have the reload task any more, or does not show it to this user:"
-                f" {SUCCESSOR} (reload task {wanted.resource_id}; {error.request})"
+                f" {SUCCESSOR} (reload task {selector.resource_id}; {error.request})"
             ) from None
         last = task.last_execution_time
-        if last is not None and (wanted.started_after is None or last >= wanted.started_after):
-            return self.run_of(wanted.resource_id, task)
-        since = f" since {wanted.started_after.isoformat()}" if wanted.started_after else ""
+        if last is not None and (selector.started_after is None or last >= selector.started_after):
+            return self.run_of(selector.resource_id, task)
+        since = f" since {selector.started_after.isoformat()}" if selector.started_after else ""
         if task.migrated:
             successor = yield from self._successor(task)
             raise RunError(
                 f"The reload task was migrated to a task, and has not executed{since}: {SUCCESSOR}{successor}"
-                f" (reload task {wanted.resource_id})"
+                f" (reload task {selector.resource_id})"
             )
         off = _off(task)
         if off is not None:
             raise RunError(
-                f"reload task {wanted.resource_id} is {off}, and has not executed{since}: {self.enable_hint},"
+                f"reload task {selector.resource_id} is {off}, and has not executed{since}: {self.enable_hint},"
                 " or give it a schedule"
             )
         return None
@@ -71,7 +71,7 @@ class ReloadTaskExecutions(RunKind):
         """Return which task it was migrated to, as words; nothing where that cannot be read, or nobody knows."""
         try:
             page = yield from ask(tasks.list(resource_id=task.app_id, limit=100))
-        except (QlikCloudError, InvalidArgument):
+        except (QlikCloudError, InvalidArgumentError):
             return ""
         for item in page.items:
             if item.metadata is not None and item.metadata.migrated_from == task.id:
@@ -84,7 +84,7 @@ class ReloadTaskExecutions(RunKind):
             kind=self.name,
             resource_id=resource_id,
             id=f"{resource_id}@{item.last_execution_time.isoformat() if item.last_execution_time else ''}",
-            state=State.SUCCEEDED,
+            state=RunState.SUCCEEDED,
             status="executed",
             started_at=item.last_execution_time,
             worker=Worker("app", item.app_id, item.app_id) if item.app_id else None,
@@ -92,7 +92,7 @@ class ReloadTaskExecutions(RunKind):
 
     def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
         """The execution of that id, if it is still the last."""
-        run = yield from self.look(Wanted(resource_id=resource_id))
+        run = yield from self.poll(RunSelector(resource_id=resource_id))
         return run if run is not None and run.id == run_id else None
 
     def page(self, run: Run) -> str:
@@ -113,7 +113,7 @@ class ReloadTaskExecutions(RunKind):
         """Raises RunError: there is no list of executions."""
         raise RunError(f"reload task {resource_id}: Qlik keeps no list of its executions")
 
-    def send_start(self, intent: Intent, say: Say, parameters: Mapping[str, Any]) -> Flow[Run | None]:
+    def send_start(self, intent: Intent, write_log: LogCallback, parameters: Mapping[str, Any]) -> Flow[Run | None]:
         """Raises RunError: a schedule cannot be started."""
         yield from ()
         raise RunError(f"reload task {intent.resource_id} is a schedule and cannot be started: reload its app instead")

@@ -11,20 +11,20 @@ from typing import Any, ClassVar
 from airflow_provider_qlik.cloud.api import apps, catalog, reloads
 from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
 from airflow_provider_qlik.cloud.errors import (
-    BadRequest,
-    Conflict,
-    InvalidArgument,
-    NotFound,
+    BadRequestError,
+    ConflictError,
+    InvalidArgumentError,
+    NotFoundError,
     QlikCloudError,
-    Refused,
-    TooManyRequests,
+    StatusError,
+    TooManyRequestsError,
 )
 from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadList
+from airflow_provider_qlik.runs.adapter import Resource, RunAdapter
 from airflow_provider_qlik.runs.cancelling import insist
-from airflow_provider_qlik.runs.errors import ReloadPending, before_start
-from airflow_provider_qlik.runs.find import MARKER, Intent, Say
-from airflow_provider_qlik.runs.kind import Resource, RunKind
-from airflow_provider_qlik.runs.run import Run, Words
+from airflow_provider_qlik.runs.errors import ReloadPendingError, before_start
+from airflow_provider_qlik.runs.matching import MARKER, Intent, LogCallback
+from airflow_provider_qlik.runs.run import Run, StatusMap
 
 TRIES_FOR_A_PENDING_ONE = 5
 """Starts that are refused because of a reload that does not show."""
@@ -39,20 +39,20 @@ WARNING = re.compile(r"^\W*(?:[\d:.TZ -]*\W)?warning\b|\bwith warnings?\b|\b[1-9
 
 A script goes past errors where its ErrorMode says so; the log counts them as forced.
 """
-MOST_WARNINGS = 5
+MAX_WARNINGS = 5
 """So many of them are told."""
 OTHER_ORIGINS = frozenset({"hub", "chronos", "choreographer", "automations", "data-refresh"})
 """What Qlik calls reloads that did not come from a caller of its API (`external`)."""
 
 
-class ReloadRuns(RunKind):
+class ReloadAdapter(RunAdapter):
     """How reloads of apps are handled."""
 
     name: ClassVar[str] = "reload"
     enable_hint: ClassVar[str] = ""
-    listed_whole: ClassVar[bool] = True
+    polled_by_list: ClassVar[bool] = True
     one_at_a_time: ClassVar[bool] = True
-    words: ClassVar[Words] = Words(
+    status_map: ClassVar[StatusMap] = StatusMap(
         active=frozenset({"queued", "reloading"}),
         succeeded=frozenset({"succeeded"}),
         failed=frozenset({"failed", "exceeded_limit"}),
@@ -71,7 +71,7 @@ class ReloadRuns(RunKind):
             return run
         try:
             page = yield from ask(catalog.items(resource_type="app", resource_id=run.resource_id))
-        except (QlikCloudError, InvalidArgument):
+        except (QlikCloudError, InvalidArgumentError):
             return run
         app = next((item for item in page.items if item.resource_id == run.resource_id), None)
         return run if app is None else replace(run, name=app.name, space_id=app.space_id or None)
@@ -80,7 +80,7 @@ class ReloadRuns(RunKind):
         """Return what a reload that succeeded complains of: an error that it names, or such lines of its log."""
         found = [run.reason] if run.reason else []
         found += [line.strip() for line in log if WARNING.search(line)]
-        return "; ".join(dict.fromkeys(found[:MOST_WARNINGS])) or None
+        return "; ".join(dict.fromkeys(found[:MAX_WARNINGS])) or None
 
     def newest(self, resource_id: str, limit: int) -> Call[ReloadList]:
         """The call for the reloads of an app."""
@@ -92,9 +92,9 @@ class ReloadRuns(RunKind):
             kind=self.name,
             resource_id=resource_id,
             id=item.id,
-            state=self.words.state(item.status, item.end_time is not None),
+            state=self.status_map.state(item.status, item.end_time is not None),
             status=item.status,
-            known_word=self.words.knows(item.status),
+            known_word=self.status_map.knows(item.status),
             created_at=item.creation_time,
             started_at=item.start_time,
             ended_at=item.end_time,
@@ -104,18 +104,18 @@ class ReloadRuns(RunKind):
             log=item.log,
         )
 
-    def may_be_ours(self, run: Run) -> bool:
+    def can_be_api_run(self, run: Run) -> bool:
         """Return False for a reload that the hub, a schedule, a task or an automation has set off."""
         return (run.origin or "").casefold() not in OTHER_ORIGINS
 
-    def start_names_run(self, parameters: Mapping[str, Any]) -> bool:
+    def start_returns_run(self, parameters: Mapping[str, Any]) -> bool:
         """Return True: the response is the reload."""
         return True
 
-    def send_start(self, intent: Intent, say: Say, parameters: Mapping[str, Any]) -> Flow[Run | None]:
+    def send_start(self, intent: Intent, write_log: LogCallback, parameters: Mapping[str, Any]) -> Flow[Run | None]:
         """The reload, from the answer; or the one that was pending already, if `if_pending` is "wait".
 
-        A pending one that is being cancelled is waited for in any case. Raises ReloadPending when there is another and
+        A pending one that is being cancelled is waited for in any case. Raises ReloadPendingError when there is another and
         it is not to be waited for.
         """
         told = {name: parameters.get(name) for name in ("partial", "weight", "variables")}
@@ -125,14 +125,14 @@ class ReloadRuns(RunKind):
         while tries < TRIES_FOR_A_PENDING_ONE and stopping < LOOKS_AT_A_STOPPING_ONE:
             try:
                 reload = yield from ask(reloads.start(intent.resource_id, **told, **marked))
-            except BadRequest as error:
+            except BadRequestError as error:
                 if not marked:
                     raise
                 # Nobody says what a resource id may look like. A 400 started nothing; without one it is asked plainly.
-                say(logging.INFO, f"{error} Starting without a marker.")
+                write_log(logging.INFO, f"{error} Starting without a marker.")
                 marked = {}
                 continue
-            except TooManyRequests as error:
+            except TooManyRequestsError as error:
                 if error.rate_limited:
                     raise
                 refused = error
@@ -140,7 +140,7 @@ class ReloadRuns(RunKind):
                 return self.run_of(intent.resource_id, reload)
             try:
                 pending = yield from before_start(self._pending(intent.resource_id))
-            except Refused:
+            except StatusError:
                 # A user may be allowed to start a reload and not to list reloads.
                 if waits:
                     raise
@@ -148,18 +148,18 @@ class ReloadRuns(RunKind):
             if pending is not None and self.stopping(pending):
                 # As after a clear: it was asked to stop, and that takes a while.
                 if not stopping:
-                    say(logging.INFO, f"A reload of this app is being cancelled and is waited for: {pending}")
+                    write_log(logging.INFO, f"A reload of this app is being cancelled and is waited for: {pending}")
                 stopping += 1
             elif pending is not None and not waits:
                 break
             elif pending is not None:
-                say(logging.INFO, f"A reload of this app was pending already and is waited for: {pending}")
+                write_log(logging.INFO, f"A reload of this app was pending already and is waited for: {pending}")
                 return replace(pending, adopted=True)
             else:
                 # It has ended since, or does not show up yet.
                 tries += 1
             yield from pause(PENDING_PAUSE)
-        raise ReloadPending(
+        raise ReloadPendingError(
             f"a reload of app {intent.resource_id} is pending already, and Qlik takes one at a time: {refused}"
         ) from refused
 
@@ -181,7 +181,7 @@ class ReloadRuns(RunKind):
         """A reload is asked to stop, whether it was started as such or by a task."""
         try:
             yield from insist(reloads.cancel(reload_id))
-        except (Conflict, NotFound):
+        except (ConflictError, NotFoundError):
             return f"nothing: reload {reload_id} has ended already"
         return f"reload {reload_id}"
 

@@ -12,7 +12,7 @@ ENOUGH_OF_A_MARKER = 16
 """Characters by which a marker is known where Qlik cuts it."""
 
 
-class State(StrEnum):
+class RunState(StrEnum):
     """What a run's status comes to."""
 
     ACTIVE = "active"
@@ -22,7 +22,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class StatusMap:
     """Qlik's status words of one kind of run, by meaning. `stopping` words are active until an end time is set."""
 
     active: frozenset[str]
@@ -31,7 +31,7 @@ class Words:
     cancelled: frozenset[str]
     stopping: frozenset[str] = frozenset()
 
-    def state(self, status: str, ended: bool) -> State:
+    def state(self, status: str, ended: bool) -> RunState:
         """The state that a status comes to.
 
         A word nobody knows is active until an end time is set; then it is never a success: cancelled if it sounds like
@@ -39,19 +39,22 @@ class Words:
         """
         word = status.strip().casefold()
         if word in self.succeeded:
-            return State.SUCCEEDED
+            return RunState.SUCCEEDED
         if word in self.failed:
-            return State.FAILED
+            return RunState.FAILED
         if word in self.cancelled or (word in self.stopping and ended):
-            return State.CANCELLED
+            return RunState.CANCELLED
         if word in self.active or word in self.stopping or not ended:
-            return State.ACTIVE
-        return State.CANCELLED if any(hint in word for hint in ("cancel", "abort", "stop")) else State.FAILED
+            return RunState.ACTIVE
+        return RunState.CANCELLED if any(hint in word for hint in ("cancel", "abort", "stop")) else RunState.FAILED
 
     def knows(self, status: str) -> bool:
         """Whether the word is one of ours."""
         word = status.strip().casefold()
-        return any(word in words for words in (self.active, self.succeeded, self.failed, self.cancelled, self.stopping))
+        return any(
+            word in status_map
+            for status_map in (self.active, self.succeeded, self.failed, self.cancelled, self.stopping)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class Run:
 
     `known_word` is False for a status that this version has never heard of. `reason` is what Qlik itself gave as error.
     `origin` is Qlik's word for what set it off, as long as it was just read: it is not part of its JSON.
-    `alone_since` is set when nothing but the time tells that the run is ours: from then on no other may turn up, and
+    `unconfirmed_since` is set when nothing but the time tells that the run is ours: from then on no other may turn up, and
     none with our `marker` at all.
     `adopted` marks somebody else's run that is waited for in place of one of ours, and never cancelled. A run that is
     made up of several executions has their ids as `parts`, and `counts` how many of them are in which state.
@@ -78,7 +81,7 @@ class Run:
     kind: str
     resource_id: str
     id: str
-    state: State
+    state: RunState
     status: str
     known_word: bool = True
     name: str | None = None
@@ -90,7 +93,7 @@ class Run:
     origin: str | None = field(default=None, compare=False)
     worker: Worker | None = None
     log: str | None = field(default=None, repr=False)
-    alone_since: datetime | None = None
+    unconfirmed_since: datetime | None = None
     marker: str | None = None
     adopted: bool = False
     counts: Mapping[str, int] | None = None
@@ -100,7 +103,7 @@ class Run:
     @property
     def ended(self) -> bool:
         """Whether it is over."""
-        return self.state is not State.ACTIVE
+        return self.state is not RunState.ACTIVE
 
     @property
     def moment(self) -> datetime | None:
@@ -115,7 +118,7 @@ class Run:
 
     def takes_over_from(self, other: Run) -> bool:
         """Return whether this run is the one that *other* was only taken for, by its time: it shows our marker."""
-        return other.alone_since is not None and other.marker is not None and self.carries(other.marker)
+        return other.unconfirmed_since is not None and other.marker is not None and self.carries(other.marker)
 
     def carries(self, marker: str) -> bool:
         """Return whether the run shows that marker, or enough of it where Qlik cuts it."""
@@ -152,7 +155,7 @@ class Run:
             "worker": {"type": self.worker.type, "id": self.worker.id, "resource_id": self.worker.resource_id}
             if self.worker
             else None,
-            "alone_since": _text(self.alone_since),
+            "unconfirmed_since": _text(self.unconfirmed_since),
             "marker": self.marker,
             "adopted": self.adopted,
             "counts": dict(self.counts) if self.counts is not None else None,
@@ -170,7 +173,7 @@ class Run:
                 resource_id=_word(given["resource_id"]),
                 id=_word(given["run_id"]),
                 name=_perhaps(given["name"]),
-                state=State(given["state"]),
+                state=RunState(given["state"]),
                 status=_word(given["status"], empty=True),
                 created_at=_moment(given["created_at"]),
                 started_at=_moment(given["started_at"]),
@@ -178,7 +181,7 @@ class Run:
                 reason=_perhaps(given["reason"]),
                 triggered_by=_perhaps(given["triggered_by"]),
                 worker=_worker(worker) if worker else None,
-                alone_since=_moment(given["alone_since"]),
+                unconfirmed_since=_moment(given["unconfirmed_since"]),
                 marker=_perhaps(given["marker"]),
                 adopted=bool(given["adopted"]),
                 counts={_word(state): int(count) for state, count in given["counts"].items()}
@@ -231,13 +234,13 @@ def _word(given: object, *, empty: bool = False) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class RunSelector:
     """Which run of a task or automation is meant: a given one, the first begun at or after a moment, or the last."""
 
     resource_id: str
     run_id: str | None = None
     started_after: datetime | None = None
-    alone_since: datetime | None = None
+    unconfirmed_since: datetime | None = None
     marker: str | None = None
     adopted: bool = False
 
@@ -247,20 +250,20 @@ class Wanted:
         return cls(
             resource_id=run.resource_id,
             run_id=run.id,
-            alone_since=run.alone_since,
+            unconfirmed_since=run.unconfirmed_since,
             marker=run.marker,
             adopted=run.adopted,
         )
 
-    def pinned_to(self, run: Run) -> Wanted:
+    def pinned_to(self, run: Run) -> RunSelector:
         """Return the same wish, from now on for the run that was seen.
 
         Once a run shows our marker, it is no longer the time alone that tells that it is ours.
         """
-        alone_since = run.alone_since if self.alone_since is not None else None
-        if self.run_id == run.id and self.started_after is None and self.alone_since == alone_since:
+        unconfirmed_since = run.unconfirmed_since if self.unconfirmed_since is not None else None
+        if self.run_id == run.id and self.started_after is None and self.unconfirmed_since == unconfirmed_since:
             return self
-        return replace(self, run_id=run.id, started_after=None, alone_since=alone_since)
+        return replace(self, run_id=run.id, started_after=None, unconfirmed_since=unconfirmed_since)
 
     def __str__(self) -> str:
         if self.run_id:

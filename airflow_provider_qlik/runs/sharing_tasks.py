@@ -9,18 +9,18 @@ from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import sharing_tasks
 from airflow_provider_qlik.cloud.call import Call, Flow, ask
-from airflow_provider_qlik.cloud.errors import Conflict, NotFound
+from airflow_provider_qlik.cloud.errors import ConflictError, NotFoundError
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution, SharingTaskExecutionList
+from airflow_provider_qlik.runs.adapter import Resource, RunAdapter
 from airflow_provider_qlik.runs.cancelling import insist
-from airflow_provider_qlik.runs.find import Intent, Say
-from airflow_provider_qlik.runs.kind import Resource, RunKind
-from airflow_provider_qlik.runs.run import Run, State, Words, Worker
+from airflow_provider_qlik.runs.matching import Intent, LogCallback
+from airflow_provider_qlik.runs.run import Run, RunState, StatusMap, Worker
 
 AT_WORK = "IN_PROGRESS"
 FINE = frozenset({"VALID", AT_WORK, "CANCELLING", "CANCELLED"})
 
 
-class SharingTaskRuns(RunKind):
+class SharingTaskRunAdapter(RunAdapter):
     """How runs of sharing tasks are handled. A run is a workflow: its id is that of the workflow.
 
     It is over when all its executions are, and none has come since the task was no longer at work.
@@ -31,7 +31,7 @@ class SharingTaskRuns(RunKind):
     last_page_size: ClassVar[int] = 200
     id_names: ClassVar[tuple[str, ...]] = ("workflowID", "id")
     enable_hint: ClassVar[str] = "look at the sharing task in Qlik Cloud"
-    words: ClassVar[Words] = Words(
+    status_map: ClassVar[StatusMap] = StatusMap(
         active=frozenset({"initialized", "in-progress", "presuccessful"}),
         succeeded=frozenset({"successful"}),
         failed=frozenset({"failed", "invalid"}),
@@ -52,14 +52,14 @@ class SharingTaskRuns(RunKind):
 
     def run_of(self, resource_id: str, item: SharingTaskExecution) -> Run:
         """The run in an item of the list: as if it were its workflow's only execution."""
-        state = self.words.state(item.status, item.ended_at is not None)
+        state = self.status_map.state(item.status, item.ended_at is not None)
         return Run(
             kind=self.name,
             resource_id=resource_id,
             id=item.workflow_id or item.id,
             state=state,
             status=item.status,
-            known_word=self.words.knows(item.status),
+            known_word=self.status_map.knows(item.status),
             started_at=item.started_at,
             ended_at=item.ended_at,
             reason=item.error_text,
@@ -81,7 +81,7 @@ class SharingTaskRuns(RunKind):
         runs = yield from super().recent(resource_id, since, run_id)
         return [run for run in runs if run.triggered_by is None]
 
-    def send_start(self, intent: Intent, say: Say, parameters: Mapping[str, Any]) -> Flow[Run | None]:
+    def send_start(self, intent: Intent, write_log: LogCallback, parameters: Mapping[str, Any]) -> Flow[Run | None]:
         """None: Qlik does not say which executions it makes."""
         yield from ask(sharing_tasks.execute(intent.resource_id))
         return None
@@ -93,7 +93,7 @@ class SharingTaskRuns(RunKind):
             return run
         task = yield from ask(sharing_tasks.get(resource_id))
         if (task.status_code or "").upper() == AT_WORK:
-            return replace(run, state=State.ACTIVE, status="more to come", ended_at=None)
+            return replace(run, state=RunState.ACTIVE, status="more to come", ended_at=None)
         # Asked in this order, nothing slips through: whatever the task still made before it was done is there now.
         return (yield from self._find(resource_id, run_id))
 
@@ -117,7 +117,7 @@ class SharingTaskRuns(RunKind):
         """The sharing task is asked to stop: a single run cannot be."""
         try:
             yield from insist(sharing_tasks.cancel(run.resource_id))
-        except (Conflict, NotFound):
+        except (ConflictError, NotFoundError):
             return f"nothing: sharing task {run.resource_id} is not at work"
         return f"sharing task {run.resource_id}"
 
@@ -141,7 +141,7 @@ def _together(executions: Sequence[Run]) -> Run:
     counts: dict[str, int] = {}
     for execution in executions:
         counts[str(execution.state)] = counts.get(str(execution.state), 0) + 1
-    order = (State.ACTIVE, State.FAILED, State.CANCELLED, State.SUCCEEDED)
+    order = (RunState.ACTIVE, RunState.FAILED, RunState.CANCELLED, RunState.SUCCEEDED)
     decisive = min(executions, key=lambda execution: order.index(execution.state))
     starts = [execution.started_at for execution in executions if execution.started_at]
     ends = [execution.ended_at for execution in executions if execution.ended_at]

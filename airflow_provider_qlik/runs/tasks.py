@@ -8,24 +8,24 @@ from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import automations, reloads, tasks
 from airflow_provider_qlik.cloud.call import Call, Flow, Tier, ask
-from airflow_provider_qlik.cloud.errors import BadRequest, InvalidArgument, QlikCloudError
+from airflow_provider_qlik.cloud.errors import BadRequestError, InvalidArgumentError, QlikCloudError
 from airflow_provider_qlik.cloud.models.tasks import TaskRun, TaskRunList
 from airflow_provider_qlik.cloud.pages import Pages
-from airflow_provider_qlik.runs.automations import AutomationRuns
+from airflow_provider_qlik.runs.adapter import MAX_PAGES, Resource, RunAdapter
+from airflow_provider_qlik.runs.automations import AutomationRunAdapter
 from airflow_provider_qlik.runs.errors import RunError
-from airflow_provider_qlik.runs.find import Intent, Say
-from airflow_provider_qlik.runs.kind import MOST_PAGES, Resource, RunKind
-from airflow_provider_qlik.runs.reloads import ReloadRuns, reason_of
-from airflow_provider_qlik.runs.run import Run, Words, Worker, without_repeats
+from airflow_provider_qlik.runs.matching import Intent, LogCallback
+from airflow_provider_qlik.runs.reloads import ReloadAdapter, reason_of
+from airflow_provider_qlik.runs.run import Run, StatusMap, Worker, without_repeats
 
 
-class TaskRuns(RunKind):
+class TaskRunAdapter(RunAdapter):
     """How runs of tasks are handled."""
 
     name: ClassVar[str] = "task"
     tier: ClassVar[Tier] = Tier.TASKS
     enable_hint: ClassVar[str] = "enable it in Qlik Cloud, or change its owner if that one is gone"
-    words: ClassVar[Words] = Words(
+    status_map: ClassVar[StatusMap] = StatusMap(
         active=frozenset({"running", "queued", "starting", "started", "pending", "not started"}),
         succeeded=frozenset({"succeeded"}),
         failed=frozenset({"failed", "exceeded_limit", "exceeded limit"}),
@@ -51,9 +51,9 @@ class TaskRuns(RunKind):
             kind=self.name,
             resource_id=resource_id,
             id=item.id,
-            state=self.words.state(item.status, item.ended_at is not None),
+            state=self.status_map.state(item.status, item.ended_at is not None),
             status=item.status,
-            known_word=self.words.knows(item.status),
+            known_word=self.status_map.knows(item.status),
             name=item.task_name,
             space_id=(item.task_meta and item.task_meta.space_id) or None,
             started_at=item.started_at,
@@ -63,20 +63,20 @@ class TaskRuns(RunKind):
             log=item.log,
         )
 
-    def send_start(self, intent: Intent, say: Say, parameters: Mapping[str, Any]) -> Flow[Run | None]:
+    def send_start(self, intent: Intent, write_log: LogCallback, parameters: Mapping[str, Any]) -> Flow[Run | None]:
         """None: Qlik does not say which run it is."""
         try:
             yield from ask(tasks.start(intent.resource_id, source=intent.marker))
-        except BadRequest as error:
+        except BadRequestError as error:
             # Nobody says what a source may look like. A 400 started nothing; without a source it is asked plainly.
-            say(logging.INFO, f"{error}. Starting without a marker.")
+            write_log(logging.INFO, f"{error}. Starting without a marker.")
             yield from ask(tasks.start(intent.resource_id))
         return None
 
     def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
         """One run, from the list: Qlik has no way to ask for a single one."""
         pages: Pages[TaskRun] = Pages(self.newest(resource_id, 100))
-        for _ in range(MOST_PAGES):
+        for _ in range(MAX_PAGES):
             if pages.next_call is None:
                 break
             page = yield from ask(pages.next_call)
@@ -97,10 +97,10 @@ class TaskRuns(RunKind):
             raise RunError(f"{run} names no worker, so there is nothing that could be cancelled")
         kind = worker.type.casefold()
         if "automation" in kind and worker.resource_id:
-            return (yield from AutomationRuns().stop(worker.resource_id, worker.id))
+            return (yield from AutomationRunAdapter().stop(worker.resource_id, worker.id))
         if "reload" not in kind and kind:
             raise RunError(f"{run} is worked off by {worker.type!r}, which this package cannot cancel")
-        return (yield from ReloadRuns().stop(worker.id))
+        return (yield from ReloadAdapter().stop(worker.id))
 
     def log(self, run: Run) -> Flow[str]:
         """The log of a run."""
@@ -117,7 +117,7 @@ class TaskRuns(RunKind):
                 automation_run = yield from ask(automations.get_run(worker.resource_id, worker.id))
                 return automation_run.error_text or run.reason
             reload = yield from ask(reloads.get(worker.id))
-        except (QlikCloudError, InvalidArgument):
+        except (QlikCloudError, InvalidArgumentError):
             return run.reason
         return reason_of(reload) or run.reason
 

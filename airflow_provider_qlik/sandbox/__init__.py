@@ -16,18 +16,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_provider_qlik.sandbox.asking import SandboxError
-    from airflow_provider_qlik.sandbox.files import File
-    from airflow_provider_qlik.sandbox.journal import Entry
-    from airflow_provider_qlik.sandbox.script import Script, Sharing
+    from airflow_provider_qlik.sandbox.control_client import SandboxError
+    from airflow_provider_qlik.sandbox.request_log import Entry
     from airflow_provider_qlik.sandbox.server import serve
-    from airflow_provider_qlik.sandbox.switches import Switches
+    from airflow_provider_qlik.sandbox.state.files import File
+    from airflow_provider_qlik.sandbox.state.script import Script, Sharing
+    from airflow_provider_qlik.sandbox.state.switches import Switches
     from airflow_provider_qlik.sandbox.tenant import Tenant
 
 __all__ = ["Entry", "File", "SandboxError", "Script", "Sharing", "Switches", "Tenant", "serve"]
 
 _MODULES = {
-    "Entry": "journal",
+    "Entry": "request_log",
     "File": "files",
     "SandboxError": "asking",
     "Script": "script",

@@ -14,21 +14,21 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
-from airflow_provider_qlik.sandbox.access import Access
 from airflow_provider_qlik.sandbox.api import OPERATIONS
-from airflow_provider_qlik.sandbox.clock import Clock
 from airflow_provider_qlik.sandbox.control import Control
-from airflow_provider_qlik.sandbox.errors import Refused, error_body
+from airflow_provider_qlik.sandbox.errors import ApiError, error_body
 from airflow_provider_qlik.sandbox.faults import Fault, Faults
-from airflow_provider_qlik.sandbox.faulty import Wire, faulty_response, send_faulty
-from airflow_provider_qlik.sandbox.journal import Entry, Journal, masked
-from airflow_provider_qlik.sandbox.limits import Meter
-from airflow_provider_qlik.sandbox.operations import Asked, Json, Operation
+from airflow_provider_qlik.sandbox.faulty_responses import Wire, faulty_response, send_faulty
+from airflow_provider_qlik.sandbox.operations import ApiRequest, Json, Operation
 from airflow_provider_qlik.sandbox.paths import deprecation_headers, has_path, nobody_there, tier_on
-from airflow_provider_qlik.sandbox.rights import check_rights
-from airflow_provider_qlik.sandbox.shapes import check
-from airflow_provider_qlik.sandbox.times import http_date
-from airflow_provider_qlik.sandbox.world import World
+from airflow_provider_qlik.sandbox.permissions import check_rights
+from airflow_provider_qlik.sandbox.rate_limits import Meter
+from airflow_provider_qlik.sandbox.request_log import Entry, RequestLog, masked
+from airflow_provider_qlik.sandbox.schemas import check
+from airflow_provider_qlik.sandbox.state.access import Access
+from airflow_provider_qlik.sandbox.state.clock import Clock
+from airflow_provider_qlik.sandbox.state.state import TenantState
+from airflow_provider_qlik.sandbox.state.times import http_date
 
 CONTROL_PREFIX = "/sandbox/"
 
@@ -57,10 +57,10 @@ class TenantApp:
 
     def reset(self) -> None:
         """Back to how everything was at the start."""
-        self.world = World(Clock(self._speed))
+        self.tenant_state = TenantState(Clock(self._speed))
         self.meter = Meter()
         self.faults = Faults()
-        self.journal = Journal()
+        self.request_log = RequestLog()
         self.access.reset()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,23 +79,23 @@ class TenantApp:
     async def _serve(self, request: Request, raw: bytes, send: Send) -> None:
         scope, receive = request.scope, request.receive
         operation, params = self._find(request.method, _encoded_path(scope))
-        if not has_path(self.world.switches, scope["path"]):
+        if not has_path(self.tenant_state.switches, scope["path"]):
             operation = None
-        asked = self._read(request, raw, params)
-        entry = self._enter(request, asked, operation)
+        request = self._read(request, raw, params)
+        entry = self._enter(request, request, operation)
         fault = self.faults.take(entry.method, entry.path, entry.operation)
         if fault:
             entry.fault = fault.number
             await asyncio.sleep(fault.delay)
-        with self.world.clock.held():
+        with self.tenant_state.clock.held():
             if fault is None:
-                response = self._carry_out(operation, asked, entry)
+                response = self._carry_out(operation, request, entry)
             else:
-                happened = self._carry_out(operation, asked, entry) if fault.is_carried_out else None
+                happened = self._carry_out(operation, request, entry) if fault.is_carried_out else None
                 response = self._faulty(fault, happened, operation)
-            entry.credential = asked.credential or self._credential(asked)
-            response.headers["date"] = http_date(self.world.now)
-            response.headers.update(deprecation_headers(self.world.switches, asked.path))
+            entry.credential = request.credential or self._credential(request)
+            response.headers["date"] = http_date(self.tenant_state.now)
+            response.headers.update(deprecation_headers(self.tenant_state.switches, request.path))
         if fault and fault.reset:
             self._wire.hang_up(scope.get("client"), True)
             await receive()  # until the connection is gone: an application that returns early is an error
@@ -113,9 +113,9 @@ class TenantApp:
                 return operation, {name: unquote(value) for name, value in found.groupdict().items()}
         return None, {}
 
-    def _read(self, request: Request, raw: bytes, params: dict[str, str]) -> Asked:
-        return Asked(
-            world=self.world,
+    def _read(self, request: Request, raw: bytes, params: dict[str, str]) -> ApiRequest:
+        return ApiRequest(
+            tenant_state=self.tenant_state,
             access=self.access,
             path=request.scope["path"],
             params=params,
@@ -125,71 +125,71 @@ class TenantApp:
             base_url=str(request.base_url).rstrip("/"),
         )
 
-    def _enter(self, request: Request, asked: Asked, operation: Operation | None) -> Entry:
+    def _enter(self, request: Request, request: ApiRequest, operation: Operation | None) -> Entry:
         entry = Entry(
-            time=self.world.now,
+            time=self.tenant_state.now,
             operation=operation.name if operation else None,
             method=request.method,
-            path=asked.path,
-            query=asked.query,
+            path=request.path,
+            query=request.query,
             raw_query=_raw_query(request),
-            headers={name: asked.headers[name] for name in _TOLD_HEADERS if name in asked.headers},
-            body=masked(asked.body),
+            headers={name: request.headers[name] for name in _TOLD_HEADERS if name in request.headers},
+            body=masked(request.body),
         )
-        self.journal.entries.append(entry)
+        self.request_log.entries.append(entry)
         return entry
 
-    def _carry_out(self, operation: Operation | None, asked: Asked, entry: Entry) -> Response:
-        response = self._answer(operation, asked)
+    def _carry_out(self, operation: Operation | None, request: ApiRequest, entry: Entry) -> Response:
+        response = self._answer(operation, request)
         entry.carried_out = response.status_code < 400
         return response
 
-    def _credential(self, asked: Asked) -> str | None:
+    def _credential(self, request: ApiRequest) -> str | None:
         """Who asks, where a fault keeps the question from being answered."""
-        with suppress(Refused):
-            return self.access.identify(asked.headers.get("authorization"), self.world.now).credential
+        with suppress(ApiError):
+            return self.access.identify(request.headers.get("authorization"), self.tenant_state.now).credential
         return None
 
-    def _answer(self, operation: Operation | None, asked: Asked) -> Response:
+    def _answer(self, operation: Operation | None, request: ApiRequest) -> Response:
         try:
             if operation is None:
-                if self.world.switches.no_route != "qlik":
-                    return nobody_there(self.world.switches)
-                raise Refused(404, "Not found", f"there is no {asked.path}")
+                if self.tenant_state.switches.no_route != "qlik":
+                    return nobody_there(self.tenant_state.switches)
+                raise ApiError(404, "Not found", f"there is no {request.path}")
             if operation.needs_credentials:
-                asked.identity = self.access.identify(asked.headers.get("authorization"), self.world.now)
-                asked.credential = asked.identity.credential
-            self._keep_limit(operation, asked)
-            if asked.identity is not None:
-                check_rights(operation, asked)
-            if isinstance(asked.body, _Malformed):
-                raise Refused(400, "Bad request", "the body is not JSON")
-            if operation.body and (asked.body is not None or operation.is_body_required):
-                check(asked.body, {"type": "object", **operation.body})
-            return operation.handler(asked)
-        except Refused as refused:
+                request.identity = self.access.identify(request.headers.get("authorization"), self.tenant_state.now)
+                request.credential = request.identity.credential
+            self._keep_limit(operation, request)
+            if request.identity is not None:
+                check_rights(operation, request)
+            if isinstance(request.body, _Malformed):
+                raise ApiError(400, "Bad request", "the body is not JSON")
+            if operation.body and (request.body is not None or operation.is_body_required):
+                check(request.body, {"type": "object", **operation.body})
+            return operation.handler(request)
+        except ApiError as refused:
             return self._refusal(operation, refused)
 
-    def _keep_limit(self, operation: Operation, asked: Asked) -> None:
+    def _keep_limit(self, operation: Operation, request: ApiRequest) -> None:
         if operation.tier is None:
             return
-        user = asked.identity.user.id if asked.identity else operation.name
-        tier = tier_on(asked.path, operation.method, operation.tier)
-        seconds = self.meter.wait(user, tier, self.world.now)
+        user = request.identity.user.id if request.identity else operation.name
+        tier = tier_on(request.path, operation.method, operation.tier)
+        seconds = self.meter.wait(user, tier, self.tenant_state.now)
         if seconds:
             headers = {}
-            if self.world.switches.retry_after == "seconds":
+            if self.tenant_state.switches.retry_after == "seconds":
                 headers = {"retry-after": str(seconds)}
-            elif self.world.switches.retry_after == "date":
-                headers = {"retry-after": http_date(self.world.clock.later(seconds))}
-            raise Refused(429, "Too many requests", "the rate limit is exceeded", code="HTTP-429", headers=headers)
+            elif self.tenant_state.switches.retry_after == "date":
+                headers = {"retry-after": http_date(self.tenant_state.clock.later(seconds))}
+            raise ApiError(429, "Too many requests", "the rate limit is exceeded", code="HTTP-429", headers=headers)
 
-    def _refusal(self, operation: Operation | None, refused: Refused) -> Response:
-        switches = self.world.switches
+    def _refusal(self, operation: Operation | None, refused: ApiError) -> Response:
+        switches = self.tenant_state.switches
         body = error_body(
             operation.family if operation else None,
             refused,
-            self.world.now,
+            self.tenant_state.now,
             switches.sharing_error_form,
             switches.scheduling_error_form,
         )
@@ -201,7 +201,7 @@ class TenantApp:
             response,
             lambda refused: self._refusal(operation, refused),
             operation.family if operation else None,
-            self.world.now,
+            self.tenant_state.now,
         )
 
 

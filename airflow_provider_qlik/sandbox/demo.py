@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_qlik.sandbox.script import Script, Sharing
+from airflow_provider_qlik.sandbox.state.script import Script, Sharing
 from airflow_provider_qlik.sandbox.tenant import Tenant
 
 

@@ -6,7 +6,7 @@ import secrets
 from datetime import datetime
 from typing import Any, Literal
 
-from airflow_provider_qlik.sandbox.times import stamp
+from airflow_provider_qlik.sandbox.state.times import stamp
 
 Family = Literal[
     "tasks", "automations", "reloads", "reload-tasks", "sharing-tasks", "items", "spaces", "users", "oauth"
@@ -16,7 +16,7 @@ SchedulingErrorForm = Literal["bare", "result", "code"]
 """Where the code CHO-… of a refusal stands: in a bare result object, in `errors[].result`, or in `errors[].code`."""
 
 
-class Refused(Exception):
+class ApiError(Exception):
     """A request that the tenant turns down, with the status it answers."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Refused(Exception):
 
 def error_body(
     family: Family | None,
-    refused: Refused,
+    refused: ApiError,
     now: datetime,
     sharing_form: SharingErrorForm = "full",
     scheduling_form: SchedulingErrorForm = "bare",
@@ -73,7 +73,7 @@ def error_body(
     return {"errors": [error], "traceId": secrets.token_hex(16)}
 
 
-def _scheduler_refusal(refused: Refused, now: datetime, form: SchedulingErrorForm) -> dict[str, Any]:
+def _scheduler_refusal(refused: ApiError, now: datetime, form: SchedulingErrorForm) -> dict[str, Any]:
     """Return a refusal of the scheduler, in the form that its accepted starts were seen in, or wrapped."""
     result = {
         "status_code": refused.status,

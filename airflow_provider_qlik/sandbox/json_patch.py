@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from airflow_provider_qlik.sandbox.errors import Refused
+from airflow_provider_qlik.sandbox.errors import ApiError
 
 OPERATIONS = ("add", "remove", "replace", "move", "copy")
 
@@ -18,10 +18,10 @@ def patched(document: Any, operations: list[dict[str, Any]]) -> Any:
         name, path = operation["op"], _parts(operation["path"], f"{where}.path")
         if name in ("move", "copy"):
             if not isinstance(operation.get("from"), str):
-                raise Refused(400, "Bad request", f"{where}.from is missing")
+                raise ApiError(400, "Bad request", f"{where}.from is missing")
             source = _parts(operation["from"], f"{where}.from")
             if name == "move" and path[: len(source)] == source and path != source:
-                raise Refused(400, "Bad request", f"{where} would move a value into itself")
+                raise ApiError(400, "Bad request", f"{where} would move a value into itself")
             value = copy.deepcopy(_at(result, source, f"{where}.from"))
             if name == "move":
                 result = _removed(result, source, f"{where}.from")
@@ -31,7 +31,7 @@ def patched(document: Any, operations: list[dict[str, Any]]) -> Any:
             result = _removed(result, path, f"{where}.path")
             continue
         if "value" not in operation:
-            raise Refused(400, "Bad request", f"{where}.value is missing")
+            raise ApiError(400, "Bad request", f"{where}.value is missing")
         if name == "replace":
             _at(result, path, f"{where}.path")
             result = _removed(result, path, f"{where}.path")
@@ -42,7 +42,7 @@ def patched(document: Any, operations: list[dict[str, Any]]) -> Any:
 def _parts(pointer: str, where: str) -> list[str]:
     """Return the parts of a JSON pointer (RFC 6901)."""
     if pointer and not pointer.startswith("/"):
-        raise Refused(400, "Bad request", f"{where} must begin with a slash, and not be {pointer!r}")
+        raise ApiError(400, "Bad request", f"{where} must begin with a slash, and not be {pointer!r}")
     return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
 
 
@@ -53,7 +53,7 @@ def _at(document: Any, parts: list[str], where: str) -> Any:
         elif isinstance(document, list) and part.isascii() and part.isdigit() and int(part) < len(document):
             document = document[int(part)]
         else:
-            raise Refused(400, "Bad request", f"{where} leads nowhere at {part!r}")
+            raise ApiError(400, "Bad request", f"{where} leads nowhere at {part!r}")
     return document
 
 
@@ -68,7 +68,7 @@ def _added(document: Any, parts: list[str], value: Any, where: str) -> Any:
     elif isinstance(holder, list) and last.isascii() and last.isdigit() and int(last) <= len(holder):
         holder.insert(int(last), value)
     else:
-        raise Refused(400, "Bad request", f"{where} leads nowhere at {last!r}")
+        raise ApiError(400, "Bad request", f"{where} leads nowhere at {last!r}")
     return document
 
 

@@ -11,18 +11,18 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
-from airflow_provider_qlik.sandbox.access import Access, Identity
-from airflow_provider_qlik.sandbox.errors import Family, Refused
-from airflow_provider_qlik.sandbox.limits import Tier
-from airflow_provider_qlik.sandbox.shapes import Shape
-from airflow_provider_qlik.sandbox.world import World
+from airflow_provider_qlik.sandbox.errors import ApiError, Family
+from airflow_provider_qlik.sandbox.rate_limits import Tier
+from airflow_provider_qlik.sandbox.schemas import Shape
+from airflow_provider_qlik.sandbox.state.access import Access, Identity
+from airflow_provider_qlik.sandbox.state.state import TenantState
 
 
 @dataclass(slots=True)
-class Asked:
+class ApiRequest:
     """One request, read and parsed."""
 
-    world: World
+    tenant_state: TenantState
     access: Access
     path: str
     params: dict[str, str]
@@ -38,7 +38,7 @@ class Asked:
     def caller(self) -> Identity:
         """Who asks; only operations that need credentials may wonder."""
         if self.identity is None:
-            raise Refused(401, "Unauthorized", "nobody is signed in")
+            raise ApiError(401, "Unauthorized", "nobody is signed in")
         return self.identity
 
     def parameter(self, name: str) -> str | None:
@@ -53,21 +53,21 @@ class Asked:
         """The value of a query parameter that is true or false; anything else is refused."""
         value = self.parameter(name)
         if value not in (None, "true", "false"):
-            raise Refused(400, "Bad request", f"{name} must be true or false, and not {value!r}")
+            raise ApiError(400, "Bad request", f"{name} must be true or false, and not {value!r}")
         return None if value is None else value == "true"
 
     def starts(self, why_disabled: str | None, why_busy: str | None) -> bool:
         """Whether what is disabled or busy for these reasons starts all the same; 400 where that is refused."""
-        switches = self.world.switches
+        switches = self.tenant_state.switches
         starts = True
         for why, switch in ((why_disabled, switches.disabled_start), (why_busy, switches.running_start)):
             if why and switch == "refused":
-                raise Refused(400, "Bad request", why)
+                raise ApiError(400, "Bad request", why)
             starts = starts and not (why and switch == "ignored")
         return starts
 
 
-Handler = Callable[[Asked], Response]
+Handler = Callable[[ApiRequest], Response]
 
 
 @dataclass(frozen=True, slots=True)

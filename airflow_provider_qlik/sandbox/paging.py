@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from airflow_provider_qlik.sandbox.errors import Refused
-from airflow_provider_qlik.sandbox.operations import Asked, ok
+from airflow_provider_qlik.sandbox.errors import ApiError
+from airflow_provider_qlik.sandbox.operations import ApiRequest, ok
 
 T = TypeVar("T")
 Fields = dict[str, Callable[[T], Any]]
@@ -53,10 +53,10 @@ class Paging:
         return (self.cursor, *(name for name in (self.back, *self.older) if name))
 
 
-def in_order(asked: Asked, items: Iterable[T], fields: Fields[T], default: str, *, is_signed: bool) -> list[T]:
+def in_order(request: ApiRequest, items: Iterable[T], fields: Fields[T], default: str, *, is_signed: bool) -> list[T]:
     """The items by each `sort` asked for; where signs are compulsory an unsigned field is refused."""
     ordered = list(items)
-    sorts = [_sort(asked, sort, fields, is_signed) for sort in asked.parameters("sort") or [default]]
+    sorts = [_sort(request, sort, fields, is_signed) for sort in request.parameters("sort") or [default]]
     if sorts[0][1]:
         ordered.reverse()  # of two that are equal the later one, too, comes first
     for value, is_reversed in reversed(sorts):
@@ -65,24 +65,24 @@ def in_order(asked: Asked, items: Iterable[T], fields: Fields[T], default: str, 
     return ordered
 
 
-def _sort(asked: Asked, sort: str, fields: Fields[T], is_signed: bool) -> tuple[Callable[[T], Any], bool]:
-    if sort.startswith(" ") and asked.world.switches.plus_in_sort == "lenient":
+def _sort(request: ApiRequest, sort: str, fields: Fields[T], is_signed: bool) -> tuple[Callable[[T], Any], bool]:
+    if sort.startswith(" ") and request.tenant_state.switches.plus_in_sort == "lenient":
         sort = "+" + sort[1:]
     sign, name = (sort[0], sort[1:]) if sort[:1] in ("+", "-") else ("", sort)
     if name not in fields or (is_signed and not sign):
-        raise Refused(400, "Bad request", f"sort must be + or - and one of {', '.join(fields)}: {sort!r}")
+        raise ApiError(400, "Bad request", f"sort must be + or - and one of {', '.join(fields)}: {sort!r}")
     return fields[name], sign == "-"
 
 
-def filtered(asked: Asked, items: Iterable[T], fields: Fields[T]) -> list[T]:
+def filtered(request: ApiRequest, items: Iterable[T], fields: Fields[T]) -> list[T]:
     """The items that the SCIM `filter` lets through; a filter that is not understood is refused."""
-    rest = asked.parameter("filter")
+    rest = request.parameter("filter")
     kept = list(items)
     while rest:
         found = _CONDITION.match(rest)
         ends_in_and = found and found[0].lower().endswith("and") and found.end() == len(rest.rstrip())
         if not found or found[1] not in fields or ends_in_and:
-            raise Refused(400, "Bad request", f"filter is not understood from here on: {rest}")
+            raise ApiError(400, "Bad request", f"filter is not understood from here on: {rest}")
         want = re.sub(r"\\(.)", r"\1", found[3]) if found[3] is not None else found[4].lower()
         test, value = _TESTS[found[2].lower()], fields[found[1]]
         kept = [item for item in kept if test(_text(value(item)), want)]
@@ -96,57 +96,59 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def page(asked: Asked, paging: Paging, items: Sequence[T], show: Callable[[T], dict[str, Any]]) -> Response:
+def page(request: ApiRequest, paging: Paging, items: Sequence[T], show: Callable[[T], dict[str, Any]]) -> Response:
     """The page asked for, with links to its neighbours."""
-    limit = _limit(asked, paging)
-    offset, is_empty_page = _position(asked, paging)
+    limit = _limit(request, paging)
+    offset, is_empty_page = _position(request, paging)
     shown = [] if is_empty_page else items[offset : offset + limit]
     following = offset if is_empty_page else offset + limit
     links: dict[str, Any] = {}
     if following < len(items):
-        links["next"] = _next_link(asked, paging, following, asked.world.switches.empty_page and not is_empty_page)
+        links["next"] = _next_link(
+            request, paging, following, request.tenant_state.switches.empty_page and not is_empty_page
+        )
     else:
-        form = asked.world.switches.last_link
+        form = request.tenant_state.switches.last_link
         if form != "absent":
             links["next"] = {"null": None, "empty": {"href": ""}, "null_href": {"href": None}}[form]
     if offset:
         cursor, name = _cursor(max(0, offset - limit), False), paging.back or paging.cursor
-        links["prev"] = _link(paging, "prev", asked.base_url + _address(asked, paging, name, cursor), cursor)
+        links["prev"] = _link(paging, "prev", request.base_url + _address(request, paging, name, cursor), cursor)
     if paging.has_self:
-        links["self"] = {"href": asked.base_url + _own_address(asked)}
+        links["self"] = {"href": request.base_url + _own_address(request)}
     counts = {"totalCount": len(items), "currentPageCount": len(shown)} if paging.is_counted else {}
     return ok({paging.items: [show(item) for item in shown], "links": links, **counts})
 
 
-def _next_link(asked: Asked, paging: Paging, following: int, is_empty_page: bool) -> dict[str, Any]:
-    cursor, form = _cursor(following, is_empty_page), asked.world.switches.next_link
+def _next_link(request: ApiRequest, paging: Paging, following: int, is_empty_page: bool) -> dict[str, Any]:
+    cursor, form = _cursor(following, is_empty_page), request.tenant_state.switches.next_link
     if form == "loop":
-        own = next((value for name in paging.cursors if (value := asked.parameter(name))), "")
-        return _link(paging, "next", asked.base_url + _own_address(asked), own)
-    base = {"absolute": asked.base_url, "relative": "", "other_host": asked.world.switches.elsewhere}[form]
-    return _link(paging, "next", base + _address(asked, paging, paging.cursor, cursor), cursor)
+        own = next((value for name in paging.cursors if (value := request.parameter(name))), "")
+        return _link(paging, "next", request.base_url + _own_address(request), own)
+    base = {"absolute": request.base_url, "relative": "", "other_host": request.tenant_state.switches.elsewhere}[form]
+    return _link(paging, "next", base + _address(request, paging, paging.cursor, cursor), cursor)
 
 
 def _link(paging: Paging, direction: str, href: str, cursor: str) -> dict[str, Any]:
     return {"href": href, "type": direction, "token": cursor} if paging.is_counted else {"href": href}
 
 
-def _own_address(asked: Asked) -> str:
-    return asked.path + ("?" + urlencode(asked.query) if asked.query else "")
+def _own_address(request: ApiRequest) -> str:
+    return request.path + ("?" + urlencode(request.query) if request.query else "")
 
 
-def _address(asked: Asked, paging: Paging, name: str, cursor: str) -> str:
+def _address(request: ApiRequest, paging: Paging, name: str, cursor: str) -> str:
     dropped = (*paging.cursors, *(("offset",) if paging.is_counted else ()))
-    query = [(name, value) for name, value in asked.query if name not in dropped]
-    return f"{asked.path}?{urlencode([*query, (name, cursor)])}"
+    query = [(name, value) for name, value in request.query if name not in dropped]
+    return f"{request.path}?{urlencode([*query, (name, cursor)])}"
 
 
-def _limit(asked: Asked, paging: Paging) -> int:
-    text = asked.parameter("limit")
+def _limit(request: ApiRequest, paging: Paging) -> int:
+    text = request.parameter("limit")
     if text is None:
         return paging.default
     if not _is_number(text) or not 1 <= int(text) <= paging.most:
-        raise Refused(400, "Bad request", f"limit must be a number from 1 to {paging.most}, and not {text!r}")
+        raise ApiError(400, "Bad request", f"limit must be a number from 1 to {paging.most}, and not {text!r}")
     return int(text)
 
 
@@ -158,17 +160,17 @@ def _cursor(offset: int, is_empty_page: bool) -> str:
     return urlsafe_b64encode(f"{offset}{'e' if is_empty_page else ''}".encode()).decode()
 
 
-def _position(asked: Asked, paging: Paging) -> tuple[int, bool]:
-    given = [(name, text) for name in paging.cursors if (text := asked.parameter(name)) is not None]
+def _position(request: ApiRequest, paging: Paging) -> tuple[int, bool]:
+    given = [(name, text) for name in paging.cursors if (text := request.parameter(name)) is not None]
     if len(given) > 1:
-        raise Refused(400, "Bad request", f"give one of {' and '.join(name for name, _ in given)}, not both")
+        raise ApiError(400, "Bad request", f"give one of {' and '.join(name for name, _ in given)}, not both")
     for name, text in given:
         try:
             position = urlsafe_b64decode(text.encode()).decode()
             return int(position.removesuffix("e")), position.endswith("e")
         except ValueError:
-            raise Refused(400, "Bad request", f"{name} is not a cursor given out here: {text!r}") from None
-    offset = asked.parameter("offset") if paging.is_counted else None
+            raise ApiError(400, "Bad request", f"{name} is not a cursor given out here: {text!r}") from None
+    offset = request.parameter("offset") if paging.is_counted else None
     if offset is not None and not _is_number(offset):
-        raise Refused(400, "Bad request", f"offset must be a number from 0, and not {offset!r}")
+        raise ApiError(400, "Bad request", f"offset must be a number from 0, and not {offset!r}")
     return int(offset or 0), False

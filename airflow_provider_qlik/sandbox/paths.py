@@ -8,10 +8,10 @@ from typing import Final
 
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
-from airflow_provider_qlik.sandbox.limits import Tier
 from airflow_provider_qlik.sandbox.operations import tier_of
-from airflow_provider_qlik.sandbox.switches import Switches
-from airflow_provider_qlik.sandbox.times import http_date
+from airflow_provider_qlik.sandbox.rate_limits import Tier
+from airflow_provider_qlik.sandbox.state.switches import Switches
+from airflow_provider_qlik.sandbox.state.times import http_date
 
 SCHEDULING, V1 = "/api/scheduling/tasks", "/api/v1/tasks"
 

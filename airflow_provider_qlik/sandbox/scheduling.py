@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
-from airflow_provider_qlik.sandbox.records import Task
-from airflow_provider_qlik.sandbox.viewpoint import without_nothing
-from airflow_provider_qlik.sandbox.views import View
+from airflow_provider_qlik.sandbox.serializers.base import without_nothing
+from airflow_provider_qlik.sandbox.serializers.runs import RunSerializer
+from airflow_provider_qlik.sandbox.state.records import Task
 
 if TYPE_CHECKING:
-    from airflow_provider_qlik.sandbox.world import World
+    from airflow_provider_qlik.sandbox.state.state import TenantState
 
 FIELDS = (
     *("createdAt", "updatedAt", "updatedBy", "enabled", "name", "ownerId", "resourceId", "spaceId", "triggerType"),
@@ -29,10 +29,10 @@ _MINIBUS = 3
 _LAST_RUN = ("id", "status", "startedAt", "endedAt", "executedAs", "triggeredBy", "workerId", "workerType")
 
 
-def shown_task(world: World, task: Task) -> dict[str, Any]:
+def shown_task(tenant_state: TenantState, task: Task) -> dict[str, Any]:
     """Return a task in full, as the scheduling path shows it."""
-    shown = world.view.task(task)
-    return {**shown, "metadata": _metadata(world, task, shown["metadata"])}
+    shown = tenant_state.view.task(task)
+    return {**shown, "metadata": _metadata(tenant_state, task, shown["metadata"])}
 
 
 def upstream_ids(task: Task) -> list[str]:
@@ -46,32 +46,32 @@ def upstream_ids(task: Task) -> list[str]:
     ]
 
 
-def parents(world: World, task: Task) -> list[Task]:
+def parents(tenant_state: TenantState, task: Task) -> list[Task]:
     """Return the tasks that set one off directly, as far as they are there."""
-    return [world.tasks[id] for id in dict.fromkeys(upstream_ids(task)) if id in world.tasks]
+    return [tenant_state.tasks[id] for id in dict.fromkeys(upstream_ids(task)) if id in tenant_state.tasks]
 
 
-def children(world: World, task: Task) -> list[Task]:
+def children(tenant_state: TenantState, task: Task) -> list[Task]:
     """Return the tasks that one sets off directly."""
-    return [other for other in world.tasks.values() if task.id in upstream_ids(other)]
+    return [other for other in tenant_state.tasks.values() if task.id in upstream_ids(other)]
 
 
-def topology(world: World, task: Task) -> dict[str, bool]:
+def topology(tenant_state: TenantState, task: Task) -> dict[str, bool]:
     """Return whether a task is set off by another one, and whether it sets off others."""
-    return {"isChild": bool(parents(world, task)), "isParent": bool(children(world, task))}
+    return {"isChild": bool(parents(tenant_state, task)), "isParent": bool(children(tenant_state, task))}
 
 
-def last_run(world: World, task: Task) -> dict[str, Any] | None:
+def last_run(tenant_state: TenantState, task: Task) -> dict[str, Any] | None:
     """Return the newest run of a task in short, as it stood `last_run_lag` seconds ago; None if there was none."""
-    at = world.clock.later(-world.switches.last_run_lag)
-    runs = [run for run in world.task_runs[task.id] if world.is_visible(run, at)]
+    at = tenant_state.clock.later(-tenant_state.switches.last_run_lag)
+    runs = [run for run in tenant_state.task_runs[task.id] if tenant_state.is_visible(run, at)]
     if not runs:
         return None
-    run = View(world.switches, at).task_run(max(reversed(runs), key=lambda run: run.life.created))
+    run = RunSerializer(tenant_state.switches, at).task_run(max(reversed(runs), key=lambda run: run.life.created))
     return {name: run[name] for name in _LAST_RUN if name in run}
 
 
-def field_of(world: World, task: Task, name: str) -> Any:
+def field_of(tenant_state: TenantState, task: Task, name: str) -> Any:
     """Return what a filter or an order compares; of the type of a trigger both its number and its word."""
     if name in ("name", "enabled", "resourceId"):
         return task.members.get(name)
@@ -83,23 +83,23 @@ def field_of(world: World, task: Task, name: str) -> Any:
         number = _trigger_type(task)
         return None if number is None else (number, _TRIGGERS[number])
     if name.startswith("last"):
-        run = last_run(world, task) or {}
+        run = last_run(tenant_state, task) or {}
         member = name.removeprefix("last")
         value = run.get(member[0].lower() + member[1:])
         return datetime.fromisoformat(value) if value and name.endswith("At") else value
-    return _metadata(world, task, task.members["metadata"]).get(name)
+    return _metadata(tenant_state, task, task.members["metadata"]).get(name)
 
 
-def _metadata(world: World, task: Task, stored: dict[str, Any]) -> dict[str, Any]:
-    resource = world.automations.get(task.resource_id) or world.apps.apps.get(task.resource_id)
-    kind = "automation" if task.resource_id in world.automations else "app" if resource else None
+def _metadata(tenant_state: TenantState, task: Task, stored: dict[str, Any]) -> dict[str, Any]:
+    resource = tenant_state.automations.get(task.resource_id) or tenant_state.apps.apps.get(task.resource_id)
+    kind = "automation" if task.resource_id in tenant_state.automations else "app" if resource else None
     name = None
     space_id = stored.get("spaceId")
     if resource is not None:
         name = resource.name if hasattr(resource, "name") else resource.members["name"]
         own = resource.space_id if hasattr(resource, "space_id") else resource.members.get("spaceId")
         space_id = space_id or own
-    space = world.apps.spaces.get(space_id or "")
+    space = tenant_state.apps.spaces.get(space_id or "")
     space_type = space.type if space else None if space_id else "personal"
     shown = {
         **stored,
@@ -108,8 +108,8 @@ def _metadata(world: World, task: Task, stored: dict[str, Any]) -> dict[str, Any
         "scriptOwnerId": stored.get("ownerId"),
         "resourceName": name,
         "resourceType": kind,
-        "topology": topology(world, task),
-        "orchestration": _orchestration(world, task, stored.get("orchestration", {})),
+        "topology": topology(tenant_state, task),
+        "orchestration": _orchestration(tenant_state, task, stored.get("orchestration", {})),
     }
     number = _trigger_type(task)
     if number is not None and "trigger" not in stored:
@@ -117,8 +117,8 @@ def _metadata(world: World, task: Task, stored: dict[str, Any]) -> dict[str, Any
     return without_nothing(shown)
 
 
-def _orchestration(world: World, task: Task, stored: dict[str, Any]) -> dict[str, Any]:
-    run = last_run(world, task)
+def _orchestration(tenant_state: TenantState, task: Task, stored: dict[str, Any]) -> dict[str, Any]:
+    run = last_run(tenant_state, task)
     shown = {"id": _id_of("orchestration", task), "type": _MINIBUS, **stored}
     if run is None:
         return shown

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_qlik.sandbox.errors import Refused
+from airflow_provider_qlik.sandbox.errors import ApiError
 
 Getter = Callable[[str], Any]
 """Gives the value of a field, or several that stand for the same in a tuple."""
@@ -121,8 +121,8 @@ class _Parser:
             return None if bare == "null" else bare
         return re.sub(r"\\(.)", r"\1", quoted)
 
-    def _refused(self) -> Refused:
-        return Refused(400, "Bad request", f"filter is not understood from here on: {self._text[self._place :]}")
+    def _refused(self) -> ApiError:
+        return ApiError(400, "Bad request", f"filter is not understood from here on: {self._text[self._place :]}")
 
 
 def _holds(have: Any, operator: str, want: str | None) -> bool:

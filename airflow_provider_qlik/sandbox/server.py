@@ -15,7 +15,7 @@ try:
     import uvicorn
 
     from airflow_provider_qlik.sandbox.app import TenantApp
-    from airflow_provider_qlik.sandbox.faulty import Address
+    from airflow_provider_qlik.sandbox.faulty_responses import Address
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"the sandbox needs {error.name}: install airflow-provider-qlik[sandbox]", name=error.name

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from airflow_provider_qlik.sandbox.content import Content
 from airflow_provider_qlik.sandbox.faults import UNCHANGED, Encoding, FaultyAnswer, Reset, Trickle
-from airflow_provider_qlik.sandbox.journal import Entry
+from airflow_provider_qlik.sandbox.request_log import Entry
+from airflow_provider_qlik.sandbox.tenant_content import Content
 
 
 class Member(NamedTuple):
@@ -207,14 +207,16 @@ class Tenant(Content):
         """The SHA-256 of a file that an execution makes, in hexadecimal digits, whether it is there already or not."""
         return str(self._ask("file_sha256", execution_id=execution_id, alias=alias))
 
-    def journal(self, operation: str | None = None, method: str | None = None, path: str | None = None) -> list[Entry]:
+    def request_log(
+        self, operation: str | None = None, method: str | None = None, path: str | None = None
+    ) -> list[Entry]:
         """The requests so far that fit, oldest first; `path` is a pattern with `*`."""
-        entries = self._ask("journal", operation=operation, method=method, path=path)
+        entries = self._ask("request_log", operation=operation, method=method, path=path)
         return [Entry.from_json(members) for members in entries]
 
-    def clear_journal(self) -> None:
+    def clear_request_log(self) -> None:
         """Forget the requests so far."""
-        self._ask("clear_journal")
+        self._ask("clear_request_log")
 
     # Time
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_provider_qlik.arguments import checked_flag
+from airflow_provider_qlik.lifecycle.resources import AutomationArguments
 from airflow_provider_qlik.sensors.run import QlikRunSensor
-from airflow_provider_qlik.targets import AutomationTarget
+from airflow_provider_qlik.validation import checked_flag
 
 
-class QlikAutomationRunSensor(AutomationTarget, QlikRunSensor):
+class QlikAutomationRunSensor(AutomationArguments, QlikRunSensor):
     """Waits for a run of an automation: a given one, the first after a moment, or the last.
 
     :param automation_id: the id of the automation.
@@ -21,7 +21,7 @@ class QlikAutomationRunSensor(AutomationTarget, QlikRunSensor):
     All other parameters are those of `QlikRunSensor`.
     """
 
-    template_fields: Sequence[str] = (*AutomationTarget.arguments(), *QlikRunSensor.template_fields)
+    template_fields: Sequence[str] = (*AutomationArguments.arguments(), *QlikRunSensor.template_fields)
 
     def __init__(
         self,
@@ -37,4 +37,4 @@ class QlikAutomationRunSensor(AutomationTarget, QlikRunSensor):
         self.automation_name = automation_name
         self.space_name = space_name
         self.fail_on_warnings = checked_flag("fail_on_warnings", fail_on_warnings)
-        self.check_target()
+        self.check_resource()

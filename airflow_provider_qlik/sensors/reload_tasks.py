@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qlik.arguments import InvalidArgument
+from airflow_provider_qlik.lifecycle.resources import ReloadTaskArguments
+from airflow_provider_qlik.lifecycle.task_log import write
 from airflow_provider_qlik.operations import RELOAD_TASKS_DEPRECATED
 from airflow_provider_qlik.sensors.run import QlikRunSensor
-from airflow_provider_qlik.targets import ReloadTaskTarget
-from airflow_provider_qlik.task_log import write
+from airflow_provider_qlik.validation import InvalidArgumentError
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class QlikReloadTaskSensor(ReloadTaskTarget, QlikRunSensor):
+class QlikReloadTaskSensor(ReloadTaskArguments, QlikRunSensor):
     """Waits until a reload task has executed at or after a moment. **Deprecated**: use `QlikTaskRunSensor` for a task.
 
     Qlik has deprecated reload tasks since June 2026, and may remove them any day since 29 September 2026. The sensor
@@ -32,18 +32,18 @@ class QlikReloadTaskSensor(ReloadTaskTarget, QlikRunSensor):
     All other parameters are those of `QlikRunSensor`.
     """
 
-    template_fields: Sequence[str] = (*ReloadTaskTarget.arguments(), *QlikRunSensor.template_fields)
+    template_fields: Sequence[str] = (*ReloadTaskArguments.arguments(), *QlikRunSensor.template_fields)
 
     def __init__(
         self, *, reload_task_id: str | None = None, started_after: datetime | str | None = None, **kwargs: Any
     ) -> None:
         if started_after is None:
-            raise InvalidArgument("started_after", None, "must be given: Qlik tells only the last execution")
+            raise InvalidArgumentError("started_after", None, "must be given: Qlik tells only the last execution")
         if kwargs.get("run_id") is not None:
-            raise InvalidArgument("run_id", kwargs["run_id"], "a reload task has no runs: give started_after")
+            raise InvalidArgumentError("run_id", kwargs["run_id"], "a reload task has no runs: give started_after")
         super().__init__(started_after=started_after, **kwargs)
         self.reload_task_id = reload_task_id
-        self.check_target()
+        self.check_resource()
 
     def execute(self, context: Context) -> Any:
         """Wait as all sensors do, after a word on what to use instead."""

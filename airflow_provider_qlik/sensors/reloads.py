@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_provider_qlik.arguments import checked_flag
+from airflow_provider_qlik.lifecycle.resources import AppArguments
 from airflow_provider_qlik.sensors.run import QlikRunSensor
-from airflow_provider_qlik.targets import AppTarget
+from airflow_provider_qlik.validation import checked_flag
 
 
-class QlikReloadSensor(AppTarget, QlikRunSensor):
+class QlikReloadSensor(AppArguments, QlikRunSensor):
     """Waits for a reload of an app: a given one (`run_id` is its id), the first after a moment, or the last.
 
     :param app_id: the id of the app.
@@ -22,7 +22,7 @@ class QlikReloadSensor(AppTarget, QlikRunSensor):
     All other parameters are those of `QlikRunSensor`.
     """
 
-    template_fields: Sequence[str] = (*AppTarget.arguments(), *QlikRunSensor.template_fields)
+    template_fields: Sequence[str] = (*AppArguments.arguments(), *QlikRunSensor.template_fields)
 
     def __init__(
         self,
@@ -38,4 +38,4 @@ class QlikReloadSensor(AppTarget, QlikRunSensor):
         self.app_name = app_name
         self.space_name = space_name
         self.fail_on_warnings = checked_flag("fail_on_warnings", fail_on_warnings)
-        self.check_target()
+        self.check_resource()

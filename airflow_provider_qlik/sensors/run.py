@@ -1,4 +1,4 @@
-"""What all sensors share that wait for a run: written once against `RunKind`."""
+"""What all sensors share that wait for a run: written once against `RunAdapter`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,9 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_qlik.arguments import InvalidArgument, checked_flag, checked_id, checked_moment
 from airflow_provider_qlik.compat import give_retry_policy, rescheduled
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
-from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
-from airflow_provider_qlik.targets import Target, literal
-from airflow_provider_qlik.task_log import log_callback, write
-from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
-from airflow_provider_qlik.triggers.runs import QlikRunTrigger
-from airflow_provider_qlik.waiting import (
+from airflow_provider_qlik.lifecycle.deferral import (
     Deferral,
     as_text,
     deadline_in,
@@ -38,19 +32,25 @@ from airflow_provider_qlik.waiting import (
     skip,
     time_out,
 )
+from airflow_provider_qlik.lifecycle.resources import ResourceArguments, literal
+from airflow_provider_qlik.lifecycle.task_log import log_callback, write
+from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
+from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
+from airflow_provider_qlik.triggers.run import QlikRunTrigger
+from airflow_provider_qlik.validation import InvalidArgumentError, checked_flag, checked_id, checked_moment
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
-    from airflow_provider_qlik.memory import SeenRun
-    from airflow_provider_qlik.runs import Outcome, Run, Wanted, Watch
+    from airflow_provider_qlik.lifecycle.checkpoint import SensorCheckpoint
+    from airflow_provider_qlik.runs import Outcome, Run, RunSelector, RunWait
 
 DEFERRAL_KEY = "qlik_deferral"
 """The XCom that holds what the two halves of a deferral share."""
 
 
-class QlikRunSensor(Target, BaseSensorOperator):
+class QlikRunSensor(ResourceArguments, BaseSensorOperator):
     """Waits for a run of Qlik Cloud that somebody else started, and starts and cancels nothing. Use a subclass.
 
     :param run_id: the run to wait for.
@@ -86,7 +86,7 @@ class QlikRunSensor(Target, BaseSensorOperator):
         super().__init__(**kwargs)
         give_retry_policy(self)
         if run_id is not None and started_after is not None:
-            raise InvalidArgument("started_after", started_after, "give run_id or started_after, not both")
+            raise InvalidArgumentError("started_after", started_after, "give run_id or started_after, not both")
         if literal(run_id):
             checked_id("run_id", run_id)
         self.run_id = run_id
@@ -98,7 +98,7 @@ class QlikRunSensor(Target, BaseSensorOperator):
             else checked_flag("deferrable", deferrable)
         )
         self.link: str | None = None
-        self._watch: Watch | None = None
+        self._watch: RunWait | None = None
 
     def verdict(self, result: Outcome) -> str | None:
         """Why an ended run fails the task, or None if it does not."""
@@ -106,31 +106,31 @@ class QlikRunSensor(Target, BaseSensorOperator):
             return why
         return None if result.succeeded else result.failure
 
-    def wanted(self, hook: QlikCloudHook) -> Wanted:
-        """The run that is meant. Raises InvalidArgument that names the argument."""
-        from airflow_provider_qlik.runs import Wanted
+    def selector(self, hook: QlikCloudHook) -> RunSelector:
+        """The run that is meant. Raises InvalidArgumentError that names the argument."""
+        from airflow_provider_qlik.runs import RunSelector
 
         after = self.started_after
         if self.run_id is not None:
             self.run_id = checked_id("run_id", self.run_id)
         started_after = None if after is None else checked_moment("started_after", after)
-        return Wanted(resource_id=self.find_target(hook), run_id=self.run_id, started_after=started_after)
+        return RunSelector(resource_id=self.resolve_resource(hook), run_id=self.run_id, started_after=started_after)
 
     def execute(self, context: Context) -> Any:
         """Waits here by poking, or defers."""
-        name_map_index(context, self.target_label)
+        name_map_index(context, self.resource_label)
         if not self.deferrable:
             return self._poke_on(context)
         try:
-            wanted = self._find_wanted()
+            selector = self._find_wanted()
         except AirflowFailException as error:
             # As Airflow does it for a sensor that pokes.
             if self.soft_fail or self.never_fail:
                 skip(error)
             raise
         deferral = Deferral(deadline_in(self.timeout, self.execution_timeout))
-        push(context, DEFERRAL_KEY, {"resource_id": wanted.resource_id, **deferral.to_json()})
-        self._defer(wanted, deferral.deadline)
+        push(context, DEFERRAL_KEY, {"resource_id": selector.resource_id, **deferral.to_json()})
+        self._defer(selector, deferral.deadline)
         return None
 
     def _poke_on(self, context: Context) -> Any:
@@ -144,20 +144,20 @@ class QlikRunSensor(Target, BaseSensorOperator):
         self._seen_run(context).forget()
         return result
 
-    def _seen_run(self, context: Context) -> SeenRun:
-        from airflow_provider_qlik.memory import SeenRun
+    def _seen_run(self, context: Context) -> SensorCheckpoint:
+        from airflow_provider_qlik.lifecycle.checkpoint import SensorCheckpoint
 
-        return SeenRun(context, self.reschedule, self.asked("run_id"))
+        return SensorCheckpoint(context, self.reschedule, self.asked("run_id"))
 
-    def _defer(self, wanted: Wanted, deadline: datetime | None) -> None:
+    def _defer(self, selector: RunSelector, deadline: datetime | None) -> None:
         self.defer(
             trigger=QlikRunTrigger(
                 kind=self.kind,
-                resource_id=wanted.resource_id,
-                run_id=wanted.run_id,
-                started_after=as_text(wanted.started_after),
+                resource_id=selector.resource_id,
+                run_id=selector.run_id,
+                started_after=as_text(selector.started_after),
                 poll_interval=max(self.poke_interval, 0.1),
-                longest_poll_interval=(
+                max_poll_interval=(
                     self.max_wait.total_seconds() if self.exponential_backoff and self.max_wait else None
                 ),
                 deadline=as_text(deadline),
@@ -169,8 +169,8 @@ class QlikRunSensor(Target, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Looks once. A look that gets no answer for a passing reason is no failure."""
-        from airflow_provider_qlik.cloud import InvalidArgument, QlikCloudError
-        from airflow_provider_qlik.cloud.retry import ONE_TRY
+        from airflow_provider_qlik.cloud import InvalidArgumentError, QlikCloudError
+        from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
         seen_run = self._seen_run(context)
@@ -178,8 +178,8 @@ class QlikRunSensor(Target, BaseSensorOperator):
             try:
                 # Kept from poke to poke, so that it says changes only and sticks to the run it has seen.
                 self._watch = self._watch or self._begin(hook, seen_run)
-                run = hook.run_flow(self._watch.look(), ONE_TRY)
-            except (QlikCloudError, InvalidArgument) as error:
+                run = hook.run_flow(self._watch.poll(), ONE_TRY)
+            except (QlikCloudError, InvalidArgumentError) as error:
                 if self._watch is None and isinstance(error, QlikCloudError) and error.transient:
                     # A name could not be looked up just now.
                     write(self.log, logging.WARNING, f"{error}. Asking again at the next poke")
@@ -190,29 +190,29 @@ class QlikRunSensor(Target, BaseSensorOperator):
                 return PokeReturnValue(False)
             return PokeReturnValue(True, self._tell(hook, run, context))
 
-    def _begin(self, hook: QlikCloudHook, seen_run: SeenRun) -> Watch:
+    def _begin(self, hook: QlikCloudHook, seen_run: SensorCheckpoint) -> RunWait:
         """Return the wait, for the run that an earlier poke has seen if there is one."""
-        from airflow_provider_qlik.runs import KINDS, Wanted, Watch
+        from airflow_provider_qlik.runs import ADAPTERS, RunSelector, RunWait
 
-        seen = seen_run.recall()
-        wanted = self.wanted(hook) if seen.run is None else Wanted.of(seen.run)
-        kind, say = KINDS[self.kind], log_callback(self.log)
+        seen = seen_run.load()
+        selector = self.selector(hook) if seen.run is None else RunSelector.of(seen.run)
+        kind, write_log = ADAPTERS[self.kind], log_callback(self.log)
         # Where nothing is kept from one poke to the next, a refusal could never be seen to last.
         lasts = timedelta(0) if self.reschedule and not seen_run.lasts else None
-        return Watch(kind, wanted, say, seen=seen.run, refused_since=seen.refused_since, refusal_lasts=lasts)
+        return RunWait(kind, selector, write_log, seen=seen.run, refused_since=seen.refused_since, refusal_lasts=lasts)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Tells how the run ended, when the trigger has fired."""
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
-        from airflow_provider_qlik.runs import WaitTimedOut
+        from airflow_provider_qlik.runs import WaitTimeoutError
 
-        name_map_index(context, self.target_label)
+        name_map_index(context, self.resource_label)
         waited = read_event(event)
         if waited.run is not None:
             self._check_event(context, waited.run)
         if waited.run is None or waited.error is not None:
             error = waited.exception()
-            if isinstance(error, WaitTimedOut):
+            if isinstance(error, WaitTimeoutError):
                 time_out(error)
             fail(error)
         with QlikCloudHook(self.qlik_conn_id) as hook:
@@ -223,7 +223,7 @@ class QlikRunSensor(Target, BaseSensorOperator):
 
         After a clear, the trigger of the try before may still fire, and Airflow hands us its event.
         """
-        from airflow_provider_qlik.runs import Wanted
+        from airflow_provider_qlik.runs import RunSelector
 
         task_instance = context["ti"]
         pushed = task_instance.xcom_pull(
@@ -233,9 +233,9 @@ class QlikRunSensor(Target, BaseSensorOperator):
             return
         run_id = None if self.run_id is None else checked_id("run_id", self.run_id)
         after = None if self.started_after is None else checked_moment("started_after", self.started_after)
-        wanted = Wanted(resource_id=pushed["resource_id"], run_id=run_id, started_after=after)
+        selector = RunSelector(resource_id=pushed["resource_id"], run_id=run_id, started_after=after)
         if (
-            (run.kind, run.resource_id) == (self.kind, wanted.resource_id)
+            (run.kind, run.resource_id) == (self.kind, selector.resource_id)
             and run_id in {None, run.id}
             and not (after is not None and run.began_before(after))
         ):
@@ -243,22 +243,22 @@ class QlikRunSensor(Target, BaseSensorOperator):
         deferral = Deferral.from_json(pushed, self.timeout, self.execution_timeout).after_foreign_event()
         told = f"An event told of {run} of {run.kind} {run.resource_id}, which this try does not wait for"
         if deferral.over:
-            time_out(f"Gave up waiting for {wanted} of {self.kind} {wanted.resource_id}: the time is up. {told}")
+            time_out(f"Gave up waiting for {selector} of {self.kind} {selector.resource_id}: the time is up. {told}")
         if deferral.exhausted:
-            why = f"Gave up waiting for {wanted} of {self.kind} {wanted.resource_id}"
+            why = f"Gave up waiting for {selector} of {self.kind} {selector.resource_id}"
             fail_with(f"{why}: {deferral.foreign_events} events told of other runs. {told}")
-        write(self.log, logging.INFO, f"{told}: still waiting for {wanted}")
-        push(context, DEFERRAL_KEY, {"resource_id": wanted.resource_id, **deferral.to_json()})
-        self._defer(wanted, deferral.deadline)
+        write(self.log, logging.INFO, f"{told}: still waiting for {selector}")
+        push(context, DEFERRAL_KEY, {"resource_id": selector.resource_id, **deferral.to_json()})
+        self._defer(selector, deferral.deadline)
 
-    def _find_wanted(self) -> Wanted:
+    def _find_wanted(self) -> RunSelector:
         from airflow_provider_qlik.cloud import QlikCloudError
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
         with QlikCloudHook(self.qlik_conn_id) as hook:
             try:
-                return self.wanted(hook)
-            except (QlikCloudError, InvalidArgument) as error:
+                return self.selector(hook)
+            except (QlikCloudError, InvalidArgumentError) as error:
                 fail(error)
 
     def _tell(self, hook: QlikCloudHook, run: Run, context: Context) -> dict[str, Any]:

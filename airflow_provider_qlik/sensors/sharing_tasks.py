@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qlik.arguments import checked_word
+from airflow_provider_qlik.lifecycle.resources import SharingTaskArguments
 from airflow_provider_qlik.operators.sharing_tasks import FAIL_ON, why_failed
 from airflow_provider_qlik.sensors.run import QlikRunSensor
-from airflow_provider_qlik.targets import SharingTaskTarget
+from airflow_provider_qlik.validation import checked_word
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.runs import Outcome
 
 
-class QlikSharingTaskSensor(SharingTaskTarget, QlikRunSensor):
+class QlikSharingTaskSensor(SharingTaskArguments, QlikRunSensor):
     """Waits for a run of a sharing task: a given one, the first after a moment, or the last, whatever set it off.
 
     :param sharing_task_id: the id of the sharing task. A run's id is that of its workflow.
@@ -27,7 +27,7 @@ class QlikSharingTaskSensor(SharingTaskTarget, QlikRunSensor):
     All other parameters are those of `QlikRunSensor`.
     """
 
-    template_fields: Sequence[str] = (*SharingTaskTarget.arguments(), *QlikRunSensor.template_fields)
+    template_fields: Sequence[str] = (*SharingTaskArguments.arguments(), *QlikRunSensor.template_fields)
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class QlikSharingTaskSensor(SharingTaskTarget, QlikRunSensor):
         self.app_name = app_name
         self.space_name = space_name
         self.fail_on = checked_word("fail_on", fail_on, FAIL_ON)
-        self.check_target()
+        self.check_resource()
 
     def verdict(self, result: Outcome) -> str | None:
         """As `fail_on` says."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from airflow_provider_qlik.lifecycle.resources import TaskArguments
 from airflow_provider_qlik.sensors.run import QlikRunSensor
-from airflow_provider_qlik.targets import TaskTarget
 
 
-class QlikTaskRunSensor(TaskTarget, QlikRunSensor):
+class QlikTaskRunSensor(TaskArguments, QlikRunSensor):
     """Waits for a run of a task of Qlik Cloud: a given one, the first after a moment, or the last.
 
     :param qlik_task_id: the id of the task in Qlik Cloud (`task_id` is Airflow's own).
@@ -21,7 +21,7 @@ class QlikTaskRunSensor(TaskTarget, QlikRunSensor):
     All other parameters are those of `QlikRunSensor`.
     """
 
-    template_fields: Sequence[str] = (*TaskTarget.arguments(), *QlikRunSensor.template_fields)
+    template_fields: Sequence[str] = (*TaskArguments.arguments(), *QlikRunSensor.template_fields)
 
     def __init__(
         self,
@@ -39,4 +39,4 @@ class QlikTaskRunSensor(TaskTarget, QlikRunSensor):
         self.app_id = app_id
         self.app_name = app_name
         self.space_name = space_name
-        self.check_target()
+        self.check_resource()

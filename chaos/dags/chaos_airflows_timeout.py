@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG
 
-from airflow_provider_qlik import waiting
+from airflow_provider_qlik.lifecycle import deferral as waiting
 from chaos.crowd import operator
 from chaos.plan import AIRFLOWS_LIMIT, NO_TRIGGERER
 

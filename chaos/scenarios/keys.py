@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_qlik.sandbox import Script, Tenant
-from chaos.crowd import POLLED_WITHIN, One, asked_to_stop, counted, fill, runs_of, told_about
+from chaos.crowd import POLLED_WITHIN, One, asked_to_stop, counted, fill, log_texts, runs_of
 from chaos.plan import MISTYPED_DEFERRED, MISTYPED_HELD, MISTYPED_MARKED, ROTATED_DEFERRED, ROTATED_HELD
 from chaos.scene import DagRun, Scene
 
@@ -26,7 +26,7 @@ def act(scene: Scene) -> None:
     ):
         fill(tenant, MISTYPED, Script(run=LATER))
         fill(other, ROTATED, Script(run=LATER))
-        oauth = {"login": other.client_id, "extra": {"sign_in": "client_credentials"}}
+        oauth = {"login": other.client_id, "extra": {"auth_type": "client_credentials"}}
         scene.airflow.change("chaos_rotated", password=other.client_secret, **oauth)
         run, rotated = scene.start("chaos_mistyped"), scene.start("chaos_rotated")
         scene.until("all wait", lambda: all_wait(run, rotated), 300)
@@ -54,9 +54,9 @@ def act(scene: Scene) -> None:
         other.revoke_tokens()
         scene.expect("waits that ended until then", 0, rotated.ended_within(APART))
         scene.airflow.change("chaos_rotated", password=secret)
-        other.clear_journal()
-        scene.wait(lambda: len(told_about(other, ROTATED)) == len(ROTATED), POLLED_WITHIN)
-        scene.expect("runs that the tenant tells about after that", len(ROTATED), len(told_about(other, ROTATED)))
+        other.clear_request_log()
+        scene.wait(lambda: len(log_texts(other, ROTATED)) == len(ROTATED), POLLED_WITHIN)
+        scene.expect("runs that the tenant tells about after that", len(ROTATED), len(log_texts(other, ROTATED)))
         other.advance(LATER)
         scene.wait(rotated.ended, 120)
         runs = runs_of(other, ROTATED)
@@ -78,9 +78,9 @@ def held_by(run: DagRun, rotated: DagRun) -> list[tuple[DagRun, list[One]]]:
 
 def look_at_the_polls(scene: Scene, tenant: Tenant) -> None:
     """Look whether the tenant still tells about every run."""
-    tenant.clear_journal()
-    scene.wait(lambda: len(told_about(tenant, WAITING)) == len(WAITING), POLLED_WITHIN)
-    scene.expect("runs that the tenant tells about", len(WAITING), len(told_about(tenant, WAITING)))
+    tenant.clear_request_log()
+    scene.wait(lambda: len(log_texts(tenant, WAITING)) == len(WAITING), POLLED_WITHIN)
+    scene.expect("runs that the tenant tells about", len(WAITING), len(log_texts(tenant, WAITING)))
 
 
 def look_at_the_end(scene: Scene, tenant: Tenant, run: DagRun) -> None:

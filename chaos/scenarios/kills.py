@@ -12,7 +12,7 @@ from chaos.report import tally
 from chaos.scene import DagRun, Scene
 
 FOR_EVER = Script(end=None)
-TRIGGER = "airflow_provider_qlik.triggers.runs.QlikRunTrigger"
+TRIGGER = "airflow_provider_qlik.triggers.run.QlikRunTrigger"
 CANCELLED_WITHIN = 400.0
 """Seconds: 500 cancels in the first five minutes, the other 500 when the next five minutes begin."""
 FEW = 20
@@ -24,24 +24,24 @@ def act(scene: Scene) -> None:
         fill(tenant, THOUSAND)
         run = defer(scene, tenant)
         took = scene.until("all wait", lambda: run.waits(count=len(THOUSAND)), 300, every=5)
-        scene.say(f"{len(THOUSAND)} tasks are deferred after {took:.0f} s")
+        scene.write_log(f"{len(THOUSAND)} tasks are deferred after {took:.0f} s")
         scene.pause(10)
-        tenant.clear_journal()
+        tenant.clear_request_log()
         scene.done = f"A Dag run with {len(THOUSAND)} deferred tasks (mapped) is marked failed"
         scene.airflow.mark_run(run.dag_id, run.id, "failed")
         took = scene.wait(lambda: not tenant.active(), CANCELLED_WITHIN, every=5)
-        scene.say(f"{len(tenant.active())} runs go on after {took:.0f} s")
+        scene.write_log(f"{len(tenant.active())} runs go on after {took:.0f} s")
         runs = runs_of(tenant, THOUSAND)
         within = f"runs that go on {CANCELLED_WITHIN:.0f} s later"
         scene.expect(within, 0, sum(each["active"] for runs in runs for each in runs))
         scene.expect("runs asked to stop", len(THOUSAND), asked_to_stop(runs))
-        cancels = Counter(entry.path for entry in tenant.journal("stop_automation_run") if entry.carried_out)
+        cancels = Counter(entry.path for entry in tenant.request_log("stop_automation_run") if entry.carried_out)
         scene.expect("runs asked to stop more than once", 0, sum(count > 1 for count in cancels.values()))
         refused = limited(tenant)
         scene.expect("cancels refused by the limit (429)", f"at most {FEW}", refused, refused <= FEW)
         scene.expect("tasks of Airflow", f"{len(THOUSAND)} failed", run.tally())
         scene.expect("runs of each in the tenant", f"{len(THOUSAND)} with 1", counted(runs))
-        scene.say(f"requests: {tally(entry.status for entry in tenant.journal())}")
+        scene.write_log(f"requests: {tally(entry.status for entry in tenant.request_log())}")
 
 
 def defer(scene: Scene, tenant: Tenant) -> DagRun:
@@ -60,4 +60,4 @@ def defer(scene: Scene, tenant: Tenant) -> DagRun:
 
 def limited(tenant: Tenant) -> int:
     """Return how many requests were refused by the rate limit."""
-    return sum(entry.status == 429 for entry in tenant.journal())
+    return sum(entry.status == 429 for entry in tenant.request_log())

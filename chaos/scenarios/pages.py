@@ -20,7 +20,7 @@ STARTS = ("start_task", "create_automation_run", "create_reload", "execute_shari
 def act(scene: Scene) -> None:
     """End no wait early, and repeat no start: those of the second Dag are carried out and answered with a page."""
     with scene.tenant("chaos_pages", login="", extra={}) as tenant, scene.triggerer("triggerer-pages", "pages"):
-        oauth = {"login": tenant.client_id, "extra": {"sign_in": "client_credentials"}}
+        oauth = {"login": tenant.client_id, "extra": {"auth_type": "client_credentials"}}
         scene.airflow.change("chaos_pages", password=tenant.client_secret, **oauth)
         fill(tenant, [*WAITING, *STARTED], Script(run=LATER))
         run = scene.start("chaos_pages")
@@ -33,7 +33,7 @@ def act(scene: Scene) -> None:
             "A proxy answers starts with web pages (403) after passing them on, then all requests,"
             f" for {PAGES_FOR:.0f} s"
         )
-        tenant.clear_journal()
+        tenant.clear_request_log()
         page: dict[str, Any] = {"status": 403, "body": PAGE, "content_type": "text/html", "times": None}
         for operation in STARTS:
             tenant.fault(operation=operation, carried_out=True, **page)
@@ -56,10 +56,10 @@ def act(scene: Scene) -> None:
             scene.expect(f"runs of each in the tenant {words}", f"{len(ones)} with 1", counted(runs))
             scene.expect(f"runs {words} asked to stop", 0, asked_to_stop(runs))
         scene.expect("starts sent meanwhile", f"{len(STARTED)}", str(len(sent(tenant))))
-        pages = tally(entry.status for entry in tenant.journal() if entry.fault is not None)
-        scene.say(f"answered with pages: {pages}")
+        pages = tally(entry.status for entry in tenant.request_log() if entry.fault is not None)
+        scene.write_log(f"answered with pages: {pages}")
 
 
 def sent(tenant: Tenant) -> list[str]:
     """Return the paths of the starts that have arrived since the journal was cleared."""
-    return [entry.path for entry in tenant.journal(method="POST") if entry.operation in STARTS]
+    return [entry.path for entry in tenant.request_log(method="POST") if entry.operation in STARTS]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airflow_provider_qlik.sandbox import Script, Tenant
-from chaos.crowd import POLLED_WITHIN, asked_to_stop, counted, fill, runs_of, told_about
+from chaos.crowd import POLLED_WITHIN, asked_to_stop, counted, fill, log_texts, runs_of
 from chaos.plan import DEFERRED, HELD
 from chaos.scene import DagRun, Scene
 
@@ -21,7 +21,7 @@ def act(scene: Scene) -> None:
         fill(tenant, EVERYONE, Script(run=LATER))
         first = tenant.client_secret
         scene.airflow.change(
-            CONNECTION, login=tenant.client_id, password=first, extra={"sign_in": "client_credentials"}
+            CONNECTION, login=tenant.client_id, password=first, extra={"auth_type": "client_credentials"}
         )
         with scene.triggerer("triggerer-secrets", "secrets"):
             run = scene.start("chaos_secrets")
@@ -29,13 +29,13 @@ def act(scene: Scene) -> None:
             scene.pause(10)
             scene.done = "All tokens are revoked; the secret holds"
             tenant.revoke_tokens()
-            tenant.clear_journal()
+            tenant.clear_request_log()
             look_at_the_waits(scene, tenant, run)
             scene.done = "The secret is rotated, the connection in Airflow gets the new one, all tokens are revoked"
             second = tenant.rotate("client_secret")
             scene.airflow.change(CONNECTION, password=second)
             tenant.revoke_tokens()
-            tenant.clear_journal()
+            tenant.clear_request_log()
             look_at_the_waits(scene, tenant, run)
             tenant.advance(LATER)
             scene.wait(lambda: run.ended(), 120)
@@ -50,10 +50,10 @@ def act(scene: Scene) -> None:
 
 def look_at_the_waits(scene: Scene, tenant: Tenant, run: DagRun) -> None:
     """Whether the tokens were refused, and the tenant then answers about all runs, in both modes."""
-    scene.wait(lambda: len(told_about(tenant, EVERYONE)) == len(EVERYONE), POLLED_WITHIN)
-    refused = sum(entry.status == 401 for entry in tenant.journal())
+    scene.wait(lambda: len(log_texts(tenant, EVERYONE)) == len(EVERYONE), POLLED_WITHIN)
+    refused = sum(entry.status == 401 for entry in tenant.request_log())
     scene.expect("requests refused with 401", "some", refused, refused > 0)
-    scene.expect("runs that the tenant tells about after that", len(EVERYONE), len(told_about(tenant, EVERYONE)))
+    scene.expect("runs that the tenant tells about after that", len(EVERYONE), len(log_texts(tenant, EVERYONE)))
     states = f"{len(DEFERRED)} deferred, {len(HELD)} running"
     scene.expect("tasks of Airflow", states, run.tally())
 

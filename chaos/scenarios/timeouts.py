@@ -21,14 +21,14 @@ def act(scene: Scene) -> None:
             scene.wait(lambda: ours.ended() and theirs.ended(), 180)
             scene.pause(3)
             scene.done = "The deadline of a deferred task comes (timeout), which its trigger keeps"
-            look(scene, tenant, ours, OWN_LIMIT, OURS)
+            poll(scene, tenant, ours, OWN_LIMIT, OURS)
             scene.done = "Airflow's own deferral time-out comes before that, with a triggerer at work"
-            look(scene, tenant, theirs, AIRFLOWS_LIMIT, THEIRS)
+            poll(scene, tenant, theirs, AIRFLOWS_LIMIT, THEIRS)
             scene.done = "Airflow's own deferral time-out comes, and there is no triggerer"
-            look(scene, tenant, theirs, NO_TRIGGERER, THEIRS)
+            poll(scene, tenant, theirs, NO_TRIGGERER, THEIRS)
 
 
-def look(scene: Scene, tenant: Tenant, run: DagRun, ones: Sequence[One], why: str) -> None:
+def poll(scene: Scene, tenant: Tenant, run: DagRun, ones: Sequence[One], why: str) -> None:
     """What became of a group, whose logs say *why*."""
     runs = runs_of(tenant, ones)
     logs = [run.log(one) for one in ones]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_provider_qlik.sandbox import Script, Tenant
-from chaos.crowd import POLLED_WITHIN, One, asked_to_stop, counted, fill, runs_of, told_about
+from chaos.crowd import POLLED_WITHIN, One, asked_to_stop, counted, fill, log_texts, runs_of
 from chaos.plan import ALONE, FAILING, LONG, PAIR, SHORT, WATCHED
 from chaos.report import tally
 from chaos.scene import DagRun, Scene
@@ -30,10 +30,10 @@ def act_on_one(scene: Scene) -> None:
             scene.until("all wait", lambda: run.waits(everyone), 240)
             scene.pause(5)
             scene.airflow.kill("triggerer-alone")
-            before = len(tenant.journal())
+            before = len(tenant.request_log())
             tenant.advance(NOW)
             scene.pause(10)
-            scene.expect("requests while there is no triggerer", 0, len(tenant.journal()) - before)
+            scene.expect("requests while there is no triggerer", 0, len(tenant.request_log()) - before)
         with scene.triggerer("triggerer-alone-again", "alone"):
             scene.wait(lambda: run.ended(SHORT), 90)
             scene.expect("tasks whose runs had ended meanwhile", f"{len(SHORT)} success", run.tally(SHORT))
@@ -53,7 +53,7 @@ def act_on_two(scene: Scene) -> None:
             run = scene.start("chaos_two_triggerers")
             scene.until("all wait", lambda: run.waits(PAIR), 180)
             scene.done = f"One of two triggerers is stopped (SIGTERM), with {len(PAIR)} waits between them"
-            scene.say(f"they wait in triggerers {tally(holders(run))}")
+            scene.write_log(f"they wait in triggerers {tally(holders(run))}")
             scene.expect("triggerers that hold waits before", 2, len(set(holders(run))))
             longer = scene.airflow.terminate("triggerer-first") - idle
             words = "seconds that it took longer to stop than one without waits"
@@ -79,7 +79,7 @@ def seconds_to_stop_an_idle_one(scene: Scene) -> float:
     scene.until("the triggerer is at work", lambda: scene.airflow.triggerers() > before)
     scene.pause(5)
     took = scene.airflow.terminate("triggerer-idle")
-    scene.say(f"a triggerer without waits stops within {took:.1f} s")
+    scene.write_log(f"a triggerer without waits stops within {took:.1f} s")
     return took
 
 
@@ -90,9 +90,9 @@ def holders(run: DagRun) -> list[str]:
 
 def look_at_the_move(scene: Scene, tenant: Tenant, run: DagRun) -> None:
     """Whether the triggerer that is left asks about each of the runs."""
-    tenant.clear_journal()
-    scene.wait(lambda: len(told_about(tenant, PAIR)) == len(PAIR), POLLED_WITHIN)
-    scene.expect("runs that the triggerer that is left asks about", len(PAIR), len(told_about(tenant, PAIR)))
+    tenant.clear_request_log()
+    scene.wait(lambda: len(log_texts(tenant, PAIR)) == len(PAIR), POLLED_WITHIN)
+    scene.expect("runs that the triggerer that is left asks about", len(PAIR), len(log_texts(tenant, PAIR)))
     scene.expect("tasks of Airflow", f"{len(PAIR)} deferred", run.tally())
     scene.expect("runs asked to stop", 0, asked_to_stop(runs_of(tenant, PAIR)))
 

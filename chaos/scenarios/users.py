@@ -43,7 +43,7 @@ def one_by_one(scene: Scene, tenant: Tenant, dag_id: str, auth: str) -> None:
     scene.wait(lambda: run.waits([*CLEARED, *SUCCEEDED], tries=2), 180)
     took = scene.wait(lambda: all(map(ended, firsts(tenant, waiting))), 60)
     scene.pause(5)  # as above: their triggers are about to fire
-    scene.say(f"no run goes on {took:.0f} s after all cleared ones wait again")
+    scene.write_log(f"no run goes on {took:.0f} s after all cleared ones wait again")
     for ones, state in ((MARKED_FAILED, "failed"), (MARKED_SUCCESS, "success")):
         scene.done = f"{len(ones)} deferred tasks are marked {state}, one by one ({auth})"
         runs = runs_of(tenant, ones)
@@ -75,18 +75,18 @@ def all_at_once(scene: Scene, tenant: Tenant) -> None:
     fill(tenant, many, FOR_EVER)
     run = scene.start("chaos_many")
     took = scene.until("all wait", lambda: run.waits(count=len(many)), 600)
-    scene.say(f"{len(many)} tasks are deferred after {took:.0f} s")
+    scene.write_log(f"{len(many)} tasks are deferred after {took:.0f} s")
     scene.pause(10)
     scene.airflow.mark_run(run.dag_id, run.id, "failed")
     took = scene.wait(lambda: not tenant.active(), 180)
-    scene.say(f"no run goes on after {took:.0f} s")
+    scene.write_log(f"no run goes on after {took:.0f} s")
     runs = runs_of(tenant, many)
     scene.expect("tasks of Airflow", f"{len(many)} failed", run.tally())
     scene.expect("runs of each in the tenant", f"{len(many)} with 1", counted(runs))
     scene.expect("runs asked to stop", len(many), asked_to_stop(runs))
     scene.expect("runs in the tenant that go on", 0, sum(each["active"] for runs in runs for each in runs))
-    refused = tally(entry.status for entry in tenant.journal() if entry.status is not None and entry.status >= 400)
-    scene.say(f"requests refused: {refused}")
+    refused = tally(entry.status for entry in tenant.request_log() if entry.status is not None and entry.status >= 400)
+    scene.write_log(f"requests refused: {refused}")
 
 
 def firsts(tenant: Tenant, ones: Sequence[One]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from airflow_provider_qlik.sandbox import Script, Tenant
 from chaos.airflow import kill_worker
-from chaos.crowd import One, asked_to_stop, counted, fill, runs_of, told_about
+from chaos.crowd import One, asked_to_stop, counted, fill, log_texts, runs_of
 from chaos.features import STORE
 from chaos.plan import UNANSWERED, UNTOLD, WAITING
 from chaos.relay import relay
@@ -47,20 +47,20 @@ def act(scene: Scene) -> None:
                     scene.airflow.thaw("api-server")
             first.set("open")
             kill(pids, WAITING)
-            scene.say("killed: waiting for the retries")
+            scene.write_log("killed: waiting for the retries")
             scene.wait(lambda: all_wait_again(run, killed), 150)
             # Not at once: a trigger that fires before the scheduler has heard of the deferral fails the try.
             scene.pause(5)
             tenant.advance(7200)
             scene.wait(run.ended, 90)
             scene.done = BEFORE_THE_ANSWER
-            look(scene, tenant, run, UNANSWERED, killed, knew=0)
+            poll(scene, tenant, run, UNANSWERED, killed, knew=0)
             if UNTOLD:
                 scene.done = BEFORE_IT_IS_KEPT
                 # Without a store nothing is to be kept: what a try knew is up to the moment.
-                look(scene, tenant, run, UNTOLD, killed, knew=0 if STORE else None)
+                poll(scene, tenant, run, UNTOLD, killed, knew=0 if STORE else None)
             scene.done = WHILE_WAITING
-            look(scene, tenant, run, WAITING, killed, knew=len(WAITING))
+            poll(scene, tenant, run, WAITING, killed, knew=len(WAITING))
 
 
 def started(tenant: Tenant, ones: Sequence[One]) -> bool:
@@ -70,7 +70,7 @@ def started(tenant: Tenant, ones: Sequence[One]) -> bool:
 
 def polled(tenant: Tenant, ones: Sequence[One]) -> bool:
     """Whether each was asked about often enough: once or twice before its start, and then by polls."""
-    told = told_about(tenant, ones)
+    told = log_texts(tenant, ones)
     return all(told[one.name] >= 5 for one in ones)
 
 
@@ -90,7 +90,7 @@ def all_wait_again(run: DagRun, killed: Mapping[str, int]) -> bool:
     return waiting and run.tally([*UNANSWERED, *UNTOLD]) == f"{len(UNANSWERED) + len(UNTOLD)} deferred"
 
 
-def look(
+def poll(
     scene: Scene, tenant: Tenant, run: DagRun, ones: Sequence[One], killed: Mapping[str, int], knew: int | None
 ) -> None:
     """Add the rows of a group. *knew*: tries that must have known their runs when they were killed; None: any."""

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, Patience, Tenant, paths
-from airflow_provider_qlik.cloud.auth import forget_tokens
+from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, RetryPolicy, Tenant, paths
 from airflow_provider_qlik.cloud.models import lenient
-from airflow_provider_qlik.cloud.tenant import SCHEDULING_TASKS, V1_TASKS
+from airflow_provider_qlik.cloud.transport.auth import forget_tokens
+from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS, V1_TASKS
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.listener import Listener, listening
 
-QUICK = Patience(tries=5, first_pause=0.001, longest_pause=0.002, longest_retry_after=0.002)
+QUICK = RetryPolicy(tries=5, initial_backoff=0.001, max_backoff=0.002, max_retry_after=0.002)
 """As patient as usual, without the waiting."""
 
 

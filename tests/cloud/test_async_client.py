@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, Patience, QlikCloudError, Tenant
+from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, QlikCloudError, RetryPolicy, Tenant
 from airflow_provider_qlik.cloud.api import tasks, users
 from airflow_provider_qlik.cloud.call import Tier
-from airflow_provider_qlik.cloud.connections import CONNECTIONS, FOR_THE_URGENT, Lane
-from airflow_provider_qlik.cloud.limits import Limits
-from airflow_provider_qlik.cloud.retry import ONE_TRY
+from airflow_provider_qlik.cloud.polling.rate_limiter import Limits
+from airflow_provider_qlik.cloud.polling.slots import CONNECTIONS, FOR_THE_URGENT, WaitingList
+from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from tests.virtual_time import now, run
 
 TENANT = Tenant.at("acme.eu.qlikcloud.com", tasks_path="/api/v1/tasks")
@@ -23,7 +23,7 @@ POLL = tasks.get("poll").read_as(str)
 LOOK = tasks.get("look").read_as(str)
 PAGE = tasks.get("page").read_as(str)
 CANCEL = tasks.delete("cancel")
-URGENT = Patience(tries=1, urgent=True)
+URGENT = RetryPolicy(tries=1, high_priority=True)
 FOR_POLLS = CONNECTIONS - FOR_THE_URGENT
 
 
@@ -65,7 +65,9 @@ def play(scene: Callable[[AsyncClient], Coroutine[Any, Any, None]], answer: Any,
     run(with_client())
 
 
-def many(client: AsyncClient, call: Call[Any], count: int, patience: Patience = ONE_TRY) -> list[asyncio.Future[Any]]:
+def many(
+    client: AsyncClient, call: Call[Any], count: int, patience: RetryPolicy = ONE_TRY
+) -> list[asyncio.Future[Any]]:
     return [asyncio.ensure_future(client.call(call, patience)) for _ in range(count)]
 
 
@@ -79,7 +81,7 @@ async def stop(*waiting: asyncio.Future[Any]) -> None:
     ("name", "call", "patience"), [("cancel", CANCEL, ONE_TRY), ("look", LOOK, URGENT)], ids=["cancel", "urgent look"]
 )
 def test_what_is_urgent_goes_past_polls_that_wait_for_their_turn(
-    name: str, call: Call[Any], patience: Patience
+    name: str, call: Call[Any], patience: RetryPolicy
 ) -> None:
     qlik = Qlik()
 
@@ -165,7 +167,7 @@ def test_further_pages_are_not_sent_either_while_a_rate_limit_holds() -> None:
         limits = client._kept()
         waiting = many(client, CANCEL, CONNECTIONS)
         await asyncio.sleep(0.2)
-        going_on = asyncio.ensure_future(client._send(PAGE, Lane.GOING_ON))
+        going_on = asyncio.ensure_future(client._send(PAGE, WaitingList.GOING_ON))
         await asyncio.sleep(0.2)
         limits.hold(Tier.TASKS, 30)
         await asyncio.gather(*waiting)
@@ -186,7 +188,7 @@ def test_a_poll_whose_turn_came_just_before_a_rate_limit_was_met_is_the_first_af
         client._kept().hold(Tier.TASKS, 30)
         polls = many(client, POLL, 10)
         await asyncio.sleep(1)
-        await client._send(PAGE, Lane.POLL, has_turn=True)
+        await client._send(PAGE, WaitingList.POLL, has_turn=True)
         assert qlik.came[0] == (30, "page")
         await stop(*polls)
 

@@ -17,32 +17,32 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud import (
     ApiKey,
     AsyncClient,
     Client,
     ClientCredentials,
-    CouldNotConnect,
+    ConnectError,
     Credentials,
     Impersonation,
-    Patience,
     PrivateKey,
     QlikCloudError,
-    Refused,
+    RetryPolicy,
+    StatusError,
     Tenant,
     auth,
 )
 from airflow_provider_qlik.cloud.api import tasks
-from airflow_provider_qlik.cloud.auth import forget_tokens, sign_in
-from airflow_provider_qlik.cloud.clock import forget_offsets, measured_offset
-from airflow_provider_qlik.cloud.connections import CONNECTIONS, FOR_THE_URGENT
-from airflow_provider_qlik.cloud.errors import BadRequest, Forbidden, Unauthorized
+from airflow_provider_qlik.cloud.errors import BadRequestError, ForbiddenError, UnauthorizedError
+from airflow_provider_qlik.cloud.polling.slots import CONNECTIONS, FOR_THE_URGENT
+from airflow_provider_qlik.cloud.transport.auth import auth_type, forget_tokens
+from airflow_provider_qlik.cloud.transport.clock import forget_offsets, measured_offset
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.cloud.conftest import QUICK
 from tests.listener import Answer, Listener
 
-ONCE = Patience(tries=1)
+ONCE = RetryPolicy(tries=1)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def oauth(sandbox: SandboxTenant, machine: ClientCredentials) -> Client:
 
 def tokens(sandbox: SandboxTenant) -> int:
     """How many tokens the tenant was asked for."""
-    return len(sandbox.journal("token"))
+    return len(sandbox.request_log("token"))
 
 
 # Four ways
@@ -87,14 +87,14 @@ def test_every_way_to_sign_in_is_understood(sandbox: SandboxTenant, driver: str)
             await client.call(tasks.list())
 
     for way, (credentials, whom) in ways(sandbox).items():
-        sandbox.clear_journal()
+        sandbox.clear_request_log()
         if driver == "sync":
             with Client(tenant, credentials, patience=ONCE) as client:
                 client.call(tasks.list())
         else:
             asyncio.run(listed(credentials))
 
-        *signing_in, asked = sandbox.journal()
+        *signing_in, asked = sandbox.request_log()
         assert (asked.operation, asked.credential) == ("list_tasks", whom), way
         assert [entry.operation for entry in signing_in] == ([] if "API key" in way else ["token"])
         assert all(entry.headers["content-type"] == "application/json" for entry in signing_in)
@@ -107,7 +107,7 @@ def test_an_assertion_is_good_for_one_request_and_not_for_long(sandbox: SandboxT
             client.call(tasks.list())
             sandbox.revoke_tokens()
 
-    assert [entry.status for entry in sandbox.journal("token")] == [200, 200, 200], "the tenant takes each jti once"
+    assert [entry.status for entry in sandbox.request_log("token")] == [200, 200, 200], "the tenant takes each jti once"
 
 
 def test_a_private_key_goes_to_nobody(sandbox: SandboxTenant, listener: Listener) -> None:
@@ -171,7 +171,7 @@ def test_an_assertion_leaves_room_for_a_clock_that_is_a_minute_or_two_off(
 ) -> None:
     clock_of_this_machine.ahead = ahead
     sign_in_of(driver, sandbox, PrivateKey(sandbox.client_id, sandbox.private_key, sandbox.key_id))
-    assert [entry.status for entry in sandbox.journal("token")] == [200]
+    assert [entry.status for entry in sandbox.request_log("token")] == [200]
 
 
 @pytest.mark.parametrize("driver", ["sync", "async"])
@@ -190,13 +190,13 @@ def test_a_clock_that_is_far_off_is_corrected_once_by_the_servers(
     key = PrivateKey(sandbox.client_id, sandbox.private_key, sandbox.key_id)
     for _ in range(2):
         sign_in_of(driver, sandbox, key)
-    assert [entry.status for entry in sandbox.journal("token")] == [401, 200, 200], "the second time it is known"
+    assert [entry.status for entry in sandbox.request_log("token")] == [401, 200, 200], "the second time it is known"
     assert [record.getMessage().partition(" Qlik")[0] for record in caplog.records if "clock" in record.name] == [
         f"The clock of this machine is {says}"
     ]
     clock_of_this_machine.ahead = 0
     sign_in_of(driver, sandbox, key)
-    assert [entry.status for entry in sandbox.journal("token")][3:] == [401, 200], "the clock was set meanwhile"
+    assert [entry.status for entry in sandbox.request_log("token")][3:] == [401, 200], "the clock was set meanwhile"
 
 
 @pytest.mark.parametrize("driver", ["sync", "async"])
@@ -204,7 +204,9 @@ def test_a_sign_in_that_is_refused_all_the_same_names_the_clock(
     sandbox: SandboxTenant, clock_of_this_machine: ClockOfThisMachine, driver: str
 ) -> None:
     clock_of_this_machine.ahead = -200
-    with pytest.raises(Unauthorized, match="the clock of this machine is 200 s behind Qlik Cloud's: set it; ") as error:
+    with pytest.raises(
+        UnauthorizedError, match="the clock of this machine is 200 s behind Qlik Cloud's: set it; "
+    ) as error:
         sign_in_of(driver, sandbox, PrivateKey(sandbox.client_id, sandbox.private_key, "another"))
     assert "no key another" in str(error.value)
     assert tokens(sandbox) == 2
@@ -216,7 +218,7 @@ def test_a_clock_that_is_right_is_not_blamed_and_nothing_is_asked_twice(
 ) -> None:
     for ahead in (0, 20):
         clock_of_this_machine.ahead = ahead
-        with pytest.raises(Unauthorized) as error:
+        with pytest.raises(UnauthorizedError) as error:
             sign_in_of("sync", sandbox, PrivateKey(sandbox.client_id, sandbox.private_key, "another"))
         assert "clock" not in str(error.value)
     assert tokens(sandbox) == 2
@@ -228,7 +230,7 @@ def test_the_clock_is_no_reason_to_refuse_a_secret(
     clock_of_this_machine.ahead = 3600
     with (
         Client(Tenant.at(sandbox.url), ClientCredentials(sandbox.client_id, "wrong"), patience=ONCE) as client,
-        pytest.raises(Unauthorized) as error,
+        pytest.raises(UnauthorizedError) as error,
     ):
         client.call(tasks.list())
     assert "clock" not in str(error.value)
@@ -259,7 +261,7 @@ def test_many_clients_share_one_token(sandbox: SandboxTenant, machine: ClientCre
         asyncio.run(listed())
 
     assert tokens(sandbox) == 1
-    assert len(sandbox.journal("list_tasks")) == 9
+    assert len(sandbox.request_log("list_tasks")) == 9
 
 
 def test_no_token_is_asked_for_before_it_is_needed(sandbox: SandboxTenant, oauth: Client) -> None:
@@ -281,7 +283,7 @@ def test_a_changed_secret_is_not_served_the_old_token(sandbox: SandboxTenant, oa
         oauth.call(tasks.list())
     wrong = ClientCredentials(sandbox.client_id, "wrong")
 
-    with Client(Tenant.at(sandbox.url), wrong, patience=ONCE) as client, pytest.raises(Unauthorized):
+    with Client(Tenant.at(sandbox.url), wrong, patience=ONCE) as client, pytest.raises(UnauthorizedError):
         client.call(tasks.list())
 
 
@@ -335,7 +337,7 @@ def test_a_token_is_renewed_a_minute_before_its_end(
         oauth.call(tasks.list())
 
     assert tokens(sandbox) == 2
-    assert {entry.status for entry in sandbox.journal("list_tasks")} == {200}
+    assert {entry.status for entry in sandbox.request_log("list_tasks")} == {200}
 
 
 def test_the_end_of_a_token_is_told_by_the_tenants_clock(sandbox: SandboxTenant, oauth: Client, clock: Clock) -> None:
@@ -391,23 +393,23 @@ def test_after_a_401_there_is_one_new_token_and_one_more_try(sandbox: SandboxTen
         oauth.call(tasks.start(task_id))
 
     assert tokens(sandbox) == 2
-    assert [entry.status for entry in sandbox.journal("start_task")] == [401, 200]
+    assert [entry.status for entry in sandbox.request_log("start_task")] == [401, 200]
     assert len(sandbox.runs(task_id)) == 1
 
 
 def test_a_second_401_is_final(sandbox: SandboxTenant, oauth: Client) -> None:
     sandbox.fault("GET", status=401, times=None)
-    with oauth, pytest.raises(Unauthorized, match="401"):
+    with oauth, pytest.raises(UnauthorizedError, match="401"):
         oauth.call(tasks.list())
 
     assert tokens(sandbox) == 2
-    assert len(sandbox.journal("list_tasks")) == 2
+    assert len(sandbox.request_log("list_tasks")) == 2
 
 
 def test_an_api_key_that_is_refused_is_not_tried_again(sandbox: SandboxTenant) -> None:
-    with Client(Tenant.at(sandbox.url), ApiKey("wrong"), patience=QUICK) as client, pytest.raises(Unauthorized):
+    with Client(Tenant.at(sandbox.url), ApiKey("wrong"), patience=QUICK) as client, pytest.raises(UnauthorizedError):
         client.call(tasks.list())
-    assert len(sandbox.journal()) == 1
+    assert len(sandbox.request_log()) == 1
 
 
 def test_an_expired_token_is_renewed(sandbox: SandboxTenant, oauth: Client) -> None:
@@ -416,7 +418,7 @@ def test_an_expired_token_is_renewed(sandbox: SandboxTenant, oauth: Client) -> N
         sandbox.advance(7 * 3600)
         oauth.call(tasks.list())
 
-    assert [entry.status for entry in sandbox.journal("list_tasks")] == [200, 401, 200]
+    assert [entry.status for entry in sandbox.request_log("list_tasks")] == [200, 401, 200]
 
 
 # Many at once
@@ -501,7 +503,7 @@ def test_who_is_cancelled_while_asking_hangs_nobody(sandbox: SandboxTenant, mach
     async def asked() -> list[Any]:
         async with AsyncClient(Tenant.at(sandbox.url), machine, patience=QUICK) as client:
             first = asyncio.create_task(client.call(tasks.list()))
-            while not sandbox.journal("token"):
+            while not sandbox.request_log("token"):
                 await asyncio.sleep(0.005)
             others = asyncio.create_task(listed(client))
             await asyncio.sleep(0.02)
@@ -520,7 +522,7 @@ def test_who_is_cancelled_while_waiting_disturbs_nobody(sandbox: SandboxTenant, 
     async def asked() -> Any:
         async with AsyncClient(Tenant.at(sandbox.url), machine, patience=ONCE) as client:
             first = asyncio.create_task(client.call(tasks.list()))
-            while not sandbox.journal("token"):
+            while not sandbox.request_log("token"):
                 await asyncio.sleep(0.005)
             second = asyncio.create_task(client.call(tasks.list()))
             third = asyncio.create_task(client.call(tasks.list()))
@@ -552,11 +554,11 @@ def test_a_refused_sign_in_refuses_all_who_wait_with_few_requests(sandbox: Sandb
     with Client(Tenant.at(sandbox.url), wrong, patience=QUICK) as client:
         errors = at_once(lambda: client.call(tasks.list()))
 
-    assert {type(error) for error in errors} == {Unauthorized}
+    assert {type(error) for error in errors} == {UnauthorizedError}
     assert {(error.status, error.method, error.path) for error in errors} == {(401, "POST", "/oauth/token")}
     assert len({id(error) for error in errors}) == MANY, "each has its own, to add notes and a traceback to"
     assert tokens(sandbox) <= 3
-    assert sandbox.journal("list_tasks") == []
+    assert sandbox.request_log("list_tasks") == []
 
 
 def test_a_loop_is_refused_alike(sandbox: SandboxTenant) -> None:
@@ -567,16 +569,16 @@ def test_a_loop_is_refused_alike(sandbox: SandboxTenant) -> None:
         async with AsyncClient(Tenant.at(sandbox.url), wrong, patience=QUICK) as client:
             return await listed(client, CONNECTIONS - FOR_THE_URGENT)
 
-    assert {type(error) for error in asyncio.run(asked())} == {Unauthorized}
+    assert {type(error) for error in asyncio.run(asked())} == {UnauthorizedError}
     assert tokens(sandbox) == 1
 
 
 # Refused
 
 
-@pytest.mark.parametrize(("state", "kind"), [("untrusted", Forbidden), ("disabled", Forbidden)])
+@pytest.mark.parametrize(("state", "kind"), [("untrusted", ForbiddenError), ("disabled", ForbiddenError)])
 def test_a_client_that_may_not_act_for_others_is_told_so(
-    sandbox: SandboxTenant, state: str, kind: type[Refused]
+    sandbox: SandboxTenant, state: str, kind: type[StatusError]
 ) -> None:
     sandbox.switch(client=state)
     credentials = Impersonation(sandbox.client_id, sandbox.client_secret, sandbox.user_subject)
@@ -594,7 +596,7 @@ def test_a_user_who_does_not_exist_is_named(sandbox: SandboxTenant) -> None:
 
     with (
         Client(Tenant.at(sandbox.url), credentials, patience=QUICK) as client,
-        pytest.raises(BadRequest, match=r"auth0\|nobody"),
+        pytest.raises(BadRequestError, match=r"auth0\|nobody"),
     ):
         client.call(tasks.list())
 
@@ -619,7 +621,7 @@ def test_a_sign_in_that_gives_no_token_tells_no_secret(listener: Listener, answe
 
     with (
         Client(Tenant.at(listener.url), ClientCredentials("id", "secret"), patience=QUICK) as client,
-        pytest.raises(CouldNotConnect, match=r"^Could not sign in: .*POST /oauth/token") as raised,
+        pytest.raises(ConnectError, match=r"^Could not sign in: .*POST /oauth/token") as raised,
     ):
         client.call(tasks.start("t"))
     assert "very-secr" not in str(raised.value)
@@ -640,7 +642,7 @@ def test_a_token_goes_to_no_other_host() -> None:
     ):
         request = httpx.Request("GET", address)
         with pytest.raises(QlikCloudError, match="must not be sent"):
-            next(sign_in(tenant, ApiKey("very-secret")).sync_auth_flow(request))
+            next(auth_type(tenant, ApiKey("very-secret")).sync_auth_flow(request))
         assert "authorization" not in request.headers
 
 
@@ -648,7 +650,7 @@ def test_a_token_goes_to_no_other_host() -> None:
 def test_a_token_goes_to_the_tenant_however_its_host_is_written(host: str) -> None:
     tenant = Tenant.at(host)
     request = httpx.Request("GET", f"{tenant.url}/api/v1/tasks")
-    next(sign_in(tenant, ApiKey("key")).sync_auth_flow(request))
+    next(auth_type(tenant, ApiKey("key")).sync_auth_flow(request))
     assert request.headers["authorization"] == "Bearer key"
 
 
@@ -721,7 +723,7 @@ def pem(key: Any, password: bytes | None = None) -> str:
     ],
 )
 def test_bad_credentials_are_refused_by_name_and_not_repeated(made: Callable[[], Credentials], named: str) -> None:
-    with pytest.raises(InvalidArgument, match=named) as refused:
+    with pytest.raises(InvalidArgumentError, match=named) as refused:
         made()
 
     assert "nter2" not in str(refused.value) + repr(refused.value)
@@ -730,11 +732,11 @@ def test_bad_credentials_are_refused_by_name_and_not_repeated(made: Callable[[],
 
 def test_a_signal_that_interrupts_a_sign_in_does_not_wait_for_itself(sandbox: SandboxTenant) -> None:
     """As when a worker is told to end while it asks for a token: what it then cancels needs a token, too."""
-    auth = sign_in(Tenant.at(sandbox.url), ClientCredentials(sandbox.client_id, sandbox.client_secret))
+    auth = auth_type(Tenant.at(sandbox.url), ClientCredentials(sandbox.client_id, sandbox.client_secret))
     interrupted = auth.sync_auth_flow(httpx.Request("GET", f"{sandbox.url}/api/v1/users/me"))
     assert next(interrupted).url.path == "/oauth/token"
 
-    with pytest.raises(CouldNotConnect, match="got no response"):
+    with pytest.raises(ConnectError, match="got no response"):
         next(auth.sync_auth_flow(httpx.Request("POST", f"{sandbox.url}/api/v1/reloads/1/actions/cancel")))
     # The try after that asks for a token of its own.
     again = auth.sync_auth_flow(httpx.Request("POST", f"{sandbox.url}/api/v1/reloads/1/actions/cancel"))

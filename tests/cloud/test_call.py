@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud import Flow, Pause, Tenant, ask, pause
 from airflow_provider_qlik.cloud.api import automations, reloads, sharing_tasks, tasks
 from airflow_provider_qlik.cloud.call import Call
+from airflow_provider_qlik.validation import InvalidArgumentError
 
 TENANT = Tenant.at("https://acme.eu.qlikcloud.com", tasks_path="/api/v1/tasks")
 
@@ -43,9 +43,9 @@ def test_an_execution_token_is_not_shown() -> None:
     ["", "  ", "..", ".", "a/b", "../users/me", "a?b=c", "a#b", "a\\b", "a\nb", "a\x00b", "\ud800", None, 1.5, True],
 )
 def test_an_id_that_would_lead_elsewhere_is_refused_by_name(wrong: Any) -> None:
-    with pytest.raises(InvalidArgument, match="task_id"):
+    with pytest.raises(InvalidArgumentError, match="task_id"):
         tasks.get(wrong)
-    with pytest.raises(InvalidArgument, match="run_id"):
+    with pytest.raises(InvalidArgumentError, match="run_id"):
         automations.stop_run("a", wrong)
 
 
@@ -74,7 +74,7 @@ def test_blanks_around_an_id_are_not_part_of_it() -> None:
 def test_any_text_is_one_id_or_refused(text: str) -> None:
     try:
         call = tasks.get(text)
-    except InvalidArgument:
+    except InvalidArgumentError:
         return
     (id,) = TENANT.path_of(call).removeprefix("/api/v1/tasks/").split("/")
     assert unquote(id) == text.strip()
@@ -98,24 +98,24 @@ def test_what_is_not_given_is_not_sent() -> None:
 @pytest.mark.parametrize("wrong", [0, -1, "10", True, 1.5])
 def test_a_page_has_at_least_one_item(wrong: int) -> None:
     for asks in (tasks.list, automations.list):
-        with pytest.raises(InvalidArgument, match="limit"):
+        with pytest.raises(InvalidArgumentError, match="limit"):
             asks(limit=wrong)
 
 
 @pytest.mark.parametrize("wrong", [{"a": 1}, ["a"], b"a", 1.5, "\ud800"])
 def test_a_query_parameter_that_is_no_text_is_refused_by_name(wrong: str) -> None:
-    with pytest.raises(InvalidArgument, match="source"):
+    with pytest.raises(InvalidArgumentError, match="source"):
         tasks.start("t", source=wrong)
 
 
 def test_usage_needs_a_filter() -> None:
-    with pytest.raises(InvalidArgument, match="filter"):
+    with pytest.raises(InvalidArgumentError, match="filter"):
         automations.usage(" ")
 
 
 def test_an_execution_needs_its_token_and_does_not_repeat_a_wrong_one() -> None:
     for wrong in ("", None, 17, "two\nlines"):
-        with pytest.raises(InvalidArgument, match="execution_token") as refused:
+        with pytest.raises(InvalidArgumentError, match="execution_token") as refused:
             automations.execute("a", wrong)  # type: ignore[arg-type]
         assert "two" not in str(refused.value)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud.api import catalog
 from airflow_provider_qlik.cloud.models.catalog import ItemList, SpaceList
+from airflow_provider_qlik.validation import InvalidArgumentError
 
 
 def test_items_are_searched_by_type_name_and_space() -> None:
@@ -32,7 +32,7 @@ def test_spaces_are_searched_by_name() -> None:
 @pytest.mark.parametrize("wrong", [0, 101, True, "10"])
 def test_a_page_has_from_1_to_100_entries(wrong: int) -> None:
     for asks in (catalog.items, catalog.spaces):
-        with pytest.raises(InvalidArgument, match="limit"):
+        with pytest.raises(InvalidArgumentError, match="limit"):
             asks(limit=wrong)
 
 

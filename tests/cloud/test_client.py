@@ -12,23 +12,23 @@ import httpx
 import pytest
 
 from airflow_provider_qlik import __version__
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud import (
     ApiKey,
     AsyncClient,
     Call,
     Client,
     Flow,
-    NoAnswer,
-    Patience,
-    Refused,
+    NoResponseError,
+    RetryPolicy,
+    StatusError,
     Tenant,
     ask,
     pause,
 )
 from airflow_provider_qlik.cloud.api import automations, tasks
-from airflow_provider_qlik.cloud.errors import NotFound
+from airflow_provider_qlik.cloud.errors import NotFoundError
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.cloud.conftest import QUICK
 
 T = TypeVar("T")
@@ -65,14 +65,14 @@ def test_a_flow_is_sent_the_answers_and_gives_its_result(sandbox: SandboxTenant,
     sandbox.add_task("A task", id="t")
 
     assert run_flow(flow()) == ["A task", "a flow"]
-    assert [entry.operation for entry in sandbox.journal()] == ["get_task", "start_task", "get_last_task_run"]
+    assert [entry.operation for entry in sandbox.request_log()] == ["get_task", "start_task", "get_last_task_run"]
 
 
 def test_an_error_is_thrown_into_the_flow_which_may_go_on(sandbox: SandboxTenant, run_flow: RunFlow) -> None:
     def flow() -> Flow[str]:
         try:
             yield from ask(tasks.get("no-such"))
-        except NotFound as error:
+        except NotFoundError as error:
             found = yield from ask(tasks.get("t"))
             return f"{found.name} in place of {error.status}"
         return "unexpected"
@@ -83,7 +83,7 @@ def test_an_error_is_thrown_into_the_flow_which_may_go_on(sandbox: SandboxTenant
 
 
 def test_an_error_that_the_flow_leaves_alone_is_the_callers(sandbox: SandboxTenant, run_flow: RunFlow) -> None:
-    with pytest.raises(NotFound, match="no-such"):
+    with pytest.raises(NotFoundError, match="no-such"):
         run_flow(ask(tasks.get("no-such")))
 
 
@@ -99,10 +99,10 @@ def test_an_error_of_the_flow_itself_is_the_callers_and_ends_it(sandbox: Sandbox
 
     sandbox.add_task(id="t")
 
-    with pytest.raises(InvalidArgument, match="task_id"):
+    with pytest.raises(InvalidArgumentError, match="task_id"):
         run_flow(flow())
     assert ended == [True]
-    assert len(sandbox.journal()) == 1
+    assert len(sandbox.request_log()) == 1
 
 
 def test_a_flow_that_asks_nothing_gives_its_result(run_flow: RunFlow) -> None:
@@ -122,17 +122,17 @@ def test_each_call_of_a_flow_is_retried_by_itself(sandbox: SandboxTenant, run_fl
     for _ in range(2):
         sandbox.fault("GET", status=502, times=4)
 
-    with pytest.raises(Refused):
+    with pytest.raises(StatusError):
         run_flow(flow())
-    assert len(sandbox.journal()) == 5, "the first call has used up its five tries"
+    assert len(sandbox.request_log()) == 5, "the first call has used up its five tries"
 
 
 def test_a_flow_may_be_given_a_patience_of_its_own(sandbox: SandboxTenant, client: Client) -> None:
     sandbox.fault("GET", status=502, times=None)
 
-    with pytest.raises(Refused):
-        client.run_flow(ask(tasks.get("t")), Patience(tries=1))
-    assert len(sandbox.journal()) == 1
+    with pytest.raises(StatusError):
+        client.run_flow(ask(tasks.get("t")), RetryPolicy(tries=1))
+    assert len(sandbox.request_log()) == 1
 
 
 def test_both_drivers_fail_alike(sandbox: SandboxTenant, run_flow: RunFlow) -> None:
@@ -140,7 +140,7 @@ def test_both_drivers_fail_alike(sandbox: SandboxTenant, run_flow: RunFlow) -> N
     sandbox.fault("POST", reset="after")
 
     with pytest.raises(
-        NoAnswer, match=r"^No response came from 127\.0\.0\.1 .*POST /api/scheduling/tasks/t/actions/start"
+        NoResponseError, match=r"^No response came from 127\.0\.0\.1 .*POST /api/scheduling/tasks/t/actions/start"
     ):
         run_flow(ask(tasks.start("t")))
     assert len(sandbox.runs("t")) == 1
@@ -225,7 +225,7 @@ def test_a_closed_client_sends_nothing(sandbox: SandboxTenant, client: Client, a
             await async_client.call(tasks.list())
 
     asyncio.run(closed())
-    assert sandbox.journal() == []
+    assert sandbox.request_log() == []
 
 
 def test_a_call_says_who_asks_and_what_for(sandbox: SandboxTenant, client: Client) -> None:
@@ -235,7 +235,7 @@ def test_a_call_says_who_asks_and_what_for(sandbox: SandboxTenant, client: Clien
     client.call(automations.run_debug(automation_id, run_id))
     client.call(automations.update(automation_id, {"name": "New"}))
 
-    listed, debug, updated = sandbox.journal()
+    listed, debug, updated = sandbox.request_log()
     assert listed.headers == {"user-agent": f"airflow-provider-qlik/{__version__}", "accept": "application/json"}
     assert debug.headers["accept"] == "text/plain"
     assert updated.headers["content-type"] == "application/json"
@@ -246,10 +246,10 @@ def test_tasks_are_asked_where_the_tenant_has_them(sandbox: SandboxTenant, root:
     sandbox.add_task(id="t")
     with Client(Tenant.at(sandbox.url, tasks_path=root), ApiKey(sandbox.api_key)) as client:
         client.call(tasks.start("t"))
-        with pytest.raises(NotFound, match=f"^Not found: .*HTTP 404 for GET {root}/no-such"):
+        with pytest.raises(NotFoundError, match=f"^Not found: .*HTTP 404 for GET {root}/no-such"):
             client.call(tasks.get("no-such"))
 
-    assert [entry.path for entry in sandbox.journal()] == [f"{root}/t/actions/start", f"{root}/no-such"]
+    assert [entry.path for entry in sandbox.request_log()] == [f"{root}/t/actions/start", f"{root}/no-such"]
 
 
 def test_our_requests_do_not_fill_the_log_but_those_of_others_are_logged(
@@ -267,4 +267,4 @@ def test_a_call_without_an_answer_answers_nothing(sandbox: SandboxTenant, client
     call: Call[None] = tasks.delete(sandbox.add_task())
 
     client.call(call)
-    assert sandbox.journal("delete_task")[0].status == 204
+    assert sandbox.request_log("delete_task")[0].status == 204

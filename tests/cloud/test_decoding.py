@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, Tenant, UnreadableAnswer
-from airflow_provider_qlik.cloud.answer import is_web_page
+from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, InvalidResponseError, Tenant
 from airflow_provider_qlik.cloud.api import tasks
-from airflow_provider_qlik.cloud.decoding import ACCEPT_ENCODING, PART_BYTES, Decoder, TooLarge
 from airflow_provider_qlik.cloud.models.shape import Reply
-from airflow_provider_qlik.cloud.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.decoding import ACCEPT_ENCODING, PART_BYTES, Decoder, TooLargeError
+from airflow_provider_qlik.cloud.transport.responses import is_web_page
+from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from tests.listener import Answer, Listener
 
 pytestmark = pytest.mark.slow
@@ -122,7 +122,7 @@ def test_a_body_over_the_limit_is_refused_and_given_up_to_the_limit(
         for part in decoder.decode(encode(TEXT)):
             got.extend(part)
 
-    with pytest.raises(TooLarge, match=f"the body is larger than {limit:,} bytes"):
+    with pytest.raises(TooLargeError, match=f"the body is larger than {limit:,} bytes"):
         receive()
     assert bytes(got) == TEXT[:limit]
 
@@ -134,7 +134,7 @@ def test_a_body_as_large_as_the_limit_is_accepted(encoding: str | None, encode: 
 
 def test_a_bomb_inside_a_bomb_that_decodes_to_nothing_meets_the_limit_too() -> None:
     nothing = gzip.compress(b"") * 100_000
-    with pytest.raises(TooLarge):
+    with pytest.raises(TooLargeError):
         decoded("gzip, gzip", [gzip.compress(nothing)], limit=MEGABYTE)
 
 
@@ -143,12 +143,12 @@ def test_a_bomb_inside_a_bomb_that_decodes_to_nothing_meets_the_limit_too() -> N
     ("encoding", "encode"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", raw_deflate)]
 )
 def test_a_body_that_is_cut_off_is_not_whole(encoding: str, encode: Callable[[bytes], bytes], kept: int) -> None:
-    with pytest.raises(UnreadableAnswer, match=f"the {encoding} body is cut off"):
+    with pytest.raises(InvalidResponseError, match=f"the {encoding} body is cut off"):
         decoded(encoding, [encode(TEXT)[:kept]])
 
 
 def test_a_second_member_that_is_cut_off_makes_the_body_not_whole() -> None:
-    with pytest.raises(UnreadableAnswer, match="the gzip body is cut off"):
+    with pytest.raises(InvalidResponseError, match="the gzip body is cut off"):
         decoded("gzip", [gzip.compress(b"one"), gzip.compress(b"two")[:-3]])
 
 
@@ -171,7 +171,7 @@ def flipped(data: bytes) -> bytes:
 )
 @pytest.mark.parametrize("size", [1000, 10**9])
 def test_a_corrupt_body_is_an_error_of_this_package(encoding: str, body: bytes, size: int) -> None:
-    with pytest.raises(UnreadableAnswer, match=f"the {encoding} body is corrupt") as raised:
+    with pytest.raises(InvalidResponseError, match=f"the {encoding} body is corrupt") as raised:
         decoded(encoding, in_pieces(body, size))
     assert raised.value.transient
     assert raised.value.__context__ is None or raised.value.__suppress_context__
@@ -179,7 +179,7 @@ def test_a_corrupt_body_is_an_error_of_this_package(encoding: str, body: bytes, 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, br", "compress", "gzip," * 20, "x" * 10_000, "\x1b[2J"])
 def test_an_encoding_that_nobody_asked_for_is_named(encoding: str) -> None:
-    with pytest.raises(UnreadableAnswer, match="the body has an encoding that was not asked for, '") as raised:
+    with pytest.raises(InvalidResponseError, match="the body has an encoding that was not asked for, '") as raised:
         Decoder(encoding)
     assert len(str(raised.value)) < 300
     assert "\x1b" not in str(raised.value)
@@ -197,7 +197,7 @@ def test_a_response_in_an_unknown_encoding_keeps_no_connection(listener: Listene
     listener.answers(Answer(200, b"x", {"content-encoding": "br"}))
 
     with Client(Tenant.at(listener.url), ApiKey("key"), patience=ONE_TRY) as client:
-        with pytest.raises(UnreadableAnswer, match="not asked for, 'br'"):
+        with pytest.raises(InvalidResponseError, match="not asked for, 'br'"):
             client.call(tasks.get("t"))
         assert active(client._http) == []
 
@@ -207,7 +207,7 @@ def test_a_response_in_an_unknown_encoding_keeps_no_connection_in_an_event_loop(
 
     async def call() -> list[str]:
         async with AsyncClient(Tenant.at(listener.url), ApiKey("key"), patience=ONE_TRY) as client:
-            with pytest.raises(UnreadableAnswer, match="not asked for, 'br'"):
+            with pytest.raises(InvalidResponseError, match="not asked for, 'br'"):
                 await client.call(tasks.get("t"))
             return active(client._http)
 

@@ -9,8 +9,8 @@ import pytest
 
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, ClientCredentials, Tenant
 from airflow_provider_qlik.cloud.api import reload_tasks, tasks
-from airflow_provider_qlik.cloud.deprecations import Notice, notice
-from airflow_provider_qlik.cloud.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.deprecations import Notice, notice
+from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.cloud.conftest import QUICK
 from tests.listener import Answer, Listener, Seen, refused_by_qlik

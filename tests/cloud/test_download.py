@@ -19,17 +19,17 @@ import pytest
 from airflow_provider_qlik.cloud import (
     ApiKey,
     Client,
-    NoAnswer,
-    NotFound,
-    Patience,
+    InvalidResponseError,
+    NoResponseError,
+    NotFoundError,
     QlikCloudError,
+    RetryPolicy,
     Tenant,
-    UnreadableAnswer,
     client,
     download,
 )
 from airflow_provider_qlik.cloud.api import sharing_tasks
-from airflow_provider_qlik.cloud.download import FileBody, progressing
+from airflow_provider_qlik.cloud.transport.download import FileBody, progressing
 from tests.cloud.conftest import QUICK
 from tests.listener import Answer, Listener
 
@@ -95,7 +95,7 @@ PAGES = [
 @pytest.mark.parametrize("body", PAGES, ids=lambda body: repr(body[:30]))
 def test_a_web_page_is_no_file_whatever_its_content_type(file_type: str | None, body: bytes) -> None:
     for said in ("application/pdf", "", "Text/HTML; charset=utf-8"):
-        with pytest.raises(UnreadableAnswer, match="^The response is a web page, not a file") as raised:
+        with pytest.raises(InvalidResponseError, match="^The response is a web page, not a file") as raised:
             file_of(body, file_type, content_type=said)
         assert raised.value.transient
         assert len(str(raised.value)) < 600
@@ -105,7 +105,7 @@ def test_a_web_page_is_no_file_whatever_its_content_type(file_type: str | None, 
 @pytest.mark.parametrize("file_type", ["pdf", "xlsx", "image", "csv", None], ids=str)
 def test_what_is_called_a_web_page_is_one(file_type: str | None) -> None:
     for said in ("text/html", "Text/HTML; charset=utf-8", " TEXT/HTML", "application/xhtml+xml"):
-        with pytest.raises(UnreadableAnswer, match="a web page, not a file"):
+        with pytest.raises(InvalidResponseError, match="a web page, not a file"):
             file_of(b"Your session has expired", file_type, content_type=said)
 
 
@@ -128,20 +128,20 @@ def test_what_is_called_a_web_page_is_one(file_type: str | None) -> None:
     ],
 )
 def test_json_is_no_file_unless_it_was_promised(file_type: str | None, body: bytes, said: str) -> None:
-    with pytest.raises(UnreadableAnswer, match="^The response is JSON, not a file"):
+    with pytest.raises(InvalidResponseError, match="^The response is JSON, not a file"):
         file_of(body, file_type, content_type=said)
     assert file_of(body, "json", content_type=said) == body
 
 
 def test_an_error_of_an_object_store_is_no_file() -> None:
     for file_type in ("pdf", None):
-        with pytest.raises(UnreadableAnswer, match="an XML error, not a file"):
+        with pytest.raises(InvalidResponseError, match="an XML error, not a file"):
             file_of(b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", file_type)
 
 
 @pytest.mark.parametrize("file_type", ["pdf", "html", "json", "csv", None], ids=str)
 def test_an_empty_body_is_no_file(file_type: str | None) -> None:
-    with pytest.raises(UnreadableAnswer, match="^The response is empty, not a file"):
+    with pytest.raises(InvalidResponseError, match="^The response is empty, not a file"):
         file_of(b"", file_type, content_length="0")
 
 
@@ -151,13 +151,13 @@ def test_an_empty_body_is_no_file(file_type: str | None) -> None:
 )
 def test_a_file_of_another_type_is_not_the_one_that_was_promised(file_type: str, body: bytes) -> None:
     with pytest.raises(
-        UnreadableAnswer, match=f"^The response is something else, not a file of the type '{file_type}'"
+        InvalidResponseError, match=f"^The response is something else, not a file of the type '{file_type}'"
     ):
         file_of(body, file_type)
 
 
 def test_the_error_says_first_what_is_wrong_and_shows_the_page_without_secrets() -> None:
-    with pytest.raises(UnreadableAnswer) as raised:
+    with pytest.raises(InvalidResponseError) as raised:
         file_of(b'{"access_token": "planted"}', "pdf", content_type="Application/JSON; charset=utf-8")
 
     assert str(raised.value).startswith(
@@ -194,7 +194,9 @@ def test_a_trickle_ends() -> None:
     clock = Clock()
     received: list[bytes] = []
 
-    with pytest.raises(NoAnswer, match=r"^The download is too slow: 60 bytes came in 60 s.*GET /file\)") as raised:
+    with pytest.raises(
+        NoResponseError, match=r"^The download is too slow: 60 bytes came in 60 s.*GET /file\)"
+    ) as raised:
         received.extend(progressing(clock.chunks(*[(1.0, 1)] * 1000), "GET /file", clock))
     assert clock.now == 60.0
     assert len(received) == 59
@@ -205,7 +207,7 @@ def test_a_download_that_began_fast_and_then_trickles_ends() -> None:
     clock = Clock()
     steps = [*[(1.0, 1_000_000)] * 90, *[(1.0, 10)] * 300]
 
-    with pytest.raises(NoAnswer, match="too slow"):
+    with pytest.raises(NoResponseError, match="too slow"):
         list(progressing(clock.chunks(*steps), "GET /file", clock))
     assert 90 < clock.now <= 180
 
@@ -229,11 +231,11 @@ def test_the_time_that_writing_takes_is_not_that_of_the_download() -> None:
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> Target:
-    return Target(tmp_path)
+def target(tmp_path: Path) -> ResourceArguments:
+    return ResourceArguments(tmp_path)
 
 
-class Target:
+class ResourceArguments:
     """Where a file is written, and how often it was opened."""
 
     def __init__(self, folder: Path) -> None:
@@ -251,7 +253,7 @@ class Target:
             raise
 
 
-def fetch(url: str, target: Target, patience: Patience = QUICK, file_type: str | None = "pdf") -> None:
+def fetch(url: str, target: ResourceArguments, patience: RetryPolicy = QUICK, file_type: str | None = "pdf") -> None:
     with Client(Tenant.at(url), ApiKey("key"), patience=patience) as downloading:
         downloading.download(CALL, target.open, file_type=file_type)
 
@@ -308,7 +310,7 @@ NOT_WHOLE: dict[str, list[bytes]] = {
 
 
 @pytest.mark.parametrize("bad", NOT_WHOLE.values(), ids=NOT_WHOLE)
-def test_what_is_not_the_whole_file_is_not_saved_and_tried_again(bad: list[bytes], target: Target) -> None:
+def test_what_is_not_the_whole_file_is_not_saved_and_tried_again(bad: list[bytes], target: ResourceArguments) -> None:
     with serving(bad, bad, WHOLE) as url:
         fetch(url, target)
     assert target.path.read_bytes() == PDF
@@ -321,10 +323,12 @@ def test_what_is_not_the_whole_file_is_not_saved_and_tried_again(bad: list[bytes
     assert not target.path.exists()
 
 
-def test_nothing_is_opened_for_what_is_no_file(listener: Listener, target: Target) -> None:
+def test_nothing_is_opened_for_what_is_no_file(listener: Listener, target: ResourceArguments) -> None:
     listener.answers(Answer(200, LOGIN, {"content-type": "application/pdf"}))
 
-    with pytest.raises(UnreadableAnswer, match=r"a web page, not a file of the type 'pdf' .*Your session has expired"):
+    with pytest.raises(
+        InvalidResponseError, match=r"a web page, not a file of the type 'pdf' .*Your session has expired"
+    ):
         fetch(listener.url, target)
     assert target.opened == 0
     assert len(listener.seen) == 5
@@ -332,7 +336,7 @@ def test_nothing_is_opened_for_what_is_no_file(listener: Listener, target: Targe
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_an_encoded_file_is_saved_decoded(listener: Listener, target: Target, encoding: str) -> None:
+def test_an_encoded_file_is_saved_decoded(listener: Listener, target: ResourceArguments, encoding: str) -> None:
     body = (gzip.compress if encoding == "gzip" else zlib.compress)(PDF)
     listener.answers(Answer(200, body, {"content-encoding": encoding, "content-type": "application/pdf"}))
 
@@ -344,39 +348,39 @@ def test_an_encoded_file_is_saved_decoded(listener: Listener, target: Target, en
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 @pytest.mark.parametrize("kept", [0.001, 0.5, 0.999])
 def test_an_encoded_file_that_is_cut_off_says_so(
-    listener: Listener, target: Target, encoding: str, kept: float
+    listener: Listener, target: ResourceArguments, encoding: str, kept: float
 ) -> None:
     body = (gzip.compress if encoding == "gzip" else zlib.compress)(PDF)
     listener.answers(Answer(200, body[: int(len(body) * kept)], {"content-encoding": encoding}))
 
-    with pytest.raises(UnreadableAnswer, match=f"^The response is no whole file: the {encoding} body is cut off"):
-        fetch(listener.url, target, Patience(tries=1))
+    with pytest.raises(InvalidResponseError, match=f"^The response is no whole file: the {encoding} body is cut off"):
+        fetch(listener.url, target, RetryPolicy(tries=1))
     assert not target.path.exists()
 
 
 @pytest.mark.parametrize(("packed", "reason"), [(LOGIN, "a web page"), (b"", "empty"), (b"[]", "JSON")])
 def test_what_is_no_file_is_noticed_through_its_encoding(
-    listener: Listener, target: Target, packed: bytes, reason: str
+    listener: Listener, target: ResourceArguments, packed: bytes, reason: str
 ) -> None:
     listener.answers(
         Answer(200, gzip.compress(packed), {"content-encoding": "gzip", "content-type": "application/pdf"})
     )
 
-    with pytest.raises(UnreadableAnswer, match=f"^The response is {reason}, not a file"):
+    with pytest.raises(InvalidResponseError, match=f"^The response is {reason}, not a file"):
         fetch(listener.url, target)
     assert target.opened == 0
 
 
-def test_what_breaks_off_says_so(target: Target) -> None:
+def test_what_breaks_off_says_so(target: ResourceArguments) -> None:
     with serving([head("content-length: 400000"), PDF]) as url:
         with pytest.raises(
-            NoAnswer, match=rf"^The download broke off after {len(PDF):,} bytes \(peer closed .*GET /api"
+            NoResponseError, match=rf"^The download broke off after {len(PDF):,} bytes \(peer closed .*GET /api"
         ):
-            fetch(url, target, Patience(tries=1))
+            fetch(url, target, RetryPolicy(tries=1))
     assert not target.path.exists()
 
 
-def test_a_trickle_over_http_is_tried_again(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trickle_over_http_is_tried_again(target: ResourceArguments, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "PROGRESS_SECONDS", 0.2)
     pause = threading.Event()
 
@@ -392,7 +396,9 @@ def test_a_trickle_over_http_is_tried_again(target: Target, monkeypatch: pytest.
     assert target.path.read_bytes() == PDF
 
 
-def test_bytes_that_never_make_a_chunk_are_no_progress(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_that_never_make_a_chunk_are_no_progress(
+    target: ResourceArguments, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(client, "PROGRESS_SECONDS", 0.2)
     pause = threading.Event()
 
@@ -403,23 +409,23 @@ def test_bytes_that_never_make_a_chunk_are_no_progress(target: Target, monkeypat
 
     with (
         serving(trickle()) as url,
-        pytest.raises(NoAnswer, match=r"^The download stands still after 1,000 bytes \(GET"),
+        pytest.raises(NoResponseError, match=r"^The download stands still after 1,000 bytes \(GET"),
     ):
-        fetch(url, target, Patience(tries=1))
+        fetch(url, target, RetryPolicy(tries=1))
     pause.set()
     assert not target.path.exists()
 
 
-def test_a_refusal_of_qlik_is_told_and_not_tried_again(listener: Listener, target: Target) -> None:
+def test_a_refusal_of_qlik_is_told_and_not_tried_again(listener: Listener, target: ResourceArguments) -> None:
     body = {"errors": [{"code": "SHARING-404", "title": "File not found"}], "traceId": "t"}
     listener.answers(Answer(404, gzip.compress(json.dumps(body).encode()), {"content-encoding": "gzip"}))
 
-    with pytest.raises(NotFound, match="File not found"):
+    with pytest.raises(NotFoundError, match="File not found"):
         fetch(listener.url, target)
     assert (len(listener.seen), target.opened) == (1, 0)
 
 
-def test_an_error_that_never_ends_does_not_hold_a_download(target: Target) -> None:
+def test_an_error_that_never_ends_does_not_hold_a_download(target: ResourceArguments) -> None:
     def endless() -> Iterator[bytes]:
         yield head("content-type: application/json", status="503 Service Unavailable")
         while True:

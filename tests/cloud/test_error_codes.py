@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.cloud.answer import refusal
 from airflow_provider_qlik.cloud.error_codes import ADVICE, NOTHING_DONE, advice_about
-from airflow_provider_qlik.cloud.errors import IntermediaryResponse, Refused
+from airflow_provider_qlik.cloud.errors import IntermediaryResponseError, StatusError
 from airflow_provider_qlik.cloud.models.shape import Reply
+from airflow_provider_qlik.cloud.transport.responses import refusal
 
 TROUBLESHOOTING = (Path(__file__).parents[2] / "docs/troubleshooting.md").read_text(encoding="utf-8")
 STATUSES = {
@@ -39,9 +39,9 @@ STATUSES = {
 """The status that each code comes with, by Qlik's documents."""
 
 
-def refused(status: int, body: Any) -> Refused:
+def refused(status: int, body: Any) -> StatusError:
     error = refusal("POST", "/path", Reply(status, {}, json.dumps(body).encode()))
-    assert isinstance(error, Refused), error
+    assert isinstance(error, StatusError), error
     return error
 
 
@@ -115,8 +115,8 @@ def test_a_code_that_says_that_nothing_was_made_lets_a_start_be_repeated(code: s
     error = refused(503, forms(code, 503)["bare"])
 
     assert error.transient
-    assert not error.may_have_happened
-    assert refused(503, {"errors": [{"code": "CHO-029"}]}).may_have_happened
+    assert not error.outcome_unknown
+    assert refused(503, {"errors": [{"code": "CHO-029"}]}).outcome_unknown
 
 
 def test_the_message_shows_the_inner_error_of_start_task() -> None:
@@ -188,4 +188,4 @@ def test_a_refusal_of_many_lines_and_texts_is_one_bounded_line() -> None:
 def test_the_error_of_a_gateway_is_no_bare_result(body: dict[str, Any]) -> None:
     error = refusal("POST", "/path", Reply(502, {}, json.dumps(body).encode()))
 
-    assert isinstance(error, IntermediaryResponse)
+    assert isinstance(error, IntermediaryResponseError)

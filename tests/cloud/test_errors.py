@@ -12,30 +12,30 @@ from airflow_provider_qlik.cloud import (
     ApiKey,
     Client,
     ClientCredentials,
-    CouldNotConnect,
-    NoAnswer,
-    Patience,
+    ConnectError,
+    InvalidResponseError,
+    NoResponseError,
     QlikCloudError,
-    Refused,
+    RetryPolicy,
+    StatusError,
     Tenant,
-    UnreadableAnswer,
 )
 from airflow_provider_qlik.cloud.api import automations, tasks, users
 from airflow_provider_qlik.cloud.errors import (
-    BadRequest,
-    Conflict,
-    Forbidden,
-    IntermediaryResponse,
-    NotFound,
-    ServerFailed,
-    TooManyRequests,
-    Unauthorized,
+    BadRequestError,
+    ConflictError,
+    ForbiddenError,
+    IntermediaryResponseError,
+    NotFoundError,
+    ServerError,
+    TooManyRequestsError,
+    UnauthorizedError,
 )
-from airflow_provider_qlik.cloud.tenant import AUTO, V1_TASKS
+from airflow_provider_qlik.cloud.transport.tenant import AUTO, V1_TASKS
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.listener import Answer, Listener, listening, refused_by_qlik
 
-ONCE = Patience(tries=1)
+ONCE = RetryPolicy(tries=1)
 
 
 @pytest.fixture
@@ -77,18 +77,18 @@ def sign_in_answered(listener: Listener, answer: Answer) -> QlikCloudError:
 def test_a_tenant_that_is_not_there_could_not_be_connected_to(closed_port: int, path: str, asked: str) -> None:
     with (
         Client(Tenant.at(f"http://127.0.0.1:{closed_port}", tasks_path=path), ApiKey("key"), patience=ONCE) as client,
-        pytest.raises(CouldNotConnect, match=rf"^Could not connect to .*{asked}") as raised,
+        pytest.raises(ConnectError, match=rf"^Could not connect to .*{asked}") as raised,
     ):
         client.call(tasks.start("t"))
 
-    assert not raised.value.may_have_happened
+    assert not raised.value.outcome_unknown
     assert raised.value.transient
 
 
 def test_a_tenant_whose_name_is_unknown_could_not_be_connected_to() -> None:
     with (
         Client(Tenant.at("https://tenant.invalid"), ApiKey("key"), patience=ONCE) as client,
-        pytest.raises(CouldNotConnect, match=r"tenant\.invalid"),
+        pytest.raises(ConnectError, match=r"tenant\.invalid"),
     ):
         client.call(tasks.get("t"))
 
@@ -97,7 +97,7 @@ def test_where_nobody_signs_in_nothing_was_sent(closed_port: int) -> None:
     credentials = ClientCredentials("client", "secret")
     with (
         Client(Tenant.at(f"http://127.0.0.1:{closed_port}"), credentials, patience=ONCE) as client,
-        pytest.raises(CouldNotConnect, match="^Could not sign in"),
+        pytest.raises(ConnectError, match="^Could not sign in"),
     ):
         client.call(tasks.start("t"))
 
@@ -107,10 +107,10 @@ def test_a_lost_connection_leaves_open_whether_it_happened(sandbox: SandboxTenan
     sandbox.add_task(id="t")
     sandbox.fault("POST", reset=reset)  # type: ignore[arg-type]
 
-    with pytest.raises(NoAnswer, match=r"^No response came.*the request may have been executed") as raised:
+    with pytest.raises(NoResponseError, match=r"^No response came.*the request may have been executed") as raised:
         client.call(tasks.start("t"))
 
-    assert raised.value.may_have_happened
+    assert raised.value.outcome_unknown
     assert len(sandbox.runs("t")) == (0 if reset == "before" else 1)
 
 
@@ -119,12 +119,12 @@ def test_an_answer_that_takes_too_long_leaves_open_whether_it_happened(sandbox: 
     sandbox.fault("POST", delay=0.5)
     with (
         Client(Tenant.at(sandbox.url, read_timeout=0.05), ApiKey(sandbox.api_key)) as client,
-        pytest.raises(NoAnswer, match="ReadTimeout") as raised,
+        pytest.raises(NoResponseError, match="ReadTimeout") as raised,
     ):
         client.call(tasks.start("t"))
 
-    assert raised.value.may_have_happened
-    assert len(sandbox.journal("start_task")) == 1
+    assert raised.value.outcome_unknown
+    assert len(sandbox.request_log("start_task")) == 1
 
 
 def test_a_sign_in_that_takes_too_long_means_that_nothing_was_sent(sandbox: SandboxTenant) -> None:
@@ -132,11 +132,11 @@ def test_a_sign_in_that_takes_too_long_means_that_nothing_was_sent(sandbox: Sand
     credentials = ClientCredentials(sandbox.client_id, sandbox.client_secret)
     with (
         Client(Tenant.at(sandbox.url, read_timeout=0.05), credentials, patience=ONCE) as client,
-        pytest.raises(CouldNotConnect, match="^Could not sign in"),
+        pytest.raises(ConnectError, match="^Could not sign in"),
     ):
         client.call(tasks.start("t"))
 
-    assert sandbox.journal("start_task") == []
+    assert sandbox.request_log("start_task") == []
 
 
 # A refusal, in every shape
@@ -146,7 +146,7 @@ def test_a_refusal_of_the_tasks_family_tells_all_it_says(listener: Listener) -> 
     error = {"code": 400, "title": "Bad request", "context": "no such state", "inner": None, "timestamp": "2026"}
     refused = answered(listener, Answer(400, {"errors": [error], "traceId": "abc123"}))
 
-    assert isinstance(refused, BadRequest)
+    assert isinstance(refused, BadRequestError)
     assert (refused.status, refused.code, refused.title) == (400, "400", "Bad request")
     assert (refused.detail, refused.trace_id) == ("no such state", "abc123")
     assert (refused.method, refused.path) == ("POST", "/api/v1/tasks/t/actions/start")
@@ -159,7 +159,7 @@ def test_a_refusal_of_the_other_families_tells_all_it_says(listener: Listener) -
     error = {"code": "AUTOMATIONS-7", "title": "Not allowed", "detail": "Owner only", "meta": {}}
     refused = answered(listener, Answer(403, {"errors": [error], "traceId": "abc123"}))
 
-    assert isinstance(refused, Forbidden)
+    assert isinstance(refused, ForbiddenError)
     assert (refused.code, refused.title, refused.detail) == ("AUTOMATIONS-7", "Not allowed", "Owner only")
     assert str(refused) == (
         "Not allowed: Owner only. Check the roles and OAuth scopes of the user."
@@ -171,14 +171,14 @@ def test_a_refusal_by_oauth_tells_all_it_says(listener: Listener) -> None:
     body = {"error": "invalid_client", "error_description": "Client authentication failed"}
     refused = sign_in_answered(listener, Answer(401, body))
 
-    assert isinstance(refused, Unauthorized)
+    assert isinstance(refused, UnauthorizedError)
     assert (refused.code, refused.title) == ("invalid_client", "Client authentication failed")
 
 
 def test_the_form_of_oauth_is_no_refusal_of_anything_but_a_sign_in(listener: Listener) -> None:
     body = {"error": "invalid_client", "error_description": "Client authentication failed"}
 
-    assert isinstance(answered(listener, Answer(401, body)), IntermediaryResponse)
+    assert isinstance(answered(listener, Answer(401, body)), IntermediaryResponseError)
 
 
 @pytest.mark.parametrize(
@@ -202,9 +202,9 @@ def test_the_form_of_oauth_is_no_refusal_of_anything_but_a_sign_in(listener: Lis
 def test_what_something_in_between_answered_is_told_as_it_is(listener: Listener, body: bytes, told: str) -> None:
     error = answered(listener, Answer(502, body))
 
-    assert isinstance(error, IntermediaryResponse)
-    assert (error.status, error.transient, error.may_have_happened) == (502, True, True)
-    with pytest.raises(IntermediaryResponse, match=told):
+    assert isinstance(error, IntermediaryResponseError)
+    assert (error.status, error.transient, error.outcome_unknown) == (502, True, True)
+    with pytest.raises(IntermediaryResponseError, match=told):
         raise error
     assert str(error).startswith("Something between Airflow and Qlik Cloud answered in its place")
     assert len(str(error)) < 500
@@ -221,8 +221,8 @@ def test_what_something_in_between_answered_is_told_as_it_is(listener: Listener,
 def test_a_refusal_that_gives_no_reason_says_so(listener: Listener, body: bytes, told: str) -> None:
     refused = answered(listener, Answer(502, body))
 
-    assert type(refused) is ServerFailed
-    with pytest.raises(Refused, match=told):
+    assert type(refused) is ServerError
+    with pytest.raises(StatusError, match=told):
         raise refused
     assert len(str(refused)) < 400
 
@@ -230,19 +230,19 @@ def test_a_refusal_that_gives_no_reason_says_so(listener: Listener, body: bytes,
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (400, BadRequest),
-        (401, Unauthorized),
-        (403, Forbidden),
-        (404, NotFound),
-        (409, Conflict),
-        (418, Refused),
-        (429, TooManyRequests),
-        (500, ServerFailed),
-        (503, ServerFailed),
-        (599, ServerFailed),
+        (400, BadRequestError),
+        (401, UnauthorizedError),
+        (403, ForbiddenError),
+        (404, NotFoundError),
+        (409, ConflictError),
+        (418, StatusError),
+        (429, TooManyRequestsError),
+        (500, ServerError),
+        (503, ServerError),
+        (599, ServerError),
     ],
 )
-def test_every_status_has_its_error(listener: Listener, status: int, kind: type[Refused]) -> None:
+def test_every_status_has_its_error(listener: Listener, status: int, kind: type[StatusError]) -> None:
     assert type(answered(listener, refused_by_qlik(status))) is kind
 
 
@@ -250,14 +250,14 @@ def test_every_status_has_its_error(listener: Listener, status: int, kind: type[
 def test_no_status_alone_is_the_word_of_qlik(listener: Listener, status: int) -> None:
     error = answered(listener, Answer(status))
 
-    assert type(error) is IntermediaryResponse
+    assert type(error) is IntermediaryResponseError
     assert error.status == status
 
 
 def test_the_tenant_refuses_with_its_own_words(sandbox: SandboxTenant, client: Client) -> None:
-    with pytest.raises(NotFound) as of_tasks:
+    with pytest.raises(NotFoundError) as of_tasks:
         client.call(tasks.get("no-such"))
-    with pytest.raises(NotFound) as of_automations:
+    with pytest.raises(NotFoundError) as of_automations:
         client.call(automations.get("no-such"))
 
     assert of_tasks.value.detail == "there is no task no-such"
@@ -286,7 +286,7 @@ def test_a_list_that_makes_no_sense_is_not_an_empty_list(
     sandbox.add_task(id="t")
     sandbox.fault("GET", answer=answer, times=None)  # type: ignore[arg-type]
 
-    with pytest.raises(UnreadableAnswer, match=rf"(?s){told}") as raised:
+    with pytest.raises(InvalidResponseError, match=rf"(?s){told}") as raised:
         client.call(tasks.list())
     assert "(HTTP 200 for GET /api/scheduling/tasks)" in str(raised.value)
 
@@ -295,7 +295,7 @@ def test_a_list_without_items_is_no_list(listener: Listener) -> None:
     listener.answers(Answer(200, {"message": "hello"}))
     with (
         Client(Tenant.at(listener.url), ApiKey("key"), patience=ONCE) as client,
-        pytest.raises(UnreadableAnswer, match=r"data: Field required .*The response begins"),
+        pytest.raises(InvalidResponseError, match=r"data: Field required .*The response begins"),
     ):
         client.call(tasks.list())
 
@@ -303,10 +303,10 @@ def test_a_list_without_items_is_no_list(listener: Listener) -> None:
 def test_the_first_200_characters_of_nonsense_are_shown(listener: Listener) -> None:
     error = answered(listener, Answer(200, b"x" * 199 + b"yz"))
 
-    assert isinstance(error, UnreadableAnswer)
+    assert isinstance(error, InvalidResponseError)
     assert error.excerpt == "x" * 199 + "y"
     assert error.excerpt in str(error)
-    assert error.may_have_happened
+    assert error.outcome_unknown
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_a_web_page_is_no_answer_to_anything(listener: Listener, call: object) -
     listener.answers(Answer(200, b"<html>Sign in</html>", {"content-type": "text/html; charset=utf-8"}))
     with (
         Client(Tenant.at(listener.url), ApiKey("key"), patience=ONCE) as client,
-        pytest.raises(UnreadableAnswer, match="Sign in"),
+        pytest.raises(InvalidResponseError, match="Sign in"),
     ):
         client.call(call)  # type: ignore[arg-type]
 
@@ -333,8 +333,8 @@ def test_a_web_page_is_no_answer_to_anything(listener: Listener, call: object) -
 def test_a_body_that_cannot_be_unpacked_is_no_answer(listener: Listener) -> None:
     error = answered(listener, Answer(200, b"not gzip", {"content-encoding": "gzip"}))
 
-    assert isinstance(error, UnreadableAnswer)
-    assert error.may_have_happened
+    assert isinstance(error, InvalidResponseError)
+    assert error.outcome_unknown
 
 
 # Redirects
@@ -346,7 +346,7 @@ def test_a_redirect_is_not_followed(listener: Listener, status: int) -> None:
         error = answered(listener, Answer(status, headers={"location": f"{elsewhere.url}/api/v1/tasks"}))
         assert elsewhere.seen == []
 
-    assert isinstance(error, UnreadableAnswer)
+    assert isinstance(error, InvalidResponseError)
     assert str(error).startswith("The response leads elsewhere and was not followed")
     assert f"HTTP {status} for POST /api/v1/tasks/t/actions/start" in str(error)
     assert len(listener.seen) == 1
@@ -354,7 +354,7 @@ def test_a_redirect_is_not_followed(listener: Listener, status: int) -> None:
 
 def test_the_user_is_found_behind_the_documented_redirect(sandbox: SandboxTenant, client: Client) -> None:
     assert client.call(users.me()).id == sandbox.user_id
-    assert [entry.operation for entry in sandbox.journal()] == ["get_me", "get_user"]
+    assert [entry.operation for entry in sandbox.request_log()] == ["get_me", "get_user"]
 
 
 def test_the_user_may_be_answered_without_a_redirect(sandbox: SandboxTenant, client: Client) -> None:
@@ -367,7 +367,7 @@ def test_no_redirect_leads_to_another_host(sandbox: SandboxTenant, client: Clien
     with listening() as elsewhere:
         elsewhere.answers(Answer(200, {"id": "u"}))
         sandbox.switch(users_me="redirect_elsewhere", elsewhere=elsewhere.url)
-        with pytest.raises(UnreadableAnswer, match="redirects to another host"):
+        with pytest.raises(InvalidResponseError, match="redirects to another host"):
             client.call(users.me(), ONCE)
         assert elsewhere.seen == []
 
@@ -387,7 +387,7 @@ def test_a_redirect_that_leaves_or_makes_no_sense_is_not_followed(listener: List
     listener.answers(Answer(301, headers={"location": location}))
     with (
         Client(Tenant.at(listener.url), ApiKey("key"), patience=ONCE) as client,
-        pytest.raises((UnreadableAnswer, NoAnswer)),
+        pytest.raises((InvalidResponseError, NoResponseError)),
     ):
         client.call(users.me())
     assert len(listener.seen) == 1
@@ -397,7 +397,7 @@ def test_a_redirect_without_an_address_is_not_followed(listener: Listener) -> No
     listener.answers(Answer(301))
     with (
         Client(Tenant.at(listener.url), ApiKey("key"), patience=ONCE) as client,
-        pytest.raises(UnreadableAnswer, match="301"),
+        pytest.raises(InvalidResponseError, match="301"),
     ):
         client.call(users.me())
 
@@ -406,7 +406,7 @@ def test_a_redirect_is_followed_once(listener: Listener) -> None:
     listener.answers(Answer(301, headers={"location": "/api/v1/users/u"}))
     with (
         Client(Tenant.at(listener.url), ApiKey("key"), patience=ONCE) as client,
-        pytest.raises(UnreadableAnswer, match="301"),
+        pytest.raises(InvalidResponseError, match="301"),
     ):
         client.call(users.me())
     assert [seen.path for seen in listener.seen] == ["/api/v1/users/me", "/api/v1/users/u"]
@@ -418,12 +418,12 @@ def test_a_redirect_is_followed_once(listener: Listener) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        CouldNotConnect("could not connect"),
-        NoAnswer("no answer"),
-        UnreadableAnswer("nonsense", "<html>"),
-        IntermediaryResponse("a web page", "<html>", 429, 7.0),
-        NotFound(status=404, method="GET", path="/p", code="X-1", title="No", detail="none", trace_id="abc"),
-        ServerFailed(status=503, method="GET", path="/p", retry_after=7.0),
+        ConnectError("could not connect"),
+        NoResponseError("no answer"),
+        InvalidResponseError("nonsense", "<html>"),
+        IntermediaryResponseError("a web page", "<html>", 429, 7.0),
+        NotFoundError(status=404, method="GET", path="/p", code="X-1", title="No", detail="none", trace_id="abc"),
+        ServerError(status=503, method="GET", path="/p", retry_after=7.0),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -433,9 +433,9 @@ def test_an_error_survives_pickling_and_copying(error: QlikCloudError) -> None:
         assert type(again) is type(error)
         assert str(again) == str(error)
         assert vars(again) == vars(error)
-        assert (again.retry_after, again.may_have_happened, again.transient) == (
+        assert (again.retry_after, again.outcome_unknown, again.transient) == (
             error.retry_after,
-            error.may_have_happened,
+            error.outcome_unknown,
             error.transient,
         )
 
@@ -447,5 +447,5 @@ def test_an_error_survives_pickling_and_copying(error: QlikCloudError) -> None:
 def test_what_qlik_has_removed_names_its_successor(listener: Listener, status: int, code: str, said: str) -> None:
     refused = answered(listener, Answer(status, {"errors": [{"code": code, "title": "Gone"}], "traceId": "abc"}))
 
-    with pytest.raises(Refused, match=f"^Gone.*{said}.*scheduling/tasks.*code {code}"):
+    with pytest.raises(StatusError, match=f"^Gone.*{said}.*scheduling/tasks.*code {code}"):
         raise refused

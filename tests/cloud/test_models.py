@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from airflow_provider_qlik.arguments import InvalidArgument
-from airflow_provider_qlik.cloud import ApiKey, Call, Client, Patience, Tenant, UnreadableAnswer
+from airflow_provider_qlik.cloud import ApiKey, Call, Client, InvalidResponseError, RetryPolicy, Tenant
 from airflow_provider_qlik.cloud.api import automations, reloads, tasks
 from airflow_provider_qlik.cloud.models.automations import (
     Automation,
@@ -41,6 +40,7 @@ from airflow_provider_qlik.cloud.models.tasks import (
 from airflow_provider_qlik.cloud.models.users import User
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.listener import Answer, Listener
 
 RUN = {"id": "r", "status": "RUNNING"}
@@ -78,9 +78,9 @@ def test_nulls_are_read_everywhere_but_where_nothing_works_without() -> None:
     run = TaskRun.from_json({**RUN, **dict.fromkeys(("endedAt", "taskMeta", "log", "workerId", "triggeredBy"))})
 
     assert (run.ended_at, run.task_meta, run.log, run.worker_id) == (None, None, None, None)
-    with pytest.raises(UnreadableAnswer, match="expected TaskRun, but status"):
+    with pytest.raises(InvalidResponseError, match="expected TaskRun, but status"):
         TaskRun.from_json({"id": "r", "status": None})
-    with pytest.raises(UnreadableAnswer, match="expected TaskRun, but id: Field required"):
+    with pytest.raises(InvalidResponseError, match="expected TaskRun, but id: Field required"):
         TaskRun.from_json({"status": "RUNNING"})
 
 
@@ -312,7 +312,7 @@ def test_secrets_are_found_by_their_names_in_what_nobody_has_described() -> None
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b'"text"', b"17", b"{", b'{"id": "r"', b"\xff", b"<html>"])
 def test_what_is_no_object_is_no_run(body: bytes) -> None:
-    with pytest.raises(UnreadableAnswer, match="expected TaskRun"):
+    with pytest.raises(InvalidResponseError, match="expected TaskRun"):
         TaskRun.from_reply(Reply(200, content=body))
 
 
@@ -328,10 +328,10 @@ def test_an_execution_token_is_not_shown_where_a_list_cannot_be_read() -> None:
     listed = [{"id": "a", "executionToken": "very-secret"}, {"name": "no id"}]
 
     assert "very-secret" not in repr(AutomationList.from_json({"data": listed}))
-    with pytest.raises(UnreadableAnswer, match=r'"executionToken": "\*\*\*"') as raised:
+    with pytest.raises(InvalidResponseError, match=r'"executionToken": "\*\*\*"') as raised:
         AutomationRun.from_json({"executionToken": "very-secret", "status": "no id"})
     assert "very-secret" not in str(raised.value)
-    with pytest.raises(UnreadableAnswer) as raised:
+    with pytest.raises(InvalidResponseError) as raised:
         AutomationList.from_reply(Reply(200, content=b'{"data":[{"id":"a","executionToken":"very-secr'))
     assert "very" not in str(raised.value)
 
@@ -476,10 +476,10 @@ def with_start(**start: Any) -> dict[str, Any]:
 def test_what_is_wrong_is_refused_by_name_before_anything_is_sent(
     sandbox: SandboxTenant, client: Client, asks: Callable[[], Call[Any]], named: str
 ) -> None:
-    with pytest.raises(InvalidArgument, match=named):
+    with pytest.raises(InvalidArgumentError, match=named):
         client.call(asks())
 
-    assert sandbox.journal() == []
+    assert sandbox.request_log() == []
 
 
 def test_a_shape_made_in_python_is_strict() -> None:
@@ -510,7 +510,7 @@ def test_a_task_that_was_read_can_be_written_back(sandbox: SandboxTenant, client
     written = client.call(tasks.update(task_id, task.model_copy(update={"name": "After"})))
 
     assert (written.name, written.description) == ("After", "A task.")
-    (entry,) = sandbox.journal("update_task")
+    (entry,) = sandbox.request_log("update_task")
     assert entry.body["newMember"] == {"kept": [1, None]}
     assert "id" not in entry.body
     assert not {"createdAt", "deletedAt"} & set(entry.body["metadata"])
@@ -535,7 +535,7 @@ def test_a_workspace_is_sent_as_it_is() -> None:
 def test_a_shape_of_another_kind_is_refused() -> None:
     automation = Automation.from_json({"id": "a", "name": "A", "executionToken": "very-secret"})
 
-    with pytest.raises(InvalidArgument, match=r"automation: .*AutomationUpdate.*Automation"):
+    with pytest.raises(InvalidArgumentError, match=r"automation: .*AutomationUpdate.*Automation"):
         automations.update("a", automation)  # type: ignore[arg-type]
 
 
@@ -552,15 +552,15 @@ def test_inputs_are_sent_as_they_are(sandbox: SandboxTenant, client: Client) -> 
 
     (run,) = sandbox.runs(automation_id)
     assert run["inputs"] == {"table": "sales", "n": [1, None]}
-    assert token.get_secret_value() not in json.dumps([entry.to_json() for entry in sandbox.journal()])
+    assert token.get_secret_value() not in json.dumps([entry.to_json() for entry in sandbox.request_log()])
 
 
 def test_what_cannot_be_read_is_asked_for_again_in_vain(listener: Listener) -> None:
     listener.answers(Answer(200, {"id": "r"}))
-    patience = Patience(tries=3, first_pause=0.001)
+    patience = RetryPolicy(tries=3, initial_backoff=0.001)
     with (
         Client(Tenant.at(listener.url), ApiKey("key"), patience=patience) as client,
-        pytest.raises(UnreadableAnswer, match="status: Field required") as raised,
+        pytest.raises(InvalidResponseError, match="status: Field required") as raised,
     ):
         client.call(tasks.last_run("t"))
 
@@ -576,5 +576,5 @@ def test_an_empty_object_may_come_as_an_empty_list() -> None:
     assert AutomationRun.from_json({**RUN, "metrics": {"network": []}}).metrics == AutomationRunMetrics()
     assert AutomationList.from_json({"data": [], "links": []}).next_query == ()
     assert AutomationList.from_json({"data": [], "links": {"next": []}}).next_query == ()
-    with pytest.raises(InvalidArgument, match="workspace"):
+    with pytest.raises(InvalidArgumentError, match="workspace"):
         automations.create({"name": "A", "workspace": []})

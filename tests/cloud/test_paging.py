@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, Patience, Tenant, UnreadableAnswer
+from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, InvalidResponseError, RetryPolicy, Tenant
 from airflow_provider_qlik.cloud.api import apps, automations, tasks
 from airflow_provider_qlik.cloud.models.tasks import TaskList, TaskRunList
-from airflow_provider_qlik.cloud.pages import MOST_EMPTY_PAGES, EndlessList, Pages, all_items
+from airflow_provider_qlik.cloud.pages import MAX_EMPTY_PAGES, EndlessListError, Pages, all_items
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.listener import Answer, Listener, Seen, listening
 
@@ -40,7 +40,7 @@ def test_every_item_comes_once_whatever_form_the_links_have(
 
     assert [run.id for run in client.iterate(tasks.runs("t", limit=2))] == runs[::-1]
     assert len({one.id for one in client.iterate(automations.list(limit=3))}) == 7
-    assert {entry.status for entry in sandbox.journal()} == {200}
+    assert {entry.status for entry in sandbox.request_log()} == {200}
 
 
 def test_the_async_client_goes_the_same_way(sandbox: SandboxTenant, async_client: AsyncClient) -> None:
@@ -51,7 +51,7 @@ def test_the_async_client_goes_the_same_way(sandbox: SandboxTenant, async_client
             return [run.id async for run in async_client.iterate(tasks.runs("t", limit=3))]
 
     assert asyncio.run(ids()) == runs[::-1]
-    assert len(sandbox.journal("list_task_runs")) == 3
+    assert len(sandbox.request_log("list_task_runs")) == 3
 
 
 @pytest.mark.parametrize(("taken", "pages"), [(0, 0), (1, 1), (2, 1), (3, 2), (6, 3), (7, 4), (100, 4)])
@@ -62,7 +62,7 @@ def test_no_page_is_asked_for_before_it_is_needed(
 
     list(islice(client.iterate(tasks.runs("t", limit=2)), taken))
 
-    assert len(sandbox.journal("list_task_runs")) == pages
+    assert len(sandbox.request_log("list_task_runs")) == pages
 
 
 def test_the_async_client_is_as_lazy(sandbox: SandboxTenant, async_client: AsyncClient) -> None:
@@ -75,7 +75,7 @@ def test_the_async_client_is_as_lazy(sandbox: SandboxTenant, async_client: Async
                 await anext(runs)
 
     asyncio.run(three())
-    assert len(sandbox.journal("list_task_runs")) == 2
+    assert len(sandbox.request_log("list_task_runs")) == 2
 
 
 def test_a_page_that_fails_is_asked_for_again_and_no_item_is_lost(sandbox: SandboxTenant, client: Client) -> None:
@@ -93,7 +93,7 @@ def test_a_plus_sign_in_sort_survives_the_links(sandbox: SandboxTenant, client: 
     sandbox.switch(next_link=link)
 
     assert [run.id for run in client.iterate(tasks.runs("t", limit=2, sort="+startedAt"))] == runs
-    asked = [entry.raw_query for entry in sandbox.journal("list_task_runs")]
+    asked = [entry.raw_query for entry in sandbox.request_log("list_task_runs")]
     assert len(asked) == 4
     assert all("sort=%2BstartedAt" in query for query in asked)
 
@@ -111,7 +111,7 @@ def test_a_list_that_links_to_itself_ends(sandbox: SandboxTenant, client: Client
     sandbox.switch(next_link="loop")
 
     assert len(list(client.iterate(tasks.runs("t", limit=2)))) == 2
-    assert len(sandbox.journal("list_task_runs")) == 1
+    assert len(sandbox.request_log("list_task_runs")) == 1
 
 
 # Links that no sandbox gives
@@ -125,7 +125,7 @@ def page(*ids: str, next: Any = None) -> dict[str, Any]:
 def gone_through(listener: Listener, *pages: dict[str, Any]) -> list[str]:
     """The ids that come from a list with such pages."""
     listener.answers(*(Answer(200, body) for body in pages))
-    with Client(Tenant.at(listener.url), ApiKey("very-secret"), patience=Patience(tries=1)) as client:
+    with Client(Tenant.at(listener.url), ApiKey("very-secret"), patience=RetryPolicy(tries=1)) as client:
         return [run.id for run in client.iterate(tasks.runs("t", limit=5))]
 
 
@@ -167,7 +167,7 @@ def test_a_link_may_be_a_bare_address(listener: Listener) -> None:
 
 
 def test_a_link_that_makes_no_sense_is_an_error_and_no_end(listener: Listener) -> None:
-    with pytest.raises(UnreadableAnswer, match="link"):
+    with pytest.raises(InvalidResponseError, match="link"):
         gone_through(listener, page("a", next={"href": "http://[::1?page=2"}), page("b"))
 
 
@@ -255,15 +255,15 @@ def endless(listener: Listener, *ids: str) -> None:
 @pytest.mark.parametrize("ids", [(), ("a", "b")], ids=["empty", "always the same"])
 def test_pages_without_an_end_end(listener: Listener, ids: tuple[str, ...]) -> None:
     endless(listener, *ids)
-    with Client(Tenant.at(listener.url), ApiKey("key"), patience=Patience(tries=1)) as client:
+    with Client(Tenant.at(listener.url), ApiKey("key"), patience=RetryPolicy(tries=1)) as client:
         for walk in (
             lambda: list(client.iterate(tasks.runs("t"))),
             lambda: client.run_flow(all_items(tasks.runs("t"))),
         ):
             asked = len(listener.seen)
-            with pytest.raises(EndlessList, match="goes on without an end") as raised:
+            with pytest.raises(EndlessListError, match="goes on without an end") as raised:
                 walk()
-            assert MOST_EMPTY_PAGES <= len(listener.seen) - asked <= MOST_EMPTY_PAGES + 1
+            assert MAX_EMPTY_PAGES <= len(listener.seen) - asked <= MAX_EMPTY_PAGES + 1
             assert raised.value.transient
 
 
@@ -271,25 +271,25 @@ def test_pages_without_an_end_end_in_an_event_loop(listener: Listener) -> None:
     endless(listener)
 
     async def walk() -> None:
-        async with AsyncClient(Tenant.at(listener.url), ApiKey("key"), patience=Patience(tries=1)) as client:
+        async with AsyncClient(Tenant.at(listener.url), ApiKey("key"), patience=RetryPolicy(tries=1)) as client:
             async for _ in client.iterate(tasks.runs("t")):
                 pass
 
-    with pytest.raises(EndlessList):
+    with pytest.raises(EndlessListError):
         asyncio.run(walk())
 
 
 def test_more_pages_than_can_be_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_qlik.cloud.pages.MOST_PAGES", 120)
+    monkeypatch.setattr("airflow_provider_qlik.cloud.pages.MAX_PAGES", 120)
     pages = Pages[Any](tasks.runs("t"))
     listed = [TaskRunList.from_json(page(f"r{number}", next={"href": f"?page={number}"})) for number in range(200)]
 
-    with pytest.raises(EndlessList, match="120 pages"):
+    with pytest.raises(EndlessListError, match="120 pages"):
         deque(map(pages.take, listed))
 
 
 def test_fewer_empty_pages_in_a_row_are_no_end(listener: Listener) -> None:
-    pages = [page(next={"href": f"?page={number}"}) for number in range(MOST_EMPTY_PAGES - 1)]
+    pages = [page(next={"href": f"?page={number}"}) for number in range(MAX_EMPTY_PAGES - 1)]
 
     assert gone_through(listener, *pages, page("a")) == ["a"]
 

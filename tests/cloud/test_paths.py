@@ -17,24 +17,24 @@ from airflow_provider_qlik.cloud import (
     AsyncClient,
     Call,
     Client,
-    CouldNotConnect,
-    Forbidden,
-    InvalidArgument,
-    NotFound,
-    Patience,
+    ConnectError,
+    ForbiddenError,
+    InvalidArgumentError,
+    NotFoundError,
     QlikCloudError,
+    RetryPolicy,
     Tenant,
-    Unauthorized,
+    UnauthorizedError,
     api,
     paths,
 )
 from airflow_provider_qlik.cloud.api import automations, tasks
-from airflow_provider_qlik.cloud.call import Family, Question, Tier
-from airflow_provider_qlik.cloud.errors import IntermediaryResponse
-from airflow_provider_qlik.cloud.limits import Limits
-from airflow_provider_qlik.cloud.retry import ONE_TRY
-from airflow_provider_qlik.cloud.tenant import SCHEDULING_TASKS, TASKS_PATHS, V1_TASKS
-from airflow_provider_qlik.runs import KINDS, Wanted
+from airflow_provider_qlik.cloud.call import Family, Poll, Tier
+from airflow_provider_qlik.cloud.errors import IntermediaryResponseError
+from airflow_provider_qlik.cloud.polling.rate_limiter import Limits
+from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS, TASKS_PATHS, V1_TASKS
+from airflow_provider_qlik.runs import ADAPTERS, RunSelector
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.cloud.conftest import QUICK
 from tests.listener import Answer, Listener, Seen, refused_by_qlik
@@ -53,14 +53,14 @@ def sandbox(sandbox: SandboxTenant) -> SandboxTenant:
 
 def looks(sandbox: SandboxTenant) -> list[str]:
     """The paths that were asked whether they are there."""
-    return [entry.path for entry in sandbox.journal(method="GET") if entry.query == [("limit", "1")]]
+    return [entry.path for entry in sandbox.request_log(method="GET") if entry.query == [("limit", "1")]]
 
 
 def starts(sandbox: SandboxTenant) -> list[str]:
-    return [entry.path for entry in sandbox.journal(method="POST", path="*/actions/start")]
+    return [entry.path for entry in sandbox.request_log(method="POST", path="*/actions/start")]
 
 
-def called(driver: str, sandbox: SandboxTenant, call: Call[Any], patience: Patience = QUICK, **tenant: Any) -> Any:
+def called(driver: str, sandbox: SandboxTenant, call: Call[Any], patience: RetryPolicy = QUICK, **tenant: Any) -> Any:
     """What a call gives or raises, by a client of its own in a thread or in an event loop."""
     where, key = Tenant.at(sandbox.url, **tenant), ApiKey(sandbox.api_key)
     if driver == "sync":
@@ -94,7 +94,7 @@ def test_a_path_that_is_set_is_used_without_a_look(sandbox: SandboxTenant, drive
     task = sandbox.add_task()
     called(driver, sandbox, tasks.start(task), tasks_path=path)
 
-    assert [entry.path for entry in sandbox.journal()] == [f"{path}/{task}/actions/start"]
+    assert [entry.path for entry in sandbox.request_log()] == [f"{path}/{task}/actions/start"]
 
 
 @pytest.mark.parametrize("form", ["qlik", "text", "page"])
@@ -116,7 +116,7 @@ def test_other_statuses_say_so_too(sandbox: SandboxTenant, status: int) -> None:
     task = sandbox.add_task()
     sandbox.fault(path=f"{SCHEDULING_TASKS}*", status=status, times=None)
     assert called("sync", sandbox, tasks.get(task)).id == task
-    assert sandbox.journal()[-1].path == f"{V1_TASKS}/{task}"
+    assert sandbox.request_log()[-1].path == f"{V1_TASKS}/{task}"
 
 
 def test_a_tenant_that_has_only_the_scheduling_path_is_no_special_case(sandbox: SandboxTenant, driver: str) -> None:
@@ -136,7 +136,7 @@ def test_what_a_stranger_says_holds_for_a_while_and_what_qlik_says_for_the_proce
     called("sync", sandbox, tasks.get(task))
     sandbox.switch(tasks_paths="both")
     called("sync", sandbox, tasks.get(task))
-    assert sandbox.journal()[-1].path == f"{again}/{task}"
+    assert sandbox.request_log()[-1].path == f"{again}/{task}"
 
 
 @pytest.mark.parametrize("status", [400, 403])
@@ -176,8 +176,8 @@ def test_what_says_nothing_decides_nothing_and_sends_no_start(
     with pytest.raises(QlikCloudError) as raised:
         called(driver, sandbox, tasks.start(task))
 
-    assert not raised.value.may_have_happened, "a start that surely was not sent"
-    assert raised.value.transient or isinstance(raised.value, Unauthorized)
+    assert not raised.value.outcome_unknown, "a start that surely was not sent"
+    assert raised.value.transient or isinstance(raised.value, UnauthorizedError)
     assert starts(sandbox) == []
     sandbox.clear_faults()
     called(driver, sandbox, tasks.start(task))
@@ -201,13 +201,13 @@ def test_pages_that_come_from_both_paths_for_a_moment_are_outlasted(sandbox: San
 
 def test_a_read_fails_with_what_the_look_met(sandbox: SandboxTenant, driver: str) -> None:
     sandbox.fault("GET", "/api/*", times=None, status=403, body=PAGE, content_type="text/html")
-    with pytest.raises(IntermediaryResponse, match=f"HTTP 403 for GET {SCHEDULING_TASKS}"):
+    with pytest.raises(IntermediaryResponseError, match=f"HTTP 403 for GET {SCHEDULING_TASKS}"):
         called(driver, sandbox, tasks.get("t"), ONE_TRY)
 
 
 def test_where_neither_path_is_there_that_is_the_error(sandbox: SandboxTenant, driver: str) -> None:
     sandbox.fault("GET", "/api/*", times=None, status=404)
-    with pytest.raises(NotFound, match=f"GET {SCHEDULING_TASKS}"):
+    with pytest.raises(NotFoundError, match=f"GET {SCHEDULING_TASKS}"):
         called(driver, sandbox, tasks.start("t"))
     assert starts(sandbox) == []
 
@@ -215,7 +215,7 @@ def test_where_neither_path_is_there_that_is_the_error(sandbox: SandboxTenant, d
 def test_a_task_that_is_not_there_says_nothing_about_the_path(sandbox: SandboxTenant, driver: str) -> None:
     task = sandbox.add_task()
     for _ in range(2):
-        with pytest.raises(NotFound, match=f"{SCHEDULING_TASKS}/gone"):
+        with pytest.raises(NotFoundError, match=f"{SCHEDULING_TASKS}/gone"):
             called(driver, sandbox, tasks.get("gone"))
     called(driver, sandbox, tasks.start(task))
     assert looks(sandbox) == [SCHEDULING_TASKS]
@@ -259,7 +259,7 @@ def test_a_look_that_fails_fails_for_all_who_wait_for_it(sandbox: SandboxTenant)
             return await asyncio.gather(*flows, return_exceptions=True)
 
     errors = asyncio.run(many())
-    assert {type(error).__name__ for error in errors} == {"ServerFailed"}
+    assert {type(error).__name__ for error in errors} == {"ServerError"}
     assert len({id(error) for error in errors}) == 50, "each has its own error, which collects notes on its way"
     assert len(looks(sandbox)) == 1
 
@@ -278,7 +278,7 @@ def test_refused_credentials_of_one_are_not_those_of_the_others(sandbox: Sandbox
             return refused, answered
 
     refused, answered = asyncio.run(both())
-    assert isinstance(refused, Unauthorized)
+    assert isinstance(refused, UnauthorizedError)
     assert answered.id == task
 
 
@@ -356,7 +356,7 @@ def test_merged_polls_take_turns_of_the_tier_of_the_path_and_lose_none(
     sandbox.switch(tasks_paths=only)
     path, tier = (V1_TASKS, Tier.TASKS) if only == "v1" else (SCHEDULING_TASKS, Tier.ONE)
     balance: dict[Tier, int] = dict.fromkeys(Tier, 0)
-    join, turn, give_back = Limits.join, Limits.turn, Limits.give_back
+    join, turn, refund = Limits.join, Limits.turn, Limits.refund
 
     def joined(limits: Limits, tier: Tier, since: float) -> Any:
         balance[tier] += 1
@@ -368,28 +368,28 @@ def test_merged_polls_take_turns_of_the_tier_of_the_path_and_lose_none(
 
     def given(limits: Limits, tier: Tier) -> None:
         balance[tier] -= 1
-        give_back(limits, tier)
+        refund(limits, tier)
 
     monkeypatch.setattr(Limits, "join", joined)
     monkeypatch.setattr(Limits, "turn", taken)
-    monkeypatch.setattr(Limits, "give_back", given)
+    monkeypatch.setattr(Limits, "refund", given)
 
     async def ask() -> Any:
         async with AsyncClient(Tenant.at(sandbox.url), ApiKey(sandbox.api_key)) as client:
             if known:
                 paths.remember(sandbox.url, path)
-            wanted = Wanted(resource_id=task, run_id=run)
-            question = Question(source=KINDS["task"], about=wanted, group=task)
-            return await asyncio.gather(*(client.run_flow(asked(question)) for _ in range(5)))
+            selector = RunSelector(resource_id=task, run_id=run)
+            poll = Poll(source=ADAPTERS["task"], about=selector, group=task)
+            return await asyncio.gather(*(client.run_flow(asked(poll)) for _ in range(5)))
 
-    def asked(question: Question) -> Any:
-        return (yield question)
+    def asked(poll: Poll) -> Any:
+        return (yield poll)
 
     seen = asyncio.run(ask())
     assert [each.id for each in seen] == [run] * 5
-    sent = sandbox.journal(method="GET")
+    sent = sandbox.request_log(method="GET")
     counted = {Tier.ONE: "/api/scheduling/*", Tier.TASKS: "/api/v1/tasks*", Tier.TWO: "", Tier.RELOADS: ""}
-    assert balance == {each: len(sandbox.journal(method="GET", path=where)) for each, where in counted.items()}
+    assert balance == {each: len(sandbox.request_log(method="GET", path=where)) for each, where in counted.items()}
     assert sent[-1].path == f"{path}/{task}/runs"
     assert balance[tier] >= 1
 
@@ -398,24 +398,26 @@ def test_merged_polls_take_turns_of_the_tier_of_the_path_and_lose_none(
 
 
 def test_what_v1_does_not_have_is_refused_before_anything_is_sent(sandbox: SandboxTenant, driver: str) -> None:
-    with pytest.raises(InvalidArgument, match=r"^tasks_api: must be .*get_task_graph.*not '/api/v1/tasks'") as raised:
+    with pytest.raises(
+        InvalidArgumentError, match=r"^tasks_api: must be .*get_task_graph.*not '/api/v1/tasks'"
+    ) as raised:
         called(driver, sandbox, ONLY_ON_SCHEDULING, tasks_path=V1_TASKS)
     assert raised.value.argument == "tasks_api"
-    assert sandbox.journal() == []
+    assert sandbox.request_log() == []
 
 
 def test_what_the_tenant_does_not_have_is_refused_as_soon_as_that_is_known(sandbox: SandboxTenant, driver: str) -> None:
     sandbox.switch(tasks_paths="v1")
     for _ in range(2):
-        with pytest.raises(InvalidArgument, match=r"this tenant has no Scheduling API.*get_task_graph"):
+        with pytest.raises(InvalidArgumentError, match=r"this tenant has no Scheduling API.*get_task_graph"):
             called(driver, sandbox, ONLY_ON_SCHEDULING)
-    assert len(sandbox.journal()) == 2, "nothing but the look was sent"
+    assert len(sandbox.request_log()) == 2, "nothing but the look was sent"
 
 
 def test_what_only_the_scheduling_path_has_goes_there(sandbox: SandboxTenant, driver: str) -> None:
     called(driver, sandbox, ONLY_ON_SCHEDULING)
     called(driver, sandbox, ONLY_ON_SCHEDULING, tasks_path=SCHEDULING_TASKS)
-    assert {entry.path for entry in sandbox.journal()} == {SCHEDULING_TASKS}
+    assert {entry.path for entry in sandbox.request_log()} == {SCHEDULING_TASKS}
 
 
 # The start of an automation with inputs
@@ -427,12 +429,12 @@ def triggered(sandbox: SandboxTenant) -> Call[None]:
     with Client(Tenant.at(sandbox.url), ApiKey(sandbox.api_key)) as client:
         token = client.call(automations.get(automation)).execution_token
     assert token is not None
-    sandbox.clear_journal()
+    sandbox.clear_request_log()
     return automations.execute(automation, token.get_secret_value(), {"to": "all"})
 
 
 def executed(sandbox: SandboxTenant) -> list[str]:
-    return [entry.path.split("/")[2] for entry in sandbox.journal(method="POST", path="*/actions/execute")]
+    return [entry.path.split("/")[2] for entry in sandbox.request_log(method="POST", path="*/actions/execute")]
 
 
 def automation_runs(sandbox: SandboxTenant, call: Call[None]) -> int:
@@ -487,7 +489,7 @@ def test_nothing_else_is_followed_by_a_second_start(
 def test_an_automation_that_is_gone_is_told_of_by_the_documented_path(
     sandbox: SandboxTenant, driver: str, triggered: Call[None]
 ) -> None:
-    with pytest.raises(NotFound, match="/api/v1/automations/gone/"):
+    with pytest.raises(NotFoundError, match="/api/v1/automations/gone/"):
         called(driver, sandbox, replace(triggered, path="{execute}/gone/actions/execute"))
 
 
@@ -498,10 +500,10 @@ def test_what_the_successor_answers_counts_as_for_any_start(
     sandbox.fault("POST", "/api/workflows/*", reset="after")
     with pytest.raises(QlikCloudError) as raised:
         called(driver, sandbox, triggered)
-    assert raised.value.may_have_happened
+    assert raised.value.outcome_unknown
     assert automation_runs(sandbox, triggered) == 1
     sandbox.fault("POST", "/api/workflows/*", status=403)
-    with pytest.raises(Forbidden):
+    with pytest.raises(ForbiddenError):
         called(driver, sandbox, triggered)
     assert automation_runs(sandbox, triggered) == 1
 
@@ -574,7 +576,5 @@ def test_what_counts_as_a_list(listener: Listener, answer: Answer, there: bool) 
 
 def test_a_start_says_that_it_was_not_sent_and_what_can_be_set(sandbox: SandboxTenant) -> None:
     sandbox.fault("GET", "/api/*", times=None, reset="before")
-    with pytest.raises(
-        CouldNotConnect, match=r"^The request was not sent, .*set tasks_api of the connection.*GET /api"
-    ):
+    with pytest.raises(ConnectError, match=r"^The request was not sent, .*set tasks_api of the connection.*GET /api"):
         called("sync", sandbox, tasks.start("t"))

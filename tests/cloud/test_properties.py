@@ -15,17 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_qlik.cloud import ClientCredentials, QlikCloudError, Refused, Tenant
-from airflow_provider_qlik.cloud.answer import read, retry_after
+from airflow_provider_qlik.cloud import ClientCredentials, QlikCloudError, StatusError, Tenant
 from airflow_provider_qlik.cloud.api import tasks
-from airflow_provider_qlik.cloud.auth import Token, TokenAnswer, sign_in
 from airflow_provider_qlik.cloud.call import Call, Pause, Renew
-from airflow_provider_qlik.cloud.errors import CouldNotConnect, NoAnswer
+from airflow_provider_qlik.cloud.errors import ConnectError, NoResponseError
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.operations import OPERATIONS
 from airflow_provider_qlik.cloud.pages import Pages
-from airflow_provider_qlik.cloud.retry import Patience, attempts
+from airflow_provider_qlik.cloud.transport.auth import Token, TokenAnswer, auth_type
+from airflow_provider_qlik.cloud.transport.responses import read, retry_after
+from airflow_provider_qlik.cloud.transport.retry import RetryPolicy, attempts
 from tests.contract.cases import ALL_CASES
 from tests.contract.openapi import HERE
 from tests.planted_secret import plant, searching
@@ -50,8 +50,8 @@ EXAMPLES = {
     name: (HERE / "examples" / f"{name}.json").read_bytes()
     for name in (path.stem for path in sorted((HERE / "examples").glob("*.response.*.json")))
 }
-LONGEST_MESSAGE = 3000
-LONGEST_PAUSE = threading.TIMEOUT_MAX
+MAX_MESSAGE = 3000
+MAX_PAUSE = threading.TIMEOUT_MAX
 ANSWERS: dict[Any, list[str]] = {}
 for _name in OPERATIONS:
     if answer_of(_name) not in {NoneType, str}:
@@ -66,7 +66,7 @@ def outcome_of(call: Call[Any], reply: Reply) -> Any:
     except QlikCloudError as error:
         assert_sound(error)
         assert f"HTTP {reply.status} for {call.method} {call.path}" in str(error)
-        assert len(str(error)) < LONGEST_MESSAGE
+        assert len(str(error)) < MAX_MESSAGE
         return error
     assert_usable(answer, call.answer)
     return answer
@@ -75,11 +75,11 @@ def outcome_of(call: Call[Any], reply: Reply) -> Any:
 def assert_sound(error: QlikCloudError) -> None:
     for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert (type(again), str(again), again.transient) == (type(error), str(error), error.transient)
-        assert (again.may_have_happened, again.retry_after) == (error.may_have_happened, error.retry_after)
+        assert (again.outcome_unknown, again.retry_after) == (error.outcome_unknown, error.retry_after)
     assert SECRET not in str(error) + repr(error) + repr(vars(error))
     str(error).encode()
-    assert error.retry_after is None or 0 <= error.retry_after <= LONGEST_PAUSE
-    if isinstance(error, Refused):
+    assert error.retry_after is None or 0 <= error.retry_after <= MAX_PAUSE
+    if isinstance(error, StatusError):
         assert all(given is None or isinstance(given, str) for given in (error.code, error.title, error.detail))
 
 
@@ -194,14 +194,14 @@ def test_any_date_and_any_time_to_wait_is_one_or_none(given: dict[str, str]) -> 
     if moment is not None:
         assert moment.utcoffset() is not None
         assert moment.astimezone(moment.tzinfo) == moment
-    assert seconds is None or 0 <= seconds <= LONGEST_PAUSE
+    assert seconds is None or 0 <= seconds <= MAX_PAUSE
 
 
 @examples(150)
 @given(replies(TokenAnswer), st.booleans())
 def test_whatever_a_sign_in_is_answered_with_is_a_token_or_an_error_of_ours(reply: Reply, renews: bool) -> None:
     tenant = Tenant.at("https://acme.eu.qlikcloud.com")
-    auth: Any = sign_in(tenant, ClientCredentials("client", "s" * 20, str(renews)))
+    auth: Any = auth_type(tenant, ClientCredentials("client", "s" * 20, str(renews)))
     sent = [(name.encode(), said.encode("latin-1")) for name, said in reply.headers.items()]
     response = httpx.Response(reply.status, headers=sent, content=reply.content)
     try:
@@ -217,13 +217,13 @@ def test_whatever_a_sign_in_is_answered_with_is_a_token_or_an_error_of_ours(repl
 
 @pytest.mark.parametrize("lifetime", ["NaN", "1e400"])
 def test_a_token_whose_lifetime_is_no_number_is_renewed_like_one_that_does_not_say(lifetime: str) -> None:
-    auth: Any = sign_in(Tenant.at("https://acme.eu.qlikcloud.com"), ClientCredentials("client", "s" * 20))
+    auth: Any = auth_type(Tenant.at("https://acme.eu.qlikcloud.com"), ClientCredentials("client", "s" * 20))
     body = f'{{"access_token": "{SECRET}", "expires_in": {lifetime}}}'
     token = auth._read(httpx.Response(200, content=body.encode()), 0.0)
     assert 0 < token.renew_at < 3600
 
 
-FAILURES = st.sampled_from((CouldNotConnect("no way there"), NoAnswer("no answer"))) | replies(NoneType).map(
+FAILURES = st.sampled_from((ConnectError("no way there"), NoResponseError("no answer"))) | replies(NoneType).map(
     lambda reply: outcome_of(call_of("tasks.delete"), reply)
 )
 
@@ -239,13 +239,13 @@ def test_a_call_is_tried_as_often_as_is_allowed_and_ends_with_its_last_error(
     outcomes: list[Any], method: str, chance: float, renews: bool
 ) -> None:
     call: Call[Any] = Call(**{**_members(tasks.delete("t")), "method": method})
-    elapsed, asked, patience = 0.0, 0, Patience(tries=4)
+    elapsed, asked, patience = 0.0, 0, RetryPolicy(tries=4)
     flow = attempts(call, patience, lambda: elapsed, lambda: chance)
     step: Any = next(flow)
     try:
         while True:
             if isinstance(step, Pause):
-                assert 0 <= step.seconds <= patience.longest_retry_after + patience.first_pause
+                assert 0 <= step.seconds <= patience.max_retry_after + patience.initial_backoff
                 elapsed += step.seconds
                 step = flow.send(None)
                 continue

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from airflow_provider_qlik.arguments import InvalidArgument
-from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, Patience, QlikCloudError, Tenant
+from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, QlikCloudError, RetryPolicy, Tenant
 from airflow_provider_qlik.cloud.api import tasks
-from airflow_provider_qlik.cloud.proxies import Proxy, proxy_for
+from airflow_provider_qlik.cloud.transport.proxies import Proxy, proxy_for
+from airflow_provider_qlik.validation import InvalidArgumentError
 
 ACME = "https://acme.eu.qlikcloud.com"
 PROXY = "http://proxy.example.com:3128"
@@ -177,16 +177,16 @@ def test_a_proxy_that_cannot_be_used_is_said_by_the_name_of_its_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, given: str, why: str
 ) -> None:
     monkeypatch.setenv(name, given)
-    monkeypatch.setattr("airflow_provider_qlik.cloud.proxies.find_spec", lambda _: None)
+    monkeypatch.setattr("airflow_provider_qlik.cloud.transport.proxies.find_spec", lambda _: None)
 
-    with pytest.raises(InvalidArgument, match=f"^{name}: .*{why}") as refused:
+    with pytest.raises(InvalidArgumentError, match=f"^{name}: .*{why}") as refused:
         Client(Tenant.at(ACME), ApiKey("key"))
     assert shown_by(refused.value, "hunter2") == []
 
     async def opened() -> None:
         AsyncClient(Tenant.at(ACME), ApiKey("key"))
 
-    with pytest.raises(InvalidArgument, match=f"^{name}: "):
+    with pytest.raises(InvalidArgumentError, match=f"^{name}: "):
         asyncio.run(opened())
 
 
@@ -233,13 +233,13 @@ def recording_proxy() -> Iterator[tuple[str, list[str]]]:
 
 
 def listed() -> None:
-    with Client(Tenant.at(ACME), ApiKey("key"), patience=Patience(tries=1)) as client:
+    with Client(Tenant.at(ACME), ApiKey("key"), patience=RetryPolicy(tries=1)) as client:
         client.call(tasks.list())
 
 
 def listed_in_a_loop() -> None:
     async def play() -> None:
-        async with AsyncClient(Tenant.at(ACME), ApiKey("key"), patience=Patience(tries=1)) as client:
+        async with AsyncClient(Tenant.at(ACME), ApiKey("key"), patience=RetryPolicy(tries=1)) as client:
             await client.call(tasks.list())
 
     asyncio.run(play())

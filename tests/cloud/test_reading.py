@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from airflow_provider_qlik.arguments import InvalidArgument
-from airflow_provider_qlik.cloud import ApiKey, Client, Tenant, UnreadableAnswer
+from airflow_provider_qlik.cloud import ApiKey, Client, InvalidResponseError, Tenant
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.models.automations import LastAutomationRun
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
@@ -30,6 +29,7 @@ from airflow_provider_qlik.cloud.models.tasks import (
     TaskStart,
     TaskState,
 )
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.listener import Answer, Listener
 from tests.replies import examples
 
@@ -112,14 +112,14 @@ LOOKS: dict[str, Callable[[Task], Any]] = {
 }
 
 
-@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
-def test_it_is_the_same_whether_or_not_somebody_has_looked(look: Callable[[Task], Any]) -> None:
+@pytest.mark.parametrize("poll", LOOKS.values(), ids=LOOKS)
+def test_it_is_the_same_whether_or_not_somebody_has_looked(poll: Callable[[Task], Any]) -> None:
     looked_at = task()
     at_once = Task.model_construct(
         **{name: getattr(looked_at, name) for name in Task.model_fields if name in looked_at.model_fields_set}
     )
 
-    assert look(task()) == look(looked_at) == look(at_once)
+    assert poll(task()) == poll(looked_at) == poll(at_once)
 
 
 def test_what_was_read_is_written_as_it_came() -> None:
@@ -240,7 +240,7 @@ def test_what_makes_no_sense_is_written_and_shown_as_it_came(member: str, value:
 
 @each_nonsense
 def test_what_makes_no_sense_is_not_sent(member: str, value: Any, said: str) -> None:
-    with pytest.raises(InvalidArgument, match=f"task: {said.split(':')[0]}"):
+    with pytest.raises(InvalidArgumentError, match=f"task: {said.split(':')[0]}"):
         tasks.update("t", task(**{member: value}))
 
 
@@ -268,7 +268,7 @@ def test_what_a_task_says_itself_is_read_at_once_and_left_out_where_it_makes_no_
 def test_a_last_run_that_cannot_be_read_is_not_taken_for_none() -> None:
     automation = LastAutomationRun.from_json({"id": "a", "lastRun": {"id": "r", "status": None}})
 
-    with pytest.raises(UnreadableAnswer, match="expected LastAutomationRun, but lastRun"):
+    with pytest.raises(InvalidResponseError, match="expected LastAutomationRun, but lastRun"):
         _ = automation.last_run
 
 
@@ -316,7 +316,7 @@ def test_what_somebody_put_in_unchecked_is_refused_when_it_is_sent(
     else:
         unchecked = Task.model_construct(**{"name": "A task", "spec_version": "1.0", member: value})
 
-    with pytest.raises(InvalidArgument, match=said):
+    with pytest.raises(InvalidArgumentError, match=said):
         tasks.update("t", unchecked)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud import Call
 from airflow_provider_qlik.cloud.api import reload_tasks
 from airflow_provider_qlik.cloud.models.reload_tasks import (
@@ -16,6 +15,7 @@ from airflow_provider_qlik.cloud.models.reload_tasks import (
     ReloadTaskList,
     ReloadTaskUpdate,
 )
+from airflow_provider_qlik.validation import InvalidArgumentError
 
 READ = {"id": "r", "appId": "app", "state": "Enabled", "timeZone": "UTC", "tenantId": "t", "userId": "u"}
 
@@ -63,7 +63,7 @@ def test_the_reload_tasks_of_an_app_are_asked_for() -> None:
     ],
 )
 def test_what_is_wrong_is_refused_by_name(asks: Callable[[], Call[Any]], named: str) -> None:
-    with pytest.raises(InvalidArgument, match=named):
+    with pytest.raises(InvalidArgumentError, match=named):
         asks()
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud import Call
 from airflow_provider_qlik.cloud.api import apps, reloads
 from airflow_provider_qlik.cloud.call import Tier
 from airflow_provider_qlik.cloud.models.apps import ReloadLogList
 from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadList
+from airflow_provider_qlik.validation import InvalidArgumentError
 
 
 def test_a_reload_needs_no_more_than_its_app() -> None:
@@ -84,12 +84,12 @@ def test_as_much_as_is_allowed_may_be_said() -> None:
     ],
 )
 def test_what_is_wrong_is_refused_by_name(asks: Callable[[], Call[Any]], named: str) -> None:
-    with pytest.raises(InvalidArgument, match=named):
+    with pytest.raises(InvalidArgumentError, match=named):
         asks()
 
 
 def test_a_value_that_is_too_long_is_not_shown() -> None:
-    with pytest.raises(InvalidArgument) as refused:
+    with pytest.raises(InvalidArgumentError) as refused:
         reloads.start("a", variables={"password": "very secret" * 30})
 
     assert "very secret" not in str(refused.value)

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.arguments import InvalidArgument
-from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, Client, ClientCredentials, CouldNotConnect, Tenant
+from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, Client, ClientCredentials, ConnectError, Tenant
 from airflow_provider_qlik.cloud.api import tasks
-from airflow_provider_qlik.cloud.errors import Unauthorized
-from airflow_provider_qlik.cloud.retry import ONE_TRY
-from airflow_provider_qlik.cloud.wire import Known
+from airflow_provider_qlik.cloud.errors import UnauthorizedError
+from airflow_provider_qlik.cloud.transport.base_client import Known
+from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.cloud.conftest import QUICK
 
 MANY = 30
@@ -84,17 +84,17 @@ def test_a_start_is_sent_again_with_the_new_key_and_happens_once(sandbox: Sandbo
 
 
 def test_the_same_credentials_again_leave_it_at_the_refusal(sandbox: SandboxTenant, driver: Driver) -> None:
-    with pytest.raises(Unauthorized):
+    with pytest.raises(UnauthorizedError):
         driver.calls(ApiKey("outdated"), tasks.get("t"))
     assert driver.read == 1
-    assert len(sandbox.journal("get_task")) == 1
+    assert len(sandbox.request_log("get_task")) == 1
 
 
 def test_new_credentials_that_are_refused_too_are_the_end(sandbox: SandboxTenant, driver: Driver) -> None:
     driver.now = lambda: (driver.tenant, ApiKey("wrong-as-well"))
-    with pytest.raises(Unauthorized):
+    with pytest.raises(UnauthorizedError):
         driver.calls(ApiKey("outdated"), tasks.get("t"))
-    assert len(sandbox.journal("get_task")) == 2
+    assert len(sandbox.request_log("get_task")) == 2
 
 
 def test_a_tenant_that_refuses_whatever_is_read_again_is_not_asked_without_end(
@@ -105,19 +105,21 @@ def test_a_tenant_that_refuses_whatever_is_read_again_is_not_asked_without_end(
         return driver.tenant, ApiKey(f"wrong-{driver.read}")
 
     driver.now = read
-    with pytest.raises(Unauthorized):
+    with pytest.raises(UnauthorizedError):
         driver.calls(ApiKey("outdated"), tasks.get("t"))
     assert driver.read <= 2
-    assert len(sandbox.journal("get_task")) <= 3
+    assert len(sandbox.request_log("get_task")) <= 3
 
 
 def test_credentials_of_another_tenant_are_not_taken(sandbox: SandboxTenant, driver: Driver) -> None:
     driver.now = lambda: (Tenant.at("https://other.example.com"), ApiKey(sandbox.api_key))
-    with pytest.raises(Unauthorized):
+    with pytest.raises(UnauthorizedError):
         driver.calls(ApiKey("outdated"), tasks.get(sandbox.add_task()))
 
 
-@pytest.mark.parametrize("error", [CouldNotConnect("not now"), InvalidArgument("password", None, "give one")], ids=str)
+@pytest.mark.parametrize(
+    "error", [ConnectError("not now"), InvalidArgumentError("password", None, "give one")], ids=str
+)
 def test_what_goes_wrong_while_reading_is_told_and_the_refusal_is_raised(
     driver: Driver, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -125,7 +127,7 @@ def test_what_goes_wrong_while_reading_is_told_and_the_refusal_is_raised(
         raise copy(error)
 
     driver.now = fails
-    with pytest.raises(Unauthorized):
+    with pytest.raises(UnauthorizedError):
         driver.calls(ApiKey("outdated"), tasks.get("t"))
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
         f"{error}. The credentials that are in use are kept."

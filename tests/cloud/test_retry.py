@@ -10,32 +10,32 @@ import pytest
 from airflow_provider_qlik.cloud import (
     Call,
     Client,
-    CouldNotConnect,
-    NoAnswer,
-    Patience,
+    ConnectError,
+    InvalidResponseError,
+    NoResponseError,
     Pause,
     QlikCloudError,
-    Refused,
-    UnreadableAnswer,
+    RetryPolicy,
+    StatusError,
 )
-from airflow_provider_qlik.cloud.answer import refusal
 from airflow_provider_qlik.cloud.api import automations, tasks
 from airflow_provider_qlik.cloud.call import Renew
-from airflow_provider_qlik.cloud.errors import IntermediaryResponse
+from airflow_provider_qlik.cloud.errors import IntermediaryResponseError
 from airflow_provider_qlik.cloud.models.shape import Reply
-from airflow_provider_qlik.cloud.retry import attempts, may_repeat
+from airflow_provider_qlik.cloud.transport.responses import refusal
+from airflow_provider_qlik.cloud.transport.retry import attempts, may_repeat
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
 GET, PUT = tasks.get("t"), tasks.update("t", {"name": "n", "specVersion": "1"})
 POST, DELETE = tasks.start("t"), tasks.delete("t")
 
 
-def refused(status: int, code: str | None = None, method: str = "POST", **headers: str) -> Refused:
+def refused(status: int, code: str | None = None, method: str = "POST", **headers: str) -> StatusError:
     """The error for such a reply of Qlik's."""
     content = b'{"errors": [{"code": "%s", "title": "No"}]}' % (code or f"X-{status}").encode()
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     error = refusal(method, "/path", Reply(status, headers, content))
-    assert isinstance(error, Refused)
+    assert isinstance(error, StatusError)
     return error
 
 
@@ -43,12 +43,12 @@ RATE_LIMIT = refused(429, "HTTP-429", retry_after="7")
 PENDING = refused(429, "RELOADS-004")
 BUSY = refused(503, retry_after="3")
 DOWN = refused(503)
-SURELY_NOT_ARRIVED: list[QlikCloudError] = [CouldNotConnect("refused"), RATE_LIMIT, refused(429, "HTTP-429"), BUSY]
+SURELY_NOT_ARRIVED: list[QlikCloudError] = [ConnectError("refused"), RATE_LIMIT, refused(429, "HTTP-429"), BUSY]
 PERHAPS_DONE: list[QlikCloudError] = [
-    NoAnswer("time-out"),
-    UnreadableAnswer("html"),
-    IntermediaryResponse("html", "<html>", 403),
-    IntermediaryResponse("html", "<html>", 429, 0.0),
+    NoResponseError("time-out"),
+    InvalidResponseError("html"),
+    IntermediaryResponseError("html", "<html>", 403),
+    IntermediaryResponseError("html", "<html>", 429, 0.0),
     DOWN,
     *map(refused, (500, 502, 504, 408)),
 ]
@@ -69,7 +69,7 @@ class Played:
         self.pauses: list[float] = []
         self.result: Any = None
         self.error: QlikCloudError | None = None
-        steps = attempts(call, Patience(**patience), clock=lambda: self.now, chance=lambda: chance)
+        steps = attempts(call, RetryPolicy(**patience), clock=lambda: self.now, chance=lambda: chance)
         left: Iterator[QlikCloudError] = iter(errors)
         try:
             step = next(steps)
@@ -102,7 +102,7 @@ def test_an_answer_is_the_answer() -> None:
 @pytest.mark.parametrize("error", SURELY_NOT_ARRIVED, ids=str)
 @pytest.mark.parametrize("call", [GET, PUT, DELETE, POST], ids=str)
 def test_what_surely_did_not_arrive_is_sent_again_whatever_it_is(call: Call[Any], error: QlikCloudError) -> None:
-    assert not error.may_have_happened
+    assert not error.outcome_unknown
     assert Played(call, [error, error]).tries == 3
 
 
@@ -110,7 +110,7 @@ def test_what_surely_did_not_arrive_is_sent_again_whatever_it_is(call: Call[Any]
 def test_a_post_that_may_have_arrived_is_never_sent_again(error: QlikCloudError) -> None:
     played = Played(POST, [error])
 
-    assert error.may_have_happened
+    assert error.outcome_unknown
     assert (played.tries, played.error) == (1, error)
 
 
@@ -129,8 +129,8 @@ def test_a_plain_no_is_not_asked_again(call: Call[Any], error: QlikCloudError) -
 
 def test_every_post_of_the_families_is_treated_alike() -> None:
     for call in (automations.create_run("a"), automations.stop_run("a", "r"), automations.execute("a", "token")):
-        assert Played(call, [NoAnswer("reset")]).tries == 1
-        assert Played(call, [CouldNotConnect("refused")]).tries == 2
+        assert Played(call, [NoResponseError("reset")]).tries == 1
+        assert Played(call, [ConnectError("refused")]).tries == 2
 
 
 def test_a_reload_that_is_pending_is_no_rate_limit() -> None:
@@ -149,7 +149,7 @@ def test_reading_is_turned_away_with_a_429_for_one_reason_only() -> None:
 def test_a_429_that_names_no_other_reason_is_a_rate_limit(body: bytes) -> None:
     error = refusal("POST", "/path", Reply(429, {}, body))
 
-    assert isinstance(error, Refused)
+    assert isinstance(error, StatusError)
     assert error.rate_limited
 
 
@@ -157,7 +157,7 @@ def test_a_429_that_names_no_other_reason_is_a_rate_limit(body: bytes) -> None:
 def test_a_429_of_something_in_between_may_come_after_the_request_was_carried_out(body: bytes) -> None:
     error = refusal("POST", "/path", Reply(429, {"retry-after": "7"}, body))
 
-    assert isinstance(error, IntermediaryResponse)
+    assert isinstance(error, IntermediaryResponseError)
     assert Played(POST, [error]).tries == 1
     assert Played(GET, [error]).pauses == [7.0]
 
@@ -166,7 +166,7 @@ def test_credentials_are_read_again_once_and_not_for_each_refusal() -> None:
     played = Played(GET, [refused(401, method="GET")] * 9, others=[True] * 9)
 
     assert played.tries == 2
-    assert isinstance(played.error, Refused)
+    assert isinstance(played.error, StatusError)
 
 
 # Pauses
@@ -200,7 +200,7 @@ def test_retry_after_is_read_in_every_form(said: str, seconds: float | None) -> 
     error = refused(503, date="Wed, 21 Oct 2026 07:28:00 GMT", retry_after=said)
 
     assert error.retry_after == seconds
-    assert error.may_have_happened is (seconds is None)
+    assert error.outcome_unknown is (seconds is None)
 
 
 def test_retry_after_is_capped() -> None:
@@ -212,18 +212,18 @@ def test_a_rate_limit_without_retry_after_is_a_second() -> None:
 
 
 def test_pauses_double_up_to_the_longest() -> None:
-    played = Played(GET, [DOWN] * 9, tries=9, first_pause=1.0, longest_pause=20.0, budget=1000.0)
+    played = Played(GET, [DOWN] * 9, tries=9, initial_backoff=1.0, max_backoff=20.0, budget=1000.0)
 
     assert played.pauses == [1, 2, 4, 8, 16, 20, 20, 20]
 
 
 def test_chance_shortens_pauses_of_ours_and_lengthens_those_of_qlik() -> None:
-    assert Played(GET, [DOWN, DOWN], chance=1.0, first_pause=1.0).pauses == [0.5, 1.0]
-    assert Played(GET, [RATE_LIMIT], chance=1.0, first_pause=1.0).pauses == [8.0], "never earlier than Qlik said"
+    assert Played(GET, [DOWN, DOWN], chance=1.0, initial_backoff=1.0).pauses == [0.5, 1.0]
+    assert Played(GET, [RATE_LIMIT], chance=1.0, initial_backoff=1.0).pauses == [8.0], "never earlier than Qlik said"
 
 
 def test_everybody_waits_for_a_different_time() -> None:
-    patience = Patience()
+    patience = RetryPolicy()
 
     pauses = {patience.pause_after(1, DOWN, chance / 10) for chance in range(11)}
     assert len(pauses) == 11
@@ -243,17 +243,17 @@ def test_there_is_a_budget_of_time_for_all_pauses_together() -> None:
     played = Played(GET, [refused(503, retry_after="50")] * 10, tries=10)
 
     assert played.pauses == [50.0, 50.0]
-    assert played.now - 1000.0 <= Patience().budget
-    assert isinstance(played.error, Refused)
+    assert played.now - 1000.0 <= RetryPolicy().budget
+    assert isinstance(played.error, StatusError)
 
 
 def test_what_breaks_off_after_ten_minutes_is_tried_again_as_often_as_what_breaks_off_at_once() -> None:
-    played = Played(GET, [NoAnswer("cut off")] * 10, takes=600.0)
+    played = Played(GET, [NoResponseError("cut off")] * 10, takes=600.0)
 
     assert (played.tries, len(played.pauses)) == (5, 4)
-    assert isinstance(played.error, NoAnswer)
+    assert isinstance(played.error, NoResponseError)
     assert played.error.__notes__ == [f"Tried 5 times in {3000 + sum(played.pauses):.1f} s."]
-    assert Played(GET, [NoAnswer("cut off")], takes=600.0).result == "answer"
+    assert Played(GET, [NoResponseError("cut off")], takes=600.0).result == "answer"
 
 
 def test_a_budget_that_the_next_pause_would_pass_ends_the_attempts_before_it() -> None:
@@ -294,13 +294,13 @@ def test_a_delete_whose_answer_was_lost_has_done_it_whatever_turned_the_next_try
 def test_a_delete_that_never_arrived_and_finds_nothing_is_an_error(error: QlikCloudError) -> None:
     played = Played(DELETE, [error, refused(404)])
 
-    assert isinstance(played.error, Refused)
+    assert isinstance(played.error, StatusError)
     assert played.error.status == 404
 
 
 def test_only_a_delete_is_done_when_nothing_is_found() -> None:
     for call in (GET, PUT):
-        assert isinstance(Played(call, [NoAnswer("reset"), refused(404)]).error, Refused)
+        assert isinstance(Played(call, [NoResponseError("reset"), refused(404)]).error, StatusError)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"errors": [{"code": "X-1"}]}', b'{"error": "server_error"}'])
@@ -308,9 +308,9 @@ def test_only_a_delete_is_done_when_nothing_is_found() -> None:
 def test_a_failed_sign_in_means_that_nothing_was_sent(failed: int, body: bytes) -> None:
     error = refusal("POST", "/oauth/token", Reply(failed, content=body))
 
-    assert not error.may_have_happened
+    assert not error.outcome_unknown
     assert Played(POST, [error]).result == "answer"
-    assert isinstance(Played(DELETE, [error, refused(404)]).error, Refused), "it cannot have been us"
+    assert isinstance(Played(DELETE, [error, refused(404)]).error, StatusError), "it cannot have been us"
 
 
 def test_a_refused_sign_in_is_not_tried_again() -> None:
@@ -324,7 +324,7 @@ def test_a_sign_in_that_something_in_between_answered_is_tried_again(body: bytes
     for status in (400, 401, 403, 404, 407):
         error = refusal("POST", "/oauth/token", Reply(status, content=body))
 
-        assert type(error) is CouldNotConnect
+        assert type(error) is ConnectError
         assert Played(POST, [error]).tries == 2
 
 
@@ -333,7 +333,7 @@ def test_a_sign_in_that_something_in_between_answered_is_tried_again(body: bytes
 
 def starts(sandbox: SandboxTenant) -> tuple[int, int]:
     """How often the tenant was asked to start the task, and how often it did."""
-    entries = sandbox.journal("start_task")
+    entries = sandbox.request_log("start_task")
     return len(entries), sum(entry.carried_out for entry in entries)
 
 
@@ -389,7 +389,7 @@ def test_a_start_that_may_have_worked_is_not_repeated(
     asked, carried_out = starts(sandbox)
     assert asked == 1
     assert len(sandbox.runs("t")) == carried_out
-    assert raised.value.may_have_happened is (fault.get("status") != 429)
+    assert raised.value.outcome_unknown is (fault.get("status") != 429)
 
 
 @pytest.mark.parametrize(
@@ -419,27 +419,27 @@ def test_a_question_is_asked_again_until_it_is_answered(
     sandbox.fault("GET", times=2, **fault)
 
     assert client.call(tasks.get("t")).name == "A task"
-    assert len(sandbox.journal("get_task")) == 3
+    assert len(sandbox.request_log("get_task")) == 3
 
 
 def test_a_question_is_not_asked_for_ever(sandbox: SandboxTenant, client: Client) -> None:
     sandbox.add_task(id="t")
     sandbox.fault("GET", times=None, status=502)
 
-    with pytest.raises(Refused, match="502") as raised:
+    with pytest.raises(StatusError, match="502") as raised:
         client.call(tasks.get("t"))
 
-    assert len(sandbox.journal("get_task")) == 5
+    assert len(sandbox.request_log("get_task")) == 5
     assert raised.value.__notes__[0].startswith("Tried 5 times")
 
 
 def test_a_call_may_be_given_a_patience_of_its_own(sandbox: SandboxTenant, client: Client) -> None:
     sandbox.fault("GET", times=None, status=502)
 
-    with pytest.raises(Refused):
-        client.call(tasks.get("t"), Patience(tries=1))
+    with pytest.raises(StatusError):
+        client.call(tasks.get("t"), RetryPolicy(tries=1))
 
-    assert len(sandbox.journal("get_task")) == 1
+    assert len(sandbox.request_log("get_task")) == 1
 
 
 @pytest.mark.parametrize("fault", [{"reset": "after"}, {"status": 500, "carried_out": True}], ids=str)
@@ -451,7 +451,7 @@ def test_a_task_whose_deletion_was_not_confirmed_is_deleted(
 
     client.call(tasks.delete("t"))
 
-    assert [entry.carried_out for entry in sandbox.journal("delete_task")] == [True, False]
+    assert [entry.carried_out for entry in sandbox.request_log("delete_task")] == [True, False]
 
 
 def test_a_task_whose_deletion_timed_out_is_deleted_though_the_next_try_met_a_rate_limit(
@@ -463,7 +463,7 @@ def test_a_task_whose_deletion_timed_out_is_deleted_though_the_next_try_met_a_ra
 
     client.call(tasks.delete("t"))
 
-    assert [(entry.status, entry.carried_out) for entry in sandbox.journal("delete_task")][1:] == [
+    assert [(entry.status, entry.carried_out) for entry in sandbox.request_log("delete_task")][1:] == [
         (429, False),
         (404, False),
     ]
@@ -472,7 +472,7 @@ def test_a_task_whose_deletion_timed_out_is_deleted_though_the_next_try_met_a_ra
 def test_a_task_that_never_was_cannot_be_deleted(sandbox: SandboxTenant, client: Client) -> None:
     sandbox.fault("DELETE", status=429, code="HTTP-429", retry_after=0)
 
-    with pytest.raises(Refused, match="404"):
+    with pytest.raises(StatusError, match="404"):
         client.call(tasks.delete("t"))
 
 
@@ -486,8 +486,8 @@ def test_the_tenants_rate_limit_tells_when_to_come_back(
     sandbox.set_limits(tier_1=1, window=60)
     client.call(tasks.get("t"))
 
-    with pytest.raises(Refused, match="the rate limit is exceeded") as raised:
-        client.call(tasks.get("t"), Patience(tries=1))
+    with pytest.raises(StatusError, match="the rate limit is exceeded") as raised:
+        client.call(tasks.get("t"), RetryPolicy(tries=1))
     assert raised.value.rate_limited
     assert raised.value.retry_after == seconds
 

@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.arguments import InvalidArgument
-from airflow_provider_qlik.cloud import ApiKey, Call, Client, Patience, QlikCloudError, Tenant, UnreadableAnswer
+from airflow_provider_qlik.cloud import ApiKey, Call, Client, InvalidResponseError, QlikCloudError, RetryPolicy, Tenant
 from airflow_provider_qlik.cloud.api import sharing_tasks
-from airflow_provider_qlik.cloud.download import Download
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution, SharingTaskExecutionList
 from airflow_provider_qlik.cloud.models.sharing_tasks import (
     SharingScheduleOptions,
@@ -24,6 +22,8 @@ from airflow_provider_qlik.cloud.models.sharing_tasks import (
     SharingTaskList,
     SharingTaskPatchOperation,
 )
+from airflow_provider_qlik.cloud.transport.download import Download
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.listener import Answer, Listener
 
 LEAST: dict[str, Any] = {"name": "A report", "type": "template-sharing", "state": {}, "templates": []}
@@ -82,7 +82,7 @@ def test_an_alias_of_a_file_may_hold_anything_and_stays_one_segment_of_the_path(
     listener.answers(Answer(404))
     call = sharing_tasks.execution_file("s", "e", alias)
 
-    with Client(Tenant.at(listener.url), ApiKey("key"), patience=Patience(tries=1)) as client:
+    with Client(Tenant.at(listener.url), ApiKey("key"), patience=RetryPolicy(tries=1)) as client:
         with pytest.raises(QlikCloudError):
             client.download(call, lambda: nullcontext(BytesIO()))
 
@@ -191,7 +191,7 @@ def test_a_moment_is_sent_with_no_more_digits_than_it_has() -> None:
     ],
 )
 def test_what_is_wrong_is_refused_by_name(asks: Callable[[], Call[Any]], named: str) -> None:
-    with pytest.raises(InvalidArgument, match=named):
+    with pytest.raises(InvalidArgumentError, match=named):
         asks()
 
 
@@ -239,7 +239,7 @@ def test_a_page_without_items_is_empty(said: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("said", [[], None, {"errors": [{"code": "X", "title": "no"}]}, {"executions": 17}])
 def test_what_is_no_page_at_all_is_no_empty_page(said: Any) -> None:
-    with pytest.raises(UnreadableAnswer, match="expected SharingTaskExecutionList"):
+    with pytest.raises(InvalidResponseError, match="expected SharingTaskExecutionList"):
         SharingTaskExecutionList.from_json(said)
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.arguments import InvalidArgument
-from airflow_provider_qlik.cloud import ApiKey, Client, CouldNotConnect, Patience, Tenant
+from airflow_provider_qlik.cloud import ApiKey, Client, ConnectError, RetryPolicy, Tenant
 from airflow_provider_qlik.cloud.api import tasks
-from airflow_provider_qlik.cloud.tenant import _context, trust, trust_version
+from airflow_provider_qlik.cloud.transport.tenant import _context, trust, trust_version
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.listener import Answer, Listener, listening
 from tests.tls import SelfSigned, self_signed
 
@@ -88,7 +88,7 @@ def test_the_port_may_be_given_apart_and_the_one_in_the_host_wins() -> None:
     ],
 )
 def test_a_bad_host_is_refused_by_name(wrong: str | None, why: str) -> None:
-    with pytest.raises(InvalidArgument, match=why) as refused:
+    with pytest.raises(InvalidArgumentError, match=why) as refused:
         Tenant.at(wrong)
 
     assert refused.value.argument == "host"
@@ -96,13 +96,13 @@ def test_a_bad_host_is_refused_by_name(wrong: str | None, why: str) -> None:
 
 def test_a_password_in_the_host_is_refused_and_not_repeated() -> None:
     for host in ("https://me:hunter2@acme.eu.qlikcloud.com", "https://me:hunter2@acme.eu.qlikcloud.com:port/x?y"):
-        with pytest.raises(InvalidArgument, match="host") as refused:
+        with pytest.raises(InvalidArgumentError, match="host") as refused:
             Tenant.at(host)
         assert "hunter2" not in str(refused.value) + repr(refused.value)
 
 
 def test_a_tenant_made_by_hand_is_checked_too() -> None:
-    with pytest.raises(InvalidArgument, match="must be https"):
+    with pytest.raises(InvalidArgumentError, match="must be https"):
         Tenant("http://acme.eu.qlikcloud.com")
 
 
@@ -134,7 +134,7 @@ def test_a_tenant_made_by_hand_is_checked_too() -> None:
     ],
 )
 def test_a_bad_setting_is_refused_by_name(name: str, wrong: Any) -> None:
-    with pytest.raises(InvalidArgument) as refused:
+    with pytest.raises(InvalidArgumentError) as refused:
         Tenant.at(ACME, **{name: wrong})
 
     assert refused.value.argument == {"tasks_path": "tasks_api"}.get(name, name)
@@ -144,7 +144,7 @@ def test_a_ca_bundle_that_holds_no_certificates_is_refused_by_name(tmp_path: Pat
     bundle = tmp_path / "bundle.pem"
     bundle.write_text("not a certificate")
 
-    with pytest.raises(InvalidArgument, match="ca_bundle"):
+    with pytest.raises(InvalidArgumentError, match="ca_bundle"):
         Client(Tenant.at(ACME, ca_bundle=str(bundle)), ApiKey("key"))
 
 
@@ -177,7 +177,9 @@ def test_a_variable_that_names_nothing_readable_is_named(
     if ca_bundle and variable != "SSLKEYLOGFILE":
         Client(tenant, ApiKey("key")).close()
     else:
-        with pytest.raises(InvalidArgument, match=f"^{variable}: must be .*No such file or directory.*/nowhere.pem"):
+        with pytest.raises(
+            InvalidArgumentError, match=f"^{variable}: must be .*No such file or directory.*/nowhere.pem"
+        ):
             Client(tenant, ApiKey("key"))
 
 
@@ -189,7 +191,7 @@ def test_a_file_of_the_environment_without_certificates_is_named(
     empty.touch()
     for path in (empty, tmp_path):
         monkeypatch.setenv("SSL_CERT_FILE", str(path))
-        with pytest.raises(InvalidArgument, match="^SSL_CERT_FILE: must be the path of a readable file"):
+        with pytest.raises(InvalidArgumentError, match="^SSL_CERT_FILE: must be the path of a readable file"):
             Client(Tenant.at(ACME), ApiKey("key"))
 
 
@@ -253,8 +255,8 @@ def test_a_server_that_nobody_vouches_for_is_refused_and_is_sent_nothing(certifi
     with listening(certificate.server()) as listener:
         listener.answers(Answer(200, {"data": []}))
         with (
-            Client(Tenant.at(listener.url), ApiKey("key"), patience=Patience(tries=1)) as client,
-            pytest.raises(CouldNotConnect, match="CERTIFICATE_VERIFY_FAILED"),
+            Client(Tenant.at(listener.url), ApiKey("key"), patience=RetryPolicy(tries=1)) as client,
+            pytest.raises(ConnectError, match="CERTIFICATE_VERIFY_FAILED"),
         ):
             client.call(tasks.list())
         assert listener.seen == []
@@ -271,8 +273,8 @@ def test_a_certificate_for_another_name_is_refused(certificate: SelfSigned) -> N
     with listening(certificate.server()) as listener:
         tenant = Tenant.at(listener.url.replace("127.0.0.1", "localhost"), ca_bundle=str(certificate.path))
         with (
-            Client(tenant, ApiKey("key"), patience=Patience(tries=1)) as client,
-            pytest.raises(CouldNotConnect, match="CERTIFICATE_VERIFY_FAILED"),
+            Client(tenant, ApiKey("key"), patience=RetryPolicy(tries=1)) as client,
+            pytest.raises(ConnectError, match="CERTIFICATE_VERIFY_FAILED"),
         ):
             client.call(tasks.list())
         assert listener.seen == []

@@ -52,8 +52,8 @@ class Case:
 
 _TASK_PAGE: dict[str, Any] = {"limit": 100, "page": "cursor+/="}
 _AUTOMATION_PAGE: dict[str, Any] = {"filter": 'name eq "A + B & C"', "limit": 200, "cursor": "cursor+/="}
-_LEAST_TASK = {"name": "A task", "specVersion": "1.0"}
-_LEAST_SHARING_TASK = {"name": "A report", "type": "template-sharing", "state": {}, "templates": []}
+_MIN_TASK = {"name": "A task", "specVersion": "1.0"}
+_MIN_SHARING_TASK = {"name": "A report", "type": "template-sharing", "state": {}, "templates": []}
 _SHARING_TASKS_PAGE: dict[str, Any] = {
     "app_id": RESOURCE,
     "exclude_deleting": True,
@@ -70,9 +70,9 @@ _SHARING_TASKS_PAGE: dict[str, Any] = {
 
 CASES = {
     "list_tasks": Case(tasks.list, (), {**_TASK_PAGE, "resource_id": RESOURCE, "sort": "+createdAt"}),
-    "create_task": Case(tasks.create, (), {"migrate_from": "reload task"}, body=_LEAST_TASK),
+    "create_task": Case(tasks.create, (), {"migrate_from": "reload task"}, body=_MIN_TASK),
     "get_task": Case(tasks.get, (TASK,)),
-    "update_task": Case(tasks.update, (TASK,), body=_LEAST_TASK),
+    "update_task": Case(tasks.update, (TASK,), body=_MIN_TASK),
     "delete_task": Case(tasks.delete, (TASK,)),
     "start_task": Case(tasks.start, (TASK,), {"source": "airflow: dag/task+1 ä"}),
     "list_task_runs": Case(tasks.runs, (TASK,), {**_TASK_PAGE, "sort": "+startedAt"}),
@@ -113,7 +113,7 @@ CASES = {
     "list_sharing_tasks": Case(
         sharing_tasks.list, (), {**_SHARING_TASKS_PAGE, "next": "cursor+/="}, instead={"prev": "cursor+/="}
     ),
-    "create_sharing_task": Case(sharing_tasks.create, (), body=_LEAST_SHARING_TASK),
+    "create_sharing_task": Case(sharing_tasks.create, (), body=_MIN_SHARING_TASK),
     "get_sharing_task": Case(sharing_tasks.get, (SHARING_TASK,), {"is_view_chart": True}),
     "patch_sharing_task": Case(sharing_tasks.patch, (SHARING_TASK,), body=[]),
     "delete_sharing_task": Case(sharing_tasks.delete, (SHARING_TASK,)),
@@ -140,7 +140,7 @@ _GRAPH: dict[str, Any] = {"level": 100, "with_task": True}
 
 SCHEDULING_CASES = {
     "list_scheduling_tasks": Case(tasks.list, (), {**_SCHEDULED, "resource_id": RESOURCE, "sort": "+lastTriggeredBy"}),
-    "create_scheduling_task": Case(tasks.create, (), body=_LEAST_TASK),
+    "create_scheduling_task": Case(tasks.create, (), body=_MIN_TASK),
     "get_scheduling_task": CASES["get_task"],
     "update_scheduling_task": CASES["update_task"],
     "patch_scheduling_task": Case(tasks.patch, (TASK,), body=[]),

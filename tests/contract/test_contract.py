@@ -14,14 +14,14 @@ from urllib.parse import unquote
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, Client, Tenant
 from airflow_provider_qlik.cloud.api import automations, reload_tasks, sharing_tasks, tasks
 from airflow_provider_qlik.cloud.call import Tier
-from airflow_provider_qlik.cloud.download import Download
 from airflow_provider_qlik.cloud.models.shape import Reply
 from airflow_provider_qlik.cloud.models.sharing_tasks import TASK_TYPES
-from airflow_provider_qlik.cloud.tenant import TASKS_PATHS
+from airflow_provider_qlik.cloud.transport.download import Download
+from airflow_provider_qlik.cloud.transport.tenant import TASKS_PATHS
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.contract.cases import ALL_CASES, CASES, KNOWN_AS, SCHEDULING_CASES, arguments_of
 from tests.contract.openapi import Contract, Operation, Place, contract, example, has_example, scheduling
 from tests.contract.samples import sample
@@ -264,7 +264,7 @@ def only_these_can_be_asked_for(words: tuple[str, ...], operation: str, paramete
     for word in words:
         assert (parameter, word) in case.function(*case.needed, **{parameter: word}).query
     for wrong in ("color", "", 17, [*words, "color"]):
-        with pytest.raises(InvalidArgument, match=parameter):
+        with pytest.raises(InvalidArgumentError, match=parameter):
             case.function(*case.needed, **{parameter: wrong})
 
 
@@ -348,10 +348,10 @@ def test_a_word_that_the_contract_does_not_list_is_sent_as_it_is(operation: Oper
             assert ALL_CASES[operation.id].with_body(body).body == body
 
 
-def _sent_or_refused(operation: Operation, body: Any) -> tuple[Any, InvalidArgument | None]:
+def _sent_or_refused(operation: Operation, body: Any) -> tuple[Any, InvalidArgumentError | None]:
     try:
         return ALL_CASES[operation.id].with_body(body).body, None
-    except InvalidArgument as error:
+    except InvalidArgumentError as error:
         return None, error
 
 
@@ -374,7 +374,7 @@ def test_the_contract_refuses_most_of_what_is_spoiled() -> None:
 def test_an_action_needs_its_one_member(member: str) -> None:
     for case in (case for case in CASES.values() if case.member == member):
         for wrong in (None, 17, ["text"]):
-            with pytest.raises(InvalidArgument, match=member):
+            with pytest.raises(InvalidArgumentError, match=member):
                 case.with_body({member: wrong})
 
 

@@ -12,10 +12,10 @@ import pytest
 from pydantic import BaseModel
 
 from airflow_provider_qlik.cloud.api import tasks
-from airflow_provider_qlik.cloud.download import Download
 from airflow_provider_qlik.cloud.models import shape
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.tasks import Task
+from airflow_provider_qlik.cloud.transport.download import Download
 from tests.contract.cases import ALL_CASES
 from tests.contract.openapi import Operation, contract, example, scheduling
 from tests.contract.samples import NEW_MEMBERS, NEW_NUMBER, NEW_WORD, STYLES, Style, sample, written_back
@@ -250,7 +250,7 @@ def test_words_in_lists_and_numbers_are_looked_at_too(caplog: pytest.LogCaptureF
 
 
 def test_warnings_end_where_new_words_never_do(caplog: pytest.LogCaptureFixture) -> None:
-    for number in range(shape.MOST_WARNINGS + 100):
+    for number in range(shape.MAX_WARNINGS + 100):
         tasks.create({"name": "t", "specVersion": "1", "metadata": {"usage": f"NEW-{number}"}})
 
-    assert len(caplog.records) == shape.MOST_WARNINGS
+    assert len(caplog.records) == shape.MAX_WARNINGS

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_qlik.cloud import ApiKey, Call, Client, Tenant
 from airflow_provider_qlik.cloud.api import automations, reload_tasks, sharing_tasks, tasks
-from airflow_provider_qlik.cloud.download import Download
+from airflow_provider_qlik.cloud.transport.download import Download
 from airflow_provider_qlik.sandbox import File, Script, Sharing, Switches
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.contract.cases import KNOWN_AS
@@ -214,7 +214,7 @@ def test_an_answer_fits_the_contract_and_is_read(
 
     assert response.status_code == operation.success, response.text
     assert problems_with(operation, response) == []
-    assert [entry.operation for entry in sandbox.journal()] == [KNOWN_AS.get(operation.id, operation.id)]
+    assert [entry.operation for entry in sandbox.request_log()] == [KNOWN_AS.get(operation.id, operation.id)]
 
     sandbox.reset()
     furnish(sandbox)

@@ -10,11 +10,11 @@ import pytest
 # Airflow reads its settings when it is first imported, and these are there.
 import tests.provider.conftest  # noqa: F401
 from airflow_provider_qlik import sandbox as sandboxes
-from airflow_provider_qlik.cloud.auth import forget_tokens
-from airflow_provider_qlik.cloud.call import Pause, Question
-from airflow_provider_qlik.cloud.limits import Turns
-from airflow_provider_qlik.cloud.rounds import Rounds
-from airflow_provider_qlik.runs import refusal
+from airflow_provider_qlik.cloud.call import Pause, Poll
+from airflow_provider_qlik.cloud.polling.dispatcher import Dispatcher
+from airflow_provider_qlik.cloud.polling.rate_limiter import RateLimiter
+from airflow_provider_qlik.cloud.transport.auth import forget_tokens
+from airflow_provider_qlik.runs import refusals as refusal
 from tests.faults.line import Line, line_to
 from tests.faults.words import SPEED
 
@@ -42,19 +42,19 @@ def line(tenant: sandboxes.Tenant) -> Iterator[Line]:
 def _as_fast_as_the_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the package wait for a sixtieth of the time, and give up on what is not there after a moment."""
     seconds: Any = vars(Pause)["seconds"]
-    answer, hold = Rounds.answer, Turns.hold
+    answer, hold = Dispatcher.answer, RateLimiter.hold
 
-    def answer_sooner(rounds: Rounds, question: Question) -> Any:
+    def answer_sooner(rounds: Dispatcher, poll: Poll) -> Any:
         return answer(
             rounds,
             replace(
-                question,
-                soonest=question.soonest / SPEED,
-                latest=question.latest / SPEED,
+                poll,
+                soonest=poll.soonest / SPEED,
+                latest=poll.latest / SPEED,
             ),
         )
 
-    def hold_shorter(turns: Turns, seconds: float) -> None:
+    def hold_shorter(turns: RateLimiter, seconds: float) -> None:
         hold(turns, seconds / SPEED)
 
     monkeypatch.setattr(
@@ -62,7 +62,7 @@ def _as_fast_as_the_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
         "seconds",
         property(lambda step: seconds.__get__(step) / SPEED, seconds.__set__),
     )
-    monkeypatch.setattr(Rounds, "answer", answer_sooner)
-    monkeypatch.setattr(Turns, "hold", hold_shorter)
+    monkeypatch.setattr(Dispatcher, "answer", answer_sooner)
+    monkeypatch.setattr(RateLimiter, "hold", hold_shorter)
     # Long enough for what passes on a busy machine; what lasts is given a shorter time where it is set up.
     monkeypatch.setattr(refusal, "REFUSAL_LASTS", timedelta(seconds=5))

@@ -62,7 +62,7 @@ TURNED_AWAY = (
     Fault("status 429", answer={"status": 429, "code": "HTTP-429"}),
 )
 """It surely was not carried out, and may be asked again."""
-EXPIRED = Fault("token expired", answer={"status": 401}, most=1, connection={"sign_in": "client_credentials"})
+EXPIRED = Fault("token expired", answer={"status": 401}, most=1, connection={"auth_type": "client_credentials"})
 HIDDEN = Fault("status 404 for a short time", answer={"status": 404})
 REFUSED_AT_TIMES = (
     Fault("status 401 for a short time", answer={"status": 401}),
@@ -122,7 +122,7 @@ OF_ANOTHER_FOR_GOOD = Fault(
 
 # What meets Qlik's sign-in, and what meets a cancel.
 
-WITH_TOKENS = {"sign_in": "client_credentials"}
+WITH_TOKENS = {"auth_type": "client_credentials"}
 SIGN_IN_MEETS = (
     Fault("sign-in met by a 401 web page", answer=PAGE_ANSWERS["401 as a web page"]),
     Fault("sign-in met by a 200 web page", answer={"body": PAGE, "content_type": "text/HTML", "carried_out": False}),
@@ -149,15 +149,15 @@ CANCELS_MET_FOR_GOOD = tuple(replace(fault, name=f"{fault.name}, for good", last
 
 KEY_REVOKED = Fault("status 401 for good", answer={"status": 401}, lasts=True, refuses_cancels=True)
 NOT_ALLOWED = Fault("status 403 for good", answer={"status": 403}, lasts=True)
-NOT_THERE = Fault("status 404 for good", answer={"status": 404}, lasts=True, arguments={"find_timeout": 0.3})
-OUTAGE = Fault("outage", answer={"status": 503}, lasts=True, arguments={"timeout": 0.2, "find_timeout": 0.3})
+NOT_THERE = Fault("status 404 for good", answer={"status": 404}, lasts=True, arguments={"match_timeout": 0.3})
+OUTAGE = Fault("outage", answer={"status": 503}, lasts=True, arguments={"timeout": 0.2, "match_timeout": 0.3})
 LINE_CUT = Fault("no connection for good", how="line", arguments={"timeout": 0.2})
 
 # Other people.
 
 RIVAL_WITH_MARKERS = Fault("rival where markers show", how="rival")
 RIVAL_WITHOUT_MARKERS = Fault("rival where no markers show", how="rival", switches={"echo_source": False})
-RIVAL_FOR_OURS = Fault("reset before, and a rival where markers show", how="rival for ours")
+RIVAL_FOR_OURS = Fault("reset before, and a competing run where markers show", how="rival for ours")
 PENDING = Fault("reload of somebody else", how="pending")
 LATE = Fault("run shows late", how="switches", switches=LATE_RUNS)
 

@@ -15,10 +15,10 @@ from airflow_provider_qlik.operators.automations import QlikRunAutomationOperato
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
 from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOperator
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
-from airflow_provider_qlik.runs import refusal
+from airflow_provider_qlik.runs import refusals as refusal
 from airflow_provider_qlik.sandbox import Script, Tenant
-from airflow_provider_qlik.triggers import runs as trigger_module
-from airflow_provider_qlik.triggers.runs import QlikRunTrigger
+from airflow_provider_qlik.triggers import run as trigger_module
+from airflow_provider_qlik.triggers.run import QlikRunTrigger
 from tests.faults.line import Line
 from tests.faults.moments import ENDED, FOUND, INTENT, SHOWN, Interrupted, WatchedTask
 from tests.faults.table import A_CANCELLED_RUN, A_RUN, A_START, NOTHING, Case
@@ -90,7 +90,7 @@ class Stage:
     # Setting up.
 
     def _connect(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        oauth = "sign_in" in self.case.fault.connection
+        oauth = "auth_type" in self.case.fault.connection
         connection = {
             "conn_type": "qlik_cloud",
             "host": self.line.url if self.case.fault.how == "line" else self.tenant.url,
@@ -182,7 +182,7 @@ class Stage:
 
     def _rival(self) -> None:
         if self.case.moment == DURING:
-            self.tenant.switch(rivals=1)
+            self.tenant.switch(competing_runs=1)
         else:
             self._other_run()
 
@@ -251,14 +251,14 @@ class Stage:
             SHARING_TASK: (QlikRunSharingTaskOperator, {"sharing_task_id": self.resource}),
         }
         operator, named = made[self.case.kind]
-        quick = {"poll_interval": 1.0, "settle": 0.02, "find_timeout": 1.0, "unanswered_timeout": 0.3}
+        quick = {"poll_interval": 1.0, "settle": 0.02, "match_timeout": 1.0, "unknown_outcome_timeout": 0.3}
         return operator(task_id="run", deferrable=self.case.mode == DEFERRED, **{**quick, **named, **arguments})
 
     # What came of it.
 
     def starts(self) -> tuple[int, int, int]:
         """How often a start was sent and carried out, by the journal, and how many runs of ours there are in truth."""
-        asked = self.tenant.journal(**self._start())
+        asked = self.tenant.request_log(**self._start())
         ours = [run for run in self.tenant.runs(self.resource) if run["via"] not in OTHERS]
         return len(asked), len([entry for entry in asked if entry.carried_out]), len(ours)
 

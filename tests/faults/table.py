@@ -10,6 +10,7 @@ from typing import Final
 from tests.faults import faults
 from tests.faults.faults import Fault
 from tests.faults.words import (
+    ADAPTERS,
     AFTER,
     AT_END,
     AUTO,
@@ -20,7 +21,6 @@ from tests.faults.words import (
     DEFERRED,
     DURING,
     FOUND,
-    KINDS,
     LOG,
     LOGGED,
     MODES,
@@ -115,7 +115,7 @@ def cleared(kept: str) -> End:
 def by_kind(default: End, **others: End) -> Mapping[str, End]:
     """An end for each kind: *told* and *found* stand for several of them."""
     groups = {"told": TOLD, "found": FOUND, "unmarked": UNMARKED}
-    ends = dict.fromkeys(KINDS, default)
+    ends = dict.fromkeys(ADAPTERS, default)
     for name, end in others.items():
         ends.update(dict.fromkeys(groups.get(name, (name,)), end))
     return ends
@@ -128,7 +128,7 @@ class Row:
     faults: Sequence[Fault]
     moments: Sequence[str]
     end: End | Mapping[str, End]
-    kinds: Sequence[str] = KINDS
+    kinds: Sequence[str] = ADAPTERS
     modes: Sequence[str] = MODES
 
     def cases(self) -> Iterator[Case]:

@@ -13,7 +13,7 @@ from tests.faults.line import Line
 from tests.faults.moments import Interrupted
 from tests.faults.stage import Stage
 from tests.faults.table import CASES, NOTHING, Case
-from tests.faults.words import KINDS, MODES, MOMENTS
+from tests.faults.words import ADAPTERS, MODES, MOMENTS
 
 DEADLINE = 10.0
 """Seconds within which a try must be over, where the longest takes about one."""
@@ -80,6 +80,6 @@ def within(seconds: float, what: Callable[[], Any]) -> Any:
 def test_the_table_has_every_kind_mode_and_moment_and_no_case_twice() -> None:
     assert len(CASES) >= 300
     assert len({str(case) for case in CASES}) == len(CASES)
-    assert {case.kind for case in CASES} == set(KINDS)
+    assert {case.kind for case in CASES} == set(ADAPTERS)
     assert {case.mode for case in CASES} == set(MODES)
     assert {case.moment for case in CASES} == set(MOMENTS)

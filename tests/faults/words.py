@@ -6,7 +6,7 @@ from typing import Final
 
 TASK, AUTOMATION, TRIGGERED = "task", "automation", "automation with inputs"
 RELOAD, SHARING_TASK = "reload", "sharing task"
-KINDS: Final = (TASK, AUTOMATION, TRIGGERED, RELOAD, SHARING_TASK)
+ADAPTERS: Final = (TASK, AUTOMATION, TRIGGERED, RELOAD, SHARING_TASK)
 TOLD: Final = (AUTOMATION, RELOAD)
 """Kinds whose start answers which run it made. The runs of the others have to be found."""
 FOUND: Final = (TASK, TRIGGERED, SHARING_TASK)

@@ -28,7 +28,7 @@ os.environ |= airflow_database.settings(Path(_HOME.name), DAGS)
 from airflow.providers.common.compat.sdk import TaskDeferred  # noqa: E402
 
 from airflow_provider_qlik import sandbox as sandboxes  # noqa: E402
-from airflow_provider_qlik.cloud.auth import forget_tokens  # noqa: E402
+from airflow_provider_qlik.cloud.transport.auth import forget_tokens  # noqa: E402
 from tests.planted_secret import note  # noqa: E402
 
 
@@ -82,7 +82,7 @@ def tenant(_fast_sandbox: sandboxes.Tenant, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture(autouse=True)
 def _refusals_that_last_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a refusal to show a run last for a moment and not for two minutes before it ends a wait."""
-    from airflow_provider_qlik.runs import refusal
+    from airflow_provider_qlik.runs import refusals as refusal
 
     monkeypatch.setattr(refusal, "REFUSAL_LASTS", timedelta(seconds=0.3))
 

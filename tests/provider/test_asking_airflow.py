@@ -17,7 +17,7 @@ from asgiref.sync import SyncToAsync
 
 from airflow_provider_qlik import compat
 from airflow_provider_qlik.sandbox import Script
-from airflow_provider_qlik.triggers.runs import QlikRunTrigger
+from airflow_provider_qlik.triggers.run import QlikRunTrigger
 
 PACKAGE = Path(compat.__file__).parent
 TASK: Any = SimpleNamespace(dag_id="dag", run_id="run", task_id="task", map_index=-1)
@@ -49,11 +49,11 @@ def test_nothing_but_compat_hands_a_function_of_airflow_to_a_thread() -> None:
     known = {
         "airflow_provider_qlik/hooks/qlik_cloud.py": {"trust", "self._parsed"},
         # Loads modules of this package.
-        "airflow_provider_qlik/triggers/runs.py": {"importlib.import_module"},
+        "airflow_provider_qlik/triggers/run.py": {"importlib.import_module"},
         # Writes a line to the log, which is a pipe of its own.
-        "airflow_provider_qlik/triggers/saying.py": {"copy_context().run self._write", "lambda: None"},
+        "airflow_provider_qlik/triggers/task_log.py": {"copy_context().run self._write", "lambda: None"},
         # On a worker, in a signal handler: the thread may hang, the worker does not.
-        "airflow_provider_qlik/operators/ending.py": {"work"},
+        "airflow_provider_qlik/lifecycle/ending.py": {"work"},
     }
     found = {}
     for path in PACKAGE.rglob("*.py"):
@@ -88,11 +88,11 @@ class Supervisor:
         self.state = state
         self.asked = self.answered = 0
 
-    def send(self, question: Any) -> None:
+    def send(self, poll: Any) -> None:
         """Takes what a thread says, such as a secret to mask."""
 
-    async def asend(self, question: Any) -> Any:
-        if type(question).__name__ == "MaskSecret":
+    async def asend(self, poll: Any) -> Any:
+        if type(poll).__name__ == "MaskSecret":
             return None
         self.asked += 1
         await asyncio.sleep(0.05)
@@ -216,14 +216,14 @@ def test_a_triggerer_that_stops_asks_nothing_and_cancels_nothing(
             trigger.task_instance = TASK
             tasks.append(waiting_in(trigger))
         watchdog = asyncio.create_task(asyncio.sleep(60))
-        while not tenant.journal(method="GET"):
+        while not tenant.request_log(method="GET"):
             await asyncio.sleep(0.01)
         assert not watchdog.done()
 
-    tenant.clear_journal()
+    tenant.clear_request_log()
     asyncio.run(triggerer())
     assert supervisor.asked == 0
-    assert tenant.journal(method="POST") == []
+    assert tenant.request_log(method="POST") == []
 
 
 def test_a_trigger_that_is_cancelled_by_itself_asks_about_its_task(tenant: Any, supervisor: Supervisor) -> None:
@@ -234,7 +234,7 @@ def test_a_trigger_that_is_cancelled_by_itself_asks_about_its_task(tenant: Any, 
 
     async def triggerer() -> None:
         waiting = waiting_in(trigger)
-        while not tenant.journal(method="GET"):
+        while not tenant.request_log(method="GET"):
             await asyncio.sleep(0.01)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -242,7 +242,7 @@ def test_a_trigger_that_is_cancelled_by_itself_asks_about_its_task(tenant: Any, 
         if trigger._ending is not None:
             await trigger._ending
 
-    tenant.clear_journal()
+    tenant.clear_request_log()
     asyncio.run(triggerer())
     assert supervisor.asked == 1
     tenant.advance(5)

@@ -8,10 +8,10 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_qlik import operations
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.operators.call import QlikCallOperator
 from airflow_provider_qlik.runs.existing import _HOW
 from airflow_provider_qlik.sandbox import Tenant
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.provider.conftest import Task
 
 NEW_TASK = {"name": "Morning", "specVersion": "1.0"}
@@ -50,9 +50,9 @@ def test_a_list_is_fetched_whole_up_to_a_limit(tenant: Tenant, task: Task, logge
     for number in range(45):
         tenant.add_task(f"Task {number}")
     assert len(call("tasks.list").execute(task.context)) == 45
-    tenant.clear_journal()
+    tenant.clear_request_log()
     assert len(call("tasks.list", max_items=30).execute(task.context)) == 30
-    assert len(tenant.journal()) == 2, "where the tenant has its tasks is known by now"
+    assert len(tenant.request_log()) == 2, "where the tenant has its tasks is known by now"
     assert "more than max_items=30" in logged()
 
 
@@ -64,7 +64,7 @@ def test_a_dag_can_create_the_same_thing_twice(tenant: Tenant, task: Task) -> No
         call("tasks.create", {"task": NEW_TASK}, if_exists="skip").execute(task.context)
     with pytest.raises(AirflowFailException, match=f"there already, as {first['id']}"):
         call("tasks.create", {"task": NEW_TASK}, if_exists="fail").execute(task.context)
-    assert len(tenant.journal(operation="create_task")) == 1
+    assert len(tenant.request_log(operation="create_task")) == 1
 
 
 @pytest.mark.parametrize("family", ["automations", "reload_tasks"])
@@ -109,7 +109,7 @@ def test_a_reload_task_that_is_there_already_is_not_created_again(
     assert created(reload) == first
     if another is not None:
         assert created(another) != first
-    made = [entry for entry in tenant.journal(method="POST") if "/actions/reload/" in entry.path]
+    made = [entry for entry in tenant.request_log(method="POST") if "/actions/reload/" in entry.path]
     assert len(made) == (1 if another is None else 2)
 
 
@@ -132,7 +132,7 @@ def test_numbers_and_booleans_may_come_from_templates(tenant: Tenant, task: Task
     operator = call("automations.list", {"limit": "{{ params.limit }}", "list_all": "{{ params.all }}"})
     operator.arguments = {"limit": "5", "list_all": "True"}
     assert operator.execute(task.context) == []
-    (entry,) = tenant.journal()
+    (entry,) = tenant.request_log()
     assert dict(entry.query) == {"limit": "5", "listAll": "true"}
 
 
@@ -163,11 +163,11 @@ def test_numbers_and_booleans_may_come_from_templates(tenant: Tenant, task: Task
 def test_what_is_wrong_is_said_when_the_dag_is_parsed(
     operation: Any, arguments: Any, others: dict[str, Any], told: str
 ) -> None:
-    with pytest.raises(InvalidArgument, match=told):
+    with pytest.raises(InvalidArgumentError, match=told):
         call(operation, arguments, **others)
 
 
 def test_a_bad_body_is_refused_before_anything_is_sent(tenant: Tenant, task: Task) -> None:
     with pytest.raises(AirflowFailException, match="specVersion must be given"):
         call("tasks.create", {"task": {"name": "Morning"}}).execute(task.context)
-    assert tenant.journal() == []
+    assert tenant.request_log() == []

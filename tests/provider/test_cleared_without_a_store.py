@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
-from airflow_provider_qlik.operators import starting
+from airflow_provider_qlik.lifecycle import starting
 from airflow_provider_qlik.sandbox import Script, Tenant
-from airflow_provider_qlik.triggers import runs as trigger_module
-from airflow_provider_qlik.triggers.runs import QlikRunTrigger
+from airflow_provider_qlik.triggers import run as trigger_module
+from airflow_provider_qlik.triggers.run import QlikRunTrigger
 from tests.provider.conftest import Task, finish
 from tests.provider.test_durable import SUCCESS, operator, some
 
@@ -46,11 +46,11 @@ def test_the_new_try_begins_when_the_trigger_of_the_old_one_has_ended_its_run(
         return "running"
 
     monkeypatch.setattr(trigger_module, "task_state", task_state)
-    looked = len(tenant.journal(method="GET"))
+    looked = len(tenant.request_log(method="GET"))
 
     def clear() -> None:
         until = time.monotonic() + 20
-        while len(tenant.journal(method="GET")) < looked + 3 and time.monotonic() < until:
+        while len(tenant.request_log(method="GET")) < looked + 3 and time.monotonic() < until:
             time.sleep(0.01)
         asyncio.run(trigger.on_kill())
 

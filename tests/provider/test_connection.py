@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from airflow_provider_qlik import connection_parser
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud import ApiKey, ClientCredentials, Impersonation, PrivateKey
-from airflow_provider_qlik.connection import EXTRA_FIELDS, SIGN_IN, conn_fields, field_behaviour
+from airflow_provider_qlik.connection import AUTH_TYPES, EXTRA_FIELDS, conn_fields, field_behaviour
 from airflow_provider_qlik.connection_parser import parse
 from airflow_provider_qlik.sandbox import Tenant
+from airflow_provider_qlik.validation import InvalidArgumentError
 
 HOST = "https://acme.eu.qlikcloud.com"
 
@@ -37,12 +37,12 @@ def test_each_way_of_signing_in_takes_its_own_fields(tenant: Tenant) -> None:
         return parse(host=HOST, **fields)[1]
 
     client = {"login": "client", "password": "secret"}
-    assert credentials(**client, extra={"sign_in": "client_credentials"}) == ClientCredentials("client", "secret")
+    assert credentials(**client, extra={"auth_type": "client_credentials"}) == ClientCredentials("client", "secret")
     assert credentials(
         **client,
-        extra={"sign_in": "impersonation", "impersonated_user": "42", "impersonated_user_field": "userId"},
+        extra={"auth_type": "impersonation", "impersonated_user": "42", "impersonated_user_field": "userId"},
     ) == Impersonation("client", "secret", "42", "userId")
-    key = {"sign_in": "private_key", "private_key": tenant.private_key, "key_id": tenant.key_id}
+    key = {"auth_type": "private_key", "private_key": tenant.private_key, "key_id": tenant.key_id}
     assert credentials(login="client", extra=key) == PrivateKey("client", tenant.private_key.strip(), tenant.key_id)
 
 
@@ -75,14 +75,14 @@ def test_an_address_is_taken_as_users_paste_it(pasted: str) -> None:
         ({"host": "https://me:hidden@acme.eu.qlikcloud.com"}, "host"),
         ({"password": None}, "password"),
         ({"password": "  "}, "password"),
-        ({"extra": {"sign_in": "password"}}, "sign_in"),
-        ({"extra": {"sign_in": "client_credentials"}}, "login"),
-        ({"login": "client", "password": None, "extra": {"sign_in": "client_credentials"}}, "password"),
-        ({"login": "client", "extra": {"sign_in": "impersonation"}}, "impersonated_user"),
-        ({"login": "client", "extra": {"sign_in": "private_key"}}, "private_key"),
-        ({"login": "client", "extra": {"sign_in": "private_key", "private_key": "hidden"}}, "key_id"),
+        ({"extra": {"auth_type": "password"}}, "auth_type"),
+        ({"extra": {"auth_type": "client_credentials"}}, "login"),
+        ({"login": "client", "password": None, "extra": {"auth_type": "client_credentials"}}, "password"),
+        ({"login": "client", "extra": {"auth_type": "impersonation"}}, "impersonated_user"),
+        ({"login": "client", "extra": {"auth_type": "private_key"}}, "private_key"),
+        ({"login": "client", "extra": {"auth_type": "private_key", "private_key": "hidden"}}, "key_id"),
         (
-            {"login": "client", "extra": {"sign_in": "private_key", "private_key": "hidden", "key_id": "1"}},
+            {"login": "client", "extra": {"auth_type": "private_key", "private_key": "hidden", "key_id": "1"}},
             "private_key",
         ),
         ({"extra": {"tasks_api": "/api/v2/tasks"}}, "tasks_api"),
@@ -94,15 +94,15 @@ def test_an_address_is_taken_as_users_paste_it(pasted: str) -> None:
     ids=str,
 )
 def test_what_is_wrong_is_said_by_the_name_of_its_field(fields: dict[str, Any], argument: str) -> None:
-    with pytest.raises(InvalidArgument, match=f"^{argument}: ") as error:
+    with pytest.raises(InvalidArgumentError, match=f"^{argument}: ") as error:
         parse(**{"host": HOST, "password": "hidden", **fields})
     assert "hidden" not in str(error.value)
 
 
 def test_the_form_has_a_menu_password_fields_and_a_multi_line_key() -> None:
     fields = conn_fields()
-    assert fields["sign_in"]["schema"]["enum"] == list(SIGN_IN)
-    assert fields["sign_in"]["schema"]["values_display"] == SIGN_IN
+    assert fields["auth_type"]["schema"]["enum"] == list(AUTH_TYPES)
+    assert fields["auth_type"]["schema"]["values_display"] == AUTH_TYPES
     assert fields["private_key"]["schema"]["format"] == "multiline"
     assert all("null" in field["schema"]["type"] for field in fields.values())
     assert "port" in field_behaviour()["relabeling"]
@@ -122,15 +122,15 @@ def test_no_field_that_users_must_read_has_a_name_that_airflow_masks() -> None:
 
 
 def test_a_client_id_beside_an_api_key_is_a_method_that_was_not_selected() -> None:
-    for extra in ({}, {"sign_in": "api_key"}, {"sign_in": None}):
+    for extra in ({}, {"auth_type": "api_key"}, {"auth_type": None}):
         with pytest.raises(
-            InvalidArgument, match="^sign_in: a client id .* is given, but API key is selected"
+            InvalidArgumentError, match="^auth_type: a client id .* is given, but API key is selected"
         ) as error:
             parse(host=HOST, login="my-client", password="secret", extra=extra)
         assert "choose 'client_credentials' (OAuth, machine to machine)" in str(error.value)
-    with pytest.raises(InvalidArgument, match="choose 'private_key'"):
+    with pytest.raises(InvalidArgumentError, match="choose 'private_key'"):
         parse(host=HOST, login="my-client", password="secret", extra={"private_key": "x"})
-    with pytest.raises(InvalidArgument, match="choose 'impersonation'"):
+    with pytest.raises(InvalidArgumentError, match="choose 'impersonation'"):
         parse(host=HOST, login="my-client", password="secret", extra={"impersonated_user": "x"})
     assert parse(host=HOST, login="  ", password="secret")[1] == ApiKey("secret")
 
@@ -139,7 +139,7 @@ def test_a_client_id_beside_an_api_key_is_a_method_that_was_not_selected() -> No
     "key", ["Bearer hidden", " bearer hidden", "Authorization: Bearer hidden", "BEARER\thidden", "bearer"]
 )
 def test_an_api_key_is_given_without_bearer(key: str) -> None:
-    with pytest.raises(InvalidArgument, match="^password: the API key must be given without 'Bearer'") as error:
+    with pytest.raises(InvalidArgumentError, match="^password: the API key must be given without 'Bearer'") as error:
         parse(host=HOST, password=key)
     assert "hidden" not in str(error.value)
     assert parse(host=HOST, password="bearer-of-news")[1] == ApiKey("bearer-of-news")
@@ -148,14 +148,14 @@ def test_an_api_key_is_given_without_bearer(key: str) -> None:
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("signin", "did you mean 'sign_in'?"),
-        ("Sign-In", "did you mean 'sign_in'?"),
-        ("auth_method", "did you mean 'sign_in'?"),
+        ("signin", "did you mean 'auth_type'?"),
+        ("Sign-In", "did you mean 'auth_type'?"),
+        ("auth_method", "did you mean 'auth_type'?"),
         ("read_time_out", "did you mean 'read_timeout'?"),
         ("client_secret", "did you mean 'password'?"),
         ("client_id", "did you mean 'login'?"),
         ("privatekey", "did you mean 'private_key'?"),
-        ("x9", "the known ones are sign_in, "),
+        ("x9", "the known ones are auth_type, "),
     ],
 )
 def test_an_unknown_extra_is_warned_of_once_with_what_is_probably_meant(
@@ -180,7 +180,7 @@ def test_a_field_of_another_authentication_method_is_warned_of(warnings: Callabl
         host=HOST,
         login="client",
         password="secret",
-        extra={"sign_in": "client_credentials", "impersonated_user": "anna", "scope": "user_default"},
+        extra={"auth_type": "client_credentials", "impersonated_user": "anna", "scope": "user_default"},
     )
     (warning,) = warnings()
     assert "'impersonated_user'" in warning
@@ -199,7 +199,7 @@ def test_a_warning_shows_control_characters_of_a_name(warnings: Callable[[], lis
     [" Client_Credentials ", "client-credentials", "CLIENT CREDENTIALS", "clientCredentials", "client__credentials\n"],
 )
 def test_a_word_of_a_menu_is_read_whatever_its_case_and_blanks(given: str) -> None:
-    extra = {"sign_in": given, "tasks_api": " /API/scheduling/tasks/ "}
+    extra = {"auth_type": given, "tasks_api": " /API/scheduling/tasks/ "}
     tenant, credentials = parse(host=HOST, login="client", password="secret", extra=extra)
     assert credentials == ClientCredentials("client", "secret")
     assert tenant.tasks_path == "/api/scheduling/tasks"
@@ -215,8 +215,8 @@ def test_where_the_tasks_are_is_found_out_unless_it_is_said(given: str | None, p
 
 @pytest.mark.parametrize("given", ["password", "api_keys", 1, True, ["api_key"], {"a": 1}])
 def test_another_word_is_refused_with_those_there_are(given: Any) -> None:
-    with pytest.raises(InvalidArgument, match="^sign_in: must be one of 'api_key', 'client_credentials', "):
-        parse(host=HOST, password="key", extra={"sign_in": given})
+    with pytest.raises(InvalidArgumentError, match="^auth_type: must be one of 'api_key', 'client_credentials', "):
+        parse(host=HOST, password="key", extra={"auth_type": given})
 
 
 NO_NUMBERS = [
@@ -240,23 +240,23 @@ NO_NUMBERS = [
 
 @pytest.mark.parametrize("given", [*NO_NUMBERS, 1.01, "2"], ids=str)
 def test_a_share_that_is_none_is_refused(given: Any) -> None:
-    with pytest.raises(InvalidArgument, match="^rate_limit_share: must be a number above 0 and at most 1"):
+    with pytest.raises(InvalidArgumentError, match="^rate_limit_share: must be a number above 0 and at most 1"):
         parse(host=HOST, password="key", extra={"rate_limit_share": given})
 
 
 @pytest.mark.parametrize("name", ["connect_timeout", "read_timeout", "request_timeout"])
 @pytest.mark.parametrize("given", [*NO_NUMBERS, "1e300", 86401], ids=str)
 def test_a_time_out_that_is_none_is_refused(name: str, given: Any) -> None:
-    with pytest.raises(InvalidArgument, match=f"^{name}: must be a number of seconds above 0 and at most 86400"):
+    with pytest.raises(InvalidArgumentError, match=f"^{name}: must be a number of seconds above 0 and at most 86400"):
         parse(host=HOST, password="key", extra={name: given})
 
 
 def test_numbers_given_as_texts_and_texts_given_as_numbers_are_read() -> None:
-    extra = {"rate_limit_share": " 0.5 ", "read_timeout": "1e1", "sign_in": "private_key", "key_id": 7}
-    tenant, _ = parse(host="127.0.0.1", port="8443", password="key", extra={**extra, "sign_in": "api_key"})
+    extra = {"rate_limit_share": " 0.5 ", "read_timeout": "1e1", "auth_type": "private_key", "key_id": 7}
+    tenant, _ = parse(host="127.0.0.1", port="8443", password="key", extra={**extra, "auth_type": "api_key"})
     assert (tenant.rate_limit_share, tenant.read_timeout, tenant.url) == (0.5, 10.0, "https://127.0.0.1:8443")
     number: Any = 20261127
-    credentials = parse(host=HOST, login=number, password=number, extra={"sign_in": "client_credentials"})[1]
+    credentials = parse(host=HOST, login=number, password=number, extra={"auth_type": "client_credentials"})[1]
     assert credentials == ClientCredentials("20261127", "20261127")
 
 
@@ -274,17 +274,17 @@ def test_numbers_given_as_texts_and_texts_given_as_numbers_are_read() -> None:
         ({"extra": {"ca_bundle": 5.5}}, "ca_bundle"),
         ({"extra": {"scope": ["hidden"]}}, "scope"),
         ({"extra": ["hidden"], "password": None}, "password"),
-        ({"login": "a\ud83d", "extra": {"sign_in": "client_credentials"}}, "login"),
-        ({"login": "a", "password": "hidden\ud83d", "extra": {"sign_in": "client_credentials"}}, "password"),
+        ({"login": "a\ud83d", "extra": {"auth_type": "client_credentials"}}, "login"),
+        ({"login": "a", "password": "hidden\ud83d", "extra": {"auth_type": "client_credentials"}}, "password"),
         (
-            {"login": "a", "extra": {"sign_in": "private_key", "key_id": "1", "private_key": {"a": "hidden"}}},
+            {"login": "a", "extra": {"auth_type": "private_key", "key_id": "1", "private_key": {"a": "hidden"}}},
             "private_key",
         ),
     ],
     ids=str,
 )
 def test_values_of_another_kind_are_refused_by_the_name_of_their_field(fields: dict[str, Any], argument: str) -> None:
-    with pytest.raises(InvalidArgument, match=f"^{argument}: ") as error:
+    with pytest.raises(InvalidArgumentError, match=f"^{argument}: ") as error:
         parse(**{"host": HOST, "password": "hidden", **fields})
     assert "hidden" not in str(error.value)
 
@@ -338,7 +338,7 @@ LOST: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("kind", PEMS)
 def test_a_private_key_that_lost_its_shape_is_the_same_key(kind: str, lost: str) -> None:
     def read(pem: str) -> Any:
-        extra = {"sign_in": "private_key", "key_id": "kid", "private_key": pem}
+        extra = {"auth_type": "private_key", "key_id": "kid", "private_key": pem}
         return parse(host=HOST, login="client", extra=extra)[1]
 
     assert read(LOST[lost](PEMS[kind])) == read(PEMS[kind]) == PrivateKey("client", PEMS[kind], "kid")
@@ -360,6 +360,6 @@ def test_a_private_key_that_lost_its_shape_is_the_same_key(kind: str, lost: str)
     ],
 )
 def test_what_is_no_private_key_is_refused(pem: str, why: str) -> None:
-    with pytest.raises(InvalidArgument, match=f"^private_key: .*{why}") as error:
-        parse(host=HOST, login="client", extra={"sign_in": "private_key", "key_id": "kid", "private_key": pem})
+    with pytest.raises(InvalidArgumentError, match=f"^private_key: .*{why}") as error:
+        parse(host=HOST, login="client", extra={"auth_type": "private_key", "key_id": "kid", "private_key": pem})
     assert "hidden" not in str(error.value)

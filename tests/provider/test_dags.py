@@ -38,12 +38,12 @@ RUN = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from morning import dag
-from airflow_provider_qlik.triggers.runs import QlikRunTrigger
+from airflow_provider_qlik.triggers.run import QlikRunTrigger
 triggers, run_trigger = [], QlikRunTrigger.run
 QlikRunTrigger.run = lambda trigger: triggers.append(trigger) or run_trigger(trigger)
 run = dag.test()
 instances = run.get_task_instances()
-from airflow_provider_qlik.cloud.auth import _TokenHolder
+from airflow_provider_qlik.cloud.transport.auth import _TokenHolder
 print("RESULT " + json.dumps({
     "states": {each.task_id: str(each.state) for each in instances},
     "returned": {each.task_id: each.xcom_pull(task_ids=each.task_id) for each in instances},
@@ -72,7 +72,7 @@ def test_a_whole_dag_ends_rightly_and_keeps_its_secrets(
         "host": tenant.url,
         "login": tenant.client_id,
         "password": tenant.client_secret,
-        "extra": {"sign_in": "client_credentials"},
+        "extra": {"auth_type": "client_credentials"},
     }
     process = subprocess.run(
         [sys.executable, "-c", RUN, str(dags), str(tmp_path / "tokens.json")],
@@ -112,7 +112,7 @@ def test_a_whole_dag_ends_rightly_and_keeps_its_secrets(
         assert secret not in told
         assert secret.encode() not in database
     # One token for the whole process.
-    assert len(tenant.journal(operation="token")) == 1
+    assert len(tenant.request_log(operation="token")) == 1
 
 
 EXAMPLES = ("qlik_run_task", "qlik_run_automation", "qlik_reload_apps", "qlik_reports", "qlik_wait_for_schedule")
@@ -153,7 +153,7 @@ def test_every_example_dag_works(
             assert link == returned["link"], (name, task_id)
             assert link.startswith(tenant.url)
     assert len(list((tmp_path / "reports").iterdir())) == 2
-    started = [entry for entry in tenant.journal(method="POST", path="/api/*") if entry.carried_out]
+    started = [entry for entry in tenant.request_log(method="POST", path="/api/*") if entry.carried_out]
     assert len(started) == 7
     assert tenant.active() == []
 
@@ -179,7 +179,7 @@ def test_every_example_dag_works_as_the_least_that_its_docstring_names(
     tasks = [(name, *row) for name, rows in result.items() for row in rows]
     assert {row[4] for row in tasks} == {"success"}, output[-6000:]
     # What an editor may not read is not needed.
-    refused = {entry.operation for entry in tenant.journal(path="/api/*") if entry.status == 403}
+    refused = {entry.operation for entry in tenant.request_log(path="/api/*") if entry.status == 403}
     # The list of all tasks is asked once to see where the tenant has them; a refusal tells that, too.
     assert refused <= {"list_automation_runs", "get_automation", "list_tasks"}
     for name in (*EXAMPLES, "qlik_morning_refresh"):

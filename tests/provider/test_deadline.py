@@ -8,8 +8,8 @@ import time
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
 
-from airflow_provider_qlik.cloud import client
 from airflow_provider_qlik.cloud.api import users
+from airflow_provider_qlik.cloud.transport import client
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from airflow_provider_qlik.sandbox import Script, Tenant

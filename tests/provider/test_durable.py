@@ -16,10 +16,10 @@ from airflow_provider_qlik.operators.automations import QlikRunAutomationOperato
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
 from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOperator
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
-from airflow_provider_qlik.runs import KINDS
+from airflow_provider_qlik.runs import ADAPTERS
 from airflow_provider_qlik.sandbox import Script, Tenant
-from airflow_provider_qlik.triggers import runs as trigger_module
-from airflow_provider_qlik.triggers.runs import QlikRunTrigger
+from airflow_provider_qlik.triggers import run as trigger_module
+from airflow_provider_qlik.triggers.run import QlikRunTrigger
 from tests.provider.conftest import FAST, Store, Task, finish, fire
 
 both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
@@ -53,7 +53,7 @@ def operator(kind: str, resource: str, **arguments: Any) -> Any:
         "reload": (QlikReloadAppOperator, "app_id"),
         "sharing_task": (QlikRunSharingTaskOperator, "sharing_task_id"),
     }[kind]
-    patience = {"settle": 0.2, "unanswered_timeout": 0.2}
+    patience = {"settle": 0.2, "unknown_outcome_timeout": 0.2}
     return cls(task_id="run", **{name: resource}, **{**FAST, **patience, **arguments})
 
 
@@ -63,19 +63,19 @@ def starts(tenant: Tenant, resource: str) -> int:
 
 def killed(task: Task, an_operator: Any, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     """Runs an operator on a worker that is killed at some moment."""
-    from airflow_provider_qlik.memory import Memory
+    from airflow_provider_qlik.lifecycle.checkpoint import CheckpointStore
 
-    keep = Memory.keep
+    keep = CheckpointStore.keep
 
-    def keep_and_die(memory: Memory, intent: Any, run: Any = None) -> None:
+    def keep_and_die(checkpoint: CheckpointStore, intent: Any, run: Any = None) -> None:
         if moment == "before its id is kept" and run is not None:
             raise WorkerKilled
-        keep(memory, intent, run)
+        keep(checkpoint, intent, run)
         if moment == "before the start" or (moment == "while waiting" and run is not None):
             raise WorkerKilled
 
     with monkeypatch.context() as patch:
-        patch.setattr(Memory, "keep", keep_and_die)
+        patch.setattr(CheckpointStore, "keep", keep_and_die)
         with pytest.raises(WorkerKilled):
             an_operator.execute(task.context)
 
@@ -86,7 +86,7 @@ def killed(task: Task, an_operator: Any, monkeypatch: pytest.MonkeyPatch, moment
 def test_a_retry_after_a_killed_worker_starts_nothing_twice(
     tenant: Tenant, task: Task, kind: str, deferrable: bool, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_qlik.runs import find
+    from airflow_provider_qlik.runs import matching as find
 
     monkeypatch.setattr(find.Search.__init__, "__defaults__", (300.0, 0.2, 0.2, 0.2, 0.1, 0.2))
     resource = some(tenant, kind, Script(run=16, end=SUCCESS[kind]))
@@ -136,9 +136,9 @@ def test_the_trigger_of_a_cleared_task_leaves_alone_what_the_new_try_has_stopped
     resource = some(tenant, kind, Script(end=None, stopping=600))
     trigger = deferred_trigger(task, operator(kind, resource, deferrable=True))
     kill(trigger, monkeypatch)
-    cancels = len(tenant.journal(method="POST"))
+    cancels = len(tenant.request_log(method="POST"))
     kill(trigger, monkeypatch)
-    assert len(tenant.journal(method="POST")) == cancels
+    assert len(tenant.request_log(method="POST")) == cancels
 
 
 @pytest.mark.parametrize("state", ["None", "scheduled", "queued", "running", "up_for_retry"])
@@ -168,7 +168,7 @@ def test_a_trigger_that_is_broken_off_ends_the_run_though_airflow_never_comes_to
 
     async def break_off() -> None:
         waiting = asyncio.ensure_future(anext(trigger.run()))
-        while not tenant.journal(method="GET"):
+        while not tenant.request_log(method="GET"):
             await asyncio.sleep(0.01)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -176,7 +176,7 @@ def test_a_trigger_that_is_broken_off_ends_the_run_though_airflow_never_comes_to
         while trigger_module._cancels:
             await asyncio.sleep(0.01)
 
-    tenant.clear_journal()
+    tenant.clear_request_log()
     monkeypatch.setattr(trigger_module, "task_state", task_state)
     asyncio.run(break_off())
     tenant.advance(5)
@@ -384,7 +384,7 @@ def test_a_deferral_that_times_out_leaves_a_reload_of_somebody_else_alone(tenant
         an_operator.execute(task.context)
     with pytest.raises(deferral_failures()):
         an_operator.resume_execution("__fail__", {"error": "Trigger timeout"}, task.context)
-    assert tenant.journal(operation="cancel_reload") == []
+    assert tenant.request_log(operation="cancel_reload") == []
 
 
 @every_kind
@@ -411,15 +411,15 @@ def test_an_outage_from_the_start_to_the_deadline_leaves_nothing_running(
 def test_what_could_not_be_read_before_a_start_is_no_start(
     tenant: Tenant, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_qlik.cloud.retry import Patience
+    from airflow_provider_qlik.cloud.transport.retry import RetryPolicy
 
-    monkeypatch.setattr(Patience, "pause_after", lambda *_: 0.0)
+    monkeypatch.setattr(RetryPolicy, "pause_after", lambda *_: 0.0)
     automation = tenant.add_automation("Mail", run_mode="triggered")
     tenant.fault(operation="get_automation", status=500, times=None)
     with pytest.raises(AirflowException, match="Nothing was started") as error:
         finish(operator("automation", automation, inputs={}), task.context)
     assert not isinstance(error.value, AirflowFailException)
-    assert tenant.journal(method="POST", path="/api/*") == []
+    assert tenant.request_log(method="POST", path="/api/*") == []
 
 
 @both_modes
@@ -495,12 +495,12 @@ def test_a_kill_while_the_run_of_the_try_before_is_taken_up_cancels_it(
     killed(task, operator(kind, resource), monkeypatch, "while waiting")
     again = operator(kind, resource)
 
-    def look(*_: object) -> Any:
+    def poll(*_: object) -> Any:
         again.on_kill()
         raise WorkerKilled
         yield
 
-    monkeypatch.setattr(type(KINDS[kind]), "look", look)
+    monkeypatch.setattr(type(ADAPTERS[kind]), "look", poll)
     with pytest.raises(WorkerKilled):
         again.execute(task.try_again().context)
     tenant.advance(10)
@@ -541,9 +541,9 @@ def test_a_kill_asks_airflow_for_nothing_that_its_interrupted_try_may_hold(
 def test_a_retry_after_a_failed_download_only_downloads(
     tenant: Tenant, task: Task, deferrable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_qlik.cloud.retry import Patience
+    from airflow_provider_qlik.cloud.transport.retry import RetryPolicy
 
-    monkeypatch.setattr(Patience, "pause_after", lambda *_: 0.0)
+    monkeypatch.setattr(RetryPolicy, "pause_after", lambda *_: 0.0)
     resource = some(tenant, "sharing_task", Script(run=8, end="successful"))
     tenant.fault(operation="get_sharing_task_execution_file", status=503, times=5)
     arguments: dict[str, Any] = {"download_to": str(tmp_path), "deferrable": deferrable}
@@ -551,7 +551,7 @@ def test_a_retry_after_a_failed_download_only_downloads(
         finish(operator("sharing_task", resource, **arguments), task.context)
     result = finish(operator("sharing_task", resource, **arguments), task.try_again().context)
     assert len(result["files"]) == len(list(tmp_path.iterdir())) == 1
-    assert len(tenant.journal(operation="execute_sharing_task")) == 1
+    assert len(tenant.request_log(operation="execute_sharing_task")) == 1
 
 
 def test_without_a_memory_a_failed_download_fails_for_good(tenant: Tenant, task: Task, tmp_path: Path) -> None:
@@ -581,7 +581,7 @@ def test_a_clear_leaves_a_reload_of_somebody_else_alone(tenant: Tenant, task: Ta
     for this_try in (task, task.try_again(cleared=True)):
         with pytest.raises(TaskDeferred):
             operator("reload", app, if_pending="wait", deferrable=True).execute(this_try.context)
-    assert tenant.journal(operation="cancel_reload") == []
+    assert tenant.request_log(operation="cancel_reload") == []
 
 
 # What is remembered has a version.

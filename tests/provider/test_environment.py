@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.sandbox import Tenant
-from airflow_provider_qlik.triggers.runs import QlikRunTrigger
+from airflow_provider_qlik.triggers.run import QlikRunTrigger
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.provider.conftest import fire
 
 WRONG = {
@@ -19,7 +19,7 @@ WRONG = {
 
 @pytest.fixture(params=WRONG)
 def variable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tenant: Tenant) -> str:
-    from airflow_provider_qlik.cloud import tenant as module
+    from airflow_provider_qlik.cloud.transport import tenant as module
 
     for name in WRONG:
         monkeypatch.delenv(name, raising=False)
@@ -29,7 +29,7 @@ def variable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, te
 
 
 def test_a_task_fails_by_the_name_of_the_variable(variable: str) -> None:
-    with pytest.raises(InvalidArgument, match=f"^{variable}: must be "):
+    with pytest.raises(InvalidArgumentError, match=f"^{variable}: must be "):
         QlikCloudHook().get_conn()
 
 

@@ -13,11 +13,11 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
-from airflow_provider_qlik.cloud.retry import Patience
+from airflow_provider_qlik.cloud.transport.retry import RetryPolicy
+from airflow_provider_qlik.lifecycle.deferral import MAX_FOREIGN_EVENTS, Deferral
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
-from airflow_provider_qlik.waiting import MOST_FOREIGN_EVENTS, Deferral
 from tests.provider.conftest import FAST, Task, finish, fire
 
 
@@ -90,7 +90,7 @@ def test_a_wait_whose_deadline_has_passed_ends_and_its_run_is_cancelled(
 def test_after_ten_such_events_the_run_is_left_to_the_retry(tenant: Tenant, task: Task, automation: str) -> None:
     deferred(run_automation(automation).execute, task.context)
     event = event_of_another_run(tenant, automation)
-    for _ in range(MOST_FOREIGN_EVENTS):
+    for _ in range(MAX_FOREIGN_EVENTS):
         deferred(run_automation(automation).execute_complete, task.context, event)
     with pytest.raises(AirflowException, match="^Gave up waiting: 11 events told of other runs") as ended:
         run_automation(automation).execute_complete(task.context, event)
@@ -106,9 +106,9 @@ def test_after_ten_such_events_the_run_is_left_to_the_retry(tenant: Tenant, task
 def test_a_failed_wait_for_another_run_says_nothing_about_ours(
     tenant: Tenant, task: Task, automation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Patience, "pause_after", lambda *_: 0.0)
+    monkeypatch.setattr(RetryPolicy, "pause_after", lambda *_: 0.0)
     deferred(run_automation(automation).execute, task.context)
-    event = {**event_of_another_run(tenant, automation), "error": "Gave up waiting", "error_type": "WaitTimedOut"}
+    event = {**event_of_another_run(tenant, automation), "error": "Gave up waiting", "error_type": "WaitTimeoutError"}
     deferred(run_automation(automation).execute_complete, task.context, event)
     assert asked_to_stop(tenant, automation) == [False]
 
@@ -159,7 +159,7 @@ def test_a_sensor_does_not_wait_on_without_end(tenant: Tenant, task: Task, autom
     sensor = sensor_of(automation, run_id=ours, timeout=60)
     deferred(sensor.execute, task.context)
     event = event_of_another_run(tenant, automation)
-    for _ in range(MOST_FOREIGN_EVENTS):
+    for _ in range(MAX_FOREIGN_EVENTS):
         deferred(sensor.execute_complete, task.context, event)
     with pytest.raises(AirflowException, match="11 events told of other runs"):
         sensor.execute_complete(task.context, event)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.connection import EXTRA_FIELDS, SIGN_IN, STANDARD_FIELDS, TASKS_API
+from airflow_provider_qlik.connection import AUTH_TYPES, EXTRA_FIELDS, STANDARD_FIELDS, TASKS_API
 from tests.provider.conftest import InstallAirflow
 
 API_SERVER = """
@@ -76,9 +76,9 @@ def test_it_has_all_fields_with_their_labels(form: dict[str, Any]) -> None:
 
 def test_it_has_menus(form: dict[str, Any]) -> None:
     fields = form["extra_fields"]
-    assert fields["sign_in"]["schema"]["enum"] == list(SIGN_IN)
+    assert fields["auth_type"]["schema"]["enum"] == list(AUTH_TYPES)
     assert fields["tasks_api"]["schema"]["enum"] == list(TASKS_API)
-    assert fields["sign_in"]["value"] == "api_key"
+    assert fields["auth_type"]["value"] == "api_key"
 
 
 def test_airflow_2_renders_all_fields(rendered: str) -> None:

@@ -8,24 +8,24 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 
-from airflow_provider_qlik.arguments import InvalidArgument
-from airflow_provider_qlik.cloud import QlikCloudError, UnreadableAnswer
-from airflow_provider_qlik.cloud.errors import Forbidden, NotFound, Unauthorized
+from airflow_provider_qlik.cloud import InvalidResponseError, QlikCloudError
+from airflow_provider_qlik.cloud.errors import ForbiddenError, NotFoundError, UnauthorizedError
 from airflow_provider_qlik.compat import deferral_failures
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
-from airflow_provider_qlik.runs import AmbiguousRun, RunGone, RunNotVisible, WaitTimedOut, Watch
+from airflow_provider_qlik.runs import AmbiguousRunError, RunGoneError, RunNotVisibleError, RunWait, WaitTimeoutError
 from airflow_provider_qlik.sandbox import Script, Tenant
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.provider.conftest import FAST, Task, finish
 
 REFUSED: dict[str, Any] = {"method": "GET", "path": "/path", "title": "No"}
 ERRORS = [
-    Unauthorized(status=401, **REFUSED),
-    Forbidden(status=403, **REFUSED),
-    NotFound(status=404, **REFUSED),
-    RunGone("Qlik Cloud does not know the run"),
-    RunNotVisible("Qlik Cloud has refused for two minutes to show the run"),
-    UnreadableAnswer("an answer that makes no sense"),
-    InvalidArgument("qlik_conn_id", "qlik", "is no connection any more"),
+    UnauthorizedError(status=401, **REFUSED),
+    ForbiddenError(status=403, **REFUSED),
+    NotFoundError(status=404, **REFUSED),
+    RunGoneError("Qlik Cloud does not know the run"),
+    RunNotVisibleError("Qlik Cloud has refused for two minutes to show the run"),
+    InvalidResponseError("an answer that makes no sense"),
+    InvalidArgumentError("qlik_conn_id", "qlik", "is no connection any more"),
     QlikCloudError("something else"),
 ]
 both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
@@ -43,7 +43,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
         raise error
         yield
 
-    monkeypatch.setattr(Watch, "until_end", until_end)
+    monkeypatch.setattr(RunWait, "until_end", until_end)
 
 
 @pytest.fixture
@@ -131,10 +131,10 @@ def test_without_a_memory_nobody_is_told_that_a_retry_resumes_it(
 def test_only_the_end_of_the_time_cancels(
     tenant: Tenant, task: Task, automation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failing(monkeypatch, AmbiguousRun("2 runs. None was cancelled."))
+    failing(monkeypatch, AmbiguousRunError("2 runs. None was cancelled."))
     with pytest.raises(AirflowFailException, match=r"^2 runs. None was cancelled.$"):
         finish(run_automation(automation), task.context)
-    failing(monkeypatch, WaitTimedOut("Gave up waiting"))
+    failing(monkeypatch, WaitTimeoutError("Gave up waiting"))
     with pytest.raises(AirflowException, match="^Gave up waiting$"):
         finish(run_automation(automation), Task().context)
     assert [run["stop_asked_at"] is not None for run in tenant.runs(automation)] == [False, True]

@@ -7,12 +7,12 @@ import logging
 import httpx
 import pytest
 
-from airflow_provider_qlik.arguments import InvalidArgument
-from airflow_provider_qlik.cloud import Unauthorized
+from airflow_provider_qlik.cloud import UnauthorizedError
 from airflow_provider_qlik.cloud.api import automations, tasks, users
 from airflow_provider_qlik.cloud.call import Flow, ask
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.sandbox import Tenant
+from airflow_provider_qlik.validation import InvalidArgumentError
 
 
 def names(automation_id: str, task_id: str) -> Flow[tuple[str | None, str | None]]:
@@ -54,7 +54,7 @@ def test_a_task_is_switched_off_and_on_with_either_tasks_api(
         off, on = hook.disable_task(task_id), hook.enable_task(task_id)
 
     assert (off.enabled, on.enabled, on.description) == (False, True, "as it was")
-    changes = [entry.method for entry in tenant.journal() if entry.method != "GET" and entry.carried_out]
+    changes = [entry.method for entry in tenant.request_log() if entry.method != "GET" and entry.carried_out]
     assert changes == [method, method]
 
 
@@ -63,7 +63,7 @@ def test_a_list_is_followed_to_its_end(tenant: Tenant) -> None:
     with QlikCloudHook() as hook:
         assert {task.id for task in hook.iterate(tasks.list())} == ids
     # Before the first page it is looked where the tenant has its tasks.
-    assert len(tenant.journal(operation="list_tasks")) == 1 + 3
+    assert len(tenant.request_log(operation="list_tasks")) == 1 + 3
 
 
 @pytest.mark.parametrize("users_me", ["redirect", "direct"])
@@ -82,7 +82,7 @@ def test_the_test_button_says_what_is_wrong(tenant: Tenant, monkeypatch: pytest.
     assert not works
     assert "401" in message
     assert old not in message
-    assert len(tenant.journal()) == 1
+    assert len(tenant.request_log()) == 1
 
     for connection, expected in (
         ({"host": tenant.url}, "password: must be given"),
@@ -102,7 +102,7 @@ def test_the_test_button_says_what_is_wrong(tenant: Tenant, monkeypatch: pytest.
         ({"SSL_CERT_FILE": "/nowhere.pem"}, {}, "SSL_CERT_FILE: must be the path"),
         ({}, {"host": f"https://{'a' * 64}.example"}, "host: has more than the 63 characters"),
         ({}, {"password": "Bearer hidden"}, "password: the API key must be given without 'Bearer'"),
-        ({}, {"login": "client"}, "sign_in: a client id"),
+        ({}, {"login": "client"}, "auth_type: a client id"),
         ({}, {"extra": {"read_timeout": "soon"}}, "read_timeout: must be a number"),
     ],
 )
@@ -139,17 +139,17 @@ def test_the_test_button_says_that_there_is_no_such_connection() -> None:
     assert "nowhere_to_be_found" in message
 
 
-@pytest.mark.parametrize("sign_in", ["api_key", "client_credentials", "impersonation", "private_key"])
+@pytest.mark.parametrize("auth_type", ["api_key", "client_credentials", "impersonation", "private_key"])
 def test_every_way_of_signing_in_works_from_a_connection(
-    tenant: Tenant, monkeypatch: pytest.MonkeyPatch, sign_in: str
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch, auth_type: str
 ) -> None:
     connection = {
         "conn_type": "qlik_cloud",
         "host": tenant.url,
-        "login": "" if sign_in == "api_key" else tenant.client_id,
-        "password": tenant.api_key if sign_in == "api_key" else tenant.client_secret,
+        "login": "" if auth_type == "api_key" else tenant.client_id,
+        "password": tenant.api_key if auth_type == "api_key" else tenant.client_secret,
         "extra": {
-            "sign_in": sign_in,
+            "auth_type": auth_type,
             "impersonated_user": tenant.user_subject,
             "private_key": tenant.private_key,
             "key_id": tenant.key_id,
@@ -162,7 +162,7 @@ def test_every_way_of_signing_in_works_from_a_connection(
 
 def test_a_connection_as_uri_works(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     host = tenant.url.replace(":", "%3A").replace("/", "%2F")
-    uri = f"qlik-cloud://{tenant.client_id}:{tenant.client_secret}@{host}?sign_in=client_credentials"
+    uri = f"qlik-cloud://{tenant.client_id}:{tenant.client_secret}@{host}?auth_type=client_credentials"
     monkeypatch.setenv("AIRFLOW_CONN_FROM_URI", uri)
     works, message = QlikCloudHook("from_uri").test_connection()
     assert works, message
@@ -179,12 +179,12 @@ def test_the_other_tasks_api_is_a_setting(tenant: Tenant, monkeypatch: pytest.Mo
     monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(connection))
     with QlikCloudHook() as hook:
         hook.call(tasks.get(task))
-    assert [entry.path for entry in tenant.journal()] == [f"/api/scheduling/tasks/{task}"]
+    assert [entry.path for entry in tenant.request_log()] == [f"/api/scheduling/tasks/{task}"]
 
 
 def test_an_error_in_the_connection_names_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_BROKEN", json.dumps({"conn_type": "qlik_cloud", "host": "acme.eu.qlikcloud.com"}))
-    with pytest.raises(InvalidArgument, match="password") as error:
+    with pytest.raises(InvalidArgumentError, match="password") as error:
         QlikCloudHook("broken").get_conn()
     assert error.value.__notes__ == ["In the Airflow connection 'broken'."]
 
@@ -209,5 +209,5 @@ def test_httpx_logs_no_line_for_our_requests(tenant: Tenant) -> None:
 
 def test_a_wrong_key_is_an_error_of_its_own(tenant: Tenant) -> None:
     tenant.rotate("api_key")
-    with QlikCloudHook() as hook, pytest.raises(Unauthorized):
+    with QlikCloudHook() as hook, pytest.raises(UnauthorizedError):
         hook.call(users.me())

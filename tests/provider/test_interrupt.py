@@ -17,8 +17,8 @@ from pytest_mock import MockerFixture
 
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
-from airflow_provider_qlik.triggers import runs as trigger_module
-from airflow_provider_qlik.triggers.runs import QlikRunTrigger
+from airflow_provider_qlik.triggers import run as trigger_module
+from airflow_provider_qlik.triggers.run import QlikRunTrigger
 from tests.provider.conftest import FAST, InstallAirflow, Task
 
 DAG = """
@@ -65,7 +65,7 @@ def test_an_interrupted_dag_leaves_nothing_running(
     )
     try:
         until = time.monotonic() + 120
-        while len(tenant.journal(operation="get_automation_run")) < 3:
+        while len(tenant.request_log(operation="get_automation_run")) < 3:
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < until
             time.sleep(0.1)
@@ -75,7 +75,7 @@ def test_an_interrupted_dag_leaves_nothing_running(
         process.kill()
     (run,) = tenant.runs("prepare")
     assert run["stop_asked_at"] is not None, output
-    assert [entry.operation for entry in tenant.journal(method="POST", path="/api/*")] == [
+    assert [entry.operation for entry in tenant.request_log(method="POST", path="/api/*")] == [
         "create_automation_run",
         "stop_automation_run",
     ]
@@ -93,8 +93,8 @@ def test_an_interrupted_dag_leaves_nothing_running(
 def test_whenever_a_task_is_interrupted_its_run_ends(
     tenant: Tenant, task: Task, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_qlik.memory import Memory
-    from airflow_provider_qlik.runs import Watch
+    from airflow_provider_qlik.lifecycle.checkpoint import CheckpointStore
+    from airflow_provider_qlik.runs import RunWait
 
     qlik_task = tenant.add_task("Refresh")
     tenant.script(qlik_task, Script(end=None))
@@ -104,21 +104,21 @@ def test_whenever_a_task_is_interrupted_its_run_ends(
         raise KeyboardInterrupt
         yield
 
-    keep = Memory.keep
+    keep = CheckpointStore.keep
 
-    def keep_or_interrupt(memory: Memory, intent: Any, run: Any = None) -> None:
+    def keep_or_interrupt(checkpoint: CheckpointStore, intent: Any, run: Any = None) -> None:
         if run is not None:
             raise KeyboardInterrupt
-        keep(memory, intent, run)
+        keep(checkpoint, intent, run)
 
     if moment == "while it is started":
-        from airflow_provider_qlik.runs import kind
+        from airflow_provider_qlik.runs import adapter as kind
 
         monkeypatch.setattr(kind, "find", interrupt)
     elif moment == "once it has started":
-        monkeypatch.setattr(Memory, "keep", keep_or_interrupt)
+        monkeypatch.setattr(CheckpointStore, "keep", keep_or_interrupt)
     else:
-        monkeypatch.setattr(Watch, "until_end", interrupt)
+        monkeypatch.setattr(RunWait, "until_end", interrupt)
     with pytest.raises(KeyboardInterrupt):
         QlikRunTaskOperator(task_id="run", qlik_task_id=qlik_task, **FAST).execute(task.context)
     tenant.advance(5)
@@ -128,13 +128,13 @@ def test_whenever_a_task_is_interrupted_its_run_ends(
 def test_a_run_that_is_to_be_left_alone_survives_an_interrupt(
     tenant: Tenant, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_qlik.runs import Watch
+    from airflow_provider_qlik.runs import RunWait
 
     def interrupt(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(Watch, "until_end", interrupt)
+    monkeypatch.setattr(RunWait, "until_end", interrupt)
     automation = tenant.add_automation("Prepare")
     tenant.script(automation, Script(end=None))
     operator = QlikRunAutomationOperator(task_id="run", automation_id=automation, cancel_on_kill=False, **FAST)
@@ -163,20 +163,20 @@ def test_only_without_a_triggerer_an_interrupted_trigger_is_the_end_of_its_run(
             map_index=-1,
         )
         mocker.patch.object(trigger_module, "task_state", return_value=task_instance)
-    tenant.clear_journal()
+    tenant.clear_request_log()
 
     async def interrupted() -> None:
         waiting = asyncio.ensure_future(anext(trigger.run()))
-        while not await asyncio.to_thread(tenant.journal, "get_automation_run"):
+        while not await asyncio.to_thread(tenant.request_log, "get_automation_run"):
             await asyncio.sleep(0.02)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         if task_instance is None:
             # It is done by then: dag.test() closes the event loop.
-            assert len(tenant.journal(operation="stop_automation_run")) == 1
+            assert len(tenant.request_log(operation="stop_automation_run")) == 1
         elif trigger._ending is not None:
             await trigger._ending
 
     asyncio.run(interrupted())
-    assert len(tenant.journal(operation="stop_automation_run")) == (task_instance is None)
+    assert len(tenant.request_log(operation="stop_automation_run")) == (task_instance is None)

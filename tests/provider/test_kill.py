@@ -16,10 +16,10 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow_provider_qlik import compat
 from airflow_provider_qlik.hooks import qlik_cloud
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
-from airflow_provider_qlik.runs import Run, State
+from airflow_provider_qlik.runs import Run, RunState
 from airflow_provider_qlik.sandbox import Script, Tenant
-from airflow_provider_qlik.triggers import runs
-from airflow_provider_qlik.triggers.runs import QlikRunTrigger
+from airflow_provider_qlik.triggers import run as runs
+from airflow_provider_qlik.triggers.run import QlikRunTrigger
 from tests import virtual_time
 
 
@@ -134,7 +134,7 @@ def test_where_the_state_of_the_task_is_never_learned_nothing_is_cancelled_and_t
     trigger, lines = going_on(tenant)
     airflow.states = [OSError("Airflow is away")]
     assert kill(trigger, patience=patience) == []
-    assert tenant.journal(method="POST") == []
+    assert tenant.request_log(method="POST") == []
     assert len(tenant.active()) == 1
     assert airflow.asked_states == runs.AIRFLOW_TRIES
     assert lines.of(logging.ERROR) == [
@@ -184,7 +184,7 @@ def test_a_task_that_is_cleared_while_the_connection_cannot_be_had_keeps_its_new
     airflow.states = ["failed", "failed", "running"]
     airflow.connections = [*OUTAGE, None]
     kill(trigger)
-    assert tenant.journal(method="POST") == []
+    assert tenant.request_log(method="POST") == []
 
 
 def test_a_cleared_sharing_task_is_cancelled_here_where_its_next_try_would_not_find_it(
@@ -203,7 +203,7 @@ def test_a_cleared_sharing_task_is_not_cancelled_beside_another_run_of_it(tenant
     tenant.add_execution(trigger.resource_id, workflow_id="another", script=Script(end=None))
     airflow.states = ["running"]
     kill(trigger)
-    assert tenant.journal(method="POST") == []
+    assert tenant.request_log(method="POST") == []
     (said,) = lines.of(logging.ERROR)
     assert "workflow" in said
     assert "another" in said
@@ -213,7 +213,7 @@ def test_a_sharing_task_that_was_not_cleared_is_cancelled_after_all(tenant: Tena
     trigger, _ = going_on(tenant, "sharing_task")
     airflow.connections = [*OUTAGE, None]
     kill(trigger)
-    assert [entry.operation for entry in tenant.journal(method="POST")] == ["cancel_sharing_task"]
+    assert [entry.operation for entry in tenant.request_log(method="POST")] == ["cancel_sharing_task"]
 
 
 def test_a_cancel_that_is_broken_off_ends_with_the_run_named(tenant: Tenant, airflow: Airflow) -> None:
@@ -319,7 +319,7 @@ def test_a_killed_trigger_cancels_the_run_that_shows_our_marker_since_and_not_a_
         kind="task",
         resource_id=task,
         run_id=colleagues,
-        alone_since=since.isoformat(),
+        unconfirmed_since=since.isoformat(),
         marker=MARKER,
         cancel_on_kill=True,
     )
@@ -341,9 +341,9 @@ def test_a_killed_worker_cancels_the_run_that_shows_our_marker_since_and_not_a_s
             kind="task",
             resource_id=task,
             id=colleagues,
-            state=State.ACTIVE,
+            state=RunState.ACTIVE,
             status="RUNNING",
-            alone_since=datetime.now(UTC) - timedelta(hours=1),
+            unconfirmed_since=datetime.now(UTC) - timedelta(hours=1),
             marker=MARKER,
         )
         operator.on_kill()
@@ -370,7 +370,7 @@ def test_a_cancel_that_a_stopping_triggerer_breaks_off_names_its_run(tenant: Ten
 
     async def stop_the_triggerer() -> None:
         ending = asyncio.ensure_future(trigger.on_kill())
-        while not tenant.journal(operation="stop_automation_run"):
+        while not tenant.request_log(operation="stop_automation_run"):
             await asyncio.sleep(0.01)
         for cancel in tuple(runs._cancels):
             cancel.cancel()

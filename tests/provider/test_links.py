@@ -87,7 +87,7 @@ def test_every_operator_and_sensor_can_be_mapped(operator: Any, argument: str) -
         mapped = operator.partial(task_id="mapped").expand(**{argument: ["one", "two"]})
     single = mapped.unmap({argument: "two"})
     assert getattr(single, argument) == "two"
-    assert single.target_label == "two"
+    assert single.resource_label == "two"
 
 
 def test_any_operation_can_be_mapped() -> None:

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
 from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOperator
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.provider.conftest import FAST, Task, finish
 
 
@@ -21,7 +21,7 @@ def start(operator: type, **arguments: Any) -> Any:
 
 
 def posts(tenant: Tenant) -> int:
-    return len(tenant.journal(method="POST", path="/api/*"))
+    return len(tenant.request_log(method="POST", path="/api/*"))
 
 
 def test_an_app_is_found_by_its_exact_name(tenant: Tenant, task: Task) -> None:
@@ -143,7 +143,7 @@ def test_a_sensor_takes_a_name_as_well(tenant: Tenant, task: Task, deferrable: b
     ids=str,
 )
 def test_exactly_one_of_id_and_name_is_given(operator: type, arguments: dict[str, Any], name: str) -> None:
-    with pytest.raises(InvalidArgument, match=f"^{name}: "):
+    with pytest.raises(InvalidArgumentError, match=f"^{name}: "):
         operator(task_id="start", **arguments)
 
 
@@ -151,7 +151,7 @@ def test_a_name_of_an_app_given_twice_over_is_refused_before_anything_is_started
     operator = start(QlikRunTaskOperator, qlik_task_name="Reload", app_id="1", app_name="Sales")
     with pytest.raises(AirflowException, match="give app_id or app_name, not both"):
         finish(operator, task.context)
-    assert tenant.journal() == []
+    assert tenant.request_log() == []
 
 
 # Automations with inputs
@@ -192,4 +192,4 @@ def test_inputs_that_are_no_json_are_refused_before_anything_is_sent(tenant: Ten
     operator = start(QlikRunAutomationOperator, automation_id="some-automation", inputs=inputs)
     with pytest.raises(AirflowFailException, match="inputs"):
         finish(operator, task.context)
-    assert tenant.journal() == []
+    assert tenant.request_log() == []

@@ -14,12 +14,12 @@ from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.call import QlikCallOperator
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
-from airflow_provider_qlik.runs import refusal
+from airflow_provider_qlik.runs import refusals as refusal
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
 from tests.provider.conftest import FAST, NO_RETRY_POLICIES, Task, fire
 
-MOST_FRAMES = 10
+MAX_FRAMES = 10
 """Frames of a test, an operator, Airflow's own sensor and what fails it."""
 
 
@@ -36,7 +36,7 @@ def assert_one_exception(error: BaseException) -> None:
     assert "direct cause" not in printed
     # Those of the search for secrets wrap each entry point.
     frames = [line for line in printed.splitlines() if line.startswith("  File ") and "planted_secret" not in line]
-    assert len(frames) <= MOST_FRAMES, printed
+    assert len(frames) <= MAX_FRAMES, printed
 
 
 OPERATORS = [
@@ -109,13 +109,13 @@ def test_what_a_retry_cannot_read_is_one_exception(tenant: Tenant, task: Task) -
 def test_retry_after_is_found_behind_the_one_exception(
     tenant: Tenant, task: Task, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_qlik.cloud.client.time.sleep", lambda _: None)
+    monkeypatch.setattr("airflow_provider_qlik.cloud.transport.client.time.sleep", lambda _: None)
     automation = tenant.add_automation("Prepare")
     tenant.fault(status=429, retry_after=240, code="HTTP-429", path="/api/*", times=None)
     error = failure(make(automation).execute, task.context)
     assert_one_exception(error)
     try:
-        from airflow_provider_qlik.retry_policy import QlikRetryPolicy
+        from airflow_provider_qlik.lifecycle.retry_policy import QlikRetryPolicy
     except ImportError:
         pytest.skip(NO_RETRY_POLICIES)
     assert QlikRetryPolicy().evaluate(error, 1, 3).retry_delay == timedelta(seconds=240)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.provider.conftest import FAST, Task, finish
 
 both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
@@ -28,7 +28,7 @@ def run_automation(automation_id: str, **arguments: Any) -> QlikRunAutomationOpe
 
 
 def starts(tenant: Tenant) -> int:
-    return sum(entry.carried_out for entry in tenant.journal(method="POST", path="/api/*"))
+    return sum(entry.carried_out for entry in tenant.request_log(method="POST", path="/api/*"))
 
 
 @both_modes
@@ -36,7 +36,7 @@ def test_a_task_is_started_once_and_told_how_it_ended(tenant: Tenant, task: Task
     qlik_task = tenant.add_task("Refresh", resource_id="sales-app")
     tenant.add_run(qlik_task)
     tenant.script(qlik_task, Script(wait=1, run=8))
-    tenant.switch(show_after=2.0, rivals=1, rival_moment="after")
+    tenant.switch(show_after=2.0, competing_runs=1, competing_moment="after")
 
     result = finish(run_task(qlik_task, deferrable=deferrable), task.context)
 
@@ -204,9 +204,9 @@ def test_what_no_retry_can_mend_fails_for_good(tenant: Tenant, task: Task, defer
 def test_two_runs_that_could_be_ours_are_an_error_and_none_is_cancelled(tenant: Tenant, task: Task) -> None:
     qlik_task = tenant.add_task("Refresh")
     tenant.script(qlik_task, Script(end=None))
-    tenant.switch(echo_source=False, rivals=1, rival_moment="after")
+    tenant.switch(echo_source=False, competing_runs=1, competing_moment="after")
     with pytest.raises(AirflowFailException, match="2 runs of task .* nothing tells which is ours"):
-        finish(run_task(qlik_task, find_timeout=0.5), task.context)
+        finish(run_task(qlik_task, match_timeout=0.5), task.context)
     assert [run["stop_asked_at"] for run in tenant.runs(qlik_task)] == [None, None]
     assert starts(tenant) == 1
 
@@ -214,7 +214,7 @@ def test_two_runs_that_could_be_ours_are_an_error_and_none_is_cancelled(tenant: 
 @pytest.mark.parametrize("given", ["", "  ", "a/b", "a?b", "..", None, 1.5, True])
 def test_a_bad_id_is_refused_when_the_dag_is_parsed(given: Any) -> None:
     for make, name in ((run_task, "qlik_task_id"), (run_automation, "automation_id")):
-        with pytest.raises(InvalidArgument, match=name):
+        with pytest.raises(InvalidArgumentError, match=name):
             make(given)
 
 
@@ -225,7 +225,7 @@ def test_a_bad_id_from_a_template_is_refused_before_anything_is_sent(tenant: Ten
 
     with pytest.raises(AirflowFailException, match="qlik_task_id"):
         operator.execute(task.context)
-    assert tenant.journal() == []
+    assert tenant.request_log() == []
 
 
 @pytest.mark.parametrize(
@@ -238,13 +238,13 @@ def test_a_bad_id_from_a_template_is_refused_before_anything_is_sent(tenant: Ten
         {"timeout": -1},
         {"timeout": float("nan")},
         {"timeout": float("inf")},
-        {"find_timeout": -0.1},
-        {"find_timeout": True},
+        {"match_timeout": -0.1},
+        {"match_timeout": True},
     ],
     ids=str,
 )
 def test_a_bad_number_of_seconds_is_refused_by_name(arguments: dict[str, Any]) -> None:
-    with pytest.raises(InvalidArgument, match=f"{next(iter(arguments))}: a number of seconds"):
+    with pytest.raises(InvalidArgumentError, match=f"{next(iter(arguments))}: a number of seconds"):
         run_task("some-task", **arguments)
 
 
@@ -263,7 +263,7 @@ def test_an_event_that_cannot_be_read_fails_loudly(tenant: Tenant, task: Task, e
 
 
 def test_the_marker_is_the_same_for_a_retry_and_another_after_a_clear() -> None:
-    from airflow_provider_qlik.operators.starting import start_marker as marker
+    from airflow_provider_qlik.lifecycle.starting import start_marker as marker
 
     first, retry = marker(Task().context), marker(Task(try_number=2).context)
     assert first == retry

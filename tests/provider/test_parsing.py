@@ -11,7 +11,7 @@ FAMILIES = ("tasks", "automations", "reloads", "sharing_tasks")
 MODULES = (
     *(f"airflow_provider_qlik.operators.{family}" for family in (*FAMILIES, "call")),
     *(f"airflow_provider_qlik.sensors.{family}" for family in (*FAMILIES, "reload_tasks")),
-    "airflow_provider_qlik.triggers.runs",
+    "airflow_provider_qlik.triggers.run",
     "airflow_provider_qlik.links",
 )
 DAG = """

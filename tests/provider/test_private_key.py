@@ -53,7 +53,7 @@ def _connection(tenant: Tenant, monkeypatch: pytest.MonkeyPatch, request: pytest
         "host": tenant.url,
         "login": tenant.client_id,
         "extra": {
-            "sign_in": "private_key",
+            "auth_type": "private_key",
             "private_key": tenant.private_key if rsa else tenant.ec_private_key,
             "key_id": tenant.key_id if rsa else tenant.ec_key_id,
         },
@@ -72,7 +72,7 @@ def test_an_event_loop_neither_loads_a_key_nor_signs(tenant: Tenant, work: Work)
         return threading.get_ident()
 
     loop = asyncio.run(play())
-    assert len(tenant.journal("token")) == len(work.signatures) == 2
+    assert len(tenant.request_log("token")) == len(work.signatures) == 2
     assert loop not in work.loads + work.signatures
 
 
@@ -86,7 +86,7 @@ def test_a_key_is_loaded_once_however_often_it_is_read_and_used(tenant: Tenant, 
 
     asyncio.run(play())
     assert QlikCloudHook().test_connection()[0]
-    assert len(tenant.journal("token")) == len(work.signatures) == 3
+    assert len(tenant.request_log("token")) == len(work.signatures) == 3
     assert len(work.loads) == 1
 
 

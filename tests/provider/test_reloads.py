@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.sensors.reload_tasks import QlikReloadTaskSensor
 from airflow_provider_qlik.sensors.reloads import QlikReloadSensor
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.provider.conftest import FAST, Task, finish
 
 both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
@@ -21,7 +21,7 @@ def reload(app_id: str | None = None, **arguments: Any) -> QlikReloadAppOperator
 
 
 def starts(tenant: Tenant) -> int:
-    return sum(entry.carried_out for entry in tenant.journal(method="POST", path="/api/v1/reloads"))
+    return sum(entry.carried_out for entry in tenant.request_log(method="POST", path="/api/v1/reloads"))
 
 
 @both_modes
@@ -34,7 +34,7 @@ def test_an_app_is_reloaded_once_with_what_was_given(tenant: Tenant, task: Task,
 
     assert (result["kind"], result["status"], result["state"]) == ("reload", "SUCCEEDED", "succeeded")
     assert result["link"] == task.pushed["qlik_link"] == f"{tenant.url}/sense/app/{app}"
-    (entry,) = tenant.journal(method="POST", path="/api/v1/reloads")
+    (entry,) = tenant.request_log(method="POST", path="/api/v1/reloads")
     assert entry.body.pop("resourceType") == "api"
     assert entry.body.pop("resourceId").startswith("airflow-")
     assert entry.body == {"appId": app, "partial": True, "weight": 2, "variables": {"vYear": "2026"}}
@@ -87,7 +87,7 @@ def test_a_reload_of_somebody_else_is_waited_for_but_never_cancelled(
     tenant.add_run(app, started_ago=1, script=Script(end=None))
     with pytest.raises(AirflowException, match="Gave up waiting"):
         finish(reload(app, if_pending="wait", timeout=0.3, deferrable=deferrable), task.context)
-    assert tenant.journal(operation="cancel_reload") == []
+    assert tenant.request_log(operation="cancel_reload") == []
 
 
 @both_modes
@@ -133,7 +133,7 @@ def test_a_reload_whose_answer_was_lost_is_found_and_not_started_again(tenant: T
     ids=str,
 )
 def test_bad_arguments_are_refused_when_the_dag_is_parsed(arguments: dict[str, Any], name: str) -> None:
-    with pytest.raises(InvalidArgument, match=f"^{name}: "):
+    with pytest.raises(InvalidArgumentError, match=f"^{name}: "):
         reload(**arguments)
 
 
@@ -160,7 +160,7 @@ def test_bad_arguments_are_refused_before_anything_is_started(
         setattr(operator, attribute, rendered)
     with pytest.raises(AirflowFailException, match=f"^{name}: "):
         operator.execute(task.context)
-    assert tenant.journal() == []
+    assert tenant.request_log() == []
 
 
 @both_modes
@@ -268,7 +268,7 @@ def test_the_log_says_what_to_use_in_place_of_a_reload_task(
 
 
 def test_a_reload_task_sensor_needs_a_moment() -> None:
-    with pytest.raises(InvalidArgument, match="started_after"):
+    with pytest.raises(InvalidArgumentError, match="started_after"):
         QlikReloadTaskSensor(task_id="wait", reload_task_id="1")
-    with pytest.raises(InvalidArgument, match="reload_task_id"):
+    with pytest.raises(InvalidArgumentError, match="reload_task_id"):
         QlikReloadTaskSensor(task_id="wait", started_after="2026-11-22")

@@ -11,7 +11,6 @@ import pendulum
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, TaskDeferred
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.call import QlikCallOperator, converted
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
@@ -21,6 +20,7 @@ from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
 from airflow_provider_qlik.sensors.reload_tasks import QlikReloadTaskSensor
 from airflow_provider_qlik.sensors.tasks import QlikTaskRunSensor
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.provider.conftest import FAST, Task, finish
 
 both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
@@ -52,7 +52,7 @@ def test_an_id_of_digits_is_used_as_text_everywhere(tenant: Tenant, task: Task, 
     result = finish(operator, task.context)
     assert result["resource_id"] == operator.app_id == "20261127"
     assert result["link"] == task.pushed["qlik_link"] == f"{tenant.url}/sense/app/20261127"
-    (entry,) = tenant.journal(method="POST", path="/api/v1/reloads")
+    (entry,) = tenant.request_log(method="POST", path="/api/v1/reloads")
     asked = {name: given for name, given in entry.body.items() if not name.startswith("resource")}  # the marker
     assert asked == {"appId": "20261127", "partial": True, "weight": 7, "variables": {"vDay": "20261128"}}
 
@@ -85,7 +85,7 @@ def test_names_of_digits_are_found(tenant: Tenant, task: Task) -> None:
         space_name="{{ params.space }}",
         **FAST,
     )
-    assert operator.target_label == "2027"
+    assert operator.resource_label == "2027"
     assert finish(operator, task.context)["resource_id"] == qlik_task
 
 
@@ -115,7 +115,7 @@ def test_what_was_no_text_and_no_whole_number_is_refused_before_anything_is_sent
     )
     with pytest.raises(AirflowFailException, match=f"^{name}: "):
         finish(operator, task.context)
-    assert tenant.journal() == []
+    assert tenant.request_log() == []
 
 
 @pytest.mark.parametrize("given", [1.5, True], ids=repr)
@@ -125,7 +125,7 @@ def test_a_folder_is_no_float_and_no_boolean(tenant: Tenant, task: Task, given: 
     )
     with pytest.raises(AirflowFailException, match="^download_to: a text"):
         finish(operator, task.context)
-    assert tenant.journal() == []
+    assert tenant.request_log() == []
 
 
 def test_a_folder_may_be_of_digits_or_a_path(
@@ -179,7 +179,7 @@ def test_a_number_that_is_no_day_is_refused(tenant: Tenant, task: Task, given: A
     sensor = rendered(QlikTaskRunSensor, {"it": given}, qlik_task_id="t", started_after="{{ params.it }}")
     with pytest.raises(AirflowFailException, match="started_after: a datetime or an ISO 8601 text"):
         sensor.execute(task.context)
-    assert tenant.journal() == []
+    assert tenant.request_log() == []
 
 
 def test_arguments_of_calls_take_digits_for_texts_and_texts_for_numbers() -> None:
@@ -201,7 +201,7 @@ def test_arguments_of_calls_take_no_floats_and_no_booleans_for_texts(tenant: Ten
     )
     with pytest.raises(AirflowFailException, match="automation_id: automations.get takes a string here"):
         operator.execute(task.context)
-    assert tenant.journal() == []
+    assert tenant.request_log() == []
 
 
 def test_a_call_takes_an_id_of_digits(tenant: Tenant, task: Task) -> None:
@@ -227,13 +227,13 @@ def test_a_boolean_may_be_given_as_text(flag: str, given: Any, means: bool) -> N
 @pytest.mark.parametrize("flag", FLAGS)
 @pytest.mark.parametrize("given", ["", "no", "0", 0, 1, "{{ params.it }}", []])
 def test_what_is_no_boolean_is_refused_by_name(flag: str, given: Any) -> None:
-    with pytest.raises(InvalidArgument, match=f"^{flag}: True or False"):
+    with pytest.raises(InvalidArgumentError, match=f"^{flag}: True or False"):
         QlikRunAutomationOperator(task_id="run", automation_id="a", **{flag: given})
 
 
 def test_the_deferrable_of_a_sensor_may_be_given_as_text() -> None:
     assert QlikAutomationRunSensor(task_id="wait", automation_id="a", deferrable="False").deferrable is False
-    with pytest.raises(InvalidArgument, match="^deferrable: True or False"):
+    with pytest.raises(InvalidArgumentError, match="^deferrable: True or False"):
         QlikAutomationRunSensor(task_id="wait", automation_id="a", deferrable="{{ it }}")
 
 
@@ -243,7 +243,7 @@ def test_partial_and_weight_may_be_templates(tenant: Tenant, task: Task, partial
     operator = QlikReloadAppOperator(task_id="run", app_id=app, partial=partial, weight=weight, **FAST)
     operator.render_template_fields({"params": {"no": "false", "one": "1"}})
     finish(operator, task.context)
-    (entry,) = tenant.journal(method="POST", path="/api/v1/reloads")
+    (entry,) = tenant.request_log(method="POST", path="/api/v1/reloads")
     assert (entry.body["partial"], entry.body["weight"]) == (False, 1)
 
 
@@ -297,4 +297,4 @@ def test_what_narrows_a_look_up_by_name_is_ignored_beside_an_id(
         default_args = {"space_name": default_args["space_name"]}
     with DAG("dag", schedule=None, start_date=datetime(2026, 1, 1), default_args=default_args):
         operator = cls(task_id="run", **arguments)
-    assert operator.find_target(None) == next(iter(arguments.values()))
+    assert operator.resolve_resource(None) == next(iter(arguments.values()))

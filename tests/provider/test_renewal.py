@@ -29,7 +29,7 @@ def connect(tenant: Tenant, **changed: str) -> None:
             "host": tenant.url,
             "login": tenant.client_id,
             "password": tenant.client_secret,
-            "extra": {"sign_in": "client_credentials"},
+            "extra": {"auth_type": "client_credentials"},
             **changed,
         }
     )
@@ -41,7 +41,7 @@ def meanwhile(tenant: Tenant, *, changed: bool) -> Iterator[None]:
 
     def change() -> None:
         for _ in range(500):
-            if len(tenant.journal("list_task_runs")) >= 6:
+            if len(tenant.request_log("list_task_runs")) >= 6:
                 break
             time.sleep(0.02)
         tenant.rotate("client_secret")

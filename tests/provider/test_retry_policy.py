@@ -6,25 +6,25 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.call import QlikCallOperator
 from airflow_provider_qlik.sandbox import Tenant
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.provider.conftest import NO_RETRY_POLICIES, Task
 
 try:
     from airflow.providers.common.compat.sdk import ExceptionRetryPolicy as AnotherPolicy
     from airflow.providers.common.compat.sdk import RetryAction, RetryDecision, RetryRule
 
-    from airflow_provider_qlik.retry_policy import QlikRetryPolicy
+    from airflow_provider_qlik.lifecycle.retry_policy import QlikRetryPolicy
 except ImportError:
     pytest.skip(NO_RETRY_POLICIES, allow_module_level=True)
 
 
 @pytest.fixture
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_qlik.cloud.client.time.sleep", lambda _: None)
+    monkeypatch.setattr("airflow_provider_qlik.cloud.transport.client.time.sleep", lambda _: None)
 
 
 def failure(operator: Any, task: Task) -> BaseException:
@@ -96,5 +96,5 @@ def test_the_policy_is_kept_as_plain_json() -> None:
 
 
 def test_a_bad_longest_is_refused_by_name() -> None:
-    with pytest.raises(InvalidArgument, match="longest"):
+    with pytest.raises(InvalidArgumentError, match="longest"):
         QlikRetryPolicy(longest=-1)

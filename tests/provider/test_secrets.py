@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 
-from airflow_provider_qlik.cloud.retry import ONE_TRY, attempts
+from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, attempts
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.call import QlikCallOperator
 from airflow_provider_qlik.operators.run import QlikRunOperator
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
-from airflow_provider_qlik.triggers.runs import QlikRunTrigger
+from airflow_provider_qlik.triggers.run import QlikRunTrigger
 from tests.planted_secret import Search, searching
 from tests.provider.conftest import FAST, InstallAirflow, Task, finish, fire
 
@@ -156,7 +156,7 @@ def test_nothing_shows_where_all_there_is_is_done(
 def test_nothing_shows_where_what_comes_back_makes_no_sense(
     tenant: Tenant, task: Task, nothing_shows_a_secret: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_qlik.cloud.paths.attempts", lambda call, _: attempts(call, ONE_TRY))
+    monkeypatch.setattr("airflow_provider_qlik.cloud.transport.paths.attempts", lambda call, _: attempts(call, ONE_TRY))
     mail = tenant.add_automation("Mail", run_mode="triggered")
     operation: dict[str, Any] = {"operation": "automations.get", "arguments": {"automation_id": mail}}
     for answer in ("truncated", "nonsense", "html"):
@@ -194,7 +194,7 @@ except ImportError:
     pass  # Airflow 2
 from secretive import dag
 from tests.planted_secret import searching
-import airflow_provider_qlik.hooks.qlik_cloud, airflow_provider_qlik.triggers.runs
+import airflow_provider_qlik.hooks.qlik_cloud, airflow_provider_qlik.triggers.run
 with searching() as search:
     run = dag.test()
 with open(sys.argv[3], "w") as file:
@@ -218,7 +218,7 @@ def test_nothing_shows_in_a_whole_dag(tenant: Tenant, tmp_path: Path, install_ai
         "host": tenant.url,
         "login": tenant.client_id,
         "password": tenant.client_secret,
-        "extra": {"sign_in": "client_credentials"},
+        "extra": {"auth_type": "client_credentials"},
     }
     found = tmp_path / "found.json"
     process = subprocess.run(

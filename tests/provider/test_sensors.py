@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
 from airflow_provider_qlik.sensors.tasks import QlikTaskRunSensor
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.provider.conftest import Task, finish
 
 both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["poking", "deferred"])
@@ -130,7 +130,7 @@ def test_a_deferred_sensor_looks_less_often_in_time_where_airflow_is_told_so(
     with pytest.raises(TaskDeferred) as deferred:
         sensor.execute(task.context)
     _, arguments = deferred.value.trigger.serialize()
-    assert (arguments["poll_interval"], arguments["longest_poll_interval"]) == (30, longest)
+    assert (arguments["poll_interval"], arguments["max_poll_interval"]) == (30, longest)
 
 
 @both_modes
@@ -171,19 +171,19 @@ def test_a_sensor_starts_nothing(tenant: Tenant, task: Task, resource: tuple[str
     resource_id, sensor = resource
     tenant.add_run(resource_id, started_ago=60)
     finish(sensor(resource_id, deferrable=deferrable), task.context)
-    assert tenant.journal(method="POST") == []
+    assert tenant.request_log(method="POST") == []
 
 
 def test_either_a_run_or_a_moment_can_be_given() -> None:
-    with pytest.raises(InvalidArgument, match="started_after: give run_id or started_after, not both"):
+    with pytest.raises(InvalidArgumentError, match="started_after: give run_id or started_after, not both"):
         task_sensor("some-task", run_id="some-run", started_after="2026-11-22T08:00:00Z")
 
 
 @pytest.mark.parametrize("given", ["", "a/b", "a?b"])
 def test_a_bad_id_is_refused_when_the_dag_is_parsed(given: str) -> None:
-    with pytest.raises(InvalidArgument, match="qlik_task_id"):
+    with pytest.raises(InvalidArgumentError, match="qlik_task_id"):
         task_sensor(given)
-    with pytest.raises(InvalidArgument, match="run_id"):
+    with pytest.raises(InvalidArgumentError, match="run_id"):
         automation_sensor("some-automation", run_id=given)
 
 
@@ -194,7 +194,7 @@ def test_a_moment_that_is_none_is_refused_before_anything_is_asked(
 ) -> None:
     with pytest.raises(AirflowFailException, match="started_after: a datetime or an ISO 8601 text"):
         finish(task_sensor("some-task", started_after=given, deferrable=deferrable), task.context)
-    assert tenant.journal() == []
+    assert tenant.request_log() == []
 
 
 @both_modes
@@ -209,9 +209,9 @@ def test_with_soft_fail_a_name_that_nothing_has_skips_in_both_modes(
 def test_a_name_that_cannot_be_looked_up_just_now_is_asked_for_again(
     tenant: Tenant, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_qlik.cloud.retry import Patience
+    from airflow_provider_qlik.cloud.transport.retry import RetryPolicy
 
-    monkeypatch.setattr(Patience, "pause_after", lambda *_: 0.0)
+    monkeypatch.setattr(RetryPolicy, "pause_after", lambda *_: 0.0)
     automation = tenant.add_automation("Prepare")
     tenant.add_run(automation)
     tenant.fault(operation="list_automations", status=503, times=12)

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud.api import sharing_tasks
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOperator
 from airflow_provider_qlik.sandbox import File, Script, Sharing, Tenant
 from airflow_provider_qlik.sensors.sharing_tasks import QlikSharingTaskSensor
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.provider.conftest import FAST, Task, finish
 
 both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
@@ -27,7 +27,7 @@ def report(sharing_task_id: str | None = None, **arguments: Any) -> QlikRunShari
 
 
 def starts(tenant: Tenant) -> int:
-    return sum(entry.carried_out for entry in tenant.journal(operation="execute_sharing_task"))
+    return sum(entry.carried_out for entry in tenant.request_log(operation="execute_sharing_task"))
 
 
 @both_modes
@@ -72,10 +72,10 @@ def test_an_execution_that_a_reload_caused_in_the_same_minute_is_not_ours(
 
 def test_two_runs_that_could_be_ours_are_an_error(tenant: Tenant, task: Task) -> None:
     sharing_task = tenant.add_sharing_task("Weekly", recipients=THREE[:1])
-    tenant.switch(rivals=1, rival_moment="after")
+    tenant.switch(competing_runs=1, competing_moment="after")
     with pytest.raises(AirflowFailException, match="2 runs of sharing_task .* nothing tells which is ours"):
         finish(report(sharing_task), task.context)
-    assert tenant.journal(operation="cancel_sharing_task") == []
+    assert tenant.request_log(operation="cancel_sharing_task") == []
 
 
 @both_modes
@@ -145,15 +145,15 @@ def test_a_download_that_breaks_off_leaves_nothing_and_is_tried_again(
     (file,) = tmp_path.iterdir()
     assert result["files"] == [str(file)] or result["files"][0].endswith(str(file))
     assert file.stat().st_size == 3_000_000
-    assert len(tenant.journal(operation="get_sharing_task_execution_file")) == 2
+    assert len(tenant.request_log(operation="get_sharing_task_execution_file")) == 2
 
 
 def test_a_download_that_never_works_fails_and_leaves_nothing(
     tenant: Tenant, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_qlik.cloud import retry
+    from airflow_provider_qlik.cloud.transport import retry
 
-    monkeypatch.setattr(retry.Patience.pause_after, "__code__", (lambda self, tries, error, chance: 0.0).__code__)
+    monkeypatch.setattr(retry.RetryPolicy.pause_after, "__code__", (lambda self, tries, error, chance: 0.0).__code__)
     sharing_task = tenant.add_sharing_task("Weekly", recipients=THREE[:1])
     tenant.script(sharing_task, Sharing(Script(run=1, end="successful"), files=(File("sales", "pdf", 3_000_000),)))
     tenant.fault(operation="get_sharing_task_execution_file", answer="cut", times=None)
@@ -180,9 +180,9 @@ FILE = "get_sharing_task_execution_file"
 def test_what_is_not_the_report_is_an_error_and_not_saved(
     tenant: Tenant, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: Any, content_type: str, says: str
 ) -> None:
-    from airflow_provider_qlik.cloud.retry import Patience
+    from airflow_provider_qlik.cloud.transport.retry import RetryPolicy
 
-    monkeypatch.setattr(Patience, "pause_after", lambda *_: 0.0)
+    monkeypatch.setattr(RetryPolicy, "pause_after", lambda *_: 0.0)
     sharing_task = tenant.add_sharing_task("Weekly", recipients=THREE[:1])
     tenant.script(sharing_task, Sharing(Script(run=1, end="successful"), files=(File("sales", "pdf", 3_000),)))
     tenant.fault(operation=FILE, times=5, status=200, body=body, headers={"content-type": content_type})
@@ -190,7 +190,7 @@ def test_what_is_not_the_report_is_an_error_and_not_saved(
     with pytest.raises(AirflowException, match=f"^The response {says}"):
         finish(report(sharing_task, download_to=str(tmp_path)), task.context)
     assert list(tmp_path.iterdir()) == []
-    assert len(tenant.journal(operation=FILE)) == 5
+    assert len(tenant.request_log(operation=FILE)) == 5
 
     result = finish(report(sharing_task, download_to=str(tmp_path)), task.try_again().context)
     assert [path.stat().st_size for path in tmp_path.iterdir()] == [3_000]
@@ -247,7 +247,7 @@ def test_what_is_listed_twice_is_fetched_once(
     result = finish(operator, task.context)
 
     assert len(result["files"]) == len(list(tmp_path.iterdir())) == 4
-    assert len(tenant.journal(operation=FILE)) == 4
+    assert len(tenant.request_log(operation=FILE)) == 4
 
 
 def test_a_file_of_an_earlier_try_is_replaced(tenant: Tenant, task: Task, tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_a_name_cannot_lead_out_of_the_folder(tenant: Tenant, task: Task, tmp_pa
     ids=str,
 )
 def test_bad_arguments_are_refused_when_the_dag_is_parsed(arguments: dict[str, Any], name: str) -> None:
-    with pytest.raises(InvalidArgument, match=f"^{name}: "):
+    with pytest.raises(InvalidArgumentError, match=f"^{name}: "):
         report(**arguments)
 
 
@@ -322,7 +322,7 @@ def test_a_task_over_its_quota_says_so(tenant: Tenant, task: Task) -> None:
     sharing_task = tenant.add_sharing_task("Weekly", statusCode="REPORTING_DAILY_QUOTA_EXCEEDED")
     tenant.script(sharing_task, Sharing((), status_code="REPORTING_DAILY_QUOTA_EXCEEDED"))
     with pytest.raises(AirflowFailException, match="REPORTING_DAILY_QUOTA_EXCEEDED"):
-        finish(report(sharing_task, find_timeout=0.5), task.context)
+        finish(report(sharing_task, match_timeout=0.5), task.context)
 
 
 @both_modes

@@ -16,22 +16,30 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
-from airflow_provider_qlik import task_log
 from airflow_provider_qlik.cloud import QlikCloudError
 from airflow_provider_qlik.cloud.models.shape import Shape
-from airflow_provider_qlik.events import Event, UnusableEvent
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+from airflow_provider_qlik.lifecycle import task_log
+from airflow_provider_qlik.lifecycle.deferral import (
+    MAX_LABEL,
+    fail,
+    fail_for_good,
+    fail_with,
+    name_map_index,
+    skip,
+    time_out,
+)
+from airflow_provider_qlik.lifecycle.trigger_event import InvalidEventError, RunEvent
 from airflow_provider_qlik.links import QlikRunLink
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.call import QlikCallOperator, plain
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
-from airflow_provider_qlik.runs import KINDS, Outcome, ReloadPending, Run, RunError, State
+from airflow_provider_qlik.runs import ADAPTERS, Outcome, ReloadPendingError, Run, RunError, RunState
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
 from airflow_provider_qlik.text import LINE_LENGTH, MESSAGE_LENGTH, REASON_LENGTH
-from airflow_provider_qlik.triggers.runs import QlikRunTrigger
-from airflow_provider_qlik.triggers.saying import Saying
-from airflow_provider_qlik.waiting import LONGEST_LABEL, fail, fail_for_good, fail_with, name_map_index, skip, time_out
+from airflow_provider_qlik.triggers.run import QlikRunTrigger
+from airflow_provider_qlik.triggers.task_log import TaskLogWriter
 from tests.provider.conftest import FAST, Task, fire
 
 ODD = "a\x00b\ud83dc"
@@ -64,12 +72,12 @@ def assert_storable(value: Any, length: int = MESSAGE_LENGTH + 100) -> None:
 @pytest.fixture
 def odd_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs of automations whose texts have come past whoever should have cleaned them."""
-    kind = type(KINDS["automation"])
+    kind = type(ADAPTERS["automation"])
     run_of = kind.run_of
 
     def odd(self: Any, resource_id: str, item: Any) -> Run:
         run = run_of(self, resource_id, item)
-        status = f"{run.status}{ODD}" if run.state is State.ACTIVE else run.status
+        status = f"{run.status}{ODD}" if run.state is RunState.ACTIVE else run.status
         return replace(run, name=LONG, reason=LONG, triggered_by=LONG, status=status)
 
     monkeypatch.setattr(kind, "run_of", odd)
@@ -105,7 +113,7 @@ def test_whatever_a_run_is_called_airflow_can_store_what_comes_of_it(
     log = logged()
     assert SHOWN.replace("\\", "") in log.replace("\\", "")
     assert "\x00" not in log
-    assert max(map(len, log.splitlines())) < 3 * task_log.LONGEST_LINE
+    assert max(map(len, log.splitlines())) < 3 * task_log.MAX_LINE
 
 
 @pytest.mark.usefixtures("odd_runs")
@@ -153,7 +161,7 @@ def test_what_a_call_says_of_what_is_there_has_a_bound(
         assert operator.execute(Task().context)["name"] == SHOWN
     except AirflowException as raised:
         assert_storable(str(raised))
-    assert len(logged()) < 2 * task_log.LONGEST_LINE
+    assert len(logged()) < 2 * task_log.MAX_LINE
 
 
 @pytest.mark.usefixtures("odd_runs")
@@ -177,16 +185,16 @@ def test_the_arguments_of_a_trigger_can_be_stored() -> None:
 
 @pytest.mark.parametrize("error", [RunError(LONG), QlikCloudError(LONG)], ids=["of a run", "of a request"])
 def test_an_event_can_be_stored_whatever_the_error_says(error: QlikCloudError) -> None:
-    event = Event.broken_off(error, None).to_json()
+    event = RunEvent.interrupted(error, None).to_json()
     assert_storable(event)
     assert event["error"].startswith(SHOWN)
-    assert Event.from_json(event).error == event["error"]
+    assert RunEvent.from_json(event).error == event["error"]
 
 
 @pytest.mark.parametrize("given", [LONG, {"version": LONG}, {"version": 1, "run": {"kind": LONG}}, [LONG]], ids=type)
 def test_a_damaged_event_is_shown_in_short(given: Any) -> None:
-    with pytest.raises(UnusableEvent) as refused:
-        Event.from_json(given)
+    with pytest.raises(InvalidEventError) as refused:
+        RunEvent.from_json(given)
     assert_storable(str(refused.value))
 
 
@@ -208,7 +216,7 @@ def test_what_follows_a_long_error_is_not_cut_off() -> None:
 def test_a_skipped_task_says_why_in_a_text_that_can_be_stored(task: Task) -> None:
     operator = QlikReloadAppOperator(task_id="run", app_id="a", if_pending="skip")
     with pytest.raises(AirflowSkipException) as skipped:
-        operator.on_error(ReloadPending(LONG))
+        operator.on_error(ReloadPendingError(LONG))
     assert_storable(str(skipped.value))
 
 
@@ -224,7 +232,7 @@ def test_the_name_of_a_mapped_task_instance_fits_into_its_column() -> None:
     context = Task(map_index=3).context
     name_map_index(context, LONG)
     assert context["qlik_label"].startswith(SHOWN)
-    assert len(context["qlik_label"]) <= LONGEST_LABEL
+    assert len(context["qlik_label"]) <= MAX_LABEL
 
 
 class Log:
@@ -240,7 +248,7 @@ def test_control_characters_are_shown_in_the_log_and_do_not_reach_the_terminal()
     task_log.write(log, logging.INFO, "one\x1b]0;title\x07 100 %s\ttwo\r\nthree\x00")
     task_log.log_callback(log)(logging.INFO, "x" * 1_000_000)
     assert log.lines[0] == "one\\x1b]0;title\\x07 100 %s\ttwo\\x0d\\x0athree\\x00"
-    assert len(log.lines[1]) < task_log.LONGEST_LINE + 100
+    assert len(log.lines[1]) < task_log.MAX_LINE + 100
 
 
 def test_a_trigger_shows_control_characters_as_well() -> None:
@@ -249,8 +257,8 @@ def test_a_trigger_shows_control_characters_as_well() -> None:
     log = Log()
 
     async def play() -> None:
-        saying = Saying(log)
-        saying.say(logging.INFO, "a\x1bb\nc")
+        saying = TaskLogWriter(log)
+        saying.write_log(logging.INFO, "a\x1bb\nc")
         await saying.said()
 
     asyncio.run(play())
@@ -268,7 +276,7 @@ def test_a_line_of_a_runs_log_is_cut_once(tenant: Tenant, task: Task, logged: Ca
 
 
 def outcome_of(**members: Any) -> Outcome:
-    run = Run(kind="task", resource_id="t1", id="r1", state=State.FAILED, status="FAILED")
+    run = Run(kind="task", resource_id="t1", id="r1", state=RunState.FAILED, status="FAILED")
     return Outcome(replace(run, **members), "https://acme.eu.qlikcloud.com/task")
 
 

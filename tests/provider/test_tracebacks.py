@@ -14,7 +14,6 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.cloud import (
     ApiKey,
     AsyncClient,
@@ -22,15 +21,16 @@ from airflow_provider_qlik.cloud import (
     ClientCredentials,
     Credentials,
     Impersonation,
-    Patience,
     PrivateKey,
     QlikCloudError,
+    RetryPolicy,
     Tenant,
 )
 from airflow_provider_qlik.cloud.api import tasks
-from airflow_provider_qlik.cloud.auth import forget_tokens, sign_in
+from airflow_provider_qlik.cloud.transport.auth import auth_type, forget_tokens
 from airflow_provider_qlik.connection_parser import parse
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.listener import Answer, listening
 
 SECRET = "planted-secret-c0ffee-c0ffee"
@@ -91,23 +91,23 @@ def test_a_local_variable_that_shows_a_secret_is_found() -> None:
         {"password": f"{SECRET}\nmore\n"},
         {"password": SECRET, "login": "client"},
         {"password": SECRET, "login": 1.5},
-        {"password": SECRET, "extra": {"sign_in": "nothing"}},
-        {"password": SECRET, "extra": {"sign_in": "impersonation"}},
+        {"password": SECRET, "extra": {"auth_type": "nothing"}},
+        {"password": SECRET, "extra": {"auth_type": "impersonation"}},
         {"password": SECRET, "extra": {"read_timeout": "soon", "private_key": PEM}},
         {"password": SECRET, "extra": {"rate_limit_share": 2, "client_secret": SECRET}},
         {"password": SECRET, "extra": {"ca_bundle": "/nowhere"}},
-        {"password": SECRET, "login": "client\ud83d", "extra": {"sign_in": "client_credentials"}},
-        {"password": f"{SECRET}\ud83d", "login": "client", "extra": {"sign_in": "client_credentials"}},
-        {"login": "client", "extra": {"sign_in": "private_key", "private_key": PEM}},
-        {"login": "client", "extra": {"sign_in": "private_key", "key_id": "1", "private_key": PEM[:-40]}},
-        {"login": "client", "extra": {"sign_in": "private_key", "key_id": "1", "private_key": PEM.replace("M", "N")}},
-        {"login": "client", "extra": {"sign_in": "private_key", "key_id": "1", "private_key": [PEM]}},
-        {"login": "client", "extra": {"sign_in": "private_key", "key_id": "1\ud83d", "private_key": PEM}},
+        {"password": SECRET, "login": "client\ud83d", "extra": {"auth_type": "client_credentials"}},
+        {"password": f"{SECRET}\ud83d", "login": "client", "extra": {"auth_type": "client_credentials"}},
+        {"login": "client", "extra": {"auth_type": "private_key", "private_key": PEM}},
+        {"login": "client", "extra": {"auth_type": "private_key", "key_id": "1", "private_key": PEM[:-40]}},
+        {"login": "client", "extra": {"auth_type": "private_key", "key_id": "1", "private_key": PEM.replace("M", "N")}},
+        {"login": "client", "extra": {"auth_type": "private_key", "key_id": "1", "private_key": [PEM]}},
+        {"login": "client", "extra": {"auth_type": "private_key", "key_id": "1\ud83d", "private_key": PEM}},
     ],
     ids=lambda fields: " ".join(fields),
 )
 def test_what_is_wrong_with_a_connection_is_raised_without_its_secrets(fields: dict[str, Any]) -> None:
-    error = raised_by(lambda: parse(**{"host": HOST, **fields}), InvalidArgument)
+    error = raised_by(lambda: parse(**{"host": HOST, **fields}), InvalidArgumentError)
     assert frames_that_show(error) == []
     assert not any(secret in str(error) for secret in PLANTED)
 
@@ -127,7 +127,7 @@ def test_what_is_wrong_with_a_connection_is_raised_without_its_secrets(fields: d
     ],
 )
 def test_credentials_that_are_refused_are_in_no_frame(make: Callable[[], Credentials]) -> None:
-    assert frames_that_show(raised_by(make, InvalidArgument)) == []
+    assert frames_that_show(raised_by(make, InvalidArgumentError)) == []
 
 
 # On the way to Qlik Cloud
@@ -200,12 +200,12 @@ def test_what_goes_wrong_on_the_way_shows_no_secret(method: str, way: str, drive
         tenant = Tenant.at(url, read_timeout=0.2, connect_timeout=0.2)
 
         def ask() -> None:
-            with Client(tenant, CREDENTIALS[method], patience=Patience(tries=1)) as client:
+            with Client(tenant, CREDENTIALS[method], patience=RetryPolicy(tries=1)) as client:
                 client.call(tasks.list())
 
         def ask_in_a_loop() -> None:
             async def play() -> None:
-                async with AsyncClient(tenant, CREDENTIALS[method], patience=Patience(tries=1)) as client:
+                async with AsyncClient(tenant, CREDENTIALS[method], patience=RetryPolicy(tries=1)) as client:
                     await client.call(tasks.list())
 
             asyncio.run(play())
@@ -216,7 +216,7 @@ def test_what_goes_wrong_on_the_way_shows_no_secret(method: str, way: str, drive
 
 
 def test_a_key_that_must_not_be_sent_is_in_no_frame() -> None:
-    flow = sign_in(Tenant.at(HOST), ApiKey(SECRET)).sync_auth_flow(
+    flow = auth_type(Tenant.at(HOST), ApiKey(SECRET)).sync_auth_flow(
         httpx.Request("GET", "https://elsewhere.example.com/")
     )
     assert frames_that_show(raised_by(lambda: next(flow))) == []
@@ -228,8 +228,8 @@ def test_a_key_that_must_not_be_sent_is_in_no_frame() -> None:
     [
         {"host": "http://acme.example"},
         {"login": "client"},
-        {"extra": {"sign_in": "nothing", "private_key": PEM, "client_secret": SECRET}},
-        {"login": "client", "extra": {"sign_in": "private_key", "key_id": "1", "private_key": PEM[:-40]}},
+        {"extra": {"auth_type": "nothing", "private_key": PEM, "client_secret": SECRET}},
+        {"login": "client", "extra": {"auth_type": "private_key", "key_id": "1", "private_key": PEM[:-40]}},
     ],
     ids=lambda fields: " ".join(fields),
 )
@@ -243,4 +243,6 @@ def test_what_is_wrong_with_an_airflow_connection_is_raised_without_its_secrets(
     def open_in_a_loop() -> None:
         asyncio.run(hook.get_async_conn())
 
-    assert frames_that_show(raised_by(hook.get_conn if driver == "sync" else open_in_a_loop, InvalidArgument)) == []
+    assert (
+        frames_that_show(raised_by(hook.get_conn if driver == "sync" else open_in_a_loop, InvalidArgumentError)) == []
+    )

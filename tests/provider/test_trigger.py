@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
-from airflow_provider_qlik.triggers.runs import QlikRunTrigger
+from airflow_provider_qlik.triggers.run import QlikRunTrigger
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.provider.conftest import FAST, Task, fire
 
 TRIGGERER = textwrap.dedent("""
@@ -48,16 +48,16 @@ def test_a_wait_survives_a_triggerer_that_is_killed_and_started_again(tenant: Te
     operator = QlikRunTaskOperator(task_id="refresh", qlik_task_id=qlik_task, deferrable=True, **FAST)
     with pytest.raises(TaskDeferred) as deferred:
         operator.execute(task.context)
-    tenant.clear_journal()
+    tenant.clear_request_log()
 
     first = a_triggerer(deferred.value.trigger)
-    while not tenant.journal(operation="list_task_runs"):
+    while not tenant.request_log(operation="list_task_runs"):
         assert first.poll() is None
         time.sleep(0.05)
     first.kill()
     assert "EVENT" not in first.communicate()[0]
     assert tenant.runs(qlik_task)[0]["active"]
-    assert tenant.journal(method="POST") == []
+    assert tenant.request_log(method="POST") == []
 
     # The run ends while nobody looks.
     (reload,) = tenant.reloads()
@@ -85,14 +85,14 @@ def test_a_cancelled_trigger_cancels_no_run(tenant: Tenant) -> None:
 
     async def lose_it() -> None:
         waiting = asyncio.ensure_future(anext(trigger.run()))
-        while not await asyncio.to_thread(tenant.journal, "get_automation_run"):
+        while not await asyncio.to_thread(tenant.request_log, "get_automation_run"):
             await asyncio.sleep(0.02)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
 
     asyncio.run(lose_it())
-    assert tenant.journal(method="POST") == []
+    assert tenant.request_log(method="POST") == []
     assert tenant.runs(automation)[0]["active"]
 
 
@@ -127,7 +127,7 @@ def test_credentials_that_are_refused_for_long_end_the_wait(tenant: Tenant) -> N
     event = fire(QlikRunTrigger(kind="automation", resource_id=automation, run_id=run, poll_interval=0.2))
     assert "401" in event["error"]
     assert "refused for 0.3 s" in event["error"]
-    assert 2 <= len(tenant.journal()) <= 4
+    assert 2 <= len(tenant.request_log()) <= 4
     assert tenant.active()
 
 
@@ -146,5 +146,5 @@ def test_credentials_that_are_refused_for_long_end_the_wait(tenant: Tenant) -> N
     ids=str,
 )
 def test_bad_arguments_are_refused_by_name(arguments: dict[str, Any], name: str) -> None:
-    with pytest.raises(InvalidArgument, match=name):
+    with pytest.raises(InvalidArgumentError, match=name):
         QlikRunTrigger(**{"kind": "task", "resource_id": "some-task", **arguments})

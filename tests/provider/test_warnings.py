@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_qlik.arguments import InvalidArgument
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
 from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOperator
@@ -16,6 +15,7 @@ from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
 from airflow_provider_qlik.sensors.reloads import QlikReloadSensor
+from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.provider.conftest import FAST, Task, finish
 
 both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
@@ -104,7 +104,7 @@ def test_a_sensor_fails_for_warnings_with_fail_on_warnings(tenant: Tenant, task:
 
 @pytest.mark.parametrize("maker", [automation, reload])
 def test_the_wish_is_true_or_false(maker: Any) -> None:
-    with pytest.raises(InvalidArgument, match="fail_on_warnings"):
+    with pytest.raises(InvalidArgumentError, match="fail_on_warnings"):
         maker("1", fail_on_warnings="perhaps")
 
 
@@ -154,4 +154,4 @@ def test_for_a_name_nobody_waits(tenant: Tenant, task: Task) -> None:
     tenant.fault(operation="list_items", times=None, status=503)
 
     assert finish(operator, task.context)["name"] is None
-    assert len(tenant.journal("list_items")) == 1
+    assert len(tenant.request_log("list_items")) == 1

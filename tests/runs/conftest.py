@@ -9,21 +9,21 @@ from typing import Any, TypeVar
 import pytest
 
 from airflow_provider_qlik import sandbox as sandboxes
-from airflow_provider_qlik.cloud import ApiKey, Call, Client, Flow, Patience, Pause, QlikCloudError, Tenant
-from airflow_provider_qlik.cloud.auth import forget_tokens
+from airflow_provider_qlik.cloud import ApiKey, Call, Client, Flow, Pause, QlikCloudError, RetryPolicy, Tenant
 from airflow_provider_qlik.cloud.call import Step, by_itself
-from airflow_provider_qlik.cloud.retry import ONE_TRY
-from airflow_provider_qlik.cloud.tenant import AUTO, V1_TASKS
-from airflow_provider_qlik.runs import KINDS, Intent, Run, RunKind, Search, Wanted, Watch
+from airflow_provider_qlik.cloud.transport.auth import forget_tokens
+from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.tenant import AUTO, V1_TASKS
+from airflow_provider_qlik.runs import ADAPTERS, Intent, Run, RunAdapter, RunSelector, RunWait, Search
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
 T = TypeVar("T")
 
-QUICK = Patience(tries=3, first_pause=0.001, longest_pause=0.002, longest_retry_after=0.002)
-MOST_STEPS = 2000
+QUICK = RetryPolicy(tries=3, initial_backoff=0.001, max_backoff=0.002, max_retry_after=0.002)
+MAX_STEPS = 2000
 MARKER = "airflow-0123456789abcdef"
 OTHER_MARKER = "airflow-fedcba9876543210"
-TASK, AUTOMATION = KINDS["task"], KINDS["automation"]
+TASK, AUTOMATION = ADAPTERS["task"], ADAPTERS["automation"]
 
 
 class Stage:
@@ -46,7 +46,7 @@ class Stage:
         """The wall clock of whoever waits."""
         return self._began + timedelta(seconds=self.elapsed)
 
-    def say(self, level: int, text: str) -> None:
+    def write_log(self, level: int, text: str) -> None:
         self.told.append((level, text))
 
     @property
@@ -62,12 +62,12 @@ class Stage:
         self._later.append((self.elapsed + seconds, do))
         self._later.sort(key=lambda later: later[0])
 
-    def run(self, flow: Flow[T], patience: Patience = QUICK) -> T:
+    def run(self, flow: Flow[T], patience: RetryPolicy = QUICK) -> T:
         """What comes of a flow."""
         flow = by_itself(flow)
         try:
             step = next(flow)
-            for _ in range(MOST_STEPS):
+            for _ in range(MAX_STEPS):
                 try:
                     answer = self._pause(step) if isinstance(step, Pause) else self._ask(step, patience)
                 except QlikCloudError as error:
@@ -79,7 +79,7 @@ class Stage:
             return result
         raise AssertionError(f"a flow that never ends; at last it was at {step}")
 
-    def _ask(self, step: Step, patience: Patience) -> Any:
+    def _ask(self, step: Step, patience: RetryPolicy) -> Any:
         assert isinstance(step, Call)
         return self.client.call(step, patience)
 
@@ -96,12 +96,12 @@ class Stage:
         self.sandbox.advance(to - self.elapsed)
         self.elapsed = to
 
-    def intend(self, kind: RunKind, resource_id: str, marker: str = MARKER, **parameters: Any) -> Intent:
+    def intend(self, kind: RunAdapter, resource_id: str, marker: str = MARKER, **parameters: Any) -> Intent:
         return self.run(kind.intend(resource_id, marker, parameters))
 
     def start(
         self,
-        kind: RunKind,
+        kind: RunAdapter,
         resource_id: str,
         search: Search = Search(),  # noqa: B008
         between: Any = None,
@@ -111,13 +111,13 @@ class Stage:
         intent = self.intend(kind, resource_id, **parameters)
         if between:
             between()
-        return self.run(kind.start(intent, search, self.say, self.clock, parameters=parameters))
+        return self.run(kind.start(intent, search, self.write_log, self.clock, parameters=parameters))
 
-    def watch(self, kind: RunKind, wanted: Wanted, **arguments: Any) -> Watch:
-        return Watch(kind, wanted, self.say, clock=self.now, **arguments)
+    def watch(self, kind: RunAdapter, selector: RunSelector, **arguments: Any) -> RunWait:
+        return RunWait(kind, selector, self.write_log, clock=self.now, **arguments)
 
-    def until_end(self, kind: RunKind, wanted: Wanted, poll_interval: float = 15.0, **arguments: Any) -> Run:
-        return self.run(self.watch(kind, wanted, **arguments).until_end(poll_interval), ONE_TRY)
+    def until_end(self, kind: RunAdapter, selector: RunSelector, poll_interval: float = 15.0, **arguments: Any) -> Run:
+        return self.run(self.watch(kind, selector, **arguments).until_end(poll_interval), ONE_TRY)
 
     def ours(self, resource_id: str) -> str:
         """The id of the one run that was started through the API, as the tenant knows it."""
@@ -126,10 +126,10 @@ class Stage:
 
     def starts(self) -> int:
         """How often a start was asked for, whatever came of it."""
-        return len(self.sandbox.journal("start_task")) + len(self.sandbox.journal("create_automation_run"))
+        return len(self.sandbox.request_log("start_task")) + len(self.sandbox.request_log("create_automation_run"))
 
     def posts(self) -> list[str | None]:
-        return [entry.operation for entry in self.sandbox.journal(method="POST")]
+        return [entry.operation for entry in self.sandbox.request_log(method="POST")]
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.cloud import Refused
-from airflow_provider_qlik.runs import Run, RunError, RunKind, Search, State, Wanted
+from airflow_provider_qlik.cloud import StatusError
+from airflow_provider_qlik.runs import Run, RunAdapter, RunError, RunSelector, RunState, Search
 from airflow_provider_qlik.sandbox import Script
 from tests.runs.conftest import AUTOMATION, TASK, Stage
 
@@ -23,11 +23,11 @@ everything = pytest.mark.parametrize(
 )
 
 
-def started(stage: Stage, kind: RunKind, worker: str | None, script: Script = LONG) -> Run:
+def started(stage: Stage, kind: RunAdapter, worker: str | None, script: Script = LONG) -> Run:
     resource_id = stage.sandbox.add_task(worker=worker) if worker is not None else stage.sandbox.add_automation()
     stage.sandbox.script(resource_id, script)
     run = stage.start(kind, resource_id)
-    stage.sandbox.clear_journal()
+    stage.sandbox.clear_request_log()
     return run
 
 
@@ -37,7 +37,7 @@ def stop_asked(stage: Stage, run: Run) -> list[str]:
 
 
 @everything
-def test_a_run_is_stopped_and_no_other(stage: Stage, kind: RunKind, worker: str | None) -> None:
+def test_a_run_is_stopped_and_no_other(stage: Stage, kind: RunAdapter, worker: str | None) -> None:
     run = started(stage, kind, worker)
     stage.sandbox.add_run(run.resource_id, started_ago=10, script=LONG)
 
@@ -46,13 +46,13 @@ def test_a_run_is_stopped_and_no_other(stage: Stage, kind: RunKind, worker: str 
     assert stop_asked(stage, run) == [run.id]
     assert asked == f"{'reload' if worker == 'reloads' else 'automation run'} {run.worker.id if run.worker else run.id}"
     assert stage.posts() == [STOP[worker]]
-    assert stage.until_end(kind, Wanted.of(run)).state is not State.SUCCEEDED
+    assert stage.until_end(kind, RunSelector.of(run)).state is not RunState.SUCCEEDED
 
 
 @everything
 @pytest.mark.parametrize("answer", ["accepted", "refused"])
 def test_stopping_a_run_that_has_ended_is_no_error(
-    stage: Stage, kind: RunKind, worker: str | None, answer: str
+    stage: Stage, kind: RunAdapter, worker: str | None, answer: str
 ) -> None:
     stage.sandbox.switch(stop_ended=answer)
     run = started(stage, kind, worker, Script(run=5))
@@ -66,7 +66,7 @@ def test_stopping_a_run_that_has_ended_is_no_error(
 
 @everything
 @pytest.mark.parametrize("status", [404, 409])
-def test_stopping_what_is_gone_is_no_error(stage: Stage, kind: RunKind, worker: str | None, status: int) -> None:
+def test_stopping_what_is_gone_is_no_error(stage: Stage, kind: RunAdapter, worker: str | None, status: int) -> None:
     run = started(stage, kind, worker)
     stage.sandbox.fault(operation=STOP[worker], status=status)
 
@@ -76,12 +76,12 @@ def test_stopping_what_is_gone_is_no_error(stage: Stage, kind: RunKind, worker: 
 @everything
 @pytest.mark.parametrize("status", [400, 403, 500])
 def test_that_a_run_which_goes_on_could_not_be_stopped_is_an_error(
-    stage: Stage, kind: RunKind, worker: str | None, status: int
+    stage: Stage, kind: RunAdapter, worker: str | None, status: int
 ) -> None:
     run = started(stage, kind, worker)
     stage.sandbox.fault(operation=STOP[worker], times=None, status=status)
 
-    with pytest.raises(Refused, match=str(status)):
+    with pytest.raises(StatusError, match=str(status)):
         stage.run(kind.cancel(run))
 
 
@@ -101,7 +101,7 @@ def test_a_worker_of_a_type_nobody_knows_is_an_error_that_names_it_and_nothing_i
     with pytest.raises(RunError, match=f"{run.id}.* is worked off by 'dataflows', which this package cannot cancel"):
         stage.run(TASK.cancel(run))
 
-    assert stage.sandbox.journal() == []
+    assert stage.sandbox.request_log() == []
 
 
 def test_a_worker_that_was_not_known_yet_is_looked_up(stage: Stage) -> None:
@@ -129,16 +129,16 @@ def test_a_task_run_whose_worker_was_stopped_ends_whatever_it_is_called(stage: S
     run = started(stage, TASK, "reloads")
     stage.run(TASK.cancel(run))
 
-    ended = stage.until_end(TASK, Wanted.of(run))
+    ended = stage.until_end(TASK, RunSelector.of(run))
 
-    assert ended.state is (State.FAILED if word == "FAILED" else State.CANCELLED)
+    assert ended.state is (RunState.FAILED if word == "FAILED" else RunState.CANCELLED)
 
 
 def test_a_run_that_is_queued_can_be_stopped(stage: Stage) -> None:
     automation = stage.sandbox.add_automation(maxConcurrentRuns=1)
     stage.sandbox.script(automation, LONG)
     stage.start(AUTOMATION, automation)
-    run = stage.run(AUTOMATION.start(stage.intend(AUTOMATION, automation), Search(), stage.say))
+    run = stage.run(AUTOMATION.start(stage.intend(AUTOMATION, automation), Search(), stage.write_log))
     assert run.status == "queued"
 
     stage.run(AUTOMATION.cancel(run))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.runs import AmbiguousRun, RunNotFound, Wanted
+from airflow_provider_qlik.runs import AmbiguousRunError, RunNotFoundError, RunSelector
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import AUTOMATION, Stage
@@ -49,7 +49,7 @@ def test_a_run_of_any_other_context_may_be_ours(stage: Stage, mail: str, context
     def another() -> None:
         by_user(stage, mail, context=context)
 
-    with pytest.raises(AmbiguousRun, match="2 runs"):
+    with pytest.raises(AmbiguousRunError, match="2 runs"):
         stage.start(AUTOMATION, mail, between=another, inputs={"month": "11"})
 
 
@@ -59,25 +59,25 @@ def test_the_run_of_the_pages_is_not_followed_where_the_start_did_not_arrive(sta
     def pressed() -> None:
         stage.sandbox.add_run(mail, started_ago=0, script=LONG, context="editor")
 
-    with pytest.raises(RunNotFound, match="may have been started"):
+    with pytest.raises(RunNotFoundError, match="may have been started"):
         stage.start(AUTOMATION, mail, between=pressed, inputs={})
 
 
 def test_a_run_of_the_pages_brings_no_doubt_to_a_wait(stage: Stage, mail: str) -> None:
     stage.sandbox.script(mail, Script(run=300))
     run = stage.start(AUTOMATION, mail, inputs={})
-    assert run.alone_since is not None
+    assert run.unconfirmed_since is not None
     stage.sandbox.add_run(mail, started_ago=0, script=LONG, context="test_run")
 
-    assert stage.until_end(AUTOMATION, Wanted.of(run)).id == run.id
+    assert stage.until_end(AUTOMATION, RunSelector.of(run)).id == run.id
 
 
 def test_a_caller_who_comes_later_still_brings_doubt_to_a_wait(stage: Stage, mail: str) -> None:
     run = stage.start(AUTOMATION, mail, inputs={})
     by_user(stage, mail)
 
-    with pytest.raises(AmbiguousRun):
-        stage.until_end(AUTOMATION, Wanted.of(run))
+    with pytest.raises(AmbiguousRunError):
+        stage.until_end(AUTOMATION, RunSelector.of(run))
 
 
 @pytest.mark.parametrize("executed_by", ["caller", "owner"])
@@ -105,7 +105,7 @@ def test_a_lost_response_is_resolved_by_the_user_who_started(stage: Stage, by: s
             stage.sandbox.add_run(automation, started_ago=0, script=LONG)
 
     if by == "this user":
-        with pytest.raises(AmbiguousRun, match="2 runs"):
+        with pytest.raises(AmbiguousRunError, match="2 runs"):
             stage.start(AUTOMATION, automation, between=another)
     else:
         assert stage.start(AUTOMATION, automation, between=another).id == stage.ours(automation)
@@ -117,7 +117,7 @@ def test_a_run_that_shows_no_user_may_be_ours(stage: Stage, mail: str) -> None:
     def another() -> None:
         by_user(stage, mail)
 
-    with pytest.raises(AmbiguousRun, match="2 runs"):
+    with pytest.raises(AmbiguousRunError, match="2 runs"):
         stage.start(AUTOMATION, mail, between=another, inputs={})
 
 
@@ -128,20 +128,20 @@ def test_without_both_users_nothing_is_ruled_out(stage: Stage, mail: str, hidden
         # From here on: the start itself reads the automation before this.
         stage.after(5, lambda: stage.sandbox.fault(operation=hidden, times=None, status=403))
 
-    with pytest.raises(AmbiguousRun, match="2 runs"):
+    with pytest.raises(AmbiguousRunError, match="2 runs"):
         stage.start(AUTOMATION, mail, between=another, inputs={})
 
 
 def test_a_run_of_another_user_that_comes_later_brings_no_doubt_to_a_wait(stage: Stage, mail: str) -> None:
     stage.sandbox.script(mail, Script(run=300))
     run = stage.start(AUTOMATION, mail, inputs={})
-    assert run.alone_since is not None
+    assert run.unconfirmed_since is not None
     stage.sandbox.add_run(mail, started_ago=0, script=LONG, context="api_sync")
 
-    assert stage.until_end(AUTOMATION, Wanted.of(run)).id == run.id
+    assert stage.until_end(AUTOMATION, RunSelector.of(run)).id == run.id
 
 
 def test_who_starts_is_not_asked_for_where_one_run_alone_can_be_it(stage: Stage, mail: str) -> None:
     stage.start(AUTOMATION, mail, inputs={})
 
-    assert {"get_me", "get_user"}.isdisjoint(entry.operation for entry in stage.sandbox.journal())
+    assert {"get_me", "get_user"}.isdisjoint(entry.operation for entry in stage.sandbox.request_log())

@@ -11,8 +11,8 @@ import pytest
 
 from airflow_provider_qlik import sandbox as sandboxes
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, Flow, QlikCloudError, Tenant
-from airflow_provider_qlik.runs import KINDS, Outcome, RunKind, Search, Wanted, Watch, outcome
-from airflow_provider_qlik.runs.find import Say
+from airflow_provider_qlik.runs import ADAPTERS, Outcome, RunAdapter, RunSelector, RunWait, Search, outcome
+from airflow_provider_qlik.runs.matching import LogCallback
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import AUTOMATION, MARKER, QUICK, TASK
@@ -20,7 +20,9 @@ from tests.runs.conftest import AUTOMATION, MARKER, QUICK, TASK
 pytestmark = pytest.mark.slow
 
 
-SEARCH = Search(give_up=2, give_up_unanswered=0.5, settle=0.2, settle_unsure=0.4, first_pause=0.02, longest_pause=0.05)
+SEARCH = Search(
+    give_up=2, give_up_unanswered=0.5, settle=0.2, settle_unsure=0.4, initial_backoff=0.02, max_backoff=0.05
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,22 +32,24 @@ def moving() -> Iterator[SandboxTenant]:
         yield tenant
 
 
-def from_start_to_end(kind: RunKind, resource_id: str, tenant: Tenant, say: Say) -> Flow[Outcome]:
+def from_start_to_end(kind: RunAdapter, resource_id: str, tenant: Tenant, write_log: LogCallback) -> Flow[Outcome]:
     intent = yield from kind.intend(resource_id, MARKER)
-    run = yield from kind.start(intent, SEARCH, say)
-    ended = yield from Watch(kind, Wanted.of(run), say).until_end(0.03)
-    return (yield from outcome(kind, ended, tenant.url, say))
+    run = yield from kind.start(intent, SEARCH, write_log)
+    ended = yield from RunWait(kind, RunSelector.of(run), write_log).until_end(0.03)
+    return (yield from outcome(kind, ended, tenant.url, write_log))
 
 
-def on_a_worker(tenant: Tenant, key: ApiKey, kind: RunKind, resource_id: str, say: Say) -> Outcome:
+def on_a_worker(tenant: Tenant, key: ApiKey, kind: RunAdapter, resource_id: str, write_log: LogCallback) -> Outcome:
     with Client(tenant, key, patience=QUICK) as client:
-        return client.run_flow(from_start_to_end(kind, resource_id, tenant, say))
+        return client.run_flow(from_start_to_end(kind, resource_id, tenant, write_log))
 
 
-def in_the_triggerer(tenant: Tenant, key: ApiKey, kind: RunKind, resource_id: str, say: Say) -> Outcome:
+def in_the_triggerer(
+    tenant: Tenant, key: ApiKey, kind: RunAdapter, resource_id: str, write_log: LogCallback
+) -> Outcome:
     async def run() -> Outcome:
         async with AsyncClient(tenant, key, patience=QUICK) as client:
-            return await client.run_flow(from_start_to_end(kind, resource_id, tenant, say))
+            return await client.run_flow(from_start_to_end(kind, resource_id, tenant, write_log))
 
     return asyncio.run(run())
 
@@ -56,14 +60,14 @@ CASES: dict[str, tuple[dict[str, Any], Script, list[dict[str, Any]]]] = {
     "answer lost": ({"show_after": 3.0}, Script(run=20), [{"method": "POST", "reset": "after"}]),
     "start lost": ({}, Script(run=4), [{"method": "POST", "status": 500}]),
     "refused": ({}, Script(run=4), [{"method": "POST", "status": 403, "times": None}]),
-    "rival": ({"echo_source": False, "rivals": 1}, Script(run=40), [{"method": "POST", "reset": "after"}]),
+    "rival": ({"echo_source": False, "competing_runs": 1}, Script(run=40), [{"method": "POST", "reset": "after"}]),
     "failing polls": ({}, Script(run=4), [{"method": "GET", "path": "*log", "status": 503, "times": 2}]),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("kind", [TASK, AUTOMATION], ids=lambda kind: kind.name)
-def test_both_drivers_come_to_the_same(moving: SandboxTenant, kind: RunKind, case: str) -> None:
+def test_both_drivers_come_to_the_same(moving: SandboxTenant, kind: RunAdapter, case: str) -> None:
     switches, script, faults = CASES[case]
     ends: list[tuple[Any, list[str], int]] = []
     for drive in (on_a_worker, in_the_triggerer):
@@ -78,14 +82,14 @@ def test_both_drivers_come_to_the_same(moving: SandboxTenant, kind: RunKind, cas
             result = drive(
                 Tenant.at(moving.url),
                 ApiKey(moving.api_key),
-                KINDS[kind.name],
+                ADAPTERS[kind.name],
                 resource_id,
                 lambda level, text, said=said: said.append(text),  # type: ignore[misc]
             )
             end: Any = (result.run.state, result.run.status, result.run.reason, result.succeeded)
         except QlikCloudError as error:
             end = type(error).__name__, alike(str(error))
-        posts = len(moving.journal(method="POST"))
+        posts = len(moving.request_log(method="POST"))
         ends.append((end, [alike(text) for text in said], posts))
 
     assert ends[0] == ends[1]

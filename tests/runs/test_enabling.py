@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.cloud import ApiKey, Client, Patience, Tenant
+from airflow_provider_qlik.cloud import ApiKey, Client, RetryPolicy, Tenant
 from airflow_provider_qlik.cloud.call import Call, Flow
 from airflow_provider_qlik.cloud.errors import (
-    BadRequest,
-    Forbidden,
-    IntermediaryResponse,
-    InvalidArgument,
-    NoAnswer,
-    NotFound,
+    BadRequestError,
+    ForbiddenError,
+    IntermediaryResponseError,
+    InvalidArgumentError,
+    NoResponseError,
+    NotFoundError,
     QlikCloudError,
-    Refused,
+    StatusError,
 )
 from airflow_provider_qlik.cloud.models.scheduling import PatchedTask
 from airflow_provider_qlik.cloud.models.tasks import Task
@@ -45,7 +45,7 @@ each_path = pytest.mark.parametrize("path", [V1, SCHEDULING])
 @pytest.fixture
 def client(sandbox: SandboxTenant, path: str) -> Iterator[Client]:
     tenant = Tenant.at(sandbox.url, tasks_path=path)
-    with Client(tenant, ApiKey(sandbox.api_key), patience=Patience(tries=1)) as client:
+    with Client(tenant, ApiKey(sandbox.api_key), patience=RetryPolicy(tries=1)) as client:
         yield client
 
 
@@ -61,7 +61,7 @@ def _get(task_id: str) -> Call[Task]:
 
 def changes(sandbox: SandboxTenant) -> list[str]:
     """The methods of the requests that changed something."""
-    return [entry.method for entry in sandbox.journal() if entry.method != "GET" and entry.carried_out]
+    return [entry.method for entry in sandbox.request_log() if entry.method != "GET" and entry.carried_out]
 
 
 @each_path
@@ -105,7 +105,7 @@ def test_whoever_changes_a_task_becomes_its_owner(sandbox: SandboxTenant, client
 
 @each_path
 def test_a_task_that_is_not_there_is_not_found(sandbox: SandboxTenant, client: Client, path: str) -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         client.run_flow(enable_task("no-such-task"))
 
 
@@ -154,16 +154,16 @@ def task(enabled: bool | None) -> Task:
     )
 
 
-def refused(kind: type[Refused], status: int) -> Refused:
+def refused(kind: type[StatusError], status: int) -> StatusError:
     return kind(status=status, method="PATCH", path="/api/v1/tasks/t")
 
 
 NO_PATCH: list[Callable[[], Exception]] = [
-    lambda: refused(NotFound, 404),
-    lambda: refused(Refused, 405),
-    lambda: IntermediaryResponse("a web page", "<html>", 404),
-    lambda: IntermediaryResponse("a web page", "<html>", 405),
-    lambda: InvalidArgument("tasks_api", V1, "must be another path for patch_scheduling_task"),
+    lambda: refused(NotFoundError, 404),
+    lambda: refused(StatusError, 405),
+    lambda: IntermediaryResponseError("a web page", "<html>", 404),
+    lambda: IntermediaryResponseError("a web page", "<html>", 405),
+    lambda: InvalidArgumentError("tasks_api", V1, "must be another path for patch_scheduling_task"),
 ]
 
 
@@ -177,7 +177,9 @@ def test_where_there_is_no_patch_the_task_is_replaced(error: Callable[[], Except
     assert made[2] == "PUT {'name': 'n', 'enabled': True, 'specVersion': '1'}"
 
 
-@pytest.mark.parametrize("error", [refused(Forbidden, 403), refused(BadRequest, 400), InvalidArgument("x", None, "y")])
+@pytest.mark.parametrize(
+    "error", [refused(ForbiddenError, 403), refused(BadRequestError, 400), InvalidArgumentError("x", None, "y")]
+)
 def test_another_refusal_of_the_patch_is_the_end(error: Exception) -> None:
     with pytest.raises(type(error)) as raised:
         driven(enable_task("t"), task(False), error)
@@ -186,9 +188,9 @@ def test_another_refusal_of_the_patch_is_the_end(error: Exception) -> None:
 
 
 def test_a_patch_of_which_nobody_knows_is_sent_twice_at_most() -> None:
-    lost: QlikCloudError = NoAnswer("nothing came back")
-    with pytest.raises(NoAnswer):
-        driven(enable_task("t"), task(False), lost, task(False), NoAnswer("again"))
+    lost: QlikCloudError = NoResponseError("nothing came back")
+    with pytest.raises(NoResponseError):
+        driven(enable_task("t"), task(False), lost, task(False), NoResponseError("again"))
 
 
 def test_what_a_task_does_not_say_is_added() -> None:

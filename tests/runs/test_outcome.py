@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.runs import KINDS, Outcome, Run, RunKind, State, Wanted, Worker, outcome
+from airflow_provider_qlik.runs import ADAPTERS, Outcome, Run, RunAdapter, RunSelector, RunState, Worker, outcome
 from airflow_provider_qlik.sandbox import Script
 from tests.runs.conftest import AUTOMATION, TASK, Stage
 
@@ -17,17 +17,17 @@ LAST_LINE = "Qlik Cloud gives no reason; the last line of its log: Error: disk f
 LOG = {"task": "get_task_run_log", "automation": "get_automation_run_debug"}
 
 
-def ended(stage: Stage, kind: RunKind, script: Script, **task: Any) -> Run:
+def ended(stage: Stage, kind: RunAdapter, script: Script, **task: Any) -> Run:
     """A run that did what its script says."""
     resource_id = stage.sandbox.add_task("Refresh", **task) if kind is TASK else stage.sandbox.add_automation("Prepare")
     stage.sandbox.script(resource_id, script)
-    run = stage.until_end(kind, Wanted.of(stage.start(kind, resource_id)))
+    run = stage.until_end(kind, RunSelector.of(stage.start(kind, resource_id)))
     stage.told.clear()
     return run
 
 
 def told(stage: Stage, run: Run) -> Outcome:
-    return stage.run(outcome(KINDS[run.kind], run, TENANT, stage.say))
+    return stage.run(outcome(ADAPTERS[run.kind], run, TENANT, stage.write_log))
 
 
 def lines(stage: Stage) -> list[str]:
@@ -38,7 +38,7 @@ def lines(stage: Stage) -> list[str]:
 
 
 @both_kinds
-def test_the_log_is_said_line_by_line(stage: Stage, kind: RunKind) -> None:
+def test_the_log_is_said_line_by_line(stage: Stage, kind: RunAdapter) -> None:
     run = ended(stage, kind, Script(log=("Connect", "Load 5 rows", "Store")))
 
     told(stage, run)
@@ -63,7 +63,7 @@ def test_the_form_of_a_log_does_not_matter(stage: Stage, form: str) -> None:
 @both_kinds
 @pytest.mark.parametrize(("count", "first"), [(200, 1), (201, 2), (1000, 801)])
 def test_of_a_long_log_the_last_200_lines_are_said_and_where_the_rest_is(
-    stage: Stage, kind: RunKind, count: int, first: int
+    stage: Stage, kind: RunAdapter, count: int, first: int
 ) -> None:
     run = ended(stage, kind, Script(log=tuple(f"line {number}" for number in range(1, count + 1))))
 
@@ -75,7 +75,7 @@ def test_of_a_long_log_the_last_200_lines_are_said_and_where_the_rest_is(
 
 
 @both_kinds
-def test_an_empty_log_is_not_mentioned(stage: Stage, kind: RunKind) -> None:
+def test_an_empty_log_is_not_mentioned(stage: Stage, kind: RunAdapter) -> None:
     told(stage, ended(stage, kind, Script(log=())))
 
     assert stage.said == []
@@ -97,7 +97,7 @@ def test_an_empty_log_is_not_mentioned(stage: Stage, kind: RunKind) -> None:
     ids=str,
 )
 def test_a_log_that_cannot_be_had_changes_nothing_about_the_end(
-    stage: Stage, kind: RunKind, end: str, fault: dict[str, Any]
+    stage: Stage, kind: RunAdapter, end: str, fault: dict[str, Any]
 ) -> None:
     run = ended(stage, kind, Script(end=end, error=None if end == "SUCCEEDED" else "no such table"))
     stage.sandbox.fault(operation=LOG[kind.name], times=None, **fault)
@@ -112,7 +112,7 @@ def test_a_log_that_cannot_be_had_changes_nothing_about_the_end(
 
 
 @both_kinds
-def test_an_id_that_cannot_be_asked_for_changes_nothing_about_the_end(stage: Stage, kind: RunKind) -> None:
+def test_an_id_that_cannot_be_asked_for_changes_nothing_about_the_end(stage: Stage, kind: RunAdapter) -> None:
     run = replace(ended(stage, kind, Script(end="FAILED")), id="a/b", worker=Worker("reloads", "c/d", "app"))
 
     assert not told(stage, run).succeeded
@@ -152,7 +152,7 @@ def test_the_reason_of_a_task_run_behind_which_is_an_automation_is_that_of_its_r
 
 
 @both_kinds
-def test_where_qlik_gives_no_reason_the_last_line_of_the_log_is_it(stage: Stage, kind: RunKind) -> None:
+def test_where_qlik_gives_no_reason_the_last_line_of_the_log_is_it(stage: Stage, kind: RunAdapter) -> None:
     result = told(stage, ended(stage, kind, Script(end="FAILED", log=("Started", "Error: disk full", "  ", ""))))
 
     assert result.run.reason == LAST_LINE
@@ -169,7 +169,7 @@ def test_a_reason_that_cannot_be_had_changes_nothing_about_the_end(
 
     result = told(stage, run)
 
-    assert (result.run.state, result.run.reason) == (State.FAILED, LAST_LINE)
+    assert (result.run.state, result.run.reason) == (RunState.FAILED, LAST_LINE)
 
 
 def test_behind_a_worker_of_another_type_the_log_tells_the_reason(stage: Stage) -> None:
@@ -179,7 +179,7 @@ def test_behind_a_worker_of_another_type_the_log_tells_the_reason(stage: Stage) 
 
 
 @both_kinds
-def test_that_there_is_no_reason_at_all_is_said(stage: Stage, kind: RunKind) -> None:
+def test_that_there_is_no_reason_at_all_is_said(stage: Stage, kind: RunAdapter) -> None:
     result = told(stage, ended(stage, kind, Script(end="FAILED", log=())))
 
     assert result.run.reason is None
@@ -187,28 +187,28 @@ def test_that_there_is_no_reason_at_all_is_said(stage: Stage, kind: RunKind) -> 
 
 
 @both_kinds
-def test_a_success_has_no_reason_and_none_is_asked_for(stage: Stage, kind: RunKind) -> None:
+def test_a_success_has_no_reason_and_none_is_asked_for(stage: Stage, kind: RunAdapter) -> None:
     run = ended(stage, kind, Script(log=("Error: just kidding",)))
-    stage.sandbox.clear_journal()
+    stage.sandbox.clear_request_log()
 
     result = told(stage, run)
 
     assert (result.succeeded, result.run.reason) == (True, None)
-    assert [entry.operation for entry in stage.sandbox.journal()] == [LOG[kind.name]]
+    assert [entry.operation for entry in stage.sandbox.request_log()] == [LOG[kind.name]]
     assert result.message.endswith(f"ended as {run.status!r}")
 
 
 @both_kinds
-def test_a_cancelled_run_is_no_success(stage: Stage, kind: RunKind) -> None:
+def test_a_cancelled_run_is_no_success(stage: Stage, kind: RunAdapter) -> None:
     stage.sandbox.switch(cancelled_task_status="ABORTED")
     resource_id = stage.sandbox.add_task() if kind is TASK else stage.sandbox.add_automation()
     stage.sandbox.script(resource_id, Script(run=3600))
     run = stage.start(kind, resource_id)
     stage.run(kind.cancel(run))
 
-    result = told(stage, stage.until_end(kind, Wanted.of(run)))
+    result = told(stage, stage.until_end(kind, RunSelector.of(run)))
 
-    assert result.run.state is State.CANCELLED
+    assert result.run.state is RunState.CANCELLED
     assert not result.succeeded
 
 
@@ -226,13 +226,13 @@ def test_the_link_leads_to_what_the_run_works_on(stage: Stage) -> None:
 
 
 def test_where_nothing_is_known_about_the_work_the_link_leads_to_the_tenant() -> None:
-    run = Run(kind="task", resource_id="t", id="r", state=State.FAILED, status="FAILED")
+    run = Run(kind="task", resource_id="t", id="r", state=RunState.FAILED, status="FAILED")
 
     assert TENANT + TASK.page(run) == f"{TENANT}/"
 
 
 @both_kinds
-def test_what_is_returned_is_the_run_with_its_link(stage: Stage, kind: RunKind) -> None:
+def test_what_is_returned_is_the_run_with_its_link(stage: Stage, kind: RunAdapter) -> None:
     result = told(stage, ended(stage, kind, Script()))
 
     assert result.to_json() == {**result.run.to_json(), "link": result.link}

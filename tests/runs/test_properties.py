@@ -15,38 +15,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_qlik.cloud import Flow, InvalidArgument, Pause, QlikCloudError
-from airflow_provider_qlik.cloud.answer import read
+from airflow_provider_qlik.cloud import Flow, InvalidArgumentError, Pause, QlikCloudError
 from airflow_provider_qlik.cloud.call import Call, by_itself
-from airflow_provider_qlik.cloud.errors import CouldNotConnect, NoAnswer
+from airflow_provider_qlik.cloud.errors import ConnectError, NoResponseError
 from airflow_provider_qlik.cloud.operations import OPERATIONS
-from airflow_provider_qlik.events import Event, UnusableEvent
-from airflow_provider_qlik.memory import KEY, Memory
+from airflow_provider_qlik.cloud.transport.responses import read
+from airflow_provider_qlik.lifecycle.checkpoint import KEY, CheckpointStore
+from airflow_provider_qlik.lifecycle.trigger_event import InvalidEventError, RunEvent
 from airflow_provider_qlik.runs import (
-    KINDS,
+    ADAPTERS,
     Intent,
     Outcome,
     Run,
-    RunKind,
+    RunAdapter,
+    RunSelector,
+    RunState,
+    RunWait,
     Search,
-    State,
-    Wanted,
-    Watch,
     Worker,
     find_run,
     names,
     outcome,
 )
+from airflow_provider_qlik.runs.adapter import Resource
 from airflow_provider_qlik.runs.existing import existing
-from airflow_provider_qlik.runs.find import rivals
-from airflow_provider_qlik.runs.kind import Resource
+from airflow_provider_qlik.runs.matching import competing_runs
 from tests.planted_secret import note, plant
 from tests.replies import IDS, MARKER, OTHER_MARKER, SECRET, WORDS, anything, examples, replies
 
 pytestmark = pytest.mark.slow
 
 
-MOST_STEPS = 40
+MAX_STEPS = 40
 NOW = datetime(2026, 1, 2, 3, 5, tzinfo=UTC)
 SOON = NOW + timedelta(minutes=3)
 NEVER_ENDS = datetime(9999, 12, 31, tzinfo=UTC)
@@ -68,7 +68,7 @@ class Act:
     def now(self) -> datetime:
         return NOW + timedelta(seconds=self.elapsed)
 
-    def say(self, level: int, text: str) -> None:
+    def write_log(self, level: int, text: str) -> None:
         assert level in {10, 20, 30, 40}
         text.encode()
         note("what a flow says", text)
@@ -79,12 +79,12 @@ class Act:
         flow = by_itself(flow)
         try:
             step: Any = next(flow)
-            for _ in range(MOST_STEPS):
+            for _ in range(MAX_STEPS):
                 answer = self.answer(step) if isinstance(step, Call) else self.pause(step)
                 step = flow.throw(answer) if isinstance(answer, QlikCloudError) else flow.send(answer)
         except StopIteration as end:
             return end.value
-        except (QlikCloudError, InvalidArgument) as error:
+        except (QlikCloudError, InvalidArgumentError) as error:
             note("what a flow raises", error)
             str(error).encode()
             return error
@@ -99,14 +99,14 @@ class Act:
         """An answer, or an error."""
         note("how a call looks", call)
         if not self.data.draw(st.integers(0, 9)):
-            return self.data.draw(st.sampled_from((CouldNotConnect, NoAnswer)))("no way there")
+            return self.data.draw(st.sampled_from((ConnectError, NoResponseError)))("no way there")
         try:
             return read(call, call.path, self.data.draw(replies(call.answer, healthy=True)))
         except QlikCloudError as error:
             return error
 
 
-def runs(kind: RunKind) -> st.SearchStrategy[Run]:
+def runs(kind: RunAdapter) -> st.SearchStrategy[Run]:
     """Runs as this package knows them."""
     workers = st.builds(
         Worker,
@@ -120,7 +120,7 @@ def runs(kind: RunKind) -> st.SearchStrategy[Run]:
         kind=st.just(kind.name),
         resource_id=st.sampled_from(IDS),
         id=st.sampled_from((*IDS, "a/b")),
-        state=st.sampled_from(State),
+        state=st.sampled_from(RunState),
         status=st.sampled_from(WORDS[:6]),
         name=st.none() | st.just("A name"),
         created_at=moments,
@@ -130,7 +130,7 @@ def runs(kind: RunKind) -> st.SearchStrategy[Run]:
         triggered_by=st.sampled_from((None, MARKER, OTHER_MARKER, "somebody")),
         worker=st.none() | workers,
         log=st.none() | st.just("a log"),
-        alone_since=moments,
+        unconfirmed_since=moments,
         marker=st.sampled_from((None, MARKER)),
         adopted=st.booleans(),
         counts=st.none() | st.just({"succeeded": 1}),
@@ -138,19 +138,19 @@ def runs(kind: RunKind) -> st.SearchStrategy[Run]:
     )
 
 
-def wishes() -> st.SearchStrategy[Wanted]:
+def wishes() -> st.SearchStrategy[RunSelector]:
     moments = st.sampled_from(MOMENTS)
     return st.builds(
-        Wanted,
+        RunSelector,
         resource_id=st.sampled_from(IDS),
         run_id=st.none() | st.sampled_from(IDS),
         started_after=moments,
-        alone_since=moments,
+        unconfirmed_since=moments,
         marker=st.sampled_from((None, MARKER)),
     )
 
 
-def intents(kind: RunKind) -> st.SearchStrategy[Intent]:
+def intents(kind: RunAdapter) -> st.SearchStrategy[Intent]:
     return st.builds(
         Intent,
         kind=st.just(kind.name),
@@ -167,48 +167,48 @@ def parameters() -> st.SearchStrategy[Mapping[str, Any]]:
 
 SEARCH = Search(give_up=60, give_up_unanswered=20, settle=5, settle_unsure=10)
 WATCHES = "until_end"
-Play = Callable[[RunKind, Act, Callable[[Any], Any]], Any]
+Play = Callable[[RunAdapter, Act, Callable[[Any], Any]], Any]
 """How a flow is played, and what comes of it; the function draws a value."""
 
 FLOWS: dict[str, Play] = {
     "resource": lambda kind, act, draw: kind.resource("r1"),
-    "send_start": lambda kind, act, draw: kind.send_start(draw(intents(kind)), act.say, draw(parameters())),
+    "send_start": lambda kind, act, draw: kind.send_start(draw(intents(kind)), act.write_log, draw(parameters())),
     "get": lambda kind, act, draw: kind.get("r1", draw(st.sampled_from(IDS))),
     "cancel": lambda kind, act, draw: kind.cancel(draw(runs(kind))),
     "log": lambda kind, act, draw: kind.log(draw(runs(kind))),
     "reason": lambda kind, act, draw: kind.reason(draw(runs(kind))),
     "settled": lambda kind, act, draw: kind.settled(draw(runs(kind))),
     "described": lambda kind, act, draw: kind.described(draw(runs(kind))),
-    "without_other_users": lambda kind, act, draw: kind.without_other_users(
+    "exclude_other_users": lambda kind, act, draw: kind.exclude_other_users(
         "r1", draw(st.lists(runs(kind), min_size=2, max_size=3))
     ),
     "intend": lambda kind, act, draw: kind.intend("r1", MARKER, draw(parameters())),
     "start": lambda kind, act, draw: kind.start(
-        draw(intents(kind)), SEARCH, act.say, act.clock, parameters=draw(parameters())
+        draw(intents(kind)), SEARCH, act.write_log, act.clock, parameters=draw(parameters())
     ),
     "recent": lambda kind, act, draw: kind.recent("r1", draw(st.sampled_from(MOMENTS))),
-    "look": lambda kind, act, draw: kind.look(draw(wishes())),
-    "look_together": lambda kind, act, draw: kind.look_together(
-        [replace(wanted, resource_id="r1") for wanted in draw(st.lists(wishes(), min_size=1, max_size=4))]
+    "look": lambda kind, act, draw: kind.poll(draw(wishes())),
+    "poll_batch": lambda kind, act, draw: kind.poll_batch(
+        [replace(selector, resource_id="r1") for selector in draw(st.lists(wishes(), min_size=1, max_size=4))]
     ),
-    "look_at_many": lambda kind, act, draw: kind.look_at_many(
+    "poll_bulk_list": lambda kind, act, draw: kind.poll_bulk_list(
         draw(st.lists(wishes(), min_size=1, max_size=4)), draw(st.integers(1, 3))
     ),
     # What stands beside the kinds.
     "find": lambda kind, act, draw: find_run(
-        kind, draw(intents(kind)), SEARCH, act.say, act.clock, answered=draw(st.booleans())
+        kind, draw(intents(kind)), SEARCH, act.write_log, act.clock, answered=draw(st.booleans())
     ),
-    WATCHES: lambda kind, act, draw: Watch(
-        kind, draw(wishes()), act.say, seen=draw(st.none() | runs(kind)), deadline=draw(DEADLINES), clock=act.now
+    WATCHES: lambda kind, act, draw: RunWait(
+        kind, draw(wishes()), act.write_log, seen=draw(st.none() | runs(kind)), deadline=draw(DEADLINES), clock=act.now
     ).until_end(15.0),
-    "outcome": lambda kind, act, draw: outcome(kind, draw(runs(kind)), "https://acme.example", act.say),
+    "outcome": lambda kind, act, draw: outcome(kind, draw(runs(kind)), "https://acme.example", act.write_log),
 }
 
 
 def test_no_flow_of_a_kind_is_left_out() -> None:
     flows = {
         name
-        for name, method in inspect.getmembers(RunKind, inspect.isfunction)
+        for name, method in inspect.getmembers(RunAdapter, inspect.isfunction)
         if not name.startswith("_") and _is_a_flow(get_type_hints(method).get("return"))
     }
     assert flows <= set(FLOWS)
@@ -220,8 +220,8 @@ def _is_a_flow(hint: Any) -> bool:
 
 
 @pytest.mark.parametrize("name", FLOWS)
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_whatever_comes_back_a_flow_ends_asks_on_or_fails_as_ours(kind: RunKind, name: str) -> None:
+@pytest.mark.parametrize("kind", ADAPTERS.values(), ids=ADAPTERS)
+def test_whatever_comes_back_a_flow_ends_asks_on_or_fails_as_ours(kind: RunAdapter, name: str) -> None:
     @examples(12)
     @given(st.data())
     def check(data: st.DataObject) -> None:
@@ -241,7 +241,7 @@ def test_whatever_comes_back_a_flow_ends_asks_on_or_fails_as_ours(kind: RunKind,
     check()
 
 
-def assert_usable(kind: RunKind, result: Any) -> None:
+def assert_usable(kind: RunAdapter, result: Any) -> None:
     """That what a flow gave can be told, kept and waited for."""
     if isinstance(result, list):
         for each in result:
@@ -254,7 +254,7 @@ def assert_usable(kind: RunKind, result: Any) -> None:
         text = json.dumps(result.to_json(), allow_nan=False)
         assert as_kept(Run.from_json(json.loads(text))) == as_kept(result)
         note("how a run looks", text, result)
-        (str(result) + str(Wanted.of(result)) + kind.page(result)).encode()
+        (str(result) + str(RunSelector.of(result)) + kind.page(result)).encode()
     elif isinstance(result, Intent):
         again = Intent.from_json(json.loads(json.dumps(result.to_json(), allow_nan=False)))
         assert again.to_json() == result.to_json()
@@ -263,7 +263,7 @@ def assert_usable(kind: RunKind, result: Any) -> None:
         json.dumps(result.to_json(), allow_nan=False)
         result.message.encode()
         note("an outcome", result.message, result)
-    elif not isinstance(result, QlikCloudError | InvalidArgument):
+    elif not isinstance(result, QlikCloudError | InvalidArgumentError):
         assert result is None or result is STILL_ASKING or isinstance(result, str | Resource)
 
 
@@ -289,7 +289,7 @@ def test_whatever_comes_back_a_name_leads_to_one_id_or_to_an_error_of_ours(name:
     def check(data: st.DataObject) -> None:
         arguments = data.draw(st.sampled_from((needed, ["wanted" for _ in taken])))
         found = Act(data).play(function(*arguments))
-        assert found is STILL_ASKING or isinstance(found, QlikCloudError | InvalidArgument | str)
+        assert found is STILL_ASKING or isinstance(found, QlikCloudError | InvalidArgumentError | str)
         assert not isinstance(found, str) or found
 
     check()
@@ -331,8 +331,8 @@ TIMES_GONE_BY = st.sampled_from(
 )
 
 
-RUN = Run(kind="task", resource_id="t", id="r", state=State.FAILED, status="FAILED", started_at=NOW, ended_at=NOW)
-EVENT = Event.ended(RUN).to_json()
+RUN = Run(kind="task", resource_id="t", id="r", state=RunState.FAILED, status="FAILED", started_at=NOW, ended_at=NOW)
+EVENT = RunEvent.ended(RUN).to_json()
 INTENT = Intent(kind="task", resource_id="t", marker=MARKER, known=("a",), server_time=NOW)
 
 
@@ -345,14 +345,14 @@ def test_a_damaged_run_is_a_run_or_a_value_error(given_run: Any) -> None:
         return
     json.dumps(run.to_json())
     assert isinstance(str(run), str)
-    assert Wanted.of(run).run_id == run.id
+    assert RunSelector.of(run).run_id == run.id
     assert all(
         given is None or isinstance(given, str) for given in (run.name, run.reason, run.triggered_by, run.marker)
     )
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_a_run_comes_back_as_it_was_kept(kind: RunKind) -> None:
+@pytest.mark.parametrize("kind", ADAPTERS.values(), ids=ADAPTERS)
+def test_a_run_comes_back_as_it_was_kept(kind: RunAdapter) -> None:
     @examples(40)
     @given(runs(kind))
     def check(run: Run) -> None:
@@ -375,8 +375,8 @@ def test_a_damaged_intent_is_an_intent_or_a_value_error(given_intent: Any) -> No
 @given(damaged(EVENT) | damaged(RUN.to_json()).map(lambda run: {**EVENT, "run": run}))
 def test_a_damaged_event_is_refused_or_tells_an_end(given_event: Any) -> None:
     try:
-        event = Event.from_json(given_event)
-    except UnusableEvent:
+        event = RunEvent.from_json(given_event)
+    except InvalidEventError:
         return
     assert event.error is not None or (event.run is not None and event.run.ended)
 
@@ -384,7 +384,7 @@ def test_a_damaged_event_is_refused_or_tells_an_end(given_event: Any) -> None:
 def remembered(entry: Any) -> Any:
     store = SimpleNamespace(get=lambda key: {KEY: entry}[key], set=None, delete=None)
     context: Any = {"task_state_store": store, "ti": SimpleNamespace(max_tries=0)}
-    return Memory(context, durable=True, asked={}).recall()
+    return CheckpointStore(context, durable=True, asked={}).load()
 
 
 ENTRY = {"max_tries": 0, "intent": INTENT.to_json(), "run": RUN.to_json(), "cancelled": False}
@@ -413,7 +413,7 @@ def test_what_was_kept_is_remembered() -> None:
 
 def test_a_run_at_the_end_of_time_has_rivals_like_any_other() -> None:
     late = datetime.max.replace(tzinfo=UTC)
-    assert rivals(replace(RUN, started_at=late, alone_since=NOW), [RUN]) == []
+    assert competing_runs(replace(RUN, started_at=late, unconfirmed_since=NOW), [RUN]) == []
 
 
 def test_nothing_is_remembered_where_nothing_was_kept() -> None:

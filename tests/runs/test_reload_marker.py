@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.runs import KINDS, AmbiguousRun, CannotStart, RunNotFound, Search
+from airflow_provider_qlik.runs import ADAPTERS, AmbiguousRunError, CannotStartError, RunNotFoundError, Search
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import MARKER, OTHER_MARKER, Stage
 
-RELOAD = KINDS["reload"]
+RELOAD = ADAPTERS["reload"]
 LOST: list[dict[str, Any]] = [{"reset": "after"}, {"status": 502, "carried_out": True}, {"answer": "html"}]
 
 
@@ -24,7 +24,7 @@ def app(sandbox: SandboxTenant) -> str:
 
 
 def bodies(stage: Stage) -> list[dict[str, Any]]:
-    return [entry.body for entry in stage.sandbox.journal("create_reload")]
+    return [entry.body for entry in stage.sandbox.request_log("create_reload")]
 
 
 def test_a_reload_carries_the_marker(stage: Stage, app: str) -> None:
@@ -52,7 +52,7 @@ def test_a_marker_that_is_refused_is_left_out(stage: Stage, app: str) -> None:
 
     assert run.id == stage.ours(app)
     assert bodies(stage)[1:] == [{"appId": app, "partial": True, "weight": 3}]
-    assert [entry.carried_out for entry in stage.sandbox.journal("create_reload")] == [False, True]
+    assert [entry.carried_out for entry in stage.sandbox.request_log("create_reload")] == [False, True]
     assert "Starting without a marker" in stage.said[0]
 
 
@@ -61,7 +61,7 @@ def test_a_reload_that_is_refused_for_another_reason_is_asked_for_once_more_and_
 ) -> None:
     stage.sandbox.fault(operation="create_reload", times=None, status=400)
 
-    with pytest.raises(CannotStart, match="HTTP 400"):
+    with pytest.raises(CannotStartError, match="HTTP 400"):
         stage.start(RELOAD, app)
 
     assert len(bodies(stage)) == 2
@@ -76,17 +76,17 @@ def test_a_reload_whose_response_was_lost_is_found_by_its_marker_at_once(
     run = stage.start(RELOAD, app)
 
     assert run.id == stage.ours(app)
-    assert (run.alone_since, stage.elapsed) == (None, 0)
+    assert (run.unconfirmed_since, stage.elapsed) == (None, 0)
     assert len(bodies(stage)) == 1
 
 
 def test_a_reload_whose_response_was_lost_is_told_from_anothers_in_the_same_moment(stage: Stage, app: str) -> None:
     stage.sandbox.switch(pending_reload="queued")
     intent = stage.intend(RELOAD, app)
-    stage.run(RELOAD.send_start(stage.intend(RELOAD, app, OTHER_MARKER), stage.say, {}))
+    stage.run(RELOAD.send_start(stage.intend(RELOAD, app, OTHER_MARKER), stage.write_log, {}))
     stage.sandbox.fault(operation="create_reload", reset="after")
 
-    run = stage.run(RELOAD.start(intent, Search(), stage.say, stage.clock))
+    run = stage.run(RELOAD.start(intent, Search(), stage.write_log, stage.clock))
 
     assert run.carries(MARKER)
     assert stage.elapsed == 0
@@ -99,18 +99,18 @@ def test_without_a_marker_a_lost_response_is_resolved_by_being_alone(stage: Stag
     run = stage.start(RELOAD, app)
 
     assert run.id == stage.ours(app)
-    assert run.alone_since is not None
+    assert run.unconfirmed_since is not None
     assert stage.elapsed >= Search().settle
 
 
 def test_without_a_marker_two_reloads_of_callers_are_an_error(stage: Stage, app: str) -> None:
     stage.sandbox.switch(reload_marker="hidden", pending_reload="queued")
     intent = stage.intend(RELOAD, app)
-    stage.run(RELOAD.send_start(stage.intend(RELOAD, app, OTHER_MARKER), stage.say, {}))
+    stage.run(RELOAD.send_start(stage.intend(RELOAD, app, OTHER_MARKER), stage.write_log, {}))
     stage.sandbox.fault(operation="create_reload", reset="after")
 
-    with pytest.raises(AmbiguousRun, match="2 runs"):
-        stage.run(RELOAD.start(intent, Search(), stage.say, stage.clock))
+    with pytest.raises(AmbiguousRunError, match="2 runs"):
+        stage.run(RELOAD.start(intent, Search(), stage.write_log, stage.clock))
 
 
 def test_a_reload_of_a_task_in_the_same_moment_is_no_candidate(stage: Stage, app: str) -> None:
@@ -128,11 +128,11 @@ def test_where_markers_are_shown_the_reload_of_another_caller_is_never_ours(stag
     """The start did not arrive, and somebody else's reload shows another marker."""
     stage.sandbox.switch(pending_reload="queued")
     intent = stage.intend(RELOAD, app)
-    stage.run(RELOAD.send_start(stage.intend(RELOAD, app, OTHER_MARKER), stage.say, {}))
+    stage.run(RELOAD.send_start(stage.intend(RELOAD, app, OTHER_MARKER), stage.write_log, {}))
     stage.sandbox.fault(operation="create_reload", reset="before", times=None)
 
-    with pytest.raises(RunNotFound, match="may have been started, but no run of it showed up"):
-        stage.run(RELOAD.start(intent, Search(), stage.say, stage.clock))
+    with pytest.raises(RunNotFoundError, match="may have been started, but no run of it showed up"):
+        stage.run(RELOAD.start(intent, Search(), stage.write_log, stage.clock))
 
 
 def test_a_retry_takes_up_the_reload_that_carries_its_marker(stage: Stage, app: str) -> None:
@@ -140,8 +140,8 @@ def test_a_retry_takes_up_the_reload_that_carries_its_marker(stage: Stage, app: 
 
     intent = stage.intend(RELOAD, app)
 
-    assert intent.underway is not None
-    assert intent.underway.id == run.id
+    assert intent.resumable is not None
+    assert intent.resumable.id == run.id
     assert intent.markers_shown
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from airflow_provider_qlik.cloud.models.automations import AutomationRun
 from airflow_provider_qlik.cloud.models.tasks import TaskRun
-from airflow_provider_qlik.runs import Run, State, Wanted, Worker
+from airflow_provider_qlik.runs import Run, RunSelector, RunState, Worker
 from tests.runs.conftest import AUTOMATION, TASK
 
-ACTIVE, SUCCEEDED, FAILED, CANCELLED = State.ACTIVE, State.SUCCEEDED, State.FAILED, State.CANCELLED
+ACTIVE, SUCCEEDED, FAILED, CANCELLED = RunState.ACTIVE, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED
 ENDED = "2026-11-22T06:05:00Z"
 
 # Kind, Qlik's word, what it means without an end time, and with one.
@@ -60,7 +60,7 @@ def read(kind: str, status: str, ended: str | None) -> Run:
 @pytest.mark.parametrize(("kind", "status", "going_on", "over"), STATUSES)
 @pytest.mark.parametrize("write", [str, str.upper, str.lower, str.title], ids=lambda write: write.__name__)
 def test_a_status_means_the_same_however_it_is_written(
-    kind: str, status: str, going_on: State, over: State, write: Any
+    kind: str, status: str, going_on: RunState, over: RunState, write: Any
 ) -> None:
     assert read(kind, write(status), None).state is going_on
     assert read(kind, write(status), ENDED).state is over
@@ -91,7 +91,7 @@ FULL = Run(
     reason="no such table",
     triggered_by="manual",
     worker=Worker("reloads", "w", "app"),
-    alone_since=BEGAN - timedelta(seconds=2),
+    unconfirmed_since=BEGAN - timedelta(seconds=2),
 )
 BARE = Run(kind="automation", resource_id="a", id="r", state=ACTIVE, status="queued")
 
@@ -120,8 +120,8 @@ def test_a_run_that_has_not_begun_has_the_moment_it_was_made() -> None:
 
 
 def test_what_is_wanted_reads_as_a_user_would_say_it() -> None:
-    assert str(Wanted(resource_id="t")) == "the last run"
-    assert str(Wanted(resource_id="t", run_id="r")) == "run r"
-    assert str(Wanted(resource_id="t", started_after=BEGAN)) == (
+    assert str(RunSelector(resource_id="t")) == "the last run"
+    assert str(RunSelector(resource_id="t", run_id="r")) == "run r"
+    assert str(RunSelector(resource_id="t", started_after=BEGAN)) == (
         "the first run begun at or after 2026-11-22T06:00:00+00:00"
     )

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.cloud import CouldNotConnect, Refused
-from airflow_provider_qlik.runs import AmbiguousRun, CannotStart, RunKind, RunNotFound, Search
+from airflow_provider_qlik.cloud import ConnectError, StatusError
+from airflow_provider_qlik.runs import AmbiguousRunError, CannotStartError, RunAdapter, RunNotFoundError, Search
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import AUTOMATION, MARKER, OTHER_MARKER, TASK, Stage, staged
@@ -42,7 +42,7 @@ SURELY_NOT_ARRIVED: list[dict[str, Any]] = [
 ]
 
 
-def added(sandbox: SandboxTenant, kind: RunKind, **members: Any) -> str:
+def added(sandbox: SandboxTenant, kind: RunAdapter, **members: Any) -> str:
     """A task or an automation that ran last night, and whose next run takes an hour."""
     resource_id = sandbox.add_task("It", **members) if kind is TASK else sandbox.add_automation("It", **members)
     sandbox.add_run(resource_id, started_ago=36000)
@@ -52,17 +52,17 @@ def added(sandbox: SandboxTenant, kind: RunKind, **members: Any) -> str:
 
 def test_an_automation_says_which_run_it_started(stage: Stage) -> None:
     automation = added(stage.sandbox, AUTOMATION)
-    stage.sandbox.switch(rivals=2, show_after=60)
+    stage.sandbox.switch(competing_runs=2, show_after=60)
 
     found = stage.start(AUTOMATION, automation)
 
     assert found.id == stage.ours(automation)
-    assert (stage.elapsed, found.alone_since) == (0, None)
+    assert (stage.elapsed, found.unconfirmed_since) == (0, None)
 
 
 @both_kinds
 @pytest.mark.parametrize("fault", LOST_AND_CARRIED_OUT, ids=str)
-def test_a_run_whose_answer_was_lost_is_found(stage: Stage, kind: RunKind, fault: dict[str, Any]) -> None:
+def test_a_run_whose_answer_was_lost_is_found(stage: Stage, kind: RunAdapter, fault: dict[str, Any]) -> None:
     resource_id = added(stage.sandbox, kind)
     stage.sandbox.fault(operation=START[kind.name], times=None, **fault)
 
@@ -77,13 +77,13 @@ def test_a_run_whose_answer_was_lost_is_found(stage: Stage, kind: RunKind, fault
 @pytest.mark.parametrize("echo", [True, False], ids=["marker shown", "marker hidden"])
 @pytest.mark.parametrize("fault", LOST_AND_NOT_CARRIED_OUT, ids=str)
 def test_a_start_that_was_lost_is_an_error_and_never_repeated(
-    stage: Stage, kind: RunKind, echo: bool, fault: dict[str, Any]
+    stage: Stage, kind: RunAdapter, echo: bool, fault: dict[str, Any]
 ) -> None:
     resource_id = added(stage.sandbox, kind)
     stage.sandbox.switch(echo_source=echo)
     stage.sandbox.fault(operation=START[kind.name], times=None, **fault)
 
-    with pytest.raises(RunNotFound) as raised:
+    with pytest.raises(RunNotFoundError) as raised:
         stage.start(kind, resource_id)
 
     said = str(raised.value)
@@ -95,18 +95,20 @@ def test_a_start_that_was_lost_is_an_error_and_never_repeated(
 
 
 @both_kinds
-def test_a_lost_start_and_somebody_elses_run_are_not_taken_for_one_another(stage: Stage, kind: RunKind) -> None:
+def test_a_lost_start_and_somebody_elses_run_are_not_taken_for_one_another(stage: Stage, kind: RunAdapter) -> None:
     resource_id = added(stage.sandbox, kind)
-    stage.sandbox.switch(echo_source=False, rivals=1)
+    stage.sandbox.switch(echo_source=False, competing_runs=1)
     stage.sandbox.fault(operation=START[kind.name], reset="after")
 
-    with pytest.raises(AmbiguousRun, match="2 runs"):
+    with pytest.raises(AmbiguousRunError, match="2 runs"):
         stage.start(kind, resource_id)
 
 
 @both_kinds
 @pytest.mark.parametrize("fault", SURELY_NOT_ARRIVED, ids=str)
-def test_a_start_that_surely_did_not_arrive_is_sent_again(stage: Stage, kind: RunKind, fault: dict[str, Any]) -> None:
+def test_a_start_that_surely_did_not_arrive_is_sent_again(
+    stage: Stage, kind: RunAdapter, fault: dict[str, Any]
+) -> None:
     resource_id = added(stage.sandbox, kind)
     stage.sandbox.fault(operation=START[kind.name], times=2, **fault)
 
@@ -117,12 +119,12 @@ def test_a_start_that_surely_did_not_arrive_is_sent_again(stage: Stage, kind: Ru
 @both_kinds
 @pytest.mark.parametrize("fault", SURELY_NOT_ARRIVED, ids=str)
 def test_a_start_that_never_arrives_tells_what_kept_it_and_is_not_looked_for(
-    stage: Stage, kind: RunKind, fault: dict[str, Any]
+    stage: Stage, kind: RunAdapter, fault: dict[str, Any]
 ) -> None:
     resource_id = added(stage.sandbox, kind)
     stage.sandbox.fault(operation=START[kind.name], times=None, **fault)
 
-    with pytest.raises(Refused, match=str(fault["status"])) as raised:
+    with pytest.raises(StatusError, match=str(fault["status"])) as raised:
         stage.start(kind, resource_id)
 
     assert raised.value.transient
@@ -137,7 +139,7 @@ def impatient(still: SandboxTenant) -> Iterator[Stage]:
 
 
 @both_kinds
-def test_a_run_whose_answer_came_too_late_is_found(impatient: Stage, kind: RunKind) -> None:
+def test_a_run_whose_answer_came_too_late_is_found(impatient: Stage, kind: RunAdapter) -> None:
     sandbox = impatient.sandbox
     resource_id = added(sandbox, kind)
     sandbox.fault(operation=START[kind.name], delay=0.3)
@@ -156,14 +158,14 @@ def test_a_run_whose_answer_came_too_late_is_found(impatient: Stage, kind: RunKi
 
 
 @both_kinds
-def test_nobody_there_is_said_as_such(stage: Stage, kind: RunKind) -> None:
+def test_nobody_there_is_said_as_such(stage: Stage, kind: RunAdapter) -> None:
     resource_id = added(stage.sandbox, kind)
     intent = stage.intend(kind, resource_id)
-    flow = kind.start(intent, Search(), stage.say)
+    flow = kind.start(intent, Search(), stage.write_log)
     call = next(flow)
 
-    with pytest.raises(CouldNotConnect, match="no route"):
-        flow.throw(CouldNotConnect("no route"))
+    with pytest.raises(ConnectError, match="no route"):
+        flow.throw(ConnectError("no route"))
 
     assert str(call).startswith("POST ")
 
@@ -185,7 +187,7 @@ def test_an_outage_after_a_lost_start_is_not_waited_out_for_ever(stage: Stage) -
     task = added(stage.sandbox, TASK)
     stage.sandbox.fault(operation="start_task", reset="after")
 
-    with pytest.raises(RunNotFound, match="may have been started"):
+    with pytest.raises(RunNotFoundError, match="may have been started"):
         stage.start(TASK, task, between=lambda: stage.sandbox.fault("GET", times=None, status=503))
 
     assert 300 <= stage.elapsed < 330
@@ -210,19 +212,19 @@ def test_a_source_that_is_too_long_is_left_out(stage: Stage) -> None:
     found = stage.start(TASK, task)
 
     assert found.id == stage.ours(task)
-    assert [entry.query for entry in stage.sandbox.journal("start_task")] == [[("source", MARKER)], []]
-    assert [entry.carried_out for entry in stage.sandbox.journal("start_task")] == [False, True]
+    assert [entry.query for entry in stage.sandbox.request_log("start_task")] == [[("source", MARKER)], []]
+    assert [entry.carried_out for entry in stage.sandbox.request_log("start_task")] == [False, True]
     assert "source is longer than 10 characters" in stage.said[0]
     assert "Starting without a marker" in stage.said[0]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
 @both_kinds
-def test_a_start_that_is_refused_says_so_and_why(stage: Stage, kind: RunKind, status: int) -> None:
+def test_a_start_that_is_refused_says_so_and_why(stage: Stage, kind: RunAdapter, status: int) -> None:
     resource_id = added(stage.sandbox, kind)
     stage.sandbox.fault(operation=START[kind.name], times=None, status=status, code="ABC-1")
 
-    with pytest.raises(CannotStart) as raised:
+    with pytest.raises(CannotStartError) as raised:
         stage.start(kind, resource_id)
 
     said = str(raised.value)
@@ -230,7 +232,7 @@ def test_a_start_that_is_refused_says_so_and_why(stage: Stage, kind: RunKind, st
     assert f"The {kind.name} was not started ({kind.name} {resource_id};" in said
     assert f"HTTP {status} for POST" in said
     assert "ABC-1" in said
-    assert not any(entry.carried_out for entry in stage.sandbox.journal(method="POST"))
+    assert not any(entry.carried_out for entry in stage.sandbox.request_log(method="POST"))
     assert stage.elapsed == 0
 
 
@@ -238,7 +240,7 @@ def test_a_start_that_is_refused_says_so_and_why(stage: Stage, kind: RunKind, st
 def test_a_disabled_task_says_why_it_is_and_what_to_do(stage: Stage, code: str | None) -> None:
     task = added(stage.sandbox, TASK, enabled=False, metadata={"disabledCode": code})
 
-    with pytest.raises(CannotStart) as raised:
+    with pytest.raises(CannotStartError) as raised:
         stage.start(TASK, task)
 
     assert f"disabled ({code or 'Qlik does not say why'}): enable it in Qlik Cloud" in str(raised.value)
@@ -249,7 +251,7 @@ def test_a_disabled_task_says_why_it_is_and_what_to_do(stage: Stage, code: str |
 def test_a_disabled_automation_says_its_state_and_what_to_do(stage: Stage, state: str) -> None:
     automation = added(stage.sandbox, AUTOMATION, state=state)
 
-    with pytest.raises(CannotStart, match=f"disabled .its state is '{state}'.: enable it in Qlik Cloud"):
+    with pytest.raises(CannotStartError, match=f"disabled .its state is '{state}'.: enable it in Qlik Cloud"):
         stage.start(AUTOMATION, automation)
 
     assert len(stage.sandbox.runs(automation)) == 1
@@ -259,7 +261,7 @@ def test_a_disabled_task_that_answers_as_if_it_had_started_says_why_no_run_shows
     task = added(stage.sandbox, TASK, enabled=False, metadata={"disabledCode": "OWNER-DELETED"})
     stage.sandbox.switch(disabled_start="ignored")
 
-    with pytest.raises(RunNotFound, match=r"no run of it showed up within 300 s: it is disabled .OWNER-DELETED."):
+    with pytest.raises(RunNotFoundError, match=r"no run of it showed up within 300 s: it is disabled .OWNER-DELETED."):
         stage.start(TASK, task)
 
 
@@ -268,7 +270,7 @@ def test_a_task_that_runs_already_and_is_not_started_again_says_so(stage: Stage)
     stage.sandbox.add_run(task, started_ago=60, script=Script(run=3600))
     stage.sandbox.switch(running_start="refused")
 
-    with pytest.raises(CannotStart, match="the task is already running"):
+    with pytest.raises(CannotStartError, match="the task is already running"):
         stage.start(TASK, task)
 
 
@@ -279,7 +281,7 @@ def test_the_run_that_kept_ours_from_starting_is_not_taken_for_it(stage: Stage, 
     stage.sandbox.add_run(task, started_ago=60, script=Script(run=3600), triggered_by=OTHER_MARKER)
     stage.sandbox.switch(running_start="ignored", echo_source=echo)
 
-    with pytest.raises(RunNotFound, match="was started, but no run of it showed up"):
+    with pytest.raises(RunNotFoundError, match="was started, but no run of it showed up"):
         stage.start(TASK, task)
 
 
@@ -287,7 +289,7 @@ def test_what_keeps_us_from_looking_before_the_start_keeps_us_from_starting(stag
     task = added(stage.sandbox, TASK)
     stage.sandbox.fault(operation="list_task_runs", times=None, status=403)
 
-    with pytest.raises(Refused, match="403"):
+    with pytest.raises(StatusError, match="403"):
         stage.start(TASK, task)
 
     assert stage.starts() == 0

@@ -10,7 +10,7 @@ from airflow_provider_qlik.cloud.models.automations import AutomationRun
 from airflow_provider_qlik.cloud.models.reloads import Reload
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution
 from airflow_provider_qlik.cloud.models.tasks import TaskRun
-from airflow_provider_qlik.runs import KINDS
+from airflow_provider_qlik.runs import ADAPTERS
 
 HOW: dict[str, tuple[Any, str]] = {
     "task": (TaskRun, "endedAt"),
@@ -64,7 +64,7 @@ def test_a_status_comes_to_a_state(kind: str, status: str, going: str, ended: st
     shape, end = HOW[kind]
     for spelled in (status, status.upper(), f" {status.lower()} "):
         runs = [
-            KINDS[kind].run_of("resource", shape.from_json({"id": "run", "status": spelled, **more}))
+            ADAPTERS[kind].run_of("resource", shape.from_json({"id": "run", "status": spelled, **more}))
             for more in ({}, {end: "2026-11-22T08:00:00Z"})
         ]
         assert [str(run.state) for run in runs] == [going, ended]
@@ -73,8 +73,8 @@ def test_a_status_comes_to_a_state(kind: str, status: str, going: str, ended: st
 
 def test_a_word_that_nobody_knows_is_never_a_success() -> None:
     for kind in HOW:
-        words = KINDS[kind].words
-        assert {str(words.state(word, True)) for word in ("evaporated", "aborted by hand", "success?")} <= {
+        status_map = ADAPTERS[kind].status_map
+        assert {str(status_map.state(word, True)) for word in ("evaporated", "aborted by hand", "success?")} <= {
             "failed",
             "cancelled",
         }

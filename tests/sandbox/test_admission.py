@@ -3,8 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from airflow_provider_qlik.sandbox import Script
-from airflow_provider_qlik.sandbox.admission import admit
-from airflow_provider_qlik.sandbox.script import Life
+from airflow_provider_qlik.sandbox.state.admission import admit
+from airflow_provider_qlik.sandbox.state.script import Life
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

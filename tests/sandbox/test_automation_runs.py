@@ -208,7 +208,7 @@ def test_only_triggered_automations_are_executed(tenant: Tenant, api: httpx.Clie
 
 def test_an_executed_run_may_show_up_late_among_rivals(tenant: Tenant, api: httpx.Client) -> None:
     automation_id = tenant.add_automation(run_mode="triggered")
-    tenant.switch(show_after=10, rivals=1)
+    tenant.switch(show_after=10, competing_runs=1)
     execute(api, tenant, automation_id)
     rival, own = tenant.runs(automation_id)
     assert (rival["via"], own["via"], own["hidden"]) == ("rival", "execute", True)

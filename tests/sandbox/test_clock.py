@@ -5,7 +5,7 @@ import time
 import pytest
 
 from airflow_provider_qlik.sandbox import SandboxError, Tenant
-from airflow_provider_qlik.sandbox.clock import Clock
+from airflow_provider_qlik.sandbox.state.clock import Clock
 
 
 def test_a_clock_without_speed_stands_still_until_it_is_advanced() -> None:

@@ -25,7 +25,7 @@ def test_a_status_fault_answers_in_the_familys_form_and_carries_nothing_out(tena
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "7")
     assert answer.json()["errors"][0]["code"] == 503
     assert tenant.runs(task_id) == []
-    entry = tenant.journal("start_task")[0]
+    entry = tenant.request_log("start_task")[0]
     assert (entry.status, entry.carried_out, entry.fault) == (503, False, number)
 
 
@@ -34,7 +34,7 @@ def test_a_status_fault_may_hide_that_the_operation_happened(tenant: Tenant, api
     tenant.fault("POST", status=500, carried_out=True)
     assert start(api, task_id).status_code == 500
     assert len(tenant.runs(task_id)) == 1
-    assert tenant.journal()[0].carried_out
+    assert tenant.request_log()[0].carried_out
 
 
 def test_a_fault_hits_as_often_as_asked_and_then_no_more(tenant: Tenant, api: httpx.Client) -> None:
@@ -74,7 +74,7 @@ def test_a_connection_is_reset_before_anything_is_carried_out(tenant: Tenant, ap
     with pytest.raises(httpx.ReadError):
         start(api, task_id)
     assert tenant.runs(task_id) == []
-    entry = tenant.journal("start_task")[0]
+    entry = tenant.request_log("start_task")[0]
     assert (entry.status, entry.carried_out, entry.credential) == (None, False, "api_key")
 
 
@@ -84,7 +84,7 @@ def test_a_connection_is_reset_after_the_operation_was_carried_out(tenant: Tenan
     with pytest.raises(httpx.ReadError):
         start(api, task_id)
     assert len(tenant.runs(task_id)) == 1
-    entry = tenant.journal("start_task")[0]
+    entry = tenant.request_log("start_task")[0]
     assert (entry.status, entry.carried_out) == (None, True)
 
 
@@ -157,7 +157,7 @@ def test_a_delay_holds_up_nobody_else(tenant: Tenant, api: httpx.Client, anybody
     asked = time.monotonic()
     slow = threading.Thread(target=ask)
     slow.start()
-    while not tenant.journal("list_tasks"):
+    while not tenant.request_log("list_tasks"):
         time.sleep(0.001)
     anybody.get("/api/v1/users/me")
     quick = time.monotonic()
@@ -236,7 +236,7 @@ def test_an_answer_trickles_until_the_caller_hangs_up(
             received += part
     assert received.startswith(b"HTTP/1.1 200 OK\r\n")
     assert len(tenant.runs(task_id)) == 1
-    assert tenant.journal("start_task")[0].status == (200 if trickle == "body" else None)
+    assert tenant.request_log("start_task")[0].status == (200 if trickle == "body" else None)
     assert api.get("/api/v1/tasks").status_code == 200
 
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from airflow_provider_qlik.sandbox import File, SandboxError, Script, Sharing, Tenant
-from airflow_provider_qlik.sandbox.files import CHUNK_BYTES, MEDIA_TYPES
+from airflow_provider_qlik.sandbox.state.files import CHUNK_BYTES, MEDIA_TYPES
 
 
 def executed(tenant: Tenant, *files: File, script: Script | None = None) -> str:
@@ -102,7 +102,7 @@ def test_an_alias_may_hold_a_slash_which_is_encoded_in_the_path(tenant: Tenant, 
     path = executed(tenant, File("sales/2026 %2F"), File("sales"))
     assert api.get(f"{path}/sales%2F2026%20%252F").content.startswith(b"%PDF-")
     assert api.get(f"{path}/sales/2026%20%252F").status_code == 404
-    assert tenant.journal()[-2].operation == "get_sharing_task_execution_file"
+    assert tenant.request_log()[-2].operation == "get_sharing_task_execution_file"
 
 
 @pytest.mark.parametrize("length", ["told", "untold"])

@@ -119,7 +119,7 @@ def test_a_next_link_may_name_another_host(tenant: Tenant, api: httpx.Client) ->
         tenant.switch(elsewhere=elsewhere.url)
         href = api.get(path, params={"limit": 1}).json()["links"]["next"]["href"]
         api.get(href)
-        assert [entry.path for entry in elsewhere.journal()] == [path]
+        assert [entry.path for entry in elsewhere.request_log()] == [path]
 
 
 def test_a_next_link_may_lead_in_a_circle(tenant: Tenant, api: httpx.Client) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_qlik.sandbox import File, Script, Sharing
-from airflow_provider_qlik.sandbox.script import Life, Phase
+from airflow_provider_qlik.sandbox.state.script import Life, Phase
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

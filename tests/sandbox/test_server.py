@@ -64,7 +64,7 @@ def test_a_tenant_that_ends_leaves_nobody_waiting() -> None:
         tenant.fault(delay=30)
         waiting = threading.Thread(target=ask, args=[tenant.url])
         waiting.start()
-        while not tenant.journal():
+        while not tenant.request_log():
             time.sleep(0.001)
     waiting.join(5)
     assert len(raised) == 1

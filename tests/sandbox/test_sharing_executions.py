@@ -207,7 +207,7 @@ def test_an_app_reload_may_set_off_executions_in_the_same_minute(
 
 
 def test_rivals_execute_beside_the_caller(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
-    tenant.switch(rivals=1, rival_moment="after")
+    tenant.switch(competing_runs=1, competing_moment="after")
     execute(api, task_id)
     runs = tenant.runs(task_id)
     assert [run["via"] for run in runs] == ["api", "api", "rival", "rival"]

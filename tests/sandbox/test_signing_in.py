@@ -86,7 +86,7 @@ def test_a_trusted_client_acts_for_a_user(tenant: Tenant, anybody: httpx.Client,
     value = tenant.user_subject if field == "subject" else tenant.user_id
     token = token_for(anybody, as_user(tenant, field, value))
     assert me(anybody, token).json()["id"] == tenant.user_id
-    assert tenant.journal("get_me")[-1].credential == f"user:{tenant.user_id}"
+    assert tenant.request_log("get_me")[-1].credential == f"user:{tenant.user_id}"
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "RS512", "ES384"])

@@ -13,9 +13,9 @@ from airflow_provider_qlik.sandbox import SandboxError, Switches, Tenant
     [
         ("colour", "red"),
         ("next_link", "sideways"),
-        ("rivals", "many"),
-        ("rivals", True),
-        ("rivals", 0.5),
+        ("competing_runs", "many"),
+        ("competing_runs", True),
+        ("competing_runs", 0.5),
         ("echo_source", 1),
         ("source_limit", "ten"),
         ("show_after", None),
@@ -37,13 +37,13 @@ def test_an_unknown_switch_or_position_is_refused_by_name(tenant: Tenant, name: 
 def test_a_refused_switch_leaves_the_others_as_they_were() -> None:
     switches = Switches()
     with pytest.raises(ValueError, match="colour"):
-        switches.set({"rivals": 2, "colour": "red"})
+        switches.set({"competing_runs": 2, "colour": "red"})
     assert switches == Switches()
 
 
 def test_switches_keep_their_positions_until_they_are_turned_again() -> None:
-    switches = Switches().set({"rivals": 2, "source_limit": 10}).set({"show_after": 1})
-    assert (switches.rivals, switches.source_limit, switches.show_after) == (2, 10, 1)
+    switches = Switches().set({"competing_runs": 2, "source_limit": 10}).set({"show_after": 1})
+    assert (switches.competing_runs, switches.source_limit, switches.show_after) == (2, 10, 1)
     assert switches.set({"source_limit": None}).source_limit is None
 
 

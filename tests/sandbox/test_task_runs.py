@@ -114,7 +114,7 @@ def test_a_waiting_run_shows_as_running_or_not_at_all(tenant: Tenant, api: httpx
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_rivals_start_in_the_same_second(tenant: Tenant, api: httpx.Client, moment: str) -> None:
     task_id = tenant.add_task()
-    tenant.switch(rivals=2, rival_moment=moment)
+    tenant.switch(competing_runs=2, competing_moment=moment)
     start(api, task_id, source="ours")
     assert [run["via"] for run in tenant.runs(task_id)].count("rival") == 2
     shown = runs(api, task_id)
@@ -125,7 +125,7 @@ def test_rivals_start_in_the_same_second(tenant: Tenant, api: httpx.Client, mome
 
 def test_rivals_show_at_once_while_ones_own_run_is_late(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task()
-    tenant.switch(rivals=1, rival_moment="after", show_after=10)
+    tenant.switch(competing_runs=1, competing_moment="after", show_after=10)
     start(api, task_id, source="ours")
     assert [run["triggeredBy"] for run in runs(api, task_id)] == ["manual"]
 

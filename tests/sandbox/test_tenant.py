@@ -103,7 +103,7 @@ def test_a_reset_leaves_nothing(tenant: Tenant, api: httpx.Client) -> None:
     api.get("/api/v1/tasks")
     now = tenant.advance(10**6)
     tenant.reset()
-    assert (tenant.active(), tenant.journal()) == ([], [])
+    assert (tenant.active(), tenant.request_log()) == ([], [])
     assert tenant.now() < now
     assert api.get("/api/v1/tasks").json()["data"] == []
     assert api.get(f"/api/v1/tasks/{task_id}").status_code == 404

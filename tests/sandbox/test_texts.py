@@ -56,4 +56,4 @@ def test_what_was_asked_with_any_text_is_in_the_journal(tenant: Tenant, api: htt
     task_id = tenant.add_task()
     body = f'{{"source": "{"x" * 3}\\u0000\\ud83d"}}'
     api.post(f"/api/v1/tasks/{task_id}/actions/start", content=body, headers={"content-type": "application/json"})
-    assert tenant.journal("start_task")[0].body == {"source": "xxx\x00\ud83d"}
+    assert tenant.request_log("start_task")[0].body == {"source": "xxx\x00\ud83d"}

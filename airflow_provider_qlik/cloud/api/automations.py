@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from types import NoneType
 from typing import Any, TypeVar
 
-from airflow_provider_qlik.arguments import InvalidArgument, checked_json
 from airflow_provider_qlik.cloud.call import EXECUTE_ROOT, Call, Family, Tier
 from airflow_provider_qlik.cloud.models.automations import (
     Automation,
@@ -29,6 +28,7 @@ from airflow_provider_qlik.cloud.models.automations import (
 )
 from airflow_provider_qlik.cloud.models.shape import body_of
 from airflow_provider_qlik.cloud.parameters import both_ways, page_size, word
+from airflow_provider_qlik.validation import InvalidArgumentError, checked_json
 
 T = TypeVar("T")
 
@@ -207,7 +207,7 @@ def update_settings(settings: AutomationSettings | Mapping[str, Any]) -> Call[Au
 def usage(filter: str, *, breakdown_by: str | None = None) -> Call[AutomationUsageList]:
     """Usage numbers; *filter* is needed, over name and date, such as ``name eq "runs" and date eq "2026-11-01"``."""
     if not isinstance(filter, str) or not filter.strip():
-        raise InvalidArgument("filter", filter, "must say which metrics and dates")
+        raise InvalidArgumentError("filter", filter, "must say which metrics and dates")
     parameters = {"filter": filter, "breakdownBy": breakdown_by}
     return _FAMILY.call("list_automation_usage", "GET", "/usage", AutomationUsageList, parameters=parameters)
 
@@ -219,7 +219,7 @@ def execute(automation_id: str, execution_token: str, inputs: Mapping[str, Any] 
     """
     sendable = isinstance(execution_token, str) and execution_token.isascii() and execution_token.isprintable()
     if not sendable or not execution_token.strip():
-        raise InvalidArgument("execution_token", None, "must be the automation's execution token")
+        raise InvalidArgumentError("execution_token", None, "must be the automation's execution token")
     return _EXECUTE.call(
         "execute_automation",
         "POST",

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import NoneType
 
-from airflow_provider_qlik.arguments import InvalidArgument, checked_count, checked_id
 from airflow_provider_qlik.cloud.call import Call, Family, Tier
 from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadCreate, ReloadList
 from airflow_provider_qlik.cloud.models.shape import body_of
 from airflow_provider_qlik.cloud.parameters import both_ways, only_one_cursor, page_size, word
+from airflow_provider_qlik.validation import InvalidArgumentError, checked_count, checked_id
 
 RELOAD_SORTS = both_ways("creationTime", "status", "startTime", "endTime")
-MOST_VARIABLES = 20
-LONGEST_VARIABLE = 256
+MAX_VARIABLES = 20
+MAX_VARIABLE = 256
 """In characters, for the name and for the value."""
 
 _FAMILY = Family("/api/v1/reloads", reading=Tier.ONE, writing=Tier.RELOADS)
@@ -95,13 +95,13 @@ def cancel(reload_id: str) -> Call[None]:
 
 def _checked_variables(given: Mapping[str, str]) -> dict[str, str]:
     if not isinstance(given, Mapping) or not all(isinstance(one, str) for pair in given.items() for one in pair):
-        raise InvalidArgument("variables", given, "must be a mapping of names to texts")
-    if len(given) > MOST_VARIABLES:
-        raise InvalidArgument("variables", len(given), f"at most {MOST_VARIABLES} variables")
+        raise InvalidArgumentError("variables", given, "must be a mapping of names to texts")
+    if len(given) > MAX_VARIABLES:
+        raise InvalidArgumentError("variables", len(given), f"at most {MAX_VARIABLES} variables")
     for name, text in given.items():
         if not name.strip():
-            raise InvalidArgument("variables", name, "a variable needs a name")
-        if len(name) > LONGEST_VARIABLE or len(text) > LONGEST_VARIABLE:
+            raise InvalidArgumentError("variables", name, "a variable needs a name")
+        if len(name) > MAX_VARIABLE or len(text) > MAX_VARIABLE:
             # The value may be a secret.
-            raise InvalidArgument("variables", name, f"names and values have at most {LONGEST_VARIABLE} characters")
+            raise InvalidArgumentError("variables", name, f"names and values have at most {MAX_VARIABLE} characters")
     return dict(given)

@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Any
 
-from airflow_provider_qlik.arguments import checked_id
 from airflow_provider_qlik.cloud.call import Call, Family, Tier, segment
-from airflow_provider_qlik.cloud.download import Download
 from airflow_provider_qlik.cloud.models.shape import bodies_of, body_of
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution, SharingTaskExecutionList
 from airflow_provider_qlik.cloud.models.sharing_tasks import (
@@ -26,6 +24,8 @@ from airflow_provider_qlik.cloud.models.sharing_tasks import (
     SharingTaskPatchOperation,
 )
 from airflow_provider_qlik.cloud.parameters import both_ways, only_one_cursor, page_size, several, skipped, word
+from airflow_provider_qlik.cloud.transport.download import Download
+from airflow_provider_qlik.validation import checked_id
 
 ROLES = ("owner", "recipient")
 TASK_SORTS = both_ways(

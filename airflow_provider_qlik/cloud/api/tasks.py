@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Any
 
-from airflow_provider_qlik.arguments import InvalidArgument, checked_count
 from airflow_provider_qlik.cloud.call import TASKS_ROOT, Call, Family, Tier
 from airflow_provider_qlik.cloud.models.scheduling import (
     ChainedReloadTask,
@@ -24,6 +23,7 @@ from airflow_provider_qlik.cloud.models.scheduling import (
 from airflow_provider_qlik.cloud.models.shape import bodies_of, body_of
 from airflow_provider_qlik.cloud.models.tasks import Task, TaskList, TaskRun, TaskRunList, TaskRunLog, TaskStarted
 from airflow_provider_qlik.cloud.parameters import page_size, word
+from airflow_provider_qlik.validation import InvalidArgumentError, checked_count
 
 V1_TASK_SORTS = ("+createdAt", "-createdAt", "+updatedAt", "-updatedAt")
 TASK_FIELDS = (
@@ -196,7 +196,7 @@ def subgraph(task_id: str, *, level: int | None = None, with_task: bool | None =
 
 def _graph(operation: str, which: str, task_id: str, level: int | None, with_task: bool | None) -> Call[TaskGraph]:
     if level is not None and checked_count("level", level) > DEEPEST_LEVEL:
-        raise InvalidArgument("level", level, f"a whole number from 1 to {DEEPEST_LEVEL}")
+        raise InvalidArgumentError("level", level, f"a whole number from 1 to {DEEPEST_LEVEL}")
     ids, parameters = {"task_id": task_id}, {"level": level, "withTask": with_task}
     template = "/{task_id}/graphs/" + which
     return _FAMILY.call(

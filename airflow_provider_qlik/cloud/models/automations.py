@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, SecretStr
 
 from airflow_provider_qlik.cloud.models.paging import Page
-from airflow_provider_qlik.cloud.models.reading import ReadWhenLookedAt
+from airflow_provider_qlik.cloud.models.reading import LazyMember
 from airflow_provider_qlik.cloud.models.shape import PERHAPS_EMPTY, Id, Moment, Needed, Number, ReadOnly, Shape, one_of
 from airflow_provider_qlik.masking import masked
 
@@ -60,7 +60,7 @@ class AutomationRun(Shape):
     is_archived: bool | None = None
     executed_by_id: str | None = None
     scheduled_start_time: Moment = None
-    metrics: Annotated[AutomationRunMetrics | None, ReadWhenLookedAt(), PERHAPS_EMPTY] = None
+    metrics: Annotated[AutomationRunMetrics | None, LazyMember(), PERHAPS_EMPTY] = None
     duration: Number = None
 
     @property
@@ -117,12 +117,12 @@ class Automation(Shape):
 
 class LastAutomationRun(Shape):
     """An automation, of which nothing but its last run is kept: who goes through all of them again and again reads so
-    much less. A run that lacks id or status is an UnreadableAnswer when it is looked at."""
+    much less. A run that lacks id or status is an InvalidResponseError when it is looked at."""
 
     model_config = ConfigDict(extra="ignore")
 
     id: str
-    last_run: Annotated[AutomationRun | None, ReadWhenLookedAt(essential=True), PERHAPS_EMPTY] = None
+    last_run: Annotated[AutomationRun | None, LazyMember(essential=True), PERHAPS_EMPTY] = None
 
 
 class AutomationUpdate(Shape):

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 PASSES = 12
 """Times that a value is read again with less in it, at most: what a pass leaves out may leave what holds it empty."""
-LONGEST_NUMBER = 4000
+MAX_NUMBER = 4000
 """Digits that Python takes for a whole number, about; a longer one is infinite."""
 
 _log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def decoded(content: bytes) -> Any:
 
 
 def _whole_number(digits: str) -> int | float:
-    return int(digits) if len(digits) <= LONGEST_NUMBER else float(digits)
+    return int(digits) if len(digits) <= MAX_NUMBER else float(digits)
 
 
 def repaired(read: Callable[[bytes], T], value: Any) -> tuple[T, list[str]]:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import Field, PrivateAttr, ValidationError, field_validator
 from pydantic_core import to_json
 
-from airflow_provider_qlik.cloud.errors import UnreadableAnswer
+from airflow_provider_qlik.cloud.errors import InvalidResponseError
 from airflow_provider_qlik.cloud.models.lenient import tell_once
 from airflow_provider_qlik.cloud.models.problems import problem_in
 from airflow_provider_qlik.cloud.models.shape import PERHAPS_EMPTY, Reply, Shape
@@ -63,7 +63,7 @@ class Page(Shape, Generic[ItemT]):
         page = super().from_reply(reply)
         if not page.data and "data" not in page.model_fields_set and _OF_AN_ERROR & {*(page.model_extra or ())}:
             name = cls.model_fields["data"].alias
-            raise UnreadableAnswer(f"expected {cls.__name__}, but {name}: Field required", reply.text)
+            raise InvalidResponseError(f"expected {cls.__name__}, but {name}: Field required", reply.text)
         return page.model_copy(update={"server_time": reply.server_time})
 
     @classmethod
@@ -117,7 +117,7 @@ class Page(Shape, Generic[ItemT]):
         """The query that asks for the next page, empty at the end.
 
         Only the query: host and path of a link are never trusted with our token. A plus sign that came unencoded in
-        `sort` or a cursor, where no blank can be, is still a plus sign. Raises UnreadableAnswer for what is no link.
+        `sort` or a cursor, where no blank can be, is still a plus sign. Raises InvalidResponseError for what is no link.
         """
         href = self.links and self.links.next and self.links.next.href
         if not href:
@@ -125,7 +125,7 @@ class Page(Shape, Generic[ItemT]):
         try:
             query = urlsplit(href).query
         except ValueError:
-            raise UnreadableAnswer("the link to the next page is none", href) from None
+            raise InvalidResponseError("the link to the next page is none", href) from None
         return tuple(
             (name, given.replace(" ", "+") if name in _WITHOUT_BLANKS else given)
             for name, given in parse_qsl(query, keep_blank_values=True)

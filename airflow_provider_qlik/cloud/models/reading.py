@@ -11,7 +11,7 @@ from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, Type
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema, to_json
 
-from airflow_provider_qlik.cloud.errors import UnreadableAnswer
+from airflow_provider_qlik.cloud.errors import InvalidResponseError
 from airflow_provider_qlik.cloud.models.lenient import repaired
 from airflow_provider_qlik.cloud.models.problems import forms, problem_in
 
@@ -31,7 +31,7 @@ def checked_where_written(as_it_comes: CoreSchema, checked: CoreSchema) -> CoreS
     )
 
 
-class ReadWhenLookedAt:
+class LazyMember:
     """Marks a nested shape, or list of shapes, that few look at: it is read when somebody does.
 
     Until then it is kept as the plain JSON that came. Whatever looks at it (the member itself, comparing, showing,
@@ -39,7 +39,7 @@ class ReadWhenLookedAt:
     in all that is read; written, shown or compared, it is as it came. Made in Python or from what is to be sent, it is
     checked at once.
 
-    *essential*: where nothing of it can be read, that is an UnreadableAnswer at the look, and not None.
+    *essential*: where nothing of it can be read, that is an InvalidResponseError at the look, and not None.
     """
 
     def __init__(self, *, essential: bool = False) -> None:
@@ -126,14 +126,14 @@ class _Look:
             if not self._essential:
                 return None
             problem = problem_in(error, self._alias)
-        raise UnreadableAnswer(f"expected {owner.__name__}, but {problem}", to_json(value).decode())
+        raise InvalidResponseError(f"expected {owner.__name__}, but {problem}", to_json(value).decode())
 
     def __set__(self, shape: BaseModel, value: Any) -> None:
         # With this, Python asks here before it looks into what the shape holds. Shapes are frozen: nobody comes here.
         raise AttributeError(self._name)
 
 
-class Unfolding(BaseModel):
+class LazyModel(BaseModel):
     """What can have members that are read when they are looked at, and behaves as if they had been read at once."""
 
     _when_looked_at: ClassVar[tuple[str, ...]] = ()
@@ -144,33 +144,33 @@ class Unfolding(BaseModel):
             name: (member, mark.essential)
             for name, member in cls.model_fields.items()
             for mark in member.metadata
-            if isinstance(mark, ReadWhenLookedAt)
+            if isinstance(mark, LazyMember)
         }
         cls._when_looked_at = tuple(marked)
         forms.add(cls.__name__)
         for name, (member, essential) in marked.items():
             type.__setattr__(cls, name, _Look(name, member.alias or name, member.annotation, essential))
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         """All of it is read, but for what cannot be."""
         for name in self._when_looked_at:
-            with suppress(UnreadableAnswer):
+            with suppress(InvalidResponseError):
                 getattr(self, name, None)
 
     def __eq__(self, other: object) -> bool:
-        self._look()
-        if isinstance(other, Unfolding):
-            other._look()
+        self._poll()
+        if isinstance(other, LazyModel):
+            other._poll()
         return super().__eq__(other)
 
     def __hash__(self) -> int:
-        self._look()
+        self._poll()
         return hash((type(self), *(vars(self).get(name) for name in type(self).model_fields)))
 
     def __iter__(self) -> Generator[tuple[str, Any], None, None]:
-        self._look()
+        self._poll()
         yield from super().__iter__()
 
     def __repr_args__(self) -> Any:
-        self._look()
+        self._poll()
         return super().__repr_args__()

@@ -36,13 +36,13 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
-from airflow_provider_qlik.arguments import InvalidArgument, checked_json
-from airflow_provider_qlik.cloud.errors import UnreadableAnswer
+from airflow_provider_qlik.cloud.errors import InvalidResponseError
 from airflow_provider_qlik.cloud.models.lenient import decoded, has_nul, repaired
 from airflow_provider_qlik.cloud.models.problems import problem_in
-from airflow_provider_qlik.cloud.models.reading import READING, Unfolding, checked_where_written, reading
+from airflow_provider_qlik.cloud.models.reading import READING, LazyModel, checked_where_written, reading
 from airflow_provider_qlik.masking import masked, secrets_in, texts_in
 from airflow_provider_qlik.text import storable
+from airflow_provider_qlik.validation import InvalidArgumentError, checked_json
 
 
 def writable(text: str) -> str:
@@ -128,7 +128,7 @@ class OneOf:
     known: tuple[str | int, ...]
 
 
-class Shape(Unfolding):
+class Shape(LazyModel):
     """A JSON object of Qlik's, in snake_case, with Qlik's names as aliases.
 
     Made in Python it is strict: no wrong types, nothing missing that Qlik requires. Read from an answer (`from_reply`)
@@ -209,7 +209,7 @@ class Shape(Unfolding):
 
     @classmethod
     def from_reply(cls, reply: Reply) -> Self:
-        """Return the shape in a reply's body. Raises UnreadableAnswer when it holds none.
+        """Return the shape in a reply's body. Raises InvalidResponseError when it holds none.
 
         What makes no sense in it, and can be done without, is None or left out: see `lenient`.
         """
@@ -222,14 +222,14 @@ class Shape(Unfolding):
         try:
             value = decoded(reply.content)
         except ValueError:
-            raise UnreadableAnswer(f"expected {cls.__name__}, but {problem}", reply.text) from None
+            raise InvalidResponseError(f"expected {cls.__name__}, but {problem}", reply.text) from None
         try:
             return cls._read_leniently(value)
         except ValidationError as error:
             problem = problem_in(error)
         except (ValueError, RecursionError):
             problem = "it cannot be written as JSON"
-        raise UnreadableAnswer(f"expected {cls.__name__}, but {problem}", reply.text)
+        raise InvalidResponseError(f"expected {cls.__name__}, but {problem}", reply.text)
 
     @classmethod
     def _read(cls, content: bytes) -> Self:
@@ -242,7 +242,7 @@ class Shape(Unfolding):
 
     @classmethod
     def from_json(cls, value: object) -> Self:
-        """The shape in plain JSON that Qlik gave. Raises UnreadableAnswer when it is none."""
+        """The shape in plain JSON that Qlik gave. Raises InvalidResponseError when it is none."""
         return cls.from_reply(Reply(200, content=json.dumps(value).encode()))
 
 
@@ -269,16 +269,16 @@ def body_of(shape: type[ShapeT], argument: str, given: ShapeT | Mapping[str, Any
     What was read from Qlik can be written back: unknown members, nulls in them, and unknown words stay as they came. A
     word that Qlik's documents do not list is logged as a warning, once per member and word.
 
-    Raises InvalidArgument that names the argument and the member.
+    Raises InvalidArgumentError that names the argument and the member.
     """
     if isinstance(given, BaseModel) and not isinstance(given, shape):
         # What an answer holds is more than can be written; a masked secret must not be written back.
-        raise InvalidArgument(argument, None, f"must be {shape.__name__} or a mapping, not {type(given).__name__}")
+        raise InvalidArgumentError(argument, None, f"must be {shape.__name__} or a mapping, not {type(given).__name__}")
     plain: Any = json_of(given) if isinstance(given, BaseModel) else checked_json(argument, given)
     try:
         checked = shape.model_validate_json(json.dumps(plain))
     except ValidationError as error:
-        raise InvalidArgument(argument, None, problem_in(error)) from None
+        raise InvalidArgumentError(argument, None, problem_in(error)) from None
     _warn_of_unknown_words(checked, argument)
     return _without_read_only(checked, json_of(checked))
 
@@ -286,17 +286,19 @@ def body_of(shape: type[ShapeT], argument: str, given: ShapeT | Mapping[str, Any
 def bodies_of(shape: type[ShapeT], argument: str, given: Sequence[ShapeT | Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The JSON to send for a list of shapes or mappings, each checked like a body.
 
-    Raises InvalidArgument for one that stands alone in place of a list, and whatever `body_of` raises.
+    Raises InvalidArgumentError for one that stands alone in place of a list, and whatever `body_of` raises.
     """
     if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
-        raise InvalidArgument(argument, None, f"must be a list of {shape.__name__} or mappings, even for a single one")
+        raise InvalidArgumentError(
+            argument, None, f"must be a list of {shape.__name__} or mappings, even for a single one"
+        )
     return [body_of(shape, f"{argument}[{place}]", one) for place, one in enumerate(given)]
 
 
 def _as_read(shape: BaseModel) -> dict[str, Any]:
     """Return the members of a shape as it holds them: what can be read is read, all else is as it came."""
-    if isinstance(shape, Unfolding):
-        shape._look()
+    if isinstance(shape, LazyModel):
+        shape._poll()
     return vars(shape)
 
 
@@ -345,7 +347,7 @@ def _marked(member: FieldInfo, mark: type) -> bool:
     return any(isinstance(one, mark) for one in member.metadata)
 
 
-MOST_WARNINGS = 500
+MAX_WARNINGS = 500
 """How many unknown words are logged by one process, at most: what sends new ones without end fills no memory."""
 
 _log = logging.getLogger(__name__)
@@ -367,7 +369,7 @@ def _warn_of_unknown_words(shape: BaseModel, argument: str, at: tuple[str, ...] 
 
 
 def _warn_once(key: tuple[str, str, str | int], where: str, known: tuple[str | int, ...]) -> None:
-    if key in _warned or len(_warned) >= MOST_WARNINGS:
+    if key in _warned or len(_warned) >= MAX_WARNINGS:
         return
     _warned.add(key)
     _log.warning(

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from airflow_provider_qlik.cloud.models.lenient import decoded
 from airflow_provider_qlik.cloud.models.paging import Page
-from airflow_provider_qlik.cloud.models.reading import ReadWhenLookedAt
+from airflow_provider_qlik.cloud.models.reading import LazyMember
 from airflow_provider_qlik.cloud.models.shape import Id, Moment, Needed, ReadOnly, Reply, Shape, one_of
 
 TaskUsage = Annotated[str, one_of("ANALYTICS", "DATA_PREPARATION", "DATAFLOW_PREP", "SINGLE_TABLE_PREP")]
@@ -194,12 +194,12 @@ class Task(Shape):
     id: Annotated[str | None, ReadOnly()] = None
     key: str | None = None
     name: Annotated[str | None, Needed()] = None
-    start: Annotated[TaskStart | None, ReadWhenLookedAt()] = None
-    events: Annotated[list[TaskEvent] | None, ReadWhenLookedAt()] = None
-    states: Annotated[list[TaskState] | None, ReadWhenLookedAt()] = None
+    start: Annotated[TaskStart | None, LazyMember()] = None
+    events: Annotated[list[TaskEvent] | None, LazyMember()] = None
+    states: Annotated[list[TaskState] | None, LazyMember()] = None
     enabled: bool | None = None
     version: str | None = None
-    metadata: Annotated[TaskMetadata | None, ReadWhenLookedAt()] = None
+    metadata: Annotated[TaskMetadata | None, LazyMember()] = None
     keep_active: bool | None = None
     resource_id: str | None = None
     annotations: list[str] | None = None

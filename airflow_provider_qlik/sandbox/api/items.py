@@ -6,38 +6,38 @@ from typing import Any
 
 from starlette.responses import Response
 
-from airflow_provider_qlik.sandbox.errors import Refused
-from airflow_provider_qlik.sandbox.operations import Asked, Operation
+from airflow_provider_qlik.sandbox.errors import ApiError
+from airflow_provider_qlik.sandbox.operations import ApiRequest, Operation
 from airflow_provider_qlik.sandbox.paging import Fields, Paging, in_order, page
-from airflow_provider_qlik.sandbox.records import App, Automation, Space
-from airflow_provider_qlik.sandbox.rights import sees, sees_space
+from airflow_provider_qlik.sandbox.permissions import sees, sees_space
+from airflow_provider_qlik.sandbox.state.records import App, Automation, Space
 
 _PAGING = Paging("next", default=10, most=100, back="prev", has_self=True)
 _EXACT = ("id", "resourceId", "resourceType", "ownerId")
 
 
-def list_items(asked: Asked) -> Response:
+def list_items(request: ApiRequest) -> Response:
     """`GET /items`: the apps and automations of the tenant; `name` is looked for anywhere in their names."""
-    if asked.parameter("resourceId") and not asked.parameter("resourceType"):
-        raise Refused(400, "Bad request", "resourceId must come with resourceType")
-    world, space_id = asked.world, asked.parameter("spaceId")
-    resources: list[App | Automation] = [*world.apps.apps.values(), *world.automations.values()]
-    items = [world.apps.view.item(one) for one in resources if sees(world, asked.caller.user, one)]
+    if request.parameter("resourceId") and not request.parameter("resourceType"):
+        raise ApiError(400, "Bad request", "resourceId must come with resourceType")
+    tenant_state, space_id = request.tenant_state, request.parameter("spaceId")
+    resources: list[App | Automation] = [*tenant_state.apps.apps.values(), *tenant_state.automations.values()]
+    items = [tenant_state.apps.view.item(one) for one in resources if sees(tenant_state, request.caller.user, one)]
     found = [
         item
         for item in items
-        if all(asked.parameter(name) in (None, item.get(name)) for name in _EXACT)
+        if all(request.parameter(name) in (None, item.get(name)) for name in _EXACT)
         and space_id in (None, item.get("spaceId", "personal"))
-        and _is_named(asked, item["name"])
+        and _is_named(request, item["name"])
     ]
     fields: Fields[dict[str, Any]] = {
         name: lambda item, name=name: item[name]  # type: ignore[misc]
         for name in ("createdAt", "updatedAt", "name")
     }
-    return page(asked, _PAGING, in_order(asked, found, fields, "+createdAt", is_signed=True), lambda item: item)
+    return page(request, _PAGING, in_order(request, found, fields, "+createdAt", is_signed=True), lambda item: item)
 
 
-def list_spaces(asked: Asked) -> Response:
+def list_spaces(request: ApiRequest) -> Response:
     """`GET /spaces`; `name` is looked for anywhere in their names."""
     fields: Fields[Space] = {
         "name": lambda space: space.name,
@@ -46,17 +46,22 @@ def list_spaces(asked: Asked) -> Response:
     }
     found = [
         space
-        for space in asked.world.apps.spaces.values()
-        if _is_named(asked, space.name)
-        and sees_space(asked.world, asked.caller.user, space.id)
-        and asked.parameter("type") in (None, space.type)
-        and asked.parameter("ownerId") in (None, space.owner_id)
+        for space in request.tenant_state.apps.spaces.values()
+        if _is_named(request, space.name)
+        and sees_space(request.tenant_state, request.caller.user, space.id)
+        and request.parameter("type") in (None, space.type)
+        and request.parameter("ownerId") in (None, space.owner_id)
     ]
-    return page(asked, _PAGING, in_order(asked, found, fields, "+name", is_signed=False), asked.world.apps.view.space)
+    return page(
+        request,
+        _PAGING,
+        in_order(request, found, fields, "+name", is_signed=False),
+        request.tenant_state.apps.view.space,
+    )
 
 
-def _is_named(asked: Asked, name: str) -> bool:
-    return (asked.parameter("name") or "").casefold() in name.casefold()
+def _is_named(request: ApiRequest, name: str) -> bool:
+    return (request.parameter("name") or "").casefold() in name.casefold()
 
 
 OPERATIONS = (

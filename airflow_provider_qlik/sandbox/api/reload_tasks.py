@@ -6,91 +6,91 @@ from typing import Any
 
 from starlette.responses import Response
 
-from airflow_provider_qlik.sandbox import shapes
+from airflow_provider_qlik.sandbox import schemas as shapes
 from airflow_provider_qlik.sandbox.api.reloads import app_named
-from airflow_provider_qlik.sandbox.errors import Refused
-from airflow_provider_qlik.sandbox.operations import Asked, Handler, Operation, nothing, ok, tier_of
+from airflow_provider_qlik.sandbox.errors import ApiError
+from airflow_provider_qlik.sandbox.operations import ApiRequest, Handler, Operation, nothing, ok, tier_of
 from airflow_provider_qlik.sandbox.paging import Paging, page
-from airflow_provider_qlik.sandbox.records import ReloadTask
+from airflow_provider_qlik.sandbox.state.records import ReloadTask
 
 _PAGING = Paging("next", default=10, most=100, back="prev", has_self=True)
 
 
-def list_reload_tasks(asked: Asked) -> Response:
+def list_reload_tasks(request: ApiRequest) -> Response:
     """`GET /reload-tasks`, in the order they were made."""
-    app_id, is_partial = asked.parameter("appId"), asked.flag("partial")
-    _refuse_removed(asked)
+    app_id, is_partial = request.parameter("appId"), request.flag("partial")
+    _refuse_removed(request)
     found = [
         task
-        for task in asked.world.apps.reload_tasks.values()
+        for task in request.tenant_state.apps.reload_tasks.values()
         if app_id in (None, task.app_id) and is_partial in (None, task.members["partial"])
     ]
-    return page(asked, _PAGING, found, asked.world.apps.view.reload_task)
+    return page(request, _PAGING, found, request.tenant_state.apps.view.reload_task)
 
 
-def create_reload_task(asked: Asked) -> Response:
+def create_reload_task(request: ApiRequest) -> Response:
     """`POST /reload-tasks`."""
-    apps = asked.world.apps
-    if asked.world.switches.reload_tasks != "supported":
+    apps = request.tenant_state.apps
+    if request.tenant_state.switches.reload_tasks != "supported":
         raise _gone()
-    app = app_named(asked, asked.body["appId"])
-    return ok(apps.view.reload_task(apps.add_reload_task(app, _written(asked), asked.caller.user)), 201)
+    app = app_named(request, request.body["appId"])
+    return ok(apps.view.reload_task(apps.add_reload_task(app, _written(request), request.caller.user)), 201)
 
 
-def get_reload_task(asked: Asked) -> Response:
+def get_reload_task(request: ApiRequest) -> Response:
     """`GET /reload-tasks/{taskId}`."""
-    return ok(asked.world.apps.view.reload_task(_task(asked)))
+    return ok(request.tenant_state.apps.view.reload_task(_task(request)))
 
 
-def update_reload_task(asked: Asked) -> Response:
+def update_reload_task(request: ApiRequest) -> Response:
     """`PUT /reload-tasks/{taskId}`; what is not named stays as it is."""
-    task, changes = _changeable(asked), _written(asked, "state")
+    task, changes = _changeable(request), _written(request, "state")
     if "appId" in changes:
-        app_named(asked, changes["appId"])
+        app_named(request, changes["appId"])
     if changes.get("state") == "Disabled":
         changes["disabledCode"] = task.members.get("disabledCode", "MANUALLY")
     elif "state" in changes:
         for name in ("disabledCode", "log"):
             task.members.pop(name, None)
     task.members |= changes
-    return ok(asked.world.apps.view.reload_task(task))
+    return ok(request.tenant_state.apps.view.reload_task(task))
 
 
-def delete_reload_task(asked: Asked) -> Response:
+def delete_reload_task(request: ApiRequest) -> Response:
     """`DELETE /reload-tasks/{taskId}`."""
-    del asked.world.apps.reload_tasks[_changeable(asked).id]
+    del request.tenant_state.apps.reload_tasks[_changeable(request).id]
     return nothing()
 
 
-def _gone() -> Refused:
+def _gone() -> ApiError:
     detail = "reload tasks are deprecated, use the Scheduling API"
-    return Refused(410, "Gone", detail, code="TASKS-011")
+    return ApiError(410, "Gone", detail, code="TASKS-011")
 
 
-def _refuse_removed(asked: Asked) -> None:
-    if asked.world.switches.reload_tasks == "removed":
+def _refuse_removed(request: ApiRequest) -> None:
+    if request.tenant_state.switches.reload_tasks == "removed":
         raise _gone()
 
 
-def _changeable(asked: Asked) -> ReloadTask:
-    task = _task(asked)
-    if task.members.get("migrated") and asked.world.switches.reload_tasks == "deprecated":
-        raise Refused(400, "Bad request", f"reload task {task.id} was migrated", code="TASKS-001")
+def _changeable(request: ApiRequest) -> ReloadTask:
+    task = _task(request)
+    if task.members.get("migrated") and request.tenant_state.switches.reload_tasks == "deprecated":
+        raise ApiError(400, "Bad request", f"reload task {task.id} was migrated", code="TASKS-001")
     return task
 
 
-def _task(asked: Asked) -> ReloadTask:
-    _refuse_removed(asked)
-    task = asked.world.apps.reload_tasks.get(asked.params["taskId"])
+def _task(request: ApiRequest) -> ReloadTask:
+    _refuse_removed(request)
+    task = request.tenant_state.apps.reload_tasks.get(request.params["taskId"])
     if task is None:
-        raise Refused(404, "Not found", f"there is no reload task {asked.params['taskId']}")
+        raise ApiError(404, "Not found", f"there is no reload task {asked.params['taskId']}")
     return task
 
 
-def _written(asked: Asked, *more: str) -> dict[str, Any]:
+def _written(request: ApiRequest, *more: str) -> dict[str, Any]:
     """What a caller may write of a reload task."""
     names = (*shapes.RELOAD_TASK, *more)
-    return {name: value for name, value in asked.body.items() if name in names}
+    return {name: value for name, value in request.body.items() if name in names}
 
 
 def _operation(name: str, method: str, path: str, handler: Handler, **more: Any) -> Operation:

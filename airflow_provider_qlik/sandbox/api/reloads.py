@@ -6,31 +6,36 @@ from typing import Any
 
 from starlette.responses import Response
 
-from airflow_provider_qlik.sandbox import shapes
-from airflow_provider_qlik.sandbox.errors import Refused
-from airflow_provider_qlik.sandbox.operations import Asked, Operation, Text, nothing, ok
+from airflow_provider_qlik.sandbox import schemas as shapes
+from airflow_provider_qlik.sandbox.errors import ApiError
+from airflow_provider_qlik.sandbox.operations import ApiRequest, Operation, Text, nothing, ok
 from airflow_provider_qlik.sandbox.paging import Fields, Paging, filtered, in_order, page
-from airflow_provider_qlik.sandbox.records import App, Reload
-from airflow_provider_qlik.sandbox.statuses import reload_status
+from airflow_provider_qlik.sandbox.state.records import App, Reload
+from airflow_provider_qlik.sandbox.state.statuses import reload_status
 
-MOST_VARIABLES = 20
-LONGEST_VARIABLE = 256
+MAX_VARIABLES = 20
+MAX_VARIABLE = 256
 
 _PAGING = Paging("next", default=10, most=100, back="prev", has_self=True)
 
 
-def app_named(asked: Asked, app_id: str) -> App:
+def app_named(request: ApiRequest, app_id: str) -> App:
     """The app of that id, or 404."""
-    app = asked.world.apps.apps.get(app_id)
+    app = request.tenant_state.apps.apps.get(app_id)
     if app is None:
-        raise Refused(404, "Not found", f"there is no app {app_id}")
+        raise ApiError(404, "Not found", f"there is no app {app_id}")
     return app
 
 
-def list_reloads(asked: Asked) -> Response:
+def list_reloads(request: ApiRequest) -> Response:
     """`GET /reloads`; without `appId` those of all apps, as administrators may ask."""
-    apps, now, app_id, is_partial = asked.world.apps, asked.world.now, asked.parameter("appId"), asked.flag("partial")
-    view, with_log = apps.view, asked.flag("log") or False
+    apps, now, app_id, is_partial = (
+        request.tenant_state.apps,
+        request.tenant_state.now,
+        request.parameter("appId"),
+        request.flag("partial"),
+    )
+    view, with_log = apps.view, request.flag("log") or False
     fields: Fields[Reload] = {
         "creationTime": lambda reload: reload.life.created,
         "status": lambda reload: reload_status(reload.life, now),
@@ -47,23 +52,23 @@ def list_reloads(asked: Asked) -> Response:
         for reload in apps.reloads.values()
         if app_id in (None, reload.app_id) and is_partial in (None, reload.partial) and apps.is_visible(reload)
     ]
-    found = in_order(asked, filtered(asked, found, filters), fields, "-creationTime", is_signed=False)
-    return page(asked, _PAGING, found, lambda reload: view.reload(reload, with_log=with_log))
+    found = in_order(request, filtered(request, found, filters), fields, "-creationTime", is_signed=False)
+    return page(request, _PAGING, found, lambda reload: view.reload(reload, with_log=with_log))
 
 
-def create_reload(asked: Asked) -> Response:
+def create_reload(request: ApiRequest) -> Response:
     """`POST /reloads`: the start that answers the reload."""
-    apps, body = asked.world.apps, asked.body
+    apps, body = request.tenant_state.apps, request.body
     variables = _variables(body.get("variables", {}))
-    app = app_named(asked, body["appId"])
-    if asked.world.switches.reload_marker == "refused" and {"resourceType", "resourceId"} & body.keys():
-        raise Refused(400, "Bad request", "body.resourceId is not known")
-    if apps.is_pending(app.id) and asked.world.switches.pending_reload == "refused":
+    app = app_named(request, body["appId"])
+    if request.tenant_state.switches.reload_marker == "refused" and {"resourceType", "resourceId"} & body.keys():
+        raise ApiError(400, "Bad request", "body.resourceId is not known")
+    if apps.is_pending(app.id) and request.tenant_state.switches.pending_reload == "refused":
         detail = f"a pending reload request already exists for app {app.id}"
-        raise Refused(429, "Too many requests", detail, code="RELOADS-007")
+        raise ApiError(429, "Too many requests", detail, code="RELOADS-007")
     reload = apps.start_reload(
         app,
-        asked.caller.user,
+        request.caller.user,
         partial=body.get("partial", False),
         weight=body.get("weight", 1),
         variables=variables,
@@ -74,49 +79,49 @@ def create_reload(asked: Asked) -> Response:
 
 
 def _variables(variables: dict[str, Any]) -> dict[str, str]:
-    if len(variables) > MOST_VARIABLES:
-        raise Refused(400, "Bad request", f"body.variables has more than {MOST_VARIABLES} members")
+    if len(variables) > MAX_VARIABLES:
+        raise ApiError(400, "Bad request", f"body.variables has more than {MAX_VARIABLES} members")
     for name, value in variables.items():
         if not isinstance(value, str):
-            raise Refused(400, "Bad request", f"body.variables.{name} must be of type string")
-        if max(len(name), len(value)) > LONGEST_VARIABLE:
-            raise Refused(400, "Bad request", f"body.variables.{name} is longer than {LONGEST_VARIABLE} characters")
+            raise ApiError(400, "Bad request", f"body.variables.{name} must be of type string")
+        if max(len(name), len(value)) > MAX_VARIABLE:
+            raise ApiError(400, "Bad request", f"body.variables.{name} is longer than {MAX_VARIABLE} characters")
     return variables
 
 
-def get_reload(asked: Asked) -> Response:
+def get_reload(request: ApiRequest) -> Response:
     """`GET /reloads/{id}`."""
-    return ok(asked.world.apps.view.reload(_reload(asked)))
+    return ok(request.tenant_state.apps.view.reload(_reload(request)))
 
 
-def cancel_reload(asked: Asked) -> Response:
+def cancel_reload(request: ApiRequest) -> Response:
     """`POST /reloads/{id}/actions/cancel`."""
-    if not asked.world.stop_worker(_reload(asked)):
-        raise Refused(409, "Conflict", f"reload {asked.params['id']} has ended")
-    return nothing(asked.world.switches.cancel_reply)
+    if not request.tenant_state.stop_worker(_reload(request)):
+        raise ApiError(409, "Conflict", f"reload {asked.params['id']} has ended")
+    return nothing(request.tenant_state.switches.cancel_reply)
 
 
-def list_reload_logs(asked: Asked) -> Response:
+def list_reload_logs(request: ApiRequest) -> Response:
     """`GET /apps/{appId}/reloads/logs`: the reloads of the app that have a whole log, newest first, on one page."""
-    apps, now = asked.world.apps, asked.world.now
-    app = app_named(asked, asked.params["appId"])
+    apps, now = request.tenant_state.apps, request.tenant_state.now
+    app = app_named(request, request.params["appId"])
     ended = [one for one in apps.reloads_of(app.id) if apps.is_visible(one) and not one.life.is_active(now)]
     ended.sort(key=lambda reload: reload.life.created, reverse=True)
     return ok({"data": [apps.view.reload_log(reload) for reload in ended]})
 
 
-def get_reload_log(asked: Asked) -> Response:
+def get_reload_log(request: ApiRequest) -> Response:
     """`GET /apps/{appId}/reloads/logs/{id}`."""
-    reload = _reload(asked)
-    if reload.app_id != asked.params["appId"]:
-        raise Refused(404, "Not found", f"app {asked.params['appId']} has no reload {reload.id}")
-    return Text("\n".join(reload.life.log(asked.world.now)))
+    reload = _reload(request)
+    if reload.app_id != request.params["appId"]:
+        raise ApiError(404, "Not found", f"app {asked.params['appId']} has no reload {reload.id}")
+    return Text("\n".join(reload.life.log(request.tenant_state.now)))
 
 
-def _reload(asked: Asked) -> Reload:
-    reload = asked.world.apps.reloads.get(asked.params["id"])
-    if reload is None or not asked.world.apps.is_visible(reload):
-        raise Refused(404, "Not found", f"there is no reload {asked.params['id']}")
+def _reload(request: ApiRequest) -> Reload:
+    reload = request.tenant_state.apps.reloads.get(request.params["id"])
+    if reload is None or not request.tenant_state.apps.is_visible(reload):
+        raise ApiError(404, "Not found", f"there is no reload {asked.params['id']}")
     return reload
 
 

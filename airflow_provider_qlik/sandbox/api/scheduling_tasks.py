@@ -18,80 +18,80 @@ from zoneinfo import ZoneInfo
 
 from starlette.responses import Response
 
-from airflow_provider_qlik.sandbox import shapes
+from airflow_provider_qlik.sandbox import schemas as shapes
 from airflow_provider_qlik.sandbox.api.tasks import (
-    MOST_TASKS_ON_A_RESOURCE,
+    MAX_TASKS_ON_A_RESOURCE,
     SCHEDULING,
     replace_task,
     shown,
     task_of,
     task_page,
 )
-from airflow_provider_qlik.sandbox.errors import Refused
+from airflow_provider_qlik.sandbox.errors import ApiError
 from airflow_provider_qlik.sandbox.json_patch import patched
-from airflow_provider_qlik.sandbox.operations import Asked, Handler, Operation, nothing, ok, tier_of
-from airflow_provider_qlik.sandbox.records import App, Task
-from airflow_provider_qlik.sandbox.rights import may_run, sees
+from airflow_provider_qlik.sandbox.operations import ApiRequest, Handler, Operation, nothing, ok, tier_of
+from airflow_provider_qlik.sandbox.permissions import may_run, sees
 from airflow_provider_qlik.sandbox.scheduling import DATASET_UPDATED, TASK_ENDED, children, parents, topology
-from airflow_provider_qlik.sandbox.world import World
+from airflow_provider_qlik.sandbox.state.records import App, Task
+from airflow_provider_qlik.sandbox.state.state import TenantState
 
 DEEPEST_LEVEL = 100
 
 _RULE = re.compile(
     r"(RRULE:)?([A-Z]+=[^;=\s]+;)*FREQ=(SECONDLY|MINUTELY|HOURLY|DAILY|WEEKLY|MONTHLY|YEARLY)(;[A-Z]+=[^;=\s]+)*", re.I
 )
-_Neighbours = Callable[[World, Task], list[Task]]
+_Neighbours = Callable[[TenantState, Task], list[Task]]
 
 
-def patch_task(asked: Asked) -> Response:
+def patch_task(request: ApiRequest) -> Response:
     """`PATCH /tasks/{id}`; the caller becomes the owner. All of the operations are done, or none."""
-    task = task_of(asked)
-    document = patched(shown(asked, task), asked.body)
+    task = task_of(request)
+    document = patched(shown(request, task), request.body)
     shapes.check(document, shapes.SCHEDULING_TASK, "task")
-    replace_task(asked, task, document)
-    return nothing() if asked.world.switches.patch_reply == "nothing" else ok(shown(asked, task))
+    replace_task(request, task, document)
+    return nothing() if request.tenant_state.switches.patch_reply == "nothing" else ok(shown(request, task))
 
 
 # Graphs
 
 
-def list_parents(asked: Asked) -> Response:
+def list_parents(request: ApiRequest) -> Response:
     """`GET /tasks/{id}/graphs/parents`."""
-    return task_page(asked, parents(asked.world, task_of(asked)))
+    return task_page(request, parents(request.tenant_state, task_of(request)))
 
 
-def list_children(asked: Asked) -> Response:
+def list_children(request: ApiRequest) -> Response:
     """`GET /tasks/{id}/graphs/children`: tasks on any status of this one."""
-    return task_page(asked, children(asked.world, task_of(asked)))
+    return task_page(request, children(request.tenant_state, task_of(request)))
 
 
-def get_ancestors(asked: Asked) -> Response:
+def get_ancestors(request: ApiRequest) -> Response:
     """`GET /tasks/{id}/graphs/ancestors`."""
-    return _graph(asked, parents)
+    return _graph(request, parents)
 
 
-def get_descendants(asked: Asked) -> Response:
+def get_descendants(request: ApiRequest) -> Response:
     """`GET /tasks/{id}/graphs/descendants`."""
-    return _graph(asked, children)
+    return _graph(request, children)
 
 
-def get_subgraph(asked: Asked) -> Response:
+def get_subgraph(request: ApiRequest) -> Response:
     """`GET /tasks/{id}/graphs/subgraph`: ancestors and descendants; not what else those are connected with."""
-    return _graph(asked, parents, children)
+    return _graph(request, parents, children)
 
 
-def _graph(asked: Asked, *directions: _Neighbours) -> Response:
-    world, root = asked.world, task_of(asked)
-    most, with_task = _level(asked), asked.flag("withTask")
+def _graph(request: ApiRequest, *directions: _Neighbours) -> Response:
+    tenant_state, root = request.tenant_state, task_of(request)
+    most, with_task = _level(request), request.flag("withTask")
     depths = {root.id: 0}
     edges: dict[tuple[str, str], dict[str, Any]] = {}
     for neighbours in directions:
         waiting, walked = deque([(root, 0)]), {root.id}
         while waiting:
             task, depth = waiting.popleft()
-            for other in neighbours(world, task) if depth < most else ():
+            for other in neighbours(tenant_state, task) if depth < most else ():
                 way = (other.id, task.id)
-                if world.switches.edges == "downstream" and neighbours is children:
+                if tenant_state.switches.edges == "downstream" and neighbours is children:
                     way = (task.id, other.id)
                 edges.setdefault(way, {"source": way[0], "target": way[1], "attrs": {"depth": depth + 1}})
                 if other.id not in walked:
@@ -100,49 +100,49 @@ def _graph(asked: Asked, *directions: _Neighbours) -> Response:
                     waiting.append((other, depth + 1))
     vertices = []
     for id, depth in depths.items():
-        task = world.tasks[id]
-        vertex = {"taskId": id, "attrs": {"depth": depth, **topology(world, task)}}
-        vertices.append(vertex | ({"task": shown(asked, task)} if with_task else {}))
+        task = tenant_state.tasks[id]
+        vertex = {"taskId": id, "attrs": {"depth": depth, **topology(tenant_state, task)}}
+        vertices.append(vertex | ({"task": shown(request, task)} if with_task else {}))
     return ok({"taskId": root.id, "vertices": vertices, "edges": list(edges.values())})
 
 
-def _level(asked: Asked) -> int:
-    text = asked.parameter("level")
+def _level(request: ApiRequest) -> int:
+    text = request.parameter("level")
     if text is None:
         return DEEPEST_LEVEL
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= DEEPEST_LEVEL):
-        raise Refused(400, "Bad request", f"level must be a number from 1 to {DEEPEST_LEVEL}, and not {text!r}")
+        raise ApiError(400, "Bad request", f"level must be a number from 1 to {DEEPEST_LEVEL}, and not {text!r}")
     return int(text)
 
 
 # Creators
 
 
-def create_reload_on_schedule(asked: Asked) -> Response:
+def create_reload_on_schedule(request: ApiRequest) -> Response:
     """`POST /tasks/resources/{id}/actions/reload/on-time-schedule`."""
-    body, app = _read(asked, shapes.RELOAD_ON_SCHEDULE)
-    if problem := _problem_with_schedule(body, asked.world.now):
-        raise Refused(400, "Bad request", problem, code="CHO-017")
+    body, app = _read(request, shapes.RELOAD_ON_SCHEDULE)
+    if problem := _problem_with_schedule(body, request.tenant_state.now):
+        raise ApiError(400, "Bad request", problem, code="CHO-017")
     rules = body["recurrence"]
     schedule: dict[str, Any] = {
         "recurrence": rules if isinstance(rules, str) else "\n".join(rules),
         "timezone": body.get("timezone", "UTC"),
         **{name: body[name] for name in ("startDateTime", "endDateTime") if name in body},
     }
-    return _made(asked, app, body, "time-schedule", {"start": {"schedule": schedule}})
+    return _made(request, app, body, "time-schedule", {"start": {"schedule": schedule}})
 
 
-def create_reload_after_task(asked: Asked) -> Response:
+def create_reload_after_task(request: ApiRequest) -> Response:
     """`POST /tasks/resources/{id}/actions/reload/on-task-event`. That an id must be a UUID is not checked."""
-    world = asked.world
-    body, app = _read(asked, shapes.RELOAD_AFTER_TASK)
-    upstream = world.tasks.get(body["onTaskId"])
+    tenant_state = request.tenant_state
+    body, app = _read(request, shapes.RELOAD_AFTER_TASK)
+    upstream = tenant_state.tasks.get(body["onTaskId"])
     if upstream is None:
-        raise Refused(400, "Bad request", f"onTaskId: there is no task {body['onTaskId']}", code="CHO-016")
-    upstream_app = world.apps.apps.get(upstream.resource_id)
-    is_readable = upstream_app is not None and sees(world, asked.caller.user, upstream_app)
+        raise ApiError(400, "Bad request", f"onTaskId: there is no task {body['onTaskId']}", code="CHO-016")
+    upstream_app = tenant_state.apps.apps.get(upstream.resource_id)
+    is_readable = upstream_app is not None and sees(tenant_state, request.caller.user, upstream_app)
     if upstream.worker == "reloads" and not is_readable:
-        raise Refused(403, "Forbidden", f"app {upstream.resource_id} cannot be read", code="CHO-015")
+        raise ApiError(403, "Forbidden", f"app {upstream.resource_id} cannot be read", code="CHO-015")
     status = body.get("onTaskStatus", "succeeded")
     matches = {"id": upstream.id, "appId": upstream.resource_id}
     if status != "any":
@@ -150,34 +150,34 @@ def create_reload_after_task(asked: Asked) -> Response:
     if upstream_app is not None and upstream_app.space_id:
         matches["spaceId"] = upstream_app.space_id
     event = _event("after-upstream", TASK_ENDED, "system-events.task", [*matches.items()])
-    return _made(asked, app, body, "after-upstream", {"events": [event]})
+    return _made(request, app, body, "after-upstream", {"events": [event]})
 
 
-def create_reload_on_dataset_update(asked: Asked) -> Response:
+def create_reload_on_dataset_update(request: ApiRequest) -> Response:
     """`POST /tasks/resources/{id}/actions/reload/on-dataset-updated`."""
-    asked.body = {} if asked.body is None else asked.body
-    body, app = _read(asked, shapes.RELOAD_ON_DATASET_UPDATE)
+    request.body = {} if request.body is None else request.body
+    body, app = _read(request, shapes.RELOAD_ON_DATASET_UPDATE)
     if not app.datasets:
-        raise Refused(422, "Unprocessable entity", f"app {app.id} reads no dataset of a pipeline", code="CHO-030")
-    for task in _tasks_of(asked.world, app):
+        raise ApiError(422, "Unprocessable entity", f"app {app.id} reads no dataset of a pipeline", code="CHO-030")
+    for task in _tasks_of(request.tenant_state, app):
         if any(event.get("type") == DATASET_UPDATED for event in task.members.get("events", ())):
             value = {"existingTaskId": task.id}
-            raise Refused(409, "Conflict", f"app {app.id} has task {task.id}", code="CHO-031", value=value)
+            raise ApiError(409, "Conflict", f"app {app.id} has task {task.id}", code="CHO-031", value=value)
     matches = [*(("datasetId", dataset) for dataset in app.datasets), ("appId", app.id)]
     event = _event("dataset-updated", DATASET_UPDATED, "dataset.updated", matches)
-    return _made(asked, app, body, "dataset-updated", {"events": [event]})
+    return _made(request, app, body, "dataset-updated", {"events": [event]})
 
 
-def _read(asked: Asked, shape: shapes.Shape) -> tuple[dict[str, Any], App]:
+def _read(request: ApiRequest, shape: shapes.Shape) -> tuple[dict[str, Any], App]:
     """Return the body and the app that the path names, or refuse them with the codes of the creators."""
     try:
-        shapes.check(asked.body, shape)
-    except Refused as refused:
-        raise Refused(400, refused.title, refused.detail, code="CHO-001") from None
-    app = asked.world.apps.apps.get(asked.params["id"])
-    if app is None or not may_run(asked.world, asked.caller.user, app.id):
-        raise Refused(403, "Forbidden", f"there is no app {asked.params['id']} that may be reloaded", code="CHO-003")
-    return asked.body, app
+        shapes.check(request.body, shape)
+    except ApiError as refused:
+        raise ApiError(400, refused.title, refused.detail, code="CHO-001") from None
+    app = request.tenant_state.apps.apps.get(request.params["id"])
+    if app is None or not may_run(request.tenant_state, request.caller.user, app.id):
+        raise ApiError(403, "Forbidden", f"there is no app {asked.params['id']} that may be reloaded", code="CHO-003")
+    return request.body, app
 
 
 def _problem_with_schedule(body: dict[str, Any], now: datetime) -> str | None:
@@ -206,12 +206,12 @@ def _event(name: str, type: str, source: str, matches: list[tuple[str, str]]) ->
     return {"name": name, "type": type, "source": source, "dataOnly": True, "correlation": correlation}
 
 
-def _made(asked: Asked, app: App, body: dict[str, Any], event: str, occasion: dict[str, Any]) -> Response:
+def _made(request: ApiRequest, app: App, body: dict[str, Any], event: str, occasion: dict[str, Any]) -> Response:
     """Return the new task as a response, or refuse it where the app has all that it may have."""
-    world = asked.world
-    if len(_tasks_of(world, app)) >= MOST_TASKS_ON_A_RESOURCE:
-        detail = f"app {app.id} has {MOST_TASKS_ON_A_RESOURCE} tasks, no more fit"
-        raise Refused(422, "Unprocessable entity", detail, code="CHO-014")
+    tenant_state = request.tenant_state
+    if len(_tasks_of(tenant_state, app)) >= MAX_TASKS_ON_A_RESOURCE:
+        detail = f"app {app.id} has {MAX_TASKS_ON_A_RESOURCE} tasks, no more fit"
+        raise ApiError(422, "Unprocessable entity", detail, code="CHO-014")
     is_enabled = body.get("enabled", False)
     arguments = {"appId": app.id, "partial": body.get("partial", False)}
     action = {"name": "app.reload", "functionRef": {"refName": "app.reload", "arguments": arguments}}
@@ -233,11 +233,11 @@ def _made(asked: Asked, app: App, body: dict[str, Any], event: str, occasion: di
         "states": [state],
         "metadata": {} if is_enabled else {"disabledCode": "MANUALLY"},
     }
-    return ok(shown(asked, world.add_task(members, asked.caller.user)), 201)
+    return ok(shown(request, tenant_state.add_task(members, request.caller.user)), 201)
 
 
-def _tasks_of(world: World, app: App) -> list[Task]:
-    return [task for task in world.tasks.values() if task.resource_id == app.id]
+def _tasks_of(tenant_state: TenantState, app: App) -> list[Task]:
+    return [task for task in tenant_state.tasks.values() if task.resource_id == app.id]
 
 
 def _operation(name: str, method: str, path: str, handler: Handler, **more: Any) -> Operation:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from airflow_provider_qlik.sandbox import sharing_shapes as shapes
+from airflow_provider_qlik.sandbox import sharing_schemas as shapes
 from airflow_provider_qlik.sandbox.api.sharing_tasks import sharing_operation as _operation
 from airflow_provider_qlik.sandbox.api.sharing_tasks import sharing_task_named, sharing_task_of
-from airflow_provider_qlik.sandbox.errors import Refused
-from airflow_provider_qlik.sandbox.files import MEDIA_TYPES
-from airflow_provider_qlik.sandbox.operations import Asked, Streamed, nothing, ok
+from airflow_provider_qlik.sandbox.errors import ApiError
+from airflow_provider_qlik.sandbox.operations import ApiRequest, Streamed, nothing, ok
 from airflow_provider_qlik.sandbox.paging import Fields, Paging, in_order, page
-from airflow_provider_qlik.sandbox.records import Execution
-from airflow_provider_qlik.sandbox.statuses import execution_status
+from airflow_provider_qlik.sandbox.state.files import MEDIA_TYPES
+from airflow_provider_qlik.sandbox.state.records import Execution
+from airflow_provider_qlik.sandbox.state.statuses import execution_status
 
 _PAGING = Paging("next", default=20, most=200, back="prev", items="executions", has_self=True, is_counted=True)
 _LISTED = ("successful", "failed")
@@ -20,67 +20,69 @@ _LATEST = (*_LISTED, "cancelled")
 _OCTETS = "application/octet-stream"
 
 
-def execute_sharing_task(asked: Asked) -> Response:
+def execute_sharing_task(request: ApiRequest) -> Response:
     """`POST /sharing-tasks/actions/execute`: executions, which the answer does not name."""
-    world = asked.world
-    task = sharing_task_named(asked, asked.body["sharingTaskID"])
+    tenant_state = request.tenant_state
+    task = sharing_task_named(request, request.body["sharingTaskID"])
     why_disabled = None if task.members["enabled"] else "the sharing task is disabled"
-    if asked.starts(why_disabled, "the sharing task is already running" if world.sharing.is_active(task) else None):
-        world.sharing.execute(task, asked.caller.user)
+    if request.starts(
+        why_disabled, "the sharing task is already running" if tenant_state.sharing.is_active(task) else None
+    ):
+        tenant_state.sharing.execute(task, request.caller.user)
     return nothing()
 
 
-def cancel_sharing_task(asked: Asked) -> Response:
+def cancel_sharing_task(request: ApiRequest) -> Response:
     """`POST /sharing-tasks/{taskId}/actions/cancel`: all executions that have not ended."""
-    task = sharing_task_of(asked)
-    if not asked.world.sharing.cancel(task):
-        raise Refused(404, "Not found", f"sharing task {task.id} has nothing to cancel")
+    task = sharing_task_of(request)
+    if not request.tenant_state.sharing.cancel(task):
+        raise ApiError(404, "Not found", f"sharing task {task.id} has nothing to cancel")
     return nothing()
 
 
-def list_sharing_task_executions(asked: Asked) -> Response:
+def list_sharing_task_executions(request: ApiRequest) -> Response:
     """`GET /sharing-tasks/{taskId}/executions`; oldest first unless asked."""
-    sharing = asked.world.sharing
-    view, found = sharing.view, _with_status(asked, sharing.visible(sharing_task_of(asked)), _LISTED)
+    sharing = request.tenant_state.sharing
+    view, found = sharing.view, _with_status(request, sharing.visible(sharing_task_of(request)), _LISTED)
     fields: Fields[Execution] = {"starttime": view.started_at}
-    return page(asked, _PAGING, in_order(asked, found, fields, "starttime", is_signed=False), view.execution)
+    return page(request, _PAGING, in_order(request, found, fields, "starttime", is_signed=False), view.execution)
 
 
-def get_sharing_task_execution(asked: Asked) -> Response:
+def get_sharing_task_execution(request: ApiRequest) -> Response:
     """`GET /sharing-tasks/{taskId}/executions/{executionId}`."""
-    return ok(asked.world.sharing.view.execution(_execution(asked)))
+    return ok(request.tenant_state.sharing.view.execution(_execution(request)))
 
 
-def get_sharing_task_execution_file(asked: Asked) -> Response:
+def get_sharing_task_execution_file(request: ApiRequest) -> Response:
     """`GET …/executions/{executionId}/files/{fileAlias}`: made while it is sent."""
-    switches, execution, alias = asked.world.switches, _execution(asked), asked.params["fileAlias"]
-    for file in asked.world.sharing.view.files(execution):
+    switches, execution, alias = request.tenant_state.switches, _execution(request), request.params["fileAlias"]
+    for file in request.tenant_state.sharing.view.files(execution):
         if file.alias == alias:
             own = MEDIA_TYPES.get(file.type, _OCTETS)
             media_type = {"right": own, "octet-stream": _OCTETS, "absent": None}[switches.file_type]
             chunks = file.chunks(execution.id)
             return Streamed(chunks, file.size, media_type, is_length_told=switches.file_length == "told")
-    raise Refused(404, "Not found", f"execution {execution.id} has no file {alias}")
+    raise ApiError(404, "Not found", f"execution {execution.id} has no file {alias}")
 
 
-def _execution(asked: Asked) -> Execution:
+def _execution(request: ApiRequest) -> Execution:
     """The execution that the path names; `latest` is the one that began last."""
-    sharing, task, execution_id = asked.world.sharing, sharing_task_of(asked), asked.params["executionId"]
+    sharing, task, execution_id = request.tenant_state.sharing, sharing_task_of(request), request.params["executionId"]
     visible = sharing.visible(task)
     if execution_id == "latest":
-        found = _with_status(asked, visible, _LATEST)
+        found = _with_status(request, visible, _LATEST)
         found = [max(reversed(found), key=lambda one: one.life.created)] if found else []
     else:
         found = [execution for execution in visible if execution.id == execution_id]
     if not found:
-        raise Refused(404, "Not found", f"sharing task {task.id} has no execution {execution_id}")
+        raise ApiError(404, "Not found", f"sharing task {task.id} has no execution {execution_id}")
     return found[0]
 
 
-def _with_status(asked: Asked, executions: list[Execution], words: tuple[str, ...]) -> list[Execution]:
-    status, now = asked.parameter("status"), asked.world.now
+def _with_status(request: ApiRequest, executions: list[Execution], words: tuple[str, ...]) -> list[Execution]:
+    status, now = request.parameter("status"), request.tenant_state.now
     if status not in (None, *words):
-        raise Refused(400, "Bad request", f"status must be one of {', '.join(words)}, and not {status!r}")
+        raise ApiError(400, "Bad request", f"status must be one of {', '.join(words)}, and not {status!r}")
     return [execution for execution in executions if status in (None, execution_status(execution, now))]
 
 

@@ -7,16 +7,16 @@ from typing import Any
 
 from starlette.responses import Response
 
-from airflow_provider_qlik.sandbox import sharing_shapes as shapes
-from airflow_provider_qlik.sandbox.errors import Refused
-from airflow_provider_qlik.sandbox.operations import Asked, Handler, Operation, nothing, ok, tier_of
+from airflow_provider_qlik.sandbox import sharing_schemas as shapes
+from airflow_provider_qlik.sandbox.errors import ApiError
+from airflow_provider_qlik.sandbox.operations import ApiRequest, Handler, Operation, nothing, ok, tier_of
 from airflow_provider_qlik.sandbox.paging import Fields, Paging, in_order, page
-from airflow_provider_qlik.sandbox.records import SharingTask, User
-from airflow_provider_qlik.sandbox.rights import sees_sharing_task
-from airflow_provider_qlik.sandbox.shapes import check
-from airflow_provider_qlik.sandbox.sharing import MOST_RECIPIENTS, stored_recipients
-from airflow_provider_qlik.sandbox.times import stamp
-from airflow_provider_qlik.sandbox.viewpoint import TENANT_ID
+from airflow_provider_qlik.sandbox.permissions import sees_sharing_task
+from airflow_provider_qlik.sandbox.schemas import check
+from airflow_provider_qlik.sandbox.serializers.base import TENANT_ID
+from airflow_provider_qlik.sandbox.state.records import SharingTask, User
+from airflow_provider_qlik.sandbox.state.sharing import MAX_RECIPIENTS, stored_recipients
+from airflow_provider_qlik.sandbox.state.times import stamp
 
 _PAGING = Paging(
     "page", default=20, most=100, older=("next", "prev"), items="sharingTasks", has_self=True, is_counted=True
@@ -34,23 +34,23 @@ _SORTED = {
 }
 
 
-def list_sharing_tasks(asked: Asked) -> Response:
+def list_sharing_tasks(request: ApiRequest) -> Response:
     """`GET /sharing-tasks`."""
-    sharing, excludes_deleting = asked.world.sharing, asked.flag("excludeDeleting")
-    types, roles = _words(asked, "type", shapes.TYPES), _words(asked, "role", shapes.ROLES)
-    templates = asked.parameters("templateId")
+    sharing, excludes_deleting = request.tenant_state.sharing, request.flag("excludeDeleting")
+    types, roles = _words(request, "type", shapes.TYPES), _words(request, "role", shapes.ROLES)
+    templates = request.parameters("templateId")
     found = [
         (task, shown)
         for task in sharing.tasks.values()
-        if sees_sharing_task(asked.caller.user, task)
+        if sees_sharing_task(request.caller.user, task)
         and (shown := sharing.shown(task))
         and all(
-            asked.parameter(name) in (None, shown.get(member))
+            request.parameter(name) in (None, shown.get(member))
             for name, member in (("appid", "appId"), ("owner", "owner"), ("ownername", "ownerName"))
         )
         and not (excludes_deleting and shown["statusCode"] == "DELETING")
         and (not types or shown.get("type") in types)
-        and (not roles or any(_has_role(task, asked.caller.user, role) for role in roles))
+        and (not roles or any(_has_role(task, request.caller.user, role) for role in roles))
         and (not templates or any(one.get("templateId") in templates for one in shown.get("templates", [])))
     ]
     fields: Fields[tuple[SharingTask, dict[str, Any]]] = {
@@ -58,14 +58,14 @@ def list_sharing_tasks(asked: Asked) -> Response:
         for name, member in _SORTED.items()
     }
     fields["datecreated"] = lambda pair: pair[0].created
-    ordered = in_order(asked, found, fields, "-datecreated", is_signed=False)
-    return page(asked, _PAGING, ordered, lambda pair: pair[1])
+    ordered = in_order(request, found, fields, "-datecreated", is_signed=False)
+    return page(request, _PAGING, ordered, lambda pair: pair[1])
 
 
-def _words(asked: Asked, name: str, allowed: Collection[str]) -> list[str]:
-    words = asked.parameters(name)
+def _words(request: ApiRequest, name: str, allowed: Collection[str]) -> list[str]:
+    words = request.parameters(name)
     if unknown := [word for word in words if word not in allowed]:
-        raise Refused(400, "Bad request", f"{name} must be one of {', '.join(allowed)}, and not {unknown[0]!r}")
+        raise ApiError(400, "Bad request", f"{name} must be one of {', '.join(allowed)}, and not {unknown[0]!r}")
     return words
 
 
@@ -75,21 +75,21 @@ def _has_role(task: SharingTask, user: User, role: str) -> bool:
     return any(recipient.value == user.id for recipient in task.recipients)
 
 
-def create_sharing_task(asked: Asked) -> Response:
+def create_sharing_task(request: ApiRequest) -> Response:
     """`POST /sharing-tasks`."""
-    world, body = asked.world, asked.body
+    tenant_state, body = request.tenant_state, request.body
     members = {name: value for name, value in body.items() if name in shapes.SHARING_TASK}
     app_id = next(filter(None, (_app_of(template) for template in body["templates"])), None)
     if app_id:
         members["appId"] = app_id
     recipients = body.get("recipients", {})
     count = len(recipients.get("userIds", [])) + len(recipients.get("emailAddresses", []))
-    if count > MOST_RECIPIENTS:
-        raise Refused(400, "Bad request", f"body.recipients has more than {MOST_RECIPIENTS} recipients")
-    task = world.sharing.add_task(members, asked.caller.user)
+    if count > MAX_RECIPIENTS:
+        raise ApiError(400, "Bad request", f"body.recipients has more than {MAX_RECIPIENTS} recipients")
+    task = tenant_state.sharing.add_task(members, request.caller.user)
     if body.get("executeOnCreation"):
-        world.sharing.execute(task, asked.caller.user)
-    return ok(world.sharing.shown(task), 201)
+        tenant_state.sharing.execute(task, request.caller.user)
+    return ok(tenant_state.sharing.shown(task), 201)
 
 
 def _app_of(template: dict[str, Any]) -> str | None:
@@ -98,36 +98,36 @@ def _app_of(template: dict[str, Any]) -> str | None:
     return next((part["appId"] for part in (*parts, *template.get("multiSheetData", [])) if "appId" in part), None)
 
 
-def get_sharing_task(asked: Asked) -> Response:
+def get_sharing_task(request: ApiRequest) -> Response:
     """`GET /sharing-tasks/{taskId}`."""
-    task = sharing_task_of(asked)
-    if asked.flag("isViewChart"):
-        task.last_viewed = asked.world.now
-    return ok(asked.world.sharing.shown(task))
+    task = sharing_task_of(request)
+    if request.flag("isViewChart"):
+        task.last_viewed = request.tenant_state.now
+    return ok(request.tenant_state.sharing.shown(task))
 
 
-def patch_sharing_task(asked: Asked) -> Response:
+def patch_sharing_task(request: ApiRequest) -> Response:
     """`PATCH /sharing-tasks/{taskId}`: all of the operations, or none."""
-    task = sharing_task_of(asked)
+    task = sharing_task_of(request)
     members = dict(task.members)
-    for place, operation in enumerate(asked.body):
+    for place, operation in enumerate(request.body):
         name = operation["path"].removeprefix("/")
         if operation["op"] == "remove":
             members.pop(name, None)
             continue
         where = f"body[{place}]"
         if "value" not in operation:
-            raise Refused(400, "Bad request", f"{where}.value is missing")
+            raise ApiError(400, "Bad request", f"{where}.value is missing")
         check(operation["value"], shapes.VALUES_BY_PATH[operation["path"]], f"{where}.value")
-        members |= _changed(asked, name, operation["value"])
+        members |= _changed(request, name, operation["value"])
     task.members = {"name": task.members["name"], "enabled": True} | members
-    task.updated = asked.world.now
+    task.updated = request.tenant_state.now
     return nothing()
 
 
-def _changed(asked: Asked, name: str, value: Any) -> dict[str, Any]:
+def _changed(request: ApiRequest, name: str, value: Any) -> dict[str, Any]:
     if name == "ownerId":
-        owner = asked.world.users.get(value)
+        owner = request.tenant_state.users.get(value)
         return {"owner": value, "ownerName": owner.name if owner else value}
     if name == "tags":
         return {"tags": [value] if isinstance(value, str) else value}
@@ -136,21 +136,21 @@ def _changed(asked: Asked, name: str, value: Any) -> dict[str, Any]:
     return {name: value} if name in shapes.SHARING_TASK else {}
 
 
-def delete_sharing_task(asked: Asked) -> Response:
+def delete_sharing_task(request: ApiRequest) -> Response:
     """`DELETE /sharing-tasks/{taskId}`."""
-    del asked.world.sharing.tasks[sharing_task_of(asked).id]
+    del request.tenant_state.sharing.tasks[sharing_task_of(request).id]
     return nothing()
 
 
-def get_sharing_settings(asked: Asked) -> Response:
+def get_sharing_settings(request: ApiRequest) -> Response:
     """`GET /sharing-tasks/settings`."""
-    sharing = asked.world.sharing
+    sharing = request.tenant_state.sharing
     return ok(
         {
             "tenantId": TENANT_ID,
-            "maxRecipients": MOST_RECIPIENTS,
+            "maxRecipients": MAX_RECIPIENTS,
             "reportSubscriptionStatus": "none",
-            "maxSubscriptionRecipients": MOST_RECIPIENTS,
+            "maxSubscriptionRecipients": MAX_RECIPIENTS,
             "reporting-service-license-status": "enabled",
             "reportSubscriptionStatusChangeTime": stamp(sharing.settings_changed, 0),
             **sharing.settings,
@@ -158,45 +158,45 @@ def get_sharing_settings(asked: Asked) -> Response:
     )
 
 
-def patch_sharing_settings(asked: Asked) -> Response:
+def patch_sharing_settings(request: ApiRequest) -> Response:
     """`PATCH /sharing-tasks/settings`."""
-    return _set(asked, {operation["path"].removeprefix("/"): operation["value"] for operation in asked.body})
+    return _set(request, {operation["path"].removeprefix("/"): operation["value"] for operation in request.body})
 
 
-def update_sharing_settings(asked: Asked) -> Response:
+def update_sharing_settings(request: ApiRequest) -> Response:
     """`PUT /sharing-tasks/settings`."""
-    return _set(asked, {"enable-sharing": asked.body["enable-sharing"]})
+    return _set(request, {"enable-sharing": request.body["enable-sharing"]})
 
 
-def _set(asked: Asked, switches: dict[str, bool]) -> Response:
-    sharing = asked.world.sharing
+def _set(request: ApiRequest, switches: dict[str, bool]) -> Response:
+    sharing = request.tenant_state.sharing
     if (
         switches.get("enable-report-subscription", sharing.settings["enable-report-subscription"])
         != (sharing.settings["enable-report-subscription"])
     ):
-        sharing.settings_changed = asked.world.now
+        sharing.settings_changed = request.tenant_state.now
     sharing.settings |= switches
     return nothing()
 
 
-def sharing_task_of(asked: Asked) -> SharingTask:
+def sharing_task_of(request: ApiRequest) -> SharingTask:
     """The sharing task that the path names, or 404."""
-    return sharing_task_named(asked, asked.params["taskId"])
+    return sharing_task_named(request, request.params["taskId"])
 
 
-def sharing_task_named(asked: Asked, task_id: str) -> SharingTask:
+def sharing_task_named(request: ApiRequest, task_id: str) -> SharingTask:
     """The sharing task of that id, or 404."""
-    task = asked.world.sharing.tasks.get(task_id)
+    task = request.tenant_state.sharing.tasks.get(task_id)
     if task is None:
-        raise Refused(404, "Not found", f"there is no sharing task {task_id}")
+        raise ApiError(404, "Not found", f"there is no sharing task {task_id}")
     return task
 
 
 def _while_enabled(handler: Handler) -> Handler:
-    def answer(asked: Asked) -> Response:
-        if not asked.world.sharing.settings["enable-sharing"]:
-            raise Refused(403, "Forbidden", "sharing is switched off for the tenant")
-        return handler(asked)
+    def answer(request: ApiRequest) -> Response:
+        if not request.tenant_state.sharing.settings["enable-sharing"]:
+            raise ApiError(403, "Forbidden", "sharing is switched off for the tenant")
+        return handler(request)
 
     return answer
 

@@ -13,19 +13,19 @@ from typing import Any
 
 from starlette.responses import Response
 
-from airflow_provider_qlik.sandbox import shapes
-from airflow_provider_qlik.sandbox.errors import Refused
-from airflow_provider_qlik.sandbox.operations import Asked, Handler, Operation, Text, nothing, ok, tier_of
+from airflow_provider_qlik.sandbox import schemas as shapes
+from airflow_provider_qlik.sandbox.errors import ApiError
+from airflow_provider_qlik.sandbox.operations import ApiRequest, Handler, Operation, Text, nothing, ok, tier_of
 from airflow_provider_qlik.sandbox.paging import Fields, Paging, in_order, page
-from airflow_provider_qlik.sandbox.records import Task, TaskRun
-from airflow_provider_qlik.sandbox.rights import may_run
+from airflow_provider_qlik.sandbox.permissions import may_run
 from airflow_provider_qlik.sandbox.scheduling import FIELDS, field_of, shown_task
 from airflow_provider_qlik.sandbox.scim import parse
-from airflow_provider_qlik.sandbox.statuses import task_run_status
-from airflow_provider_qlik.sandbox.times import stamp
-from airflow_provider_qlik.sandbox.world import World
+from airflow_provider_qlik.sandbox.state.records import Task, TaskRun
+from airflow_provider_qlik.sandbox.state.state import TenantState
+from airflow_provider_qlik.sandbox.state.statuses import task_run_status
+from airflow_provider_qlik.sandbox.state.times import stamp
 
-MOST_TASKS_ON_A_RESOURCE = 10
+MAX_TASKS_ON_A_RESOURCE = 10
 
 V1 = "/api/v1/tasks"
 SCHEDULING = "/api/scheduling/tasks"
@@ -38,78 +38,83 @@ _PAGING = Paging("page", default=20, most=100, has_self=True)
 _V1_FIELDS: Fields[Task] = {"createdAt": lambda task: task.created, "updatedAt": lambda task: task.updated}
 
 
-def list_tasks(asked: Asked) -> Response:
+def list_tasks(request: ApiRequest) -> Response:
     """`GET /tasks`. Which order tasks have that are equal in the field of `sort` is assumed: the later one first."""
-    resource_id = asked.parameter("resourceId")
-    if resource_id is None and asked.world.switches.resource_id_required:
-        raise Refused(400, "Bad request", "resourceId is missing")
-    return task_page(asked, [task for task in asked.world.tasks.values() if resource_id in (None, task.resource_id)])
-
-
-def task_page(asked: Asked, tasks: list[Task]) -> Response:
-    """Return a page of tasks, filtered and sorted as far as the path has it."""
-    world, text = asked.world, asked.parameter("filter")
-    fields = _V1_FIELDS
-    if is_scheduling(asked):
-        fields = {name: partial(_field, world, name) for name in FIELDS}
-    elif text is not None and world.switches.v1_filter == "refused":
-        raise Refused(400, "Bad request", "there is no parameter filter")
-    if text and is_scheduling(asked):
-        is_wanted = parse(text, FIELDS)
-        tasks = [task for task in tasks if is_wanted(partial(field_of, world, task))]
-    return page(
-        asked, _PAGING, in_order(asked, tasks, fields, "-updatedAt", is_signed=True), lambda task: shown(asked, task)
+    resource_id = request.parameter("resourceId")
+    if resource_id is None and request.tenant_state.switches.resource_id_required:
+        raise ApiError(400, "Bad request", "resourceId is missing")
+    return task_page(
+        request, [task for task in request.tenant_state.tasks.values() if resource_id in (None, task.resource_id)]
     )
 
 
-def _field(world: World, name: str, task: Task) -> Any:
-    return field_of(world, task, name)
+def task_page(request: ApiRequest, tasks: list[Task]) -> Response:
+    """Return a page of tasks, filtered and sorted as far as the path has it."""
+    tenant_state, text = request.tenant_state, request.parameter("filter")
+    fields = _V1_FIELDS
+    if is_scheduling(request):
+        fields = {name: partial(_field, tenant_state, name) for name in FIELDS}
+    elif text is not None and tenant_state.switches.v1_filter == "refused":
+        raise ApiError(400, "Bad request", "there is no parameter filter")
+    if text and is_scheduling(request):
+        is_wanted = parse(text, FIELDS)
+        tasks = [task for task in tasks if is_wanted(partial(field_of, tenant_state, task))]
+    return page(
+        request,
+        _PAGING,
+        in_order(request, tasks, fields, "-updatedAt", is_signed=True),
+        lambda task: shown(request, task),
+    )
 
 
-def create_task(asked: Asked) -> Response:
+def _field(tenant_state: TenantState, name: str, task: Task) -> Any:
+    return field_of(tenant_state, task, name)
+
+
+def create_task(request: ApiRequest) -> Response:
     """`POST /tasks`; at v1 a new task is disabled, whatever was sent."""
-    world, members = asked.world, written(asked.body)
+    tenant_state, members = request.tenant_state, written(request.body)
     resource_id = members.get("resourceId")
-    _check_may_run(asked, resource_id)
-    on_resource = [task for task in world.tasks.values() if resource_id and task.resource_id == resource_id]
-    if len(on_resource) >= MOST_TASKS_ON_A_RESOURCE:
-        raise Refused(400, "Bad request", f"resource {resource_id} has {MOST_TASKS_ON_A_RESOURCE} tasks, no more fit")
+    _check_may_run(request, resource_id)
+    on_resource = [task for task in tenant_state.tasks.values() if resource_id and task.resource_id == resource_id]
+    if len(on_resource) >= MAX_TASKS_ON_A_RESOURCE:
+        raise ApiError(400, "Bad request", f"resource {resource_id} has {MAX_TASKS_ON_A_RESOURCE} tasks, no more fit")
     metadata = {name: value for name, value in members.get("metadata", {}).items() if name != "disabledCode"}
-    migrated_from = asked.parameter("migrateFrom")
-    if migrated_from and not is_scheduling(asked):
+    migrated_from = request.parameter("migrateFrom")
+    if migrated_from and not is_scheduling(request):
         metadata["migratedFrom"] = migrated_from
-    is_enabled = is_scheduling(asked) and members.get("enabled", False)
+    is_enabled = is_scheduling(request) and members.get("enabled", False)
     if not is_enabled:
         metadata["disabledCode"] = "MANUALLY"
     members |= {"enabled": is_enabled, "metadata": metadata}
-    worker = "automations" if resource_id in world.automations else "reloads"
-    return ok(shown(asked, world.add_task(members, asked.caller.user, worker=worker)), 201)
+    worker = "automations" if resource_id in tenant_state.automations else "reloads"
+    return ok(shown(request, tenant_state.add_task(members, request.caller.user, worker=worker)), 201)
 
 
-def get_task(asked: Asked) -> Response:
+def get_task(request: ApiRequest) -> Response:
     """`GET /tasks/{id}`."""
-    return ok(shown(asked, task_of(asked)))
+    return ok(shown(request, task_of(request)))
 
 
-def update_task(asked: Asked) -> Response:
+def update_task(request: ApiRequest) -> Response:
     """`PUT /tasks/{id}`; the caller becomes the owner."""
-    task = task_of(asked)
-    replace_task(asked, task, asked.body)
-    return ok(shown(asked, task))
+    task = task_of(request)
+    replace_task(request, task, request.body)
+    return ok(shown(request, task))
 
 
-def replace_task(asked: Asked, task: Task, body: dict[str, Any]) -> None:
+def replace_task(request: ApiRequest, task: Task, body: dict[str, Any]) -> None:
     """Make what a caller wrote of a task the whole of it, and the caller its owner."""
-    world, members = asked.world, written(body)
-    _check_may_run(asked, members.get("resourceId"))
+    tenant_state, members = request.tenant_state, written(body)
+    _check_may_run(request, members.get("resourceId"))
     old = task.members["metadata"]
     is_enabled = members.get("enabled", False)
     metadata = members.get("metadata", {}) | {
-        "ownerId": asked.caller.user.id,
+        "ownerId": request.caller.user.id,
         "tenantId": old["tenantId"],
         "createdAt": old["createdAt"],
         "createdBy": old["createdBy"],
-        "updatedAt": stamp(world.now, 3),
+        "updatedAt": stamp(tenant_state.now, 3),
     }
     metadata.pop("disabledCode", None)
     if not is_enabled:
@@ -117,40 +122,40 @@ def replace_task(asked: Asked, task: Task, body: dict[str, Any]) -> None:
     if "resourceId" in task.members:
         members.setdefault("resourceId", task.resource_id)
     task.members = members | {"id": task.id, "enabled": is_enabled, "metadata": metadata}
-    task.updated, task.updated_by = world.now, asked.caller.user.id
+    task.updated, task.updated_by = tenant_state.now, request.caller.user.id
 
 
-def _check_may_run(asked: Asked, resource_id: str | None) -> None:
+def _check_may_run(request: ApiRequest, resource_id: str | None) -> None:
     """Refuse a task that would work on what its writer may not run."""
-    user = asked.caller.user
-    if resource_id is not None and not may_run(asked.world, user, resource_id):
-        raise Refused(403, "Forbidden", f"{user.name} may not run {resource_id}")
+    user = request.caller.user
+    if resource_id is not None and not may_run(request.tenant_state, user, resource_id):
+        raise ApiError(403, "Forbidden", f"{user.name} may not run {resource_id}")
 
 
-def delete_task(asked: Asked) -> Response:
+def delete_task(request: ApiRequest) -> Response:
     """`DELETE /tasks/{id}`."""
-    del asked.world.tasks[task_of(asked).id]
+    del request.tenant_state.tasks[task_of(request).id]
     return nothing()
 
 
-def start_task(asked: Asked) -> Response:
+def start_task(request: ApiRequest) -> Response:
     """`POST /tasks/{id}/actions/start`."""
-    world, task, source = asked.world, task_of(asked), asked.parameter("source")
-    limit = world.switches.source_limit
+    tenant_state, task, source = request.tenant_state, task_of(request), request.parameter("source")
+    limit = tenant_state.switches.source_limit
     if source is not None and limit is not None and len(source) > limit:
-        if not world.switches.source_cut:
-            raise Refused(400, "Bad request", f"source is longer than {limit} characters")
+        if not tenant_state.switches.source_cut:
+            raise ApiError(400, "Bad request", f"source is longer than {limit} characters")
         source = source[:limit]
     code = task.members["metadata"].get("disabledCode")
-    is_running = any(run.life.is_active(world.now) for run in world.task_runs[task.id])
+    is_running = any(run.life.is_active(tenant_state.now) for run in tenant_state.task_runs[task.id])
     why_disabled = None if task.is_enabled else f"the task is disabled ({code})"
-    if asked.starts(why_disabled, "the task is already running" if is_running else None):
-        world.start_task(task, asked.caller.user, source)
-    return _started(asked)
+    if request.starts(why_disabled, "the task is already running" if is_running else None):
+        tenant_state.start_task(task, request.caller.user, source)
+    return _started(request)
 
 
-def _started(asked: Asked) -> Response:
-    form = asked.world.switches.start_reply
+def _started(request: ApiRequest) -> Response:
+    form = request.tenant_state.switches.start_reply
     if form == "empty":
         return nothing(200)
     if form == "documented":
@@ -160,55 +165,59 @@ def _started(asked: Asked) -> Response:
             "status_code": 200,
             "code": "CHO-000",
             "context": "StartTask",
-            "timestamp": stamp(asked.world.now, 9),
+            "timestamp": stamp(request.tenant_state.now, 9),
             "value": None,
         }
     )
 
 
-def list_task_runs(asked: Asked) -> Response:
+def list_task_runs(request: ApiRequest) -> Response:
     """`GET /tasks/{id}/runs`."""
-    return _run_page(asked, asked.world.task_runs[task_of(asked).id])
+    return _run_page(request, request.tenant_state.task_runs[task_of(request).id])
 
 
-def list_resource_task_runs(asked: Asked) -> Response:
+def list_resource_task_runs(request: ApiRequest) -> Response:
     """`GET /tasks/resources/{id}/runs`."""
-    return _run_page(asked, list(asked.world.resource_task_runs(asked.params["id"])))
+    return _run_page(request, list(request.tenant_state.resource_task_runs(request.params["id"])))
 
 
-def _run_page(asked: Asked, runs: list[TaskRun]) -> Response:
-    world, now = asked.world, asked.world.now
+def _run_page(request: ApiRequest, runs: list[TaskRun]) -> Response:
+    tenant_state, now = request.tenant_state, request.tenant_state.now
     fields: Fields[TaskRun] = {
         "startedAt": lambda run: run.life.created,
         "endedAt": lambda run: run.life.ended_at(now),
-        "status": lambda run: task_run_status(run.life, world.switches, now),
+        "status": lambda run: task_run_status(run.life, tenant_state.switches, now),
         "taskId": lambda run: run.task.id,
         "actionId": lambda run: run.action_id,
     }
-    visible = [run for run in runs if world.is_visible(run)]
-    return page(asked, _PAGING, in_order(asked, visible, fields, "-startedAt", is_signed=True), world.view.task_run)
+    visible = [run for run in runs if tenant_state.is_visible(run)]
+    return page(
+        request, _PAGING, in_order(request, visible, fields, "-startedAt", is_signed=True), tenant_state.view.task_run
+    )
 
 
-def get_last_task_run(asked: Asked) -> Response:
+def get_last_task_run(request: ApiRequest) -> Response:
     """`GET /tasks/{id}/runs/last`."""
-    runs = [run for run in asked.world.task_runs[task_of(asked).id] if asked.world.is_visible(run)]
+    runs = [run for run in request.tenant_state.task_runs[task_of(request).id] if request.tenant_state.is_visible(run)]
     if not runs:
-        raise Refused(404, "Not found", "the task has no run")
-    return ok(asked.world.view.task_run(max(reversed(runs), key=lambda run: run.life.created)))
+        raise ApiError(404, "Not found", "the task has no run")
+    return ok(request.tenant_state.view.task_run(max(reversed(runs), key=lambda run: run.life.created)))
 
 
-def get_task_run_log(asked: Asked) -> Response:
+def get_task_run_log(request: ApiRequest) -> Response:
     """`GET /tasks/{id}/runs/{runId}/log`."""
-    world, run_id = asked.world, asked.params["runId"]
-    found = [run for run in world.task_runs[task_of(asked).id] if run.id == run_id and world.is_visible(run)]
+    tenant_state, run_id = request.tenant_state, request.params["runId"]
+    found = [
+        run for run in tenant_state.task_runs[task_of(request).id] if run.id == run_id and tenant_state.is_visible(run)
+    ]
     if not found:
-        raise Refused(404, "Not found", f"the task has no run {run_id}")
+        raise ApiError(404, "Not found", f"the task has no run {run_id}")
     life = found[0].life
-    if world.switches.running_log == "missing" and life.is_active(world.now):
-        raise Refused(404, "Not found", f"run {run_id} has no log yet")
-    log = "\n".join(life.log(world.now))
-    form = world.switches.log_form
-    accept = asked.headers.get("accept", "*/*")
+    if tenant_state.switches.running_log == "missing" and life.is_active(tenant_state.now):
+        raise ApiError(404, "Not found", f"run {run_id} has no log yet")
+    log = "\n".join(life.log(tenant_state.now))
+    form = tenant_state.switches.log_form
+    accept = request.headers.get("accept", "*/*")
     if form == "text" or (form == "accept" and "text/plain" in accept and "json" not in accept):
         return Text(log)
     answer = ok({"logContent": log})
@@ -217,21 +226,21 @@ def get_task_run_log(asked: Asked) -> Response:
     return answer
 
 
-def is_scheduling(asked: Asked) -> bool:
+def is_scheduling(request: ApiRequest) -> bool:
     """Return True if the request came by the scheduling path."""
-    return asked.path.startswith(SCHEDULING)
+    return request.path.startswith(SCHEDULING)
 
 
-def shown(asked: Asked, task: Task) -> dict[str, Any]:
+def shown(request: ApiRequest, task: Task) -> dict[str, Any]:
     """Return a task as the path of the request shows it."""
-    return shown_task(asked.world, task) if is_scheduling(asked) else asked.world.view.task(task)
+    return shown_task(request.tenant_state, task) if is_scheduling(request) else request.tenant_state.view.task(task)
 
 
-def task_of(asked: Asked) -> Task:
+def task_of(request: ApiRequest) -> Task:
     """Return the task that the path names. Raises Refused (404)."""
-    task = asked.world.tasks.get(asked.params["id"])
+    task = request.tenant_state.tasks.get(request.params["id"])
     if task is None:
-        raise Refused(404, "Not found", f"there is no task {asked.params['id']}")
+        raise ApiError(404, "Not found", f"there is no task {asked.params['id']}")
     return task
 
 

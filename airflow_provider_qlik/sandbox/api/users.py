@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from airflow_provider_qlik.sandbox.errors import Refused
-from airflow_provider_qlik.sandbox.operations import Asked, Operation, ok
+from airflow_provider_qlik.sandbox.errors import ApiError
+from airflow_provider_qlik.sandbox.operations import ApiRequest, Operation, ok
 
 
-def get_me(asked: Asked) -> Response:
+def get_me(request: ApiRequest) -> Response:
     """`GET /users/me`: documented as a redirect to the user."""
-    world, user = asked.world, asked.caller.user
-    if world.switches.users_me == "direct":
-        return ok(world.view.user(user))
-    host = asked.base_url if world.switches.users_me == "redirect" else world.switches.elsewhere
+    tenant_state, user = request.tenant_state, request.caller.user
+    if tenant_state.switches.users_me == "direct":
+        return ok(tenant_state.view.user(user))
+    host = request.base_url if tenant_state.switches.users_me == "redirect" else tenant_state.switches.elsewhere
     return Response(status_code=301, headers={"location": f"{host}/api/v1/users/{user.id}"})
 
 
-def get_user(asked: Asked) -> Response:
+def get_user(request: ApiRequest) -> Response:
     """`GET /users/{id}`."""
-    user = asked.world.users.get(asked.params["id"])
+    user = request.tenant_state.users.get(request.params["id"])
     if user is None:
-        raise Refused(404, "Not found", f"there is no user {asked.params['id']}")
-    return ok(asked.world.view.user(user))
+        raise ApiError(404, "Not found", f"there is no user {asked.params['id']}")
+    return ok(request.tenant_state.view.user(user))
 
 
 OPERATIONS = (

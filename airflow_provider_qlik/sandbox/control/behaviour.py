@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 @command
 def switch(app: TenantApp, switches: dict[str, Any]) -> dict[str, Any]:
     """All switches after a change."""
-    app.world.switches = app.world.switches.set(switches)
-    return asdict(app.world.switches)
+    app.tenant_state.switches = app.tenant_state.switches.set(switches)
+    return asdict(app.tenant_state.switches)
 
 
 @command
@@ -38,34 +38,34 @@ def set_limits(app: TenantApp, limits: dict[str, Any]) -> dict[str, Any]:
 
 
 @command
-def journal(app: TenantApp, operation: str | None, method: str | None, path: str | None) -> list[dict[str, Any]]:
+def request_log(app: TenantApp, operation: str | None, method: str | None, path: str | None) -> list[dict[str, Any]]:
     """The requests that fit."""
-    return [entry.to_json() for entry in app.journal.select(operation, method, path)]
+    return [entry.to_json() for entry in app.request_log.select(operation, method, path)]
 
 
 @command
-def clear_journal(app: TenantApp) -> None:
+def clear_request_log(app: TenantApp) -> None:
     """Forget the requests so far."""
-    app.journal.entries.clear()
+    app.request_log.entries.clear()
 
 
 @command
 def now(app: TenantApp) -> str:
     """The tenant's time as ISO text."""
-    return app.world.now.isoformat()
+    return app.tenant_state.now.isoformat()
 
 
 @command
 def advance(app: TenantApp, seconds: float) -> str:
     """The tenant's time after a jump."""
-    app.world.clock.advance(seconds)
+    app.tenant_state.clock.advance(seconds)
     return now(app)
 
 
 @command
 def set_speed(app: TenantApp, speed: float) -> None:
     """Let time pass at another speed."""
-    app.world.clock.set_speed(speed)
+    app.tenant_state.clock.set_speed(speed)
 
 
 @command

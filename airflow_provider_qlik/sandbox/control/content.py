@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qlik.sandbox.control.command import command
-from airflow_provider_qlik.sandbox.ground import USER
+from airflow_provider_qlik.sandbox.state.base import USER
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.sandbox.app import TenantApp
 
 
 def _refuse_taken(app: TenantApp, id: str | None) -> None:
-    world = app.world
-    if id is not None and (world.knows(id) or id in world.apps.spaces or id in world.apps.reload_tasks):
+    tenant_state = app.tenant_state
+    if id is not None and (
+        tenant_state.knows(id) or id in tenant_state.apps.spaces or id in tenant_state.apps.reload_tasks
+    ):
         raise ValueError(f"id: there is something called {id} already")
 
 
@@ -22,26 +24,26 @@ def add_task(
     app: TenantApp, name: str, id: str | None, resource_id: str | None, worker: str, members: dict[str, Any]
 ) -> str:
     """The id of a new task."""
-    world = app.world
+    tenant_state = app.tenant_state
     if worker == "automations" and resource_id is None:
-        resource_id = world.add_automation({"name": f"Automation of {name}"}, USER).id
-    if worker == "automations" and resource_id not in world.automations:
+        resource_id = tenant_state.add_automation({"name": f"Automation of {name}"}, USER).id
+    if worker == "automations" and resource_id not in tenant_state.automations:
         raise ValueError(f"resource_id: there is no automation {resource_id}")
     _refuse_taken(app, id)
-    resource_id = resource_id or f"app-{len(world.tasks) + 1}"
-    if worker == "reloads" and not world.knows(resource_id):
-        world.apps.add_app(f"App of {name}", USER, id=resource_id)
+    resource_id = resource_id or f"app-{len(tenant_state.tasks) + 1}"
+    if worker == "reloads" and not tenant_state.knows(resource_id):
+        tenant_state.apps.add_app(f"App of {name}", USER, id=resource_id)
     shown = {"name": name, "enabled": True, "resourceId": resource_id, **members}
     if not shown["enabled"]:
         shown["metadata"] = {"disabledCode": "MANUALLY"} | shown.get("metadata", {})
-    return world.add_task(shown, USER, id=id, worker=worker).id
+    return tenant_state.add_task(shown, USER, id=id, worker=worker).id
 
 
 @command
 def add_automation(app: TenantApp, name: str, id: str | None, run_mode: str, members: dict[str, Any]) -> str:
     """The id of a new automation."""
     _refuse_taken(app, id)
-    return app.world.add_automation({"name": name, "runMode": run_mode, **members}, USER, id=id).id
+    return app.tenant_state.add_automation({"name": name, "runMode": run_mode, **members}, USER, id=id).id
 
 
 @command
@@ -55,23 +57,23 @@ def add_app(
 ) -> str:
     """The id of a new app."""
     _refuse_taken(app, id)
-    if owner_id not in (None, *app.world.users):
+    if owner_id not in (None, *app.tenant_state.users):
         raise ValueError(f"owner_id: there is no user {owner_id}")
-    owner = app.world.users[owner_id or USER.id]
-    return app.world.apps.add_app(name, owner, id=id, space_id=space_id, datasets=tuple(datasets)).id
+    owner = app.tenant_state.users[owner_id or USER.id]
+    return app.tenant_state.apps.add_app(name, owner, id=id, space_id=space_id, datasets=tuple(datasets)).id
 
 
 @command
 def add_space(app: TenantApp, name: str, id: str | None, type: str) -> str:
     """The id of a new space."""
     _refuse_taken(app, id)
-    return app.world.apps.add_space(name, type, USER, id=id).id
+    return app.tenant_state.apps.add_space(name, type, USER, id=id).id
 
 
 @command
 def add_reload_task(app: TenantApp, app_id: str, id: str | None, members: dict[str, Any]) -> str:
     """The id of a new reload task."""
-    apps = app.world.apps
+    apps = app.tenant_state.apps
     if app_id not in apps.apps:
         raise ValueError(f"app_id: there is no app {app_id}")
     _refuse_taken(app, id)
@@ -84,10 +86,10 @@ def add_sharing_task(
     app: TenantApp, name: str, id: str | None, recipients: list[str], app_id: str | None, members: dict[str, Any]
 ) -> str:
     """The id of a new sharing task."""
-    world = app.world
+    tenant_state = app.tenant_state
     if app_id is None:
-        app_id = world.apps.add_app(f"App of {name}", USER).id
-    if app_id not in world.apps.apps:
+        app_id = tenant_state.apps.add_app(f"App of {name}", USER).id
+    if app_id not in tenant_state.apps.apps:
         raise ValueError(f"app_id: there is no app {app_id}")
     _refuse_taken(app, id)
     template = {"type": "multi-sheet", "subType": "pdf", "fileName": name, "fileAlias": "report"}
@@ -97,11 +99,11 @@ def add_sharing_task(
         "state": {},
         "templates": [{**template, "multiSheetData": [{"appId": app_id, "sheetId": "sheet-1"}]}],
         "appId": app_id,
-        "appName": world.apps.apps[app_id].name,
+        "appName": tenant_state.apps.apps[app_id].name,
         "recipients": {
             "userIds": [{"value": value} for value in recipients if "@" not in value],
             "emailAddresses": [value for value in recipients if "@" in value],
         },
         **members,
     }
-    return world.sharing.add_task(shown, USER, id=id).id
+    return tenant_state.sharing.add_task(shown, USER, id=id).id

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_qlik.sandbox.control.command import command, slow_command
-from airflow_provider_qlik.sandbox.ground import USER
-from airflow_provider_qlik.sandbox.records import User
-from airflow_provider_qlik.sandbox.rights import SPACE_ROLES, TENANT_ROLES
+from airflow_provider_qlik.sandbox.permissions import SPACE_ROLES, TENANT_ROLES
+from airflow_provider_qlik.sandbox.state.base import USER
+from airflow_provider_qlik.sandbox.state.records import User
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.sandbox.app import TenantApp
@@ -31,24 +31,24 @@ def add_user(app: TenantApp, name: str, id: str | None, roles: list[str]) -> dic
     """The id and API key of a new user."""
     if unknown := [role for role in roles if role not in TENANT_ROLES]:
         raise ValueError(f"roles: {unknown[0]!r} is not one of {', '.join(TENANT_ROLES)}")
-    user_id = id or f"user-{len(app.world.users) + 1}"
-    if user_id in app.world.users:
+    user_id = id or f"user-{len(app.tenant_state.users) + 1}"
+    if user_id in app.tenant_state.users:
         raise ValueError(f"id: there is a user {user_id} already")
     user = User(user_id, name, f"{user_id}@sandbox.example", f"auth0|{user_id}", frozenset(roles))
-    app.world.users[user_id] = user
+    app.tenant_state.users[user_id] = user
     return {"id": user_id, "api_key": app.access.add_key(user)}
 
 
 @command
 def give_role(app: TenantApp, space_id: str, user_id: str, role: str) -> None:
     """Let a user have a role in a space."""
-    if space_id not in app.world.apps.spaces:
+    if space_id not in app.tenant_state.apps.spaces:
         raise ValueError(f"space_id: there is no space {space_id}")
-    if user_id not in app.world.users:
+    if user_id not in app.tenant_state.users:
         raise ValueError(f"user_id: there is no user {user_id}")
     if role not in SPACE_ROLES:
         raise ValueError(f"role: {role!r} is not one of {', '.join(SPACE_ROLES)}")
-    app.world.apps.spaces[space_id].roles.setdefault(user_id, []).append(role)
+    app.tenant_state.apps.spaces[space_id].roles.setdefault(user_id, []).append(role)
 
 
 @slow_command

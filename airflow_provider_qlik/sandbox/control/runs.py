@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qlik.sandbox import truth
 from airflow_provider_qlik.sandbox.control.command import command, slow_command
-from airflow_provider_qlik.sandbox.ground import OTHER
-from airflow_provider_qlik.sandbox.records import ReloadType
-from airflow_provider_qlik.sandbox.script import Script, Sharing
+from airflow_provider_qlik.sandbox.state import snapshot as truth
+from airflow_provider_qlik.sandbox.state.base import OTHER
+from airflow_provider_qlik.sandbox.state.records import ReloadType
+from airflow_provider_qlik.sandbox.state.script import Script, Sharing
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.sandbox.app import TenantApp
@@ -33,22 +33,24 @@ def add_run(
     by: str | None = None,
 ) -> str:
     """The id of a new run that somebody else started."""
-    world = app.world
-    created = world.now - timedelta(seconds=started_ago)
-    user = world.users.get(by or "", OTHER)
-    if resource_id in world.sharing.tasks:
+    tenant_state = app.tenant_state
+    created = tenant_state.now - timedelta(seconds=started_ago)
+    user = tenant_state.users.get(by or "", OTHER)
+    if resource_id in tenant_state.sharing.tasks:
         return add_execution(app, resource_id, started_ago, script, None, None, id)
     given = Script.from_json(script) if script else Script()
-    if resource_id in world.tasks:
-        task = world.tasks[resource_id]
-        return world.add_task_run(task, user, triggered_by, created=created, via="added", script=given, id=id).id
-    if resource_id in world.automations:
-        automation = world.automations[resource_id]
-        return world.add_automation_run(
+    if resource_id in tenant_state.tasks:
+        task = tenant_state.tasks[resource_id]
+        return tenant_state.add_task_run(task, user, triggered_by, created=created, via="added", script=given, id=id).id
+    if resource_id in tenant_state.automations:
+        automation = tenant_state.automations[resource_id]
+        return tenant_state.add_automation_run(
             automation, user, context, created=created, via="added", script=given, id=id, inputs=inputs
         ).id
-    if resource_id in world.apps.apps:
-        return world.apps.add_reload(resource_id, user, origin, created=created, via="added", script=given, id=id).id
+    if resource_id in tenant_state.apps.apps:
+        return tenant_state.apps.add_reload(
+            resource_id, user, origin, created=created, via="added", script=given, id=id
+        ).id
     raise _unknown(resource_id)
 
 
@@ -63,17 +65,17 @@ def add_execution(
     id: str | None,
 ) -> str:
     """The id of a new execution that the caller did not ask for."""
-    world = app.world
-    if task_id not in world.sharing.tasks:
+    tenant_state = app.tenant_state
+    if task_id not in tenant_state.sharing.tasks:
         raise ValueError(f"there is no sharing task {task_id}")
     sharing = Sharing.from_json(script) if script else Sharing()
     if not sharing.scripts(1):
         raise ValueError("sharing recipients: an execution needs the script of one recipient")
-    return world.sharing.add_execution(
-        world.sharing.tasks[task_id],
+    return tenant_state.sharing.add_execution(
+        tenant_state.sharing.tasks[task_id],
         OTHER,
         sharing,
-        asked=world.now - timedelta(seconds=started_ago),
+        request=tenant_state.now - timedelta(seconds=started_ago),
         via="reload" if reload_id else "added",
         workflow_id=workflow_id,
         reload_id=reload_id,
@@ -84,7 +86,7 @@ def add_execution(
 @command
 def execute_reload_task(app: TenantApp, id: str, ago: float) -> str:
     """The id of the reload that the schedule set off."""
-    apps = app.world.apps
+    apps = app.tenant_state.apps
     if id not in apps.reload_tasks:
         raise ValueError(f"there is no reload task {id}")
     task = apps.reload_tasks[id]
@@ -96,11 +98,11 @@ def execute_reload_task(app: TenantApp, id: str, ago: float) -> str:
 @command
 def script(app: TenantApp, resource_id: str, scripts: list[dict[str, Any]]) -> None:
     """Queue scripts for the next runs."""
-    world = app.world
-    if resource_id in world.sharing.tasks:
-        world.sharing.scripts.add(resource_id, [Sharing.from_json(members) for members in scripts])
-    elif world.knows(resource_id):
-        world.scripts.add(resource_id, [Script.from_json(members) for members in scripts])
+    tenant_state = app.tenant_state
+    if resource_id in tenant_state.sharing.tasks:
+        tenant_state.sharing.scripts.add(resource_id, [Sharing.from_json(members) for members in scripts])
+    elif tenant_state.knows(resource_id):
+        tenant_state.scripts.add(resource_id, [Script.from_json(members) for members in scripts])
     else:
         raise _unknown(resource_id)
 
@@ -108,27 +110,27 @@ def script(app: TenantApp, resource_id: str, scripts: list[dict[str, Any]]) -> N
 @command
 def runs(app: TenantApp, resource_id: str) -> list[dict[str, Any]]:
     """Every run of a task, automation, app or sharing task as it really stands."""
-    if not app.world.knows(resource_id) and not app.world.has_runs(resource_id):
+    if not app.tenant_state.knows(resource_id) and not app.tenant_state.has_runs(resource_id):
         raise _unknown(resource_id)
-    return list(truth.of_resource(app.world, resource_id))
+    return list(truth.of_resource(app.tenant_state, resource_id))
 
 
 @command
 def reloads(app: TenantApp) -> list[dict[str, Any]]:
     """Every reload as it really stands."""
-    return [truth.reload(app.world, reload) for reload in app.world.apps.reloads.values()]
+    return [truth.reload(app.tenant_state, reload) for reload in app.tenant_state.apps.reloads.values()]
 
 
 @command
 def active(app: TenantApp) -> list[dict[str, Any]]:
     """Everything that has not ended."""
-    return [run for run in truth.of_everything(app.world) if run["active"]]
+    return [run for run in truth.of_all_resources(app.tenant_state) if run["active"]]
 
 
 @slow_command
 def file_sha256(app: TenantApp, execution_id: str, alias: str) -> str:
     """The digest of a file, there already or not."""
-    for executions in list(app.world.sharing.executions.values()):
+    for executions in list(app.tenant_state.sharing.executions.values()):
         for execution in list(executions):
             for file in execution.files:
                 if (execution.id, file.alias) == (execution_id, alias):

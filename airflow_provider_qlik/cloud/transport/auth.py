@@ -1,0 +1,360 @@
+"""Signing in, as `httpx.Auth` flows: one token per process, one request for all who wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from copy import copy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, ClassVar, TypeAlias
+
+import httpx
+from pydantic import SecretStr
+
+from airflow_provider_qlik.cloud.errors import (
+    TOKEN_PATH,
+    ConnectError,
+    InvalidResponseError,
+    QlikCloudError,
+    StatusError,
+)
+from airflow_provider_qlik.cloud.models.shape import Moment, Number, Reply, Shape, http_date
+from airflow_provider_qlik.cloud.transport.bounds import MAX_ERROR_BODY, bounded
+from airflow_provider_qlik.cloud.transport.clock import (
+    CLOCK_TOLERANCE,
+    clock_offset,
+    correct_clock,
+    measured_offset,
+    said,
+)
+from airflow_provider_qlik.cloud.transport.credentials import (
+    ApiKey,
+    Credentials,
+    OAuth,
+    PrivateKey,
+    digest,
+    fits_a_header,
+    plain,
+)
+from airflow_provider_qlik.cloud.transport.decoding import ACCEPT_ENCODING
+from airflow_provider_qlik.cloud.transport.responses import is_web_page, refusal
+from airflow_provider_qlik.cloud.transport.tenant import Tenant
+
+RENEW_BEFORE_END = 60.0
+MAX_WAIT_FOR_ANOTHER = 90.0
+LIFETIME_WHERE_UNSAID = 300.0
+
+
+def auth_type(tenant: Tenant, credentials: Credentials, on_secret: Callable[[str], object] | None = None) -> httpx.Auth:
+    """What puts a token on each request. *on_secret* is told of each token, so that it can be masked in logs."""
+    if isinstance(credentials, ApiKey):
+        return _Bearer(tenant, credentials.key)
+    return _OAuth(tenant, credentials, on_secret)
+
+
+class TokenAnswer(Shape):
+    """What the token endpoint gives."""
+
+    access_token: SecretStr
+    expires_in: Number = None
+    expires_at: Moment = None
+
+    model_config = Shape.model_config | {"alias_generator": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token and when to renew it, by this process's monotonic clock in seconds."""
+
+    value: SecretStr = field(repr=False)
+    renew_at: float
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it can be used without asking for another."""
+        return time.monotonic() < self.renew_at
+
+
+_Arrived: TypeAlias = Token | QlikCloudError | None
+"""What those who wait for a token get: it, why there is none, or nothing where whoever asked was broken off."""
+
+
+class _Coming(Future[_Arrived]):
+    """A token that somebody is asking for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked_by = threading.get_ident()
+
+
+class _TokenHolder:
+    """The token of one tenant and one set of credentials, shared by all clients of the process."""
+
+    _all: ClassVar[dict[tuple[object, ...], _TokenHolder]] = {}
+    _lock = threading.RLock()
+
+    def __init__(self) -> None:
+        # Re-entrant, since a signal may interrupt a thread in here to cancel what it has started.
+        self.lock = threading.RLock()
+        self.token: Token | None = None
+        self.coming: Future[_Arrived] | None = None
+
+    @classmethod
+    def forget_all(cls) -> None:
+        """Begin anew in a child process: a lock that a thread of the parent held would never be released."""
+        cls._all, cls._lock = {}, threading.RLock()
+
+    @classmethod
+    def of(cls, tenant: Tenant, credentials: OAuth) -> _TokenHolder:
+        # A digest: the table must not be a place where secrets lie about.
+        key = (tenant.url, repr(credentials), digest(credentials))
+        with cls._lock:
+            return cls._all.setdefault(key, cls())
+
+
+os.register_at_fork(after_in_child=_TokenHolder.forget_all)
+
+
+def forget_tokens() -> None:
+    """All tokens of this process are asked for anew when they are next needed."""
+    with _TokenHolder._lock:
+        for holder in _TokenHolder._all.values():
+            # Clients that live on have the holder, not the table.
+            holder.token = None
+        _TokenHolder._all.clear()
+
+
+_Step: TypeAlias = httpx.Request | Future[_Arrived] | partial[dict[str, Any]]
+
+
+class _SignIn(httpx.Auth):
+    def __init__(self, tenant: Tenant) -> None:
+        # By the rules of whoever sends it: httpx shows an international host name in another form than it looks up.
+        own = httpx.URL(tenant.url)
+        self._origin = (own.scheme, own.host, own.port)
+
+    def _authorize(self, request: httpx.Request, token: SecretStr) -> None:
+        if (request.url.scheme, request.url.host, request.url.port) != self._origin:
+            raise QlikCloudError(f"a token for {self._origin[1]} must not be sent to {request.url.host}")
+        request.headers["authorization"] = f"Bearer {token.get_secret_value()}"
+
+
+class _Bearer(_SignIn):
+    def __init__(self, tenant: Tenant, key: SecretStr) -> None:
+        super().__init__(tenant)
+        self._key = key
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        self._authorize(request, self._key)
+        yield request
+
+
+class _OAuth(_SignIn):
+    """Gets a token where there is none, renews it a minute early, and once more after a 401.
+
+    The rules are in `_steps`, which yields requests to send, what is to be worked out for them, since to sign takes a
+    while, and, where somebody else is asking already, that one's promise to wait for. The two flows below are the
+    drivers that httpx wants.
+    """
+
+    def __init__(self, tenant: Tenant, credentials: OAuth, on_secret: Callable[[str], object] | None) -> None:
+        super().__init__(tenant)
+        self._tenant = tenant
+        self._credentials = credentials
+        self._on_secret = on_secret
+        self._holder = _TokenHolder.of(tenant, credentials)
+
+    def _steps(self, request: httpx.Request) -> Generator[_Step, Any, None]:
+        token = yield from self._token(None)
+        self._authorize(request, token.value)
+        response = yield request
+        if response.status_code == 401:
+            renewed = yield from self._token(token)
+            self._authorize(request, renewed.value)
+            yield request
+
+    def _token(self, refused: Token | None) -> Generator[_Step, Any, Token]:
+        """A token that is fresh and not the refused one."""
+        holder = self._holder
+        while True:
+            with holder.lock:
+                token = holder.token
+                if token is not None and token.fresh and token != refused:
+                    return token
+                coming, mine = holder.coming, holder.coming is None
+                if coming is None:
+                    coming = holder.coming = _Coming()
+                    # Nobody who waits may cancel it for the others.
+                    coming.set_running_or_notify_cancel()
+            if mine:
+                return (yield from self._fetch(coming))
+            arrived = yield coming
+            if isinstance(arrived, QlikCloudError):
+                # One for each who waits: an error collects notes and a traceback on its way.
+                raise copy(arrived)
+            if arrived is None:
+                # Not "then I ask": all who wait would do so one after the other. The retry of the call spreads them.
+                with holder.lock:
+                    if holder.coming is coming:
+                        holder.coming = None
+                raise ConnectError("Could not sign in: the sign-in that this request waited for got no response")
+
+    def _fetch(self, coming: Future[_Arrived]) -> Generator[_Step, Any, Token]:
+        holder = self._holder
+        arrived: _Arrived = None
+        try:
+            arrived = token = yield from self._ask_for_token()
+            return token
+        except QlikCloudError as error:
+            arrived = error
+            raise
+        finally:
+            with holder.lock:
+                if isinstance(arrived, Token):
+                    holder.token = arrived
+                if holder.coming is coming:
+                    holder.coming = None
+            coming.set_result(arrived)
+
+    def _ask_for_token(self) -> Generator[_Step, Any, Token]:
+        """Ask for a token, and once more by the server's clock if that is why an assertion was refused."""
+        corrected = False
+        while True:
+            body = yield partial(self._credentials.token_request, self._tenant, clock_offset(self._tenant.url))
+            sent_at, asked_at = time.time(), time.monotonic()
+            response = yield self._token_request(body)
+            try:
+                token = self._read(response, asked_at)
+            except StatusError as error:
+                if error.status not in {400, 401, 403} or not isinstance(self._credentials, PrivateKey):
+                    raise
+                offset = self._measured(response, sent_at)
+                if corrected or not correct_clock(self._tenant.url, offset):
+                    raise _with_clock(error, offset) from None
+                corrected = True
+            else:
+                if isinstance(self._credentials, PrivateKey):
+                    correct_clock(self._tenant.url, self._measured(response, sent_at))
+                return token
+
+    def _token_request(self, body: dict[str, Any]) -> httpx.Request:
+        return httpx.Request(
+            "POST",
+            self._tenant.url + TOKEN_PATH,
+            json=plain(body),
+            headers={"accept": "application/json", "accept-encoding": ACCEPT_ENCODING},
+            extensions={
+                "timeout": httpx.Timeout(self._tenant.read_timeout, connect=self._tenant.connect_timeout).as_dict(),
+                **bounded(
+                    total=self._tenant.request_timeout, headers=self._tenant.request_timeout, limit=MAX_ERROR_BODY
+                ),
+            },
+        )
+
+    def _measured(self, response: httpx.Response, sent_at: float) -> float | None:
+        return measured_offset(http_date(response.headers.get("date", "")), sent_at, time.time())
+
+    def _read(self, response: httpx.Response, asked_at: float) -> Token:
+        reply = Reply(
+            response.status_code, {name.lower(): given for name, given in response.headers.items()}, response.content
+        )
+        if reply.status >= 400:
+            raise refusal("POST", TOKEN_PATH, reply)
+        if reply.status != 200 or is_web_page(reply):
+            # Without an excerpt: what signs in and comes with another status may hold a token.
+            raise ConnectError(
+                "Could not sign in: something between Airflow and Qlik Cloud answered in its place, check proxies and"
+                f" firewalls (HTTP {reply.status} for POST {TOKEN_PATH})"
+            )
+        answer = _token_answer(reply)
+        if answer is None:
+            # Without an excerpt: there may be a token in it.
+            raise ConnectError(f"Could not sign in: the response holds no token (POST {TOKEN_PATH})")
+        if not fits_a_header(answer.access_token.get_secret_value()):
+            # Not left to the HTTP library, whose error would show it.
+            raise ConnectError(f"Could not sign in: the token in the response cannot be sent (POST {TOKEN_PATH})")
+        if self._on_secret:
+            self._on_secret(answer.access_token.get_secret_value())
+        lifetime = answer.expires_in
+        if lifetime is None and answer.expires_at is not None:
+            lifetime = (answer.expires_at - (reply.server_time or datetime.now(UTC))).total_seconds()
+        lifetime = LIFETIME_WHERE_UNSAID if lifetime is None else lifetime
+        return Token(answer.access_token, asked_at + lifetime - min(RENEW_BEFORE_END, lifetime / 2))
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        steps = self._steps(request)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Future):
+                    step = steps.send(_result(step))
+                elif isinstance(step, partial):
+                    step = steps.send(step())
+                else:
+                    response = yield step
+                    if step is not request:
+                        response.read()  # of the call itself no more than the status: it may be a file
+                    step = steps.send(response)
+        except StopIteration:
+            return
+        finally:
+            steps.close()
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        steps = self._steps(request)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Future):
+                    step = steps.send(await _result_async(step))
+                elif isinstance(step, partial):
+                    step = steps.send(await asyncio.to_thread(step))
+                else:
+                    response = yield step
+                    if step is not request:
+                        await response.aread()
+                    step = steps.send(response)
+        except StopIteration:
+            return
+        finally:
+            steps.close()
+
+
+def _token_answer(reply: Reply) -> TokenAnswer | None:
+    """Return what the token endpoint gives, or None if that is no token. What is wrong with it might show one."""
+    try:
+        return TokenAnswer.from_reply(reply)
+    except InvalidResponseError:
+        return None
+
+
+def _with_clock(error: StatusError, offset: float | None) -> StatusError:
+    """Return the refusal of a sign-in with what the clock has to do with it."""
+    if offset is None or abs(offset) <= CLOCK_TOLERANCE:
+        return error
+    error.detail = f"{said(offset)}: set it" + (f"; {error.detail}" if error.detail else "")
+    # Its text is made anew of its parts.
+    return copy(error)
+
+
+def _result(coming: Future[_Arrived]) -> _Arrived:
+    if isinstance(coming, _Coming) and coming.asked_by == threading.get_ident():
+        # This very thread was interrupted while asking, by a signal: it would wait for itself.
+        return None
+    try:
+        return coming.result(timeout=MAX_WAIT_FOR_ANOTHER)
+    except FutureTimeoutError:
+        return None
+
+
+async def _result_async(coming: Future[_Arrived]) -> _Arrived:
+    waiting = asyncio.wrap_future(coming)
+    await asyncio.wait({waiting}, timeout=MAX_WAIT_FOR_ANOTHER)
+    return waiting.result() if waiting.done() else None

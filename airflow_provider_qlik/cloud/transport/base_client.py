@@ -1,0 +1,395 @@
+"""What is sent and what comes back, whoever drives it: calls become requests, what came of them answers or errors."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any, Generic, TypeAlias, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from airflow_provider_qlik import __version__
+from airflow_provider_qlik.cloud.call import Call, Renew
+from airflow_provider_qlik.cloud.errors import ConnectError, InvalidResponseError, NoResponseError, QlikCloudError
+from airflow_provider_qlik.cloud.metrics import harmless
+from airflow_provider_qlik.cloud.models.shape import Reply, Shape
+from airflow_provider_qlik.cloud.transport import deprecations
+from airflow_provider_qlik.cloud.transport.auth import auth_type
+from airflow_provider_qlik.cloud.transport.bounds import KEPT_END, MAX_BODY, bounded, bounds, location_of
+from airflow_provider_qlik.cloud.transport.credentials import Credentials
+from airflow_provider_qlik.cloud.transport.decoding import ACCEPT_ENCODING
+from airflow_provider_qlik.cloud.transport.download import Download
+from airflow_provider_qlik.cloud.transport.responses import read
+from airflow_provider_qlik.cloud.transport.retry import RetryPolicy
+from airflow_provider_qlik.cloud.transport.tenant import Tenant, trust
+from airflow_provider_qlik.text import REASON_LENGTH, storable
+from airflow_provider_qlik.validation import InvalidArgumentError
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+Known: TypeAlias = tuple[Tenant, Credentials]
+"""What a client is made of; what reading it again gives."""
+
+API_VERSION = "2026-11"
+"""The release of Qlik Cloud's APIs that this package knows. It selects no shape, only which deprecations Qlik tells of.
+
+It is sent with all that goes to an API of the tenant, and not with the request for a token, which is none of them.
+"""
+MAX_LOCATION = 2000
+"""Characters of an address that a redirect is followed to."""
+_SURELY_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+
+
+_sending: ContextVar[bool] = ContextVar("qlik_cloud_sending", default=False)
+
+
+class _NotOurs(logging.Filter):
+    """Keeps httpx from logging a line for each of our requests: a wait has thousands. What others send is logged."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno > logging.INFO or not _sending.get()
+
+
+_not_ours = _NotOurs()
+
+
+RereadT = TypeVar("RereadT")
+HttpT = TypeVar("HttpT", httpx.Client, httpx.AsyncClient)
+
+_process = 0
+"""Changes in a child process, whose copies of sockets and locks belong to the parent."""
+
+
+def _in_child() -> None:
+    global _process
+    _process += 1
+
+
+os.register_at_fork(after_in_child=_in_child)
+
+
+_proven: dict[tuple[str | None, str], Credentials] = {}
+"""The credentials that worked last, by connection id and tenant: who is made later may need them, to cancel."""
+
+
+class Wire(Generic[RereadT, HttpT]):
+    """What both drivers share: how a call becomes a request, and what came of it an answer or an error.
+
+    *reread* gives tenant and credentials anew, for when Qlik Cloud refuses these. `outdated` tells that it gave another
+    tenant, or other settings for it: whoever begins now needs another client.
+
+    New credentials are tried, not trusted: a mistyped key saved in the connection must not end the waits that a valid
+    one keeps going. The old ones are kept beside them until the new have worked once. Whichever of the two is refused,
+    the other is used. *fallback* are credentials that worked for the same tenant before this client was made.
+    *connection* is the id of the Airflow connection, for messages. *count* is told what happens, by name and number:
+    here `deprecated`, the responses that say that their operation is deprecated.
+    """
+
+    def __init__(
+        self,
+        tenant: Tenant,
+        credentials: Credentials,
+        *,
+        patience: RetryPolicy = RetryPolicy(),  # noqa: B008 (frozen)
+        on_secret: Callable[[str], object] | None = None,
+        reread: RereadT | None = None,
+        fallback: Credentials | None = None,
+        connection: str | None = None,
+        count: Callable[[str, float], object] = lambda _name, _number: None,
+    ) -> None:
+        self._count = harmless(count)
+        self.tenant = tenant
+        self.patience = patience
+        self.connection = connection
+        self._on_secret = on_secret
+        self._reread = reread
+        self._reread_at = time.monotonic()
+        self._renewed_at = -math.inf
+        self.outdated = False
+        fallback = fallback or _proven.get((connection, tenant.url))
+        self._fallback = fallback if connection and fallback != credentials else None
+        self._refused: Credentials | None = None
+        self._said: Credentials | None = None
+        self._revoked: Credentials | None = None
+        self._use(credentials)
+        self._retired: list[HttpT] = []
+        self._trust = trust(tenant.ca_bundle)
+        self._process = _process
+        self._http: HttpT = self._open_http()
+
+    @property
+    def known(self) -> tuple[Tenant, Credentials, Credentials | None]:
+        """The tenant, the credentials in use, and those that are kept beside them until these have worked."""
+        return self.tenant, self._credentials, self._fallback
+
+    def _use(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+        self._auth = auth_type(self.tenant, credentials, self._on_secret)
+        self._proven = False
+
+    def _take_over(self, known: Known, *, refused: bool) -> None:
+        """Go on with what was read anew, because the credentials in use were *refused* or to keep up.
+
+        Another tenant knows nothing of what was begun with this one.
+        """
+        tenant, credentials = known
+        self._reread_at = time.monotonic()
+        self.outdated = tenant != self.tenant
+        if tenant.url != self.tenant.url:
+            return
+        self._trust_anew(tenant)
+        if credentials != self._refused:
+            self._refused = None
+        if credentials == self._credentials:
+            if refused:
+                self._swap()
+        elif refused or credentials != self._refused:
+            self._fallback, self._renewed_at = self._credentials, self._reread_at
+            self._use(credentials)
+
+    def _trust_anew(self, tenant: Tenant) -> None:
+        """Use the certificates as they are now, from the next connection on, if their file was replaced."""
+        try:
+            trusted = trust(tenant.ca_bundle)
+        except InvalidArgumentError as error:
+            self._not_reread(error)
+            return
+        if trusted is not self._trust:
+            self._trust, self.tenant = trusted, replace(self.tenant, ca_bundle=tenant.ca_bundle)
+            # Requests that are under way go on: the old one is closed with this client.
+            self._retired.append(self._http)
+            self._http = self._open_http()
+
+    def _swap(self) -> None:
+        """Use the other credentials, where these were refused and there are others."""
+        if self._fallback is None:
+            return
+        refused, other = self._credentials, self._fallback
+        self._refused = refused
+        self._fallback, self._renewed_at = refused, time.monotonic()
+        self._use(other)
+
+    def _worked(self, auth: httpx.Auth) -> None:
+        """Note that a request was accepted with these credentials: from now on nothing is kept beside them."""
+        if auth is self._auth and not self._proven:
+            self._proven, self._fallback, self._revoked = True, None, None
+            if self._refused not in (None, self._said, self._credentials):
+                self._said = self._refused
+                _log.warning(
+                    "Qlik Cloud refuses the new credentials of %s; the old ones are used as long as they work. Correct"
+                    " the connection.",
+                    f"the connection {self.connection!r}" if self.connection else self.tenant.url,
+                )
+            if self.connection:
+                _proven[self.connection, self.tenant.url] = self._credentials
+
+    def _may_renew(self, step: Renew) -> bool:
+        """Return True if other credentials are needed, and nobody has brought any since.
+
+        A 403 or 404 says so of new credentials that have not worked yet, if the old ones were not revoked: the new may
+        be somebody else's.
+        """
+        others = not self._proven and self._fallback is not None and self._fallback != self._revoked
+        needed = step.credentials_refused or others
+        return needed and self._renewed_at < step.since
+
+    def _may_reread(self, step: Renew) -> bool:
+        """Return True if the connection was not read since the credentials were used that are refused."""
+        return step.credentials_refused and self._reread_at < step.since
+
+    @contextmanager
+    def _reading_again(self, step: Renew) -> Iterator[None]:
+        """Note that the connection cannot be read in the block, and go on with the credentials that there are."""
+        try:
+            yield
+        except (QlikCloudError, InvalidArgumentError) as error:
+            self._not_reread(error, step.error)
+
+    def _exchange(self, step: Renew, known: Known | None) -> None:
+        """Use other credentials than those that were refused: what was read anew, or else those that are kept."""
+        if step.fallback_refused:
+            self._revoked = self._credentials
+        if known is None:
+            self._swap()
+        else:
+            self._take_over(known, refused=True)
+
+    def _not_reread(self, problem: Exception, refusal: QlikCloudError | None = None) -> None:
+        """Note that the connection cannot be read again, on the refusal that made it necessary or in the log."""
+        self._reread_at = time.monotonic()
+        notes = " ".join(getattr(problem, "__notes__", ()))
+        why = f"{problem} {notes}".strip().rstrip(".")
+        if refusal is not None:
+            refusal.add_note(f"The connection was read again, without success: {why}.")
+        _log.warning("%s. The credentials that are in use are kept.", why)
+
+    def _open_http(self) -> HttpT:
+        raise NotImplementedError
+
+    def _open_in_child(self) -> None:
+        """Open anew in a child process: two processes on one connection get each other's responses.
+
+        Nothing is closed here: the sockets are the parent's. The token holder is a new one, too, whose locks nobody
+        held when the process was forked.
+        """
+        if self._process != _process:
+            self._process = _process
+            self._retired.clear()
+            self._use(self._credentials)
+            self._http = self._open_http()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.tenant.url!r})"
+
+    def _http_options(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the options of an httpx client and those of its transport."""
+        options = self.tenant.http_options() | {"verify": self._trust}
+        transport = {name: options.pop(name) for name in ("verify", "proxy")}
+        return options, transport | {"trust_env": False}
+
+    def _request(self, call: Call[Any]) -> httpx.Request:
+        """Return the request of a call. Raises QlikCloudError for one whose address cannot be sent."""
+        # Made by hand and not by the client: nothing of httpx's joining of addresses may move a call to another path.
+        headers = {
+            "accept": call.accept,
+            "accept-encoding": ACCEPT_ENCODING,
+            "user-agent": f"airflow-provider-qlik/{__version__}",
+            "qlik-api-version": API_VERSION,
+            **dict(call.headers),
+        }
+        total = self.tenant.request_timeout
+        download = call.answer is Download
+        return httpx.Request(
+            call.method,
+            self._address(call),
+            headers=headers,
+            **({} if call.body is None else {"json": call.body}),
+            extensions={
+                "timeout": httpx.Timeout(self.tenant.read_timeout, connect=self.tenant.connect_timeout).as_dict(),
+                **bounded(
+                    total=None if download else total,
+                    headers=total,
+                    limit=None if download else MAX_BODY,
+                    keep_end=KEPT_END if call.answer is str or getattr(call.answer, "keep_end", False) else None,
+                ),
+            },
+        )
+
+    def _address(self, call: Call[Any]) -> httpx.URL:
+        try:
+            return httpx.URL(self.tenant.address_of(call))
+        except httpx.InvalidURL as error:
+            # Of a filter that somebody gave, or a cursor that came with a page: no other attempt helps.
+            request = storable(f"{call.method} {self.tenant.path_of(call)}", REASON_LENGTH)
+            raise QlikCloudError(
+                f"The address of the request cannot be sent ({error}): shorten it ({request})"
+            ) from None
+
+    def _read(self, call: Call[T], response: httpx.Response) -> T:
+        # httpx ties a response to its stream and that to the response: all of it would stay until the garbage collector
+        # looks at what is old, which it hardly ever does in a process as large as a triggerer.
+        response.stream = httpx.ByteStream(b"")
+        headers = {name.lower(): given for name, given in response.headers.items()}
+        left_out = bounds(response.request).left_out
+        reply = Reply(response.status_code, headers, response.content, left_out)
+        self._note_deprecation(call, headers)
+        answer = read(call, self.tenant.path_of(call), reply)
+        if self._on_secret and isinstance(answer, Shape):
+            for secret in answer.secrets:
+                self._on_secret(secret)
+        return answer
+
+    def _note_deprecation(self, call: Call[Any], headers: Mapping[str, str]) -> None:
+        notice = deprecations.notice(headers)
+        if notice is not None:
+            self._count("deprecated", 1)
+            deprecations.tell_once(call.operation, f"{call.method} {self.tenant.path_of(call)}", notice)
+
+    def _check_open(self) -> None:
+        """Raise RuntimeError once the client is closed: a mistake in the program, and nothing that a retry outlasts."""
+        if self._http.is_closed:
+            raise RuntimeError(f"{self!r} is closed")
+
+    def _redirected(self, call: Call[T], response: httpx.Response) -> Call[T] | None:
+        """Where the one documented redirect leads, if the call allows it and it stays on the tenant's host."""
+        if not call.follows_redirect or response.status_code not in (301, 302, 307, 308):
+            return None
+        location = location_of(response)
+        own, request = urlsplit(self.tenant.url), f"HTTP {response.status_code} for {call}"
+        try:
+            target = urlsplit(urljoin(self.tenant.address_of(call), location))
+            there = (target.scheme, target.netloc)
+        except ValueError:
+            raise InvalidResponseError(f"The response redirects to no address ({request})", location) from None
+        if len(location) > MAX_LOCATION:
+            raise InvalidResponseError(f"The response redirects to an address that is too long ({request})", location)
+        if there != (own.scheme, own.netloc) or not location:
+            raise InvalidResponseError(
+                f"The response redirects to another host and was not followed ({request})", location
+            )
+        return replace(call, path=target.path, follows_redirect=False)
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """Errors of this package in the block name the connection."""
+        try:
+            yield
+        except QlikCloudError as error:
+            error.connection = self.connection
+            raise
+
+
+@contextmanager
+def as_our_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]:
+    """Whatever goes wrong on the way is an error of this package in the block."""
+    logging.getLogger("httpx").addFilter(_not_ours)  # does nothing the second time
+    token = _sending.set(True)
+    asked = f"{call.method} {request.url.raw_path.decode().partition('?')[0]}"
+    host = request.url.host
+    try:
+        yield
+    except (QlikCloudError, InvalidArgumentError):
+        raise
+    except httpx.HTTPError as error:
+        what = _cause(error)
+        # Every other failing request is the one that signs in, before this call was sent.
+        signing_in = getattr(error, "_request", None) not in (None, request)
+        if signing_in:
+            raise ConnectError(f"Could not sign in at {host} ({what}, before {asked})") from None
+        if isinstance(error, _SURELY_NOT_SENT):
+            raise ConnectError(
+                f"Could not connect to {host} ({what}): check the tenant's address, proxies and the network. Nothing"
+                f" was sent ({asked})"
+            ) from None
+        if isinstance(error, httpx.DecodingError):
+            raise InvalidResponseError(f"The response cannot be decoded: {error} ({asked})") from None
+        raise NoResponseError(
+            f"No response came from {host} ({what}): the request may have been executed ({asked})"
+        ) from None
+    except (httpx.InvalidURL, OSError, ValueError, ImportError) as error:
+        # What the HTTP library, TLS and the system raise for odd input must not escape raw.
+        raise NoResponseError(
+            f"The request to {host} failed ({_cause(error)}): it may have been executed ({asked})"
+        ) from None
+    finally:
+        _sending.reset(token)
+
+
+def _cause(error: BaseException) -> str:
+    text = storable(str(error), REASON_LENGTH)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

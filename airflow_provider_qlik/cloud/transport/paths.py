@@ -1,0 +1,274 @@
+"""On which of two paths a tenant has what Qlik moves: the Tasks API, and the start of an automation with inputs.
+
+Which path it is must be found out, must not be found out a thousand times, and above all must not become a second
+start. So a path is looked for with requests that cannot start anything, before the call itself; what was found holds
+for the tenant in this process, whatever thread or event loop asks; and one look at a time is under way, for whose end
+all others wait. What does not work: to send a start to one path and, after some 404, to the other. A proxy answers 404,
+too, and the start may have been carried out behind it.
+
+**Tasks** (`tasks_api` is "auto"). ``GET /api/scheduling/tasks?limit=1`` is sent once:
+
+- An answer that is Qlik's own word (a list, or a refusal such as 400 or 403 in Qlik's error form: the user may not
+  list, but somebody is there to say so) means that the path is there.
+- 404, 405, 410 and 501 mean that it is not there, since nothing but the list itself was asked for: a 404 that a later
+  call gets for a single task tells of the task, and changes nothing here. Then the same is asked on v1, for a gateway
+  that finds nothing may find nothing at all. v1 is used if it answers with Qlik's word: for good if the first
+  answer was in Qlik's form, and for ten minutes if it was in another, such as a page of a proxy.
+- Anything else says nothing: pages with another status, 401, 429, 5xx, a time-out, no connection. Nothing is
+  remembered then, and nothing of the call was sent: a call that reads fails with that error, which passes or does not,
+  as if it had met it itself; for a call that changes something it is one that surely was not carried out. The next call
+  looks again.
+
+Two processes may find different paths while Qlik migrates a tenant. That is harmless: tasks, runs and their ids are the
+same on both, and a start goes to one path only.
+
+On the scheduling path calls count in Tier 1 and Tier 2, as everywhere; on v1 all of them in a tier of their own. So the
+tier of a call is known when its path is.
+
+**The start of an automation with inputs** (`actions/execute`). v1 is documented, and deprecated with all of
+``/api/v1/automations`` (to be removed on or after 30 November 2027); whether ``/api/workflows/automations`` has it, no
+document says. There is no safe question: a GET may start a triggered automation, and what Qlik answers for a path that
+there is not, is unknown. If that is no error in Qlik's form, a start that was tried on the successor first would be one
+of which nobody knows whether it happened, for each run on each tenant without it. So v1 is used until Qlik itself says,
+in its own form, that it is not there (404, 405 or 410, which surely started nothing; the automation was read just
+before). Then the start goes to the successor, and if it succeeds there, all others do.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from copy import copy
+from dataclasses import replace
+from typing import NamedTuple, TypeAlias, TypeVar
+
+from airflow_provider_qlik.cloud.call import EXECUTE_ROOT, TASKS_ROOT, Await, Call, Flow, Tier, pause
+from airflow_provider_qlik.cloud.errors import ConnectError, IntermediaryResponseError, QlikCloudError, StatusError
+from airflow_provider_qlik.cloud.models.tasks import TaskList
+from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, RetryPolicy, attempts
+from airflow_provider_qlik.cloud.transport.tenant import (
+    AUTO,
+    SCHEDULING_TASKS,
+    V1_EXECUTE,
+    V1_TASKS,
+    WORKFLOWS_EXECUTE,
+    Tenant,
+)
+from airflow_provider_qlik.validation import InvalidArgumentError
+
+T = TypeVar("T")
+
+NOT_THERE = frozenset({404, 405, 410, 501})
+"""Statuses by which a path that takes no id is said not to be there."""
+STRANGERS_WORD = 600.0
+"""Seconds for which a path counts as missing because something between says so: what it blocks may be opened."""
+
+_Key: TypeAlias = tuple[str, str]
+"""The address of a tenant, and the root whose path is meant."""
+
+
+class _Found(NamedTuple):
+    path: str
+    until: float
+    """The moment of the monotonic clock from which it is not known any more."""
+
+
+_found: dict[_Key, _Found] = {}
+_Outcome: TypeAlias = str | QlikCloudError | None
+"""How a look ended: the path, what went wrong, or nothing, if whoever looked has gone away."""
+_looking: dict[_Key, Future[_Outcome]] = {}
+# The thread that looks does not live on in a child process, and nobody there would ever hear of its end.
+os.register_at_fork(after_in_child=_looking.clear)
+
+
+def forget(url: str | None = None) -> None:
+    """Forget what was found of a tenant, or of all: the next call looks again."""
+    for key in [key for key in _found if url in {None, key[0]}]:
+        _found.pop(key, None)
+
+
+def remember(url: str, tasks_path: str) -> None:
+    """Note where a tenant has its tasks, for this process."""
+    _note((url, TASKS_ROOT), tasks_path)
+
+
+def tier_of(tenant: Tenant, tier: Tier) -> Tier:
+    """Return the tier in which reads count that are said to count in *tier*: for tasks it depends on their path."""
+    return _tier(tenant.tasks_path if tenant.tasks_path != AUTO else _tasks_path(tenant), "GET", tier)
+
+
+def sent(call: Call[T], tenant: Tenant, patience: RetryPolicy) -> Flow[T]:
+    """Return the flow of the attempts at a call where the tenant has it; it looks for the path first if need be.
+
+    Raise InvalidArgumentError for a call that Tasks v1 does not have, where that is what the tenant has: before it is sent.
+    """
+    if not call.path.startswith((TASKS_ROOT, EXECUTE_ROOT)):
+        return attempts(call, patience)
+    if call.path.startswith(EXECUTE_ROOT):
+        return _executed(call, tenant, patience)
+    path = tenant.tasks_path if tenant.tasks_path != AUTO else _known(tenant, TASKS_ROOT)
+    return _looked_for(call, tenant, patience) if path is None else attempts(_at(call, tenant, path), patience)
+
+
+def _known(tenant: Tenant, root: str) -> str | None:
+    found = _found.get((tenant.url, root))
+    return None if found is None or found.until <= time.monotonic() else found.path
+
+
+def _tasks_path(tenant: Tenant) -> str:
+    return _known(tenant, TASKS_ROOT) or SCHEDULING_TASKS
+
+
+def _note(key: _Key, path: str, seconds: float = math.inf) -> None:
+    _found[key] = _Found(path, time.monotonic() + seconds)
+
+
+def _tier(path: str, method: str, tier: Tier) -> Tier:
+    if tier is not Tier.TASKS or path != SCHEDULING_TASKS:
+        return tier
+    return Tier.ONE if method == "GET" else Tier.TWO
+
+
+def _at(call: Call[T], tenant: Tenant, path: str) -> Call[T]:
+    """Return a call of tasks as it is on that path. Raise InvalidArgumentError for one that is not there."""
+    if call.scheduling_only and path == V1_TASKS:
+        if tenant.tasks_path != AUTO:
+            why = f"must be {SCHEDULING_TASKS!r} or 'auto' for {call.operation}, which Tasks v1 does not have"
+            raise InvalidArgumentError("tasks_api", tenant.tasks_path, why)
+        raise InvalidArgumentError(
+            "tasks_api",
+            None,
+            f"this tenant has no Scheduling API ({SCHEDULING_TASKS}), and {call.operation} is part of that alone:"
+            f" nothing was sent to {tenant.url}",
+        )
+    tier = _tier(path, call.method, call.tier)
+    return replace(call, path=call.path.replace(TASKS_ROOT, path, 1), tier=tier)
+
+
+# Tasks
+
+
+def _looked_for(call: Call[T], tenant: Tenant, patience: RetryPolicy) -> Flow[T]:
+    try:
+        path = yield from _one_look((tenant.url, TASKS_ROOT), lambda: _look_for_tasks(tenant, patience))
+    except QlikCloudError as error:
+        if call.method == "GET" or not error.outcome_unknown:
+            raise
+        unsent = ConnectError(
+            f"The request was not sent, since nothing says where the tenant has its Tasks API (set tasks_api of the"
+            f" connection if this lasts): {error}"
+        )
+        unsent.connection = error.connection
+        raise unsent from None
+    return (yield from attempts(_at(call, tenant, path), patience))
+
+
+def _look_for_tasks(tenant: Tenant, patience: RetryPolicy) -> Flow[str]:
+    tries = 0
+    while True:
+        tries += 1
+        path, seconds = SCHEDULING_TASKS, math.inf
+        missing = yield from _absence(SCHEDULING_TASKS, patience)
+        if missing is not None:
+            path, seconds = V1_TASKS, math.inf if isinstance(missing, StatusError) else STRANGERS_WORD
+            if (yield from _absence(V1_TASKS, patience)) is not None:
+                # Neither is there, so it is not the path that is wrong: nobody is there, or something is in between.
+                if not missing.transient or tries >= patience.tries:
+                    raise missing
+                yield from pause(patience.pause_after(tries, missing, random.random()))
+                continue
+        _note((tenant.url, TASKS_ROOT), path, seconds)
+        return path
+
+
+def _absence(path: str, patience: RetryPolicy) -> Flow[QlikCloudError | None]:
+    """Return the error that says that a list of tasks is not there, None if it is. Raise what says neither."""
+    tier = _tier(path, "GET", Tier.TASKS)
+    poll = Call(operation="list_tasks", method="GET", path=path, answer=TaskList, tier=tier, query=(("limit", "1"),))
+    try:
+        try:
+            yield from attempts(poll, ONE_TRY)
+        except QlikCloudError as error:
+            if _is_missing(error) or not error.transient or patience.tries < 2:
+                raise
+            # By its status alone a page counts as passing. What does pass is outlasted as for any other call.
+            yield from pause(patience.pause_after(1, error, random.random()))
+            yield from attempts(poll, replace(patience, tries=patience.tries - 1))
+    except QlikCloudError as error:
+        if _is_missing(error):
+            return error
+        if isinstance(error, StatusError) and not error.transient and not error.credentials_refused:
+            return None
+        raise
+    return None
+
+
+def _is_missing(error: QlikCloudError) -> bool:
+    return isinstance(error, (StatusError, IntermediaryResponseError)) and error.status in NOT_THERE
+
+
+def _one_look(key: _Key, poll: Callable[[], Flow[str]]) -> Flow[str]:
+    """Return the path that is found, by this flow or by another one that looks just now.
+
+    A look that failed failed for all who waited for it: a thousand of them must not look one after the other. Refused
+    credentials are those of one user, so that the others look for themselves.
+    """
+    while True:
+        mine: Future[_Outcome] = Future()
+        mine.set_running_or_notify_cancel()  # whoever waits for it and goes away cannot cancel it
+        theirs = _looking.setdefault(key, mine)
+        if theirs is mine:
+            return (yield from _told(key, mine, poll()))
+        yield Await(theirs)
+        if not theirs.done():
+            return (yield from poll())
+        outcome = theirs.result()
+        if isinstance(outcome, str):
+            return outcome
+        if outcome is not None and not getattr(outcome, "credentials_refused", False):
+            raise copy(outcome)
+
+
+def _told(key: _Key, mine: Future[_Outcome], poll: Flow[str]) -> Flow[str]:
+    """Return what a look finds, and tell all who wait when it is over, however it ends."""
+    outcome: _Outcome = None
+    try:
+        outcome = yield from poll
+        return outcome
+    except QlikCloudError as error:
+        outcome = error
+        raise
+    finally:
+        if _looking.get(key) is mine:
+            del _looking[key]
+        mine.set_result(outcome)
+
+
+# The start of an automation with inputs
+
+
+def _executed(call: Call[T], tenant: Tenant, patience: RetryPolicy) -> Flow[T]:
+    known = _known(tenant, EXECUTE_ROOT)
+    try:
+        return (yield from attempts(_execute_at(call, known or V1_EXECUTE), patience))
+    except StatusError as error:
+        if known is not None or error.outcome_unknown or error.status not in NOT_THERE:
+            raise
+        refusal = error
+    try:
+        value = yield from attempts(_execute_at(call, WORKFLOWS_EXECUTE), patience)
+    except StatusError as error:
+        if error.outcome_unknown or error.status not in NOT_THERE:
+            raise
+        # Neither path has it, so the automation itself is missing: raise the refusal of the documented path.
+        raise refusal from None
+    _note((tenant.url, EXECUTE_ROOT), WORKFLOWS_EXECUTE)
+    return value
+
+
+def _execute_at(call: Call[T], path: str) -> Call[T]:
+    return replace(call, path=call.path.replace(EXECUTE_ROOT, path, 1))

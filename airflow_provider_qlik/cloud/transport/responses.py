@@ -1,0 +1,259 @@
+"""From a response to a value or an error. No I/O here.
+
+The first question is who answered. Between this package and Qlik Cloud stand proxies, firewalls, load balancers and
+Qlik's own edge, and all of them answer in Qlik's place at times: with a web page, a plain text or nothing, and with any
+status. Nothing follows from such a response: a read is repeated, and a request that changes something may have been
+executed or not. Only what is in Qlik Cloud's own form is Qlik Cloud's word: below 400 the documented body, from 400 on
+JSON in one of its error forms.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
+
+from airflow_provider_qlik.cloud.call import Call
+from airflow_provider_qlik.cloud.error_codes import MAX_DEPTH, code_of, is_bare_result
+from airflow_provider_qlik.cloud.errors import (
+    TOKEN_PATH,
+    ConnectError,
+    IntermediaryResponseError,
+    InvalidResponseError,
+    ServerError,
+    StatusError,
+    without_secrets,
+)
+from airflow_provider_qlik.cloud.models.paging import Page
+from airflow_provider_qlik.cloud.models.shape import Reply, Shape, http_date
+from airflow_provider_qlik.masking import is_secret
+from airflow_provider_qlik.text import MESSAGE_LENGTH, shortened
+
+T = TypeVar("T")
+
+ONE_DAY = 24 * 60 * 60.0
+"""Seconds that a response may ask to wait, at most."""
+MAX_ERRORS = 10
+"""How many of the errors in one response are read."""
+MAX_TEXTS = 6
+"""How many texts are taken out of what an error has beside its title and detail."""
+MAX_TEXT = 300
+"""Characters of each of those texts, so that none hides the others."""
+INTERMEDIARY_STATUSES = frozenset({407, 421, 425, 499, *range(520, 531)})
+"""Statuses that only something in between gives: no service of Qlik Cloud does, whatever the body looks like."""
+_HTML = re.compile(rb"\s*+(?:\xef\xbb\xbf)?\s*+<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+
+
+def read(call: Call[T], path: str, reply: Reply) -> T:
+    """Return the value that a response to a call holds.
+
+    Raises Refused where Qlik Cloud refused the call, IntermediaryResponseError where something else answered, and
+    InvalidResponseError for a response that makes no sense or is about something else than the call.
+    """
+    request = f"HTTP {reply.status} for {call.method} {path}"
+    if reply.status >= 400:
+        raise refusal(call.method, path, reply)
+    if not 200 <= reply.status < 300:
+        raise IntermediaryResponseError(
+            f"The response leads elsewhere and was not followed ({request})", "", reply.status
+        )
+    if is_web_page(reply):
+        raise intermediary(call.method, path, reply)
+    answer: Any = call.answer
+    if answer is type(None):
+        return cast(T, None)
+    if answer is str:
+        return cast(T, reply.log_text)
+    assert issubclass(answer, Shape), answer
+    try:
+        value = answer.from_reply(reply)
+    except InvalidResponseError as error:
+        raise InvalidResponseError(f"The response makes no sense: {error.what} ({request})", error.excerpt) from None
+    return cast(T, _about_the_call(call, value, request))
+
+
+def _about_the_call(call: Call[Any], value: Any, request: str) -> Any:
+    """Return the value if it is about what the call asked for. Raises InvalidResponseError if it is about something else.
+
+    Two responses can change places: on a connection that is used by two processes, or behind a proxy that is out of
+    step. A success of somebody else's run would then pass for ours. Of a list, single items about something else are
+    left out; if all of them are, the whole list is somebody else's.
+    """
+    for member, asked in call.about:
+        told = getattr(value, member, None)
+        if not _same(asked, told):
+            raise InvalidResponseError(f"The response is about {member} {told!r}, not {asked!r} ({request})")
+    if call.items_about and isinstance(value, Page) and value.data:
+        about = [
+            item for item in value.data if all(_same(asked, getattr(item, m, None)) for m, asked in call.items_about)
+        ]
+        if not about:
+            member, asked = call.items_about[0]
+            told = getattr(value.data[0], member, None)
+            raise InvalidResponseError(f"The list is about {member} {told!r}, not {asked!r} ({request})")
+        if len(about) < len(value.data):
+            return value.model_copy(update={"data": about})
+    return value
+
+
+def _same(asked: str, told: object) -> bool:
+    # Ids are compared as Qlik Cloud does, which takes a GUID in either letter case. What is not told says nothing.
+    return told is None or not isinstance(told, str) or told.strip().casefold() == asked.casefold()
+
+
+def is_web_page(reply: Reply) -> bool:
+    """Return True for HTML, whatever the status, the letter case of the content type, or the lack of one."""
+    content_type = reply.headers.get("content-type", "").strip().lower()
+    return content_type.startswith(("text/html", "application/xhtml")) or _HTML.match(reply.content) is not None
+
+
+def refusal(method: str, path: str, reply: Reply) -> StatusError | IntermediaryResponseError | ConnectError:
+    """Return the error for a response with a status of 400 or above, with all that its body tells.
+
+    For a sign-in that something in between answered it is ConnectError: the call itself was not sent yet.
+    """
+    body = _error_body(reply, path)
+    if body is None:
+        between = intermediary(method, path, reply)
+        return ConnectError(f"Could not sign in. {between}") if path == TOKEN_PATH else between
+    errors = list(_errors(body))
+    kind = StatusError.by_status.get(reply.status, ServerError if reply.status >= 500 else StatusError)
+    first = errors[0] if errors else {}
+    alone = first if len(errors) == 1 else {}
+    several = dict.fromkeys(filter(None, map(_whole, errors))) if len(errors) > 1 else ()
+    return kind(
+        status=reply.status,
+        method=method,
+        path=path,
+        code=code_of(errors),
+        title=_title(alone) or "; ".join(several) or None,
+        detail=_detail(alone),
+        trace_id=_text(body.get("traceId")) or _text(first.get("traceId")),
+        retry_after=retry_after(reply),
+    )
+
+
+def intermediary(method: str, path: str, reply: Reply) -> IntermediaryResponseError:
+    """Return the error for a response that is not Qlik Cloud's."""
+    what = "a web page" if is_web_page(reply) else "no error of Qlik Cloud's" if reply.content.strip() else "nothing"
+    return IntermediaryResponseError(
+        f"Something between Airflow and Qlik Cloud answered in its place, with {what}: check proxies and firewalls if"
+        f" this lasts (HTTP {reply.status} for {method} {path})",
+        reply.text[:2000].strip(),
+        reply.status,
+        retry_after(reply),
+    )
+
+
+def _error_body(reply: Reply, path: str) -> Mapping[str, Any] | None:
+    """Return the JSON of a response that has one of Qlik Cloud's error forms, None for anything else.
+
+    The forms: ``{errors: [{code, title, …}], traceId}``, either of which may be missing, the scheduler's bare result
+    ``{status_code, code, context, value}``, and for the token endpoint OAuth's ``{error, error_description}``. The
+    content type is only trusted to say that it is a web page: services written in Go send JSON as text/plain.
+    """
+    if reply.status in INTERMEDIARY_STATUSES or is_web_page(reply):
+        return None
+    try:
+        body = json.loads(reply.text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(body, dict):
+        return None
+    errors = body.get("errors")
+    if isinstance(errors, list) and any(isinstance(error, dict) and error for error in errors):
+        return body
+    if is_bare_result(body, reply.status):
+        return {"errors": [body], "traceId": body.get("traceId")}
+    if path == TOKEN_PATH and isinstance(body.get("error"), str):
+        return {"errors": [{"code": body["error"], "title": body.get("error_description")}], **body}
+    return body if isinstance(body.get("traceId"), str) and body["traceId"] else None
+
+
+def _errors(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    errors = body.get("errors")
+    for error in errors[:MAX_ERRORS] if isinstance(errors, list) else ():
+        if isinstance(error, dict):
+            yield error
+
+
+_SAYING = ("title", "message", "detail", "details", "reason", "description", "error", "context")
+"""The members of an error, or of what is in it, whose value is a sentence."""
+_SAYING_NOTHING = frozenset(
+    {"code", "timestamp", "traceid", "httpcode", "status", "statuscode", "status_code", "links", "href", "stack"}
+)
+"""Members that tell a reader nothing, or stand in the message by other ways."""
+
+
+def _title(error: Mapping[str, Any]) -> str | None:
+    return _text(error.get("title")) or _text(error.get("message"))
+
+
+def _detail(error: Mapping[str, Any]) -> str | None:
+    """Return what an error says beyond its title: Tasks put the true reason into `inner`, however deep.
+
+    `meta`, `result` and the `value` of a bare result may have any shape: their texts count, by the names they have
+    there, but for what stands below the name of a secret.
+    """
+    parts = [_text(error.get("detail")), _text(error.get("context"))]
+    parts += [text for name in ("inner", "result", "value", "meta") for text in _said(error.get(name), MAX_DEPTH)]
+    title = _title(error)
+    return ": ".join(_different(parts[: MAX_TEXTS + 2], title)) or None
+
+
+def _said(value: object, depth: int, name: str = "") -> Iterator[str]:
+    """Yield the texts in any JSON, those that are sentences first, each no longer than `MAX_TEXT`."""
+    if isinstance(value, Mapping) and depth:
+        sentences = [member for member in _SAYING if member in value]
+        for member in (*sentences, *(other for other in value if other not in sentences)):
+            member = str(member)
+            if is_secret(member) or member.lower() in _SAYING_NOTHING:
+                continue
+            plain = member in _SAYING or member in {"inner", "result", "value", "meta", "errors"}
+            yield from _said(value[member], depth - 1, "" if plain else member)
+    elif isinstance(value, list) and depth:
+        for item in value[:MAX_ERRORS]:
+            yield from _said(item, depth - 1, name)
+    elif isinstance(value, str) and (text := _text(value)):
+        yield shortened(f"{name}: {text}" if name else text, MAX_TEXT)
+
+
+def _different(parts: Iterable[str | None], title: str | None) -> list[str]:
+    """Return the texts, each once, without those that only repeat the title."""
+    return [part for part in dict.fromkeys(parts) if part and part != title]
+
+
+def _whole(error: Mapping[str, Any]) -> str:
+    return ": ".join(filter(None, (_title(error), _detail(error), _text(error.get("code")))))
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    # One line, without secrets. Cut before it is searched for them: a text of megabytes is nobody's reason.
+    words = " ".join(str(value)[:MESSAGE_LENGTH].split())
+    return without_secrets(words) or None
+
+
+def retry_after(reply: Reply) -> float | None:
+    """Return the seconds that a response asks to wait, from Retry-After as seconds or as a date, None if it does not.
+
+    Never more than a day: what asks for years is mistaken, and no clock could wait for it.
+    """
+    given = reply.headers.get("retry-after", "").strip()
+    if not given:
+        return None
+    try:
+        seconds = float(given)
+    except ValueError:
+        pass
+    else:
+        return min(max(0.0, seconds), ONE_DAY) if math.isfinite(seconds) else None
+    moment = http_date(given)
+    if moment is None:
+        return None
+    # Both dates by the server's clock: ours may be off.
+    return min(max(0.0, (moment - (reply.server_time or datetime.now(UTC))).total_seconds()), ONE_DAY)

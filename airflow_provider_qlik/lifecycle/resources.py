@@ -1,0 +1,205 @@
+"""What an operator or sensor is about, by id or by name: written once for both.
+
+Each class is mixed into an operator and a sensor, which take its arguments in constructors of their own: Airflow looks
+for them there. It loads nothing of `cloud/` or `runs/`: Dag files import it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from airflow_provider_qlik.validation import InvalidArgumentError, checked_id, checked_name
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
+
+
+def literal(given: object) -> bool:
+    """Whether a value is final when a Dag is parsed: no template, and no result of another task."""
+    if isinstance(given, str):
+        return "{{" not in given and "{%" not in given
+    return isinstance(given, int | float)
+
+
+class ResourceArguments:
+    """What is run or waited for. A subclass names its arguments and says how they lead to an id.
+
+    `id_argument` is the id itself; `name_argument` the name that can be given in its place; `within` the arguments that
+    only say where to look for that name. Beside an id those are ignored: they may come from a Dag's `default_args`,
+    which Airflow gives to each operator that has an argument of that name.
+    """
+
+    kind: ClassVar[str]
+    id_argument: ClassVar[str]
+    name_argument: ClassVar[str | None] = None
+    within: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def arguments(cls) -> tuple[str, ...]:
+        """The names of all arguments that say what is meant; all may be templates."""
+        return (cls.id_argument, *((cls.name_argument,) if cls.name_argument else ()), *cls.within)
+
+    def asked(self, *more: str) -> dict[str, str | None]:
+        """Return what is meant, as it was given, for comparison with what an earlier try was about."""
+        given = {name: getattr(self, name) for name in (*self.arguments(), *more)}
+        return {"kind": self.kind, **{name: None if each is None else str(each) for name, each in given.items()}}
+
+    def check_resource(self) -> None:
+        """Raises InvalidArgumentError for what is wrong already when the Dag is parsed."""
+        self._check_which()
+        for name in self._used_arguments:
+            given = getattr(self, name)
+            if literal(given):
+                _check(name, given)
+
+    def read_resource(self) -> None:
+        """Replace what was rendered of the arguments by the texts it stands for, so that all use the same.
+
+        Raises InvalidArgumentError for what is wrong now that all templates are rendered.
+        """
+        self._check_which()
+        for name in self._used_arguments:
+            given = getattr(self, name)
+            if given is not None:
+                setattr(self, name, _check(name, given))
+
+    @property
+    def resource_label(self) -> str:
+        """What a user calls it: for the names of mapped task instances."""
+        name = self._given_name
+        return str(name if name is not None else getattr(self, self.id_argument))
+
+    def resolve_resource(self, hook: QlikCloudHook) -> str:
+        """The id, looked up by name where that was given.
+
+        Raises InvalidArgumentError for a bad id, and for a name that none or several have, with the candidates.
+        """
+        self.read_resource()
+        by_id = getattr(self, self.id_argument)
+        return str(by_id) if by_id is not None else self._look_up(hook, str(self._given_name))
+
+    @property
+    def _given_name(self) -> str | None:
+        return getattr(self, self.name_argument) if self.name_argument else None
+
+    @property
+    def _used_arguments(self) -> tuple[str, ...]:
+        """Those of the arguments that say what is meant, as it is given."""
+        return (self.id_argument,) if getattr(self, self.id_argument) is not None else self.arguments()
+
+    def _check_which(self) -> None:
+        by_id, by_name = getattr(self, self.id_argument), self._given_name
+        either = " or ".join(filter(None, (self.id_argument, self.name_argument)))
+        if by_id is not None and by_name is not None:
+            raise InvalidArgumentError(str(self.name_argument), by_name, f"give {either}, not both")
+        if by_id is None and by_name is None:
+            raise InvalidArgumentError(self.id_argument, None, f"give {either}")
+
+    def _look_up(self, hook: QlikCloudHook, name: str) -> str:
+        raise NotImplementedError
+
+    def _app(self, hook: QlikCloudHook, app_id: str | None, app_name: str | None, space_name: str | None) -> str | None:
+        """The id of the app that a name is looked for in, if one was given."""
+        from airflow_provider_qlik.runs import lookup as names
+
+        if app_id is not None and app_name is not None:
+            raise InvalidArgumentError("app_name", app_name, "give app_id or app_name, not both")
+        if app_id is not None or app_name is None:
+            return app_id
+        return hook.run_flow(names.app_id(app_name, space_name))
+
+
+def _check(argument: str, given: object) -> str:
+    return checked_id(argument, given) if argument.endswith("_id") else checked_name(argument, given)
+
+
+class TaskArguments(ResourceArguments):
+    """A task: `qlik_task_id`, or `qlik_task_name` with its app: `app_id`, or `app_name` (and `space_name`)."""
+
+    kind: ClassVar[str] = "task"
+    id_argument: ClassVar[str] = "qlik_task_id"
+    name_argument: ClassVar[str | None] = "qlik_task_name"
+    within: ClassVar[tuple[str, ...]] = ("app_id", "app_name", "space_name")
+
+    qlik_task_id: str | None
+    qlik_task_name: str | None
+    app_id: str | None
+    app_name: str | None
+    space_name: str | None
+
+    def _check_which(self) -> None:
+        super()._check_which()
+        if self.qlik_task_id is None and self.app_id is None and self.app_name is None:
+            raise InvalidArgumentError("app_id", None, "a task's name needs its app: give app_id or app_name")
+
+    def _look_up(self, hook: QlikCloudHook, name: str) -> str:
+        from airflow_provider_qlik.runs import lookup as names
+
+        app = self._app(hook, self.app_id, self.app_name, self.space_name)
+        return hook.run_flow(names.task_id(name, str(app)))
+
+
+class AutomationArguments(ResourceArguments):
+    """An automation: `automation_id`, or `automation_name` with or without `space_name`."""
+
+    kind: ClassVar[str] = "automation"
+    id_argument: ClassVar[str] = "automation_id"
+    name_argument: ClassVar[str | None] = "automation_name"
+    within: ClassVar[tuple[str, ...]] = ("space_name",)
+
+    automation_id: str | None
+    automation_name: str | None
+    space_name: str | None
+
+    def _look_up(self, hook: QlikCloudHook, name: str) -> str:
+        from airflow_provider_qlik.runs import lookup as names
+
+        return hook.run_flow(names.automation_id(name, self.space_name))
+
+
+class AppArguments(ResourceArguments):
+    """An app: `app_id`, or `app_name` with or without `space_name`."""
+
+    kind: ClassVar[str] = "reload"
+    id_argument: ClassVar[str] = "app_id"
+    name_argument: ClassVar[str | None] = "app_name"
+    within: ClassVar[tuple[str, ...]] = ("space_name",)
+
+    app_id: str | None
+    app_name: str | None
+    space_name: str | None
+
+    def _look_up(self, hook: QlikCloudHook, name: str) -> str:
+        from airflow_provider_qlik.runs import lookup as names
+
+        return hook.run_flow(names.app_id(name, self.space_name))
+
+
+class SharingTaskArguments(ResourceArguments):
+    """A sharing task: `sharing_task_id`, or `sharing_task_name` with or without its app (`app_id` or `app_name`)."""
+
+    kind: ClassVar[str] = "sharing_task"
+    id_argument: ClassVar[str] = "sharing_task_id"
+    name_argument: ClassVar[str | None] = "sharing_task_name"
+    within: ClassVar[tuple[str, ...]] = ("app_id", "app_name", "space_name")
+
+    sharing_task_id: str | None
+    sharing_task_name: str | None
+    app_id: str | None
+    app_name: str | None
+    space_name: str | None
+
+    def _look_up(self, hook: QlikCloudHook, name: str) -> str:
+        from airflow_provider_qlik.runs import lookup as names
+
+        app = self._app(hook, self.app_id, self.app_name, self.space_name)
+        return hook.run_flow(names.sharing_task_id(name, app))
+
+
+class ReloadTaskArguments(ResourceArguments):
+    """A reload task: `reload_task_id`. They have no names."""
+
+    kind: ClassVar[str] = "reload_task"
+    id_argument: ClassVar[str] = "reload_task_id"
+
+    reload_task_id: str | None

@@ -1,0 +1,83 @@
+"""What the trigger tells the task: one small JSON object, checked when the task resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from airflow_provider_qlik.cloud.errors import InvalidArgumentError, QlikCloudError
+from airflow_provider_qlik.runs import ADAPTERS, Run, RunError, errors
+from airflow_provider_qlik.text import MESSAGE_LENGTH, REASON_LENGTH, storable, storable_json
+
+VERSION = 1
+
+
+class InvalidEventError(Exception):
+    """An event that this version cannot read: none, of another version, or damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """How a wait ended: with an ended run, or with an error and the run as it was seen last, if it was."""
+
+    run: Run | None
+    error: str | None = None
+    error_type: str | None = None
+
+    @classmethod
+    def ended(cls, run: Run) -> Self:
+        """The event for a run that has ended."""
+        return cls(run)
+
+    @classmethod
+    def interrupted(cls, error: QlikCloudError | InvalidArgumentError, run: Run | None) -> Self:
+        """The event for a wait that ended before the run did."""
+        return cls(run, str(error), type(error).__name__)
+
+    def exception(self) -> RunError:
+        """The error that ended the wait, as far as an event can carry it."""
+        kind = getattr(errors, self.error_type or "", RunError)
+        return kind(self.error) if isinstance(kind, type) and issubclass(kind, RunError) else RunError(self.error)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as plain JSON that every database can store, with no text beyond `MESSAGE_LENGTH`."""
+        event = {
+            "version": VERSION,
+            "run": self.run.to_json() if self.run else None,
+            "error": self.error,
+            "error_type": self.error_type,
+        }
+        storable_event: dict[str, Any] = storable_json(event, MESSAGE_LENGTH)
+        return storable_event
+
+    @classmethod
+    def from_json(cls, given: object) -> Self:
+        """The event that `to_json` wrote. Raises InvalidEventError for anything else."""
+        if not isinstance(given, Mapping):
+            what = f"the trigger gave {_shown(given)} in place of an event"
+            raise InvalidEventError(f"{what}: how the run ended is not known")
+        if given.get("version") != VERSION:
+            raise InvalidEventError(
+                f"the trigger gave an event of version {_shown(given.get('version'))}, this package reads {VERSION}:"
+                " worker and triggerer have different versions of airflow-provider-qlik. How the run ended is not known"
+            )
+        try:
+            event = cls(
+                Run.from_json(given["run"]) if given["run"] is not None else None, given["error"], given["error_type"]
+            )
+            if not all(isinstance(text, str | None) for text in (event.error, event.error_type)):
+                raise ValueError("error and error_type are texts")
+            if event.run is not None and event.run.kind not in ADAPTERS:
+                raise ValueError(f"{event.run.kind!r} is no kind of run")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise InvalidEventError(
+                f"the trigger gave a damaged event ({_shown(error)}): {_shown(dict(given))}"
+            ) from error
+        if event.error is None and (event.run is None or not event.run.ended):
+            raise InvalidEventError(f"the trigger gave an event without an ended run: {_shown(dict(given))}")
+        return event
+
+
+def _shown(given: object) -> str:
+    return storable(repr(given), REASON_LENGTH)

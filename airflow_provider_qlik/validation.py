@@ -1,0 +1,182 @@
+"""Checks of what a user hands in. Standard library only: Dag files import this each time they are parsed."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Collection
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+ID_LENGTH = 500
+"""Characters that an id may have, at most: longer ones are no ids, and no URL has room for them."""
+
+MAX_TIMEOUT = 86_400
+"""Seconds that a time-out of a connection may have, at most: a day. The operating system's timers have an end."""
+
+# Patterns are compiled when they are first needed: Dag files import this module each time they are parsed.
+_FORBIDDEN_IN_ID = r"[/?#\\\x00-\x1f\x7f\ud800-\udfff]"
+
+_TAKES_NOT = r"must be |one of |[\w.]+ takes |True or False|an id is |(a|an) (?!id |variable |task|reload )"
+"""How those texts begin that say what something must be: they go on with ", not 'x'"."""
+_DIGITS = r"[0-9]{1,18}"
+_DATE_LENGTH = len("20260101")
+
+
+class InvalidArgumentError(ValueError):
+    """An argument that cannot be used: which one, what was given, what is allowed.
+
+    Nothing has been sent when this is raised. A secret is never repeated: give ``None`` for *given* then.
+    """
+
+    def __init__(self, argument: str, given: object, allowed: str) -> None:
+        self.argument = argument
+        self.given = given
+        self.allowed = allowed
+        super().__init__(f"{argument}: {allowed}{_given(given, allowed)}")
+
+    def __reduce__(self) -> tuple[type[InvalidArgumentError], tuple[str, object, str]]:
+        return type(self), (self.argument, self.given, self.allowed)
+
+
+def _given(given: object, allowed: str) -> str:
+    """Return the end of a message that shows what was given: ", not 'x'" where that reads as English."""
+    if given is None:
+        return ""
+    return f", not {_short(given)}" if re.match(_TAKES_NOT, allowed) else f" (given: {_short(given)})"
+
+
+def _short(given: object) -> str:
+    text = repr(given)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def checked_text(argument: str, given: object, allowed: str) -> str:
+    """Return a text as it is, and a whole number as its digits.
+
+    With ``render_template_as_native_obj`` Airflow makes a number of a template that renders to digits. A float or a
+    boolean is refused: the text that it was made of is not known any more (``1.50``, ``true``). Raises InvalidArgumentError
+    that says what is *allowed*.
+    """
+    if isinstance(given, int) and not isinstance(given, bool):
+        return str(given)
+    if not isinstance(given, str):
+        raise InvalidArgumentError(argument, "None" if given is None else given, allowed)
+    return given
+
+
+def checked_id(argument: str, given: object) -> str:
+    """The id as Qlik will get it, without surrounding blanks; of a whole number its digits.
+
+    Raises InvalidArgumentError for what is no text, empty, far too long, or would change the path it is put into.
+    """
+    stripped = checked_text(argument, given, "an id is a text, or a whole number that stands for its digits").strip()
+    if not stripped:
+        raise InvalidArgumentError(argument, given, "an id must not be empty")
+    if len(stripped) > ID_LENGTH:
+        raise InvalidArgumentError(argument, given, f"an id has at most {ID_LENGTH} characters")
+    if stripped in {".", ".."} or re.search(_FORBIDDEN_IN_ID, stripped):
+        raise InvalidArgumentError(argument, given, "an id has no '/', '?', '#', '\\' or control characters")
+    return stripped
+
+
+def checked_name(argument: str, given: object) -> str:
+    """The name as it was given; of a whole number its digits. Raises InvalidArgumentError for what is no text, or empty."""
+    allowed = "a name is a text that is not empty, or a whole number that stands for its digits"
+    name = checked_text(argument, given, allowed)
+    if not name.strip():
+        raise InvalidArgumentError(argument, given, allowed)
+    return name
+
+
+def checked_flag(argument: str, given: object) -> bool:
+    """Return True or False, also for a text that says so in English, such as a rendered template."""
+    if isinstance(given, bool):
+        return given
+    word = given.strip().casefold() if isinstance(given, str) else ""
+    if word not in {"true", "false"}:
+        raise InvalidArgumentError(argument, "None" if given is None else given, "True or False")
+    return word == "true"
+
+
+def checked_number(argument: str, given: object, least: int, most: int) -> int:
+    """Return a whole number within bounds, also of a text of digits, such as a rendered template."""
+    number = int(given) if isinstance(given, str) and re.fullmatch(_DIGITS, given.strip()) else given
+    if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
+        allowed = f"a whole number from {least} to {most}"
+        raise InvalidArgumentError(argument, "None" if given is None else given, allowed)
+    return number
+
+
+def checked_seconds(argument: str, given: object, *, least: float = 0.0) -> float:
+    """A number of seconds, also from a timedelta, at least *least*."""
+    seconds = given.total_seconds() if isinstance(given, timedelta) else given
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not least <= seconds < math.inf:
+        shown = "None" if given is None else given
+        raise InvalidArgumentError(argument, shown, f"a number of seconds or a timedelta, at least {least:g}")
+    return float(seconds)
+
+
+def checked_limit(argument: str, given: object) -> float | None:
+    """A number of seconds, or None for "no limit"."""
+    return None if given is None else checked_seconds(argument, given)
+
+
+def checked_count(argument: str, given: object) -> int:
+    """A whole number from 1."""
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise InvalidArgumentError(argument, "None" if given is None else given, "a whole number from 1")
+    return given
+
+
+def checked_word(argument: str, given: object, allowed: Collection[str]) -> str:
+    """One of the allowed words."""
+    if not isinstance(given, str) or given not in allowed:
+        raise InvalidArgumentError(
+            argument, "None" if given is None else given, "one of " + ", ".join(map(repr, allowed))
+        )
+    return given
+
+
+def checked_json(argument: str, given: Any) -> Any:
+    """A value that can be written as JSON and comes back the same."""
+    try:
+        json.dumps(given, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgumentError(argument, given, f"must be writable as JSON ({error})") from None
+    return given
+
+
+def checked_moment(argument: str, given: object) -> datetime:
+    """A moment as an aware UTC datetime; without a zone it is taken as UTC.
+
+    It may be a datetime, a date (its first moment), ISO 8601 text, or eight digits, as text or as the number that
+    ``render_template_as_native_obj`` makes of them: 20260101 is 2026-01-01.
+    """
+    moment = _moment(str(given) if isinstance(given, int) and not isinstance(given, bool) else given)
+    if moment is None:
+        allowed = "a datetime or an ISO 8601 text, such as 2026-01-31T06:00:00Z"
+        raise InvalidArgumentError(argument, "None" if given is None else given, allowed)
+    return moment
+
+
+def _moment(given: object) -> datetime | None:
+    if isinstance(given, str):
+        text = given.strip()
+        # Python takes the ninth digit of more than eight for what separates date and time.
+        if not (text.isdigit() and len(text) != _DATE_LENGTH):
+            try:
+                given = datetime.fromisoformat(text)
+            except ValueError:
+                return None
+    if isinstance(given, date) and not isinstance(given, datetime):
+        given = datetime.combine(given, time())
+    if not isinstance(given, datetime):
+        return None
+    # A plain datetime, whatever class it is of.
+    moment = datetime.combine(given.date(), given.timetz())
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        return None

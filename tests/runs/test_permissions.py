@@ -1,0 +1,304 @@
+"""Runs started and seen by users who may do that and little more, and clear errors for those who may less."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from airflow_provider_qlik.cloud import ApiKey, Client, ForbiddenError, Tenant
+from airflow_provider_qlik.runs import (
+    ADAPTERS,
+    CannotStartError,
+    Intent,
+    RunAdapter,
+    RunNotFoundError,
+    RunSelector,
+    Search,
+    find_run,
+)
+from airflow_provider_qlik.runs.errors import RunGoneError, RunNotVisibleError
+from airflow_provider_qlik.runs.outcome import outcome
+from airflow_provider_qlik.sandbox import Script
+from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+from tests.runs.conftest import AUTOMATION, MARKER, QUICK, TASK, Stage
+
+RELOAD, REPORT = ADAPTERS["reload"], ADAPTERS["sharing_task"]
+
+
+@contextmanager
+def acting(stage: Stage, api_key: str) -> Iterator[Stage]:
+    """A stage for another user of the same tenant."""
+    with Client(Tenant.at(stage.sandbox.url), ApiKey(api_key), patience=QUICK) as client:
+        other = Stage(stage.sandbox, client)
+        other.elapsed = stage.elapsed
+        yield other
+
+
+@pytest.fixture
+def space(sandbox: SandboxTenant) -> str:
+    return sandbox.add_space("Finance")
+
+
+@pytest.fixture
+def with_role(stage: Stage, space: str) -> Iterator[Callable[[str], Stage]]:
+    """Makes a stage for a user with a role: one in the space, or one of the tenant."""
+    open_stages: list[Any] = []
+
+    def make(role: str) -> Stage:
+        tenant_role = role in {"TenantAdmin", "AnalyticsAdmin"}
+        user = stage.sandbox.add_user(f"A {role}", roles=[role] if tenant_role else [])
+        if not tenant_role and role != "nobody":
+            stage.sandbox.give_role(space, user.id, role)
+        manager = acting(stage, user.api_key)
+        open_stages.append(manager)
+        return manager.__enter__()
+
+    yield make
+    for manager in open_stages:
+        manager.__exit__(None, None, None)
+
+
+def things(sandbox: SandboxTenant, space: str) -> dict[str, str]:
+    """One resource of each kind in the space, each with a run of last night."""
+    app = sandbox.add_app("Sales", space_id=space)
+    made = {
+        "automation": sandbox.add_automation("Export", spaceId=space),
+        "reload": app,
+        "task": sandbox.add_task("Refresh", resource_id=app),
+    }
+    for each in made.values():
+        sandbox.add_run(each, started_ago=36000)
+    return made
+
+
+# The least that the documents name
+
+
+@pytest.mark.parametrize(
+    ("kind", "role"),
+    [
+        (AUTOMATION, "producer"),
+        (AUTOMATION, "operator"),
+        (TASK, "producer"),
+        (TASK, "codeveloper"),
+        (RELOAD, "producer"),
+        (RELOAD, "facilitator"),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_a_run_is_started_watched_and_explained_by_a_role_in_the_space(
+    sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage], kind: RunAdapter, role: str
+) -> None:
+    resource_id = things(sandbox, space)[kind.name]
+    stage = with_role(role)
+
+    run = stage.start(kind, resource_id)
+    ended = stage.until_end(kind, RunSelector.of(run))
+    result = stage.run(outcome(kind, ended, sandbox.url, stage.write_log))
+
+    assert run.id == stage.ours(resource_id)
+    assert result.succeeded
+    assert not stage.warnings
+    assert any(text.startswith("| ") for text in stage.said)
+
+
+@pytest.mark.parametrize("role", ["producer", "operator"])
+def test_a_run_that_an_editor_started_is_cancelled(
+    sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage], role: str
+) -> None:
+    automation = things(sandbox, space)["automation"]
+    sandbox.script(automation, Script(run=3600))
+    stage = with_role(role)
+    run = stage.start(AUTOMATION, automation)
+
+    assert stage.run(AUTOMATION.cancel(run)) == f"automation run {run.id}"
+    assert [each["id"] for each in sandbox.active() if not each["stop_asked_at"]] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "role"),
+    [
+        (AUTOMATION, "consumer"),
+        (AUTOMATION, "nobody"),
+        (AUTOMATION, "TenantAdmin"),
+        (TASK, "consumer"),
+        (RELOAD, "consumer"),
+        (RELOAD, "nobody"),
+        (RELOAD, "TenantAdmin"),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_one_role_lower_is_a_clear_error_and_nothing_was_started(
+    sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage], kind: RunAdapter, role: str
+) -> None:
+    resource_id = things(sandbox, space)[kind.name]
+    stage = with_role(role)
+
+    with pytest.raises((CannotStartError, ForbiddenError)) as raised:
+        stage.start(kind, resource_id)
+
+    said = str(raised.value)
+    assert said.startswith(f"Forbidden: A {role} may not do this")
+    assert "Check the roles and OAuth scopes of the user." in said
+    assert "HTTP 403 for" in said
+    assert resource_id in said
+    assert {run["via"] for run in sandbox.runs(resource_id)} == {"added"}
+
+
+# Lists that a user may not read
+
+
+def test_before_a_start_that_names_its_run_nothing_is_asked_but_the_list(
+    sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
+) -> None:
+    automation = things(sandbox, space)["automation"]
+    stage = with_role("producer")
+    sandbox.clear_request_log()
+
+    stage.start(AUTOMATION, automation)
+
+    asked = [entry.operation for entry in sandbox.request_log(path="/api/*")]
+    assert set(asked) == {"list_automation_runs", "create_automation_run"}
+
+
+def test_what_is_unknown_before_a_start_is_not_taken_for_nothing(
+    sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
+) -> None:
+    automation = things(sandbox, space)["automation"]
+
+    intent = with_role("producer").intend(AUTOMATION, automation)
+
+    assert intent.known is None
+    again = Intent.from_json(json.loads(json.dumps(intent.to_json())))
+    assert again == intent
+    empty = Intent.from_json({**intent.to_json(), "known": []})
+    assert empty != intent
+
+
+@pytest.mark.parametrize("carried_out", [True, False], ids=["it ran", "it did not"])
+@pytest.mark.parametrize("kind", [AUTOMATION, RELOAD], ids=lambda kind: kind.name)
+def test_a_lost_response_is_said_and_never_resolved_by_guessing_where_runs_cannot_be_listed(
+    stage: Stage, kind: RunAdapter, carried_out: bool
+) -> None:
+    resource_id = things(stage.sandbox, stage.sandbox.add_space())[kind.name]
+    listing = "list_automation_runs" if kind is AUTOMATION else "list_reloads"
+    creating = "create_automation_run" if kind is AUTOMATION else "create_reload"
+    stage.sandbox.fault(operation=listing, times=1, status=403)
+    stage.sandbox.fault(operation=listing, times=1, status=403)
+    stage.sandbox.fault(operation=creating, reset="after" if carried_out else "before")
+    intent = stage.intend(kind, resource_id)
+
+    # The list can be read by now, and shows what may be the run: it may be somebody else's as well.
+    with pytest.raises(RunNotFoundError) as raised:
+        stage.run(kind.start(intent, Search(), stage.write_log, stage.clock))
+
+    said = str(raised.value)
+    assert said.startswith(f"The {kind.name} may have been started, and nothing can tell: the response to the start")
+    assert "this user may not list its runs" in said
+    assert "It was not started again" in said
+    assert f"({kind.name} {resource_id})" in said
+    assert len(stage.sandbox.request_log(creating)) == 1
+    assert stage.elapsed == 0
+
+
+@pytest.mark.parametrize("kind", [AUTOMATION, RELOAD], ids=lambda kind: kind.name)
+def test_a_retry_takes_nobodys_run_for_that_of_a_start_before_which_nothing_was_known(
+    stage: Stage, kind: RunAdapter
+) -> None:
+    resource_id = things(stage.sandbox, stage.sandbox.add_space())[kind.name]
+    stage.sandbox.add_run(resource_id, started_ago=0, script=Script(run=3600))
+    intent = Intent(kind=kind.name, resource_id=resource_id, marker=MARKER, known=None, server_time=None)
+    (run, *_) = stage.run(kind.recent(resource_id, None))
+
+    assert not intent.could_be(run)
+    with pytest.raises(RunNotFoundError, match="nothing can tell"):
+        stage.run(find_run(kind, intent, Search(), stage.write_log, stage.clock, answered=False))
+
+
+def test_inputs_need_a_list_and_without_it_nothing_is_started(
+    sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
+) -> None:
+    automation = sandbox.add_automation("Mail", run_mode="triggered", spaceId=space)
+    stage = with_role("producer")
+
+    with pytest.raises(CannotStartError) as raised:
+        stage.start(AUTOMATION, automation, inputs={"month": "11"})
+
+    assert "started like this, it does not say which run it makes" in str(raised.value)
+    assert "may not list its runs" in str(raised.value)
+    assert sandbox.runs(automation) == []
+
+
+def test_the_owner_of_an_automation_starts_it_with_inputs(stage: Stage) -> None:
+    owner = stage.sandbox.add_user("Owner")
+    automation = stage.sandbox.add_automation("Mail", run_mode="triggered", ownerId=owner.id)
+    stage.sandbox.script(automation, Script(run=3600))
+
+    with acting(stage, owner.api_key) as own:
+        run = own.start(AUTOMATION, automation, inputs={"month": "11"})
+
+    assert [each["id"] for each in stage.sandbox.runs(automation)] == [run.id]
+
+
+# Waits
+
+
+def test_an_administrator_watches_the_last_run_of_an_automation(
+    sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
+) -> None:
+    automation = things(sandbox, space)["automation"]
+
+    run = with_role("TenantAdmin").until_end(AUTOMATION, RunSelector(resource_id=automation))
+
+    assert run.id == sandbox.runs(automation)[0]["id"]
+
+
+def test_an_editor_watches_a_run_by_its_id_and_not_the_last_one(
+    sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
+) -> None:
+    automation = things(sandbox, space)["automation"]
+    run_id = sandbox.runs(automation)[0]["id"]
+    stage = with_role("producer")
+
+    assert stage.until_end(AUTOMATION, RunSelector(resource_id=automation, run_id=run_id)).ended
+    with pytest.raises(RunNotVisibleError, match="may not do this .list_automation_runs"):
+        stage.until_end(AUTOMATION, RunSelector(resource_id=automation))
+
+
+def test_a_run_that_is_gone_is_gone_for_a_user_who_may_not_read_its_automation(
+    sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
+) -> None:
+    automation = things(sandbox, space)["automation"]
+
+    with pytest.raises(RunGoneError):
+        with_role("producer").until_end(AUTOMATION, RunSelector(resource_id=automation, run_id="no-such-run"))
+
+
+def test_whoever_sees_an_app_watches_its_reloads_and_reads_what_the_reload_itself_logs(
+    sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
+) -> None:
+    app = things(sandbox, space)["reload"]
+    stage = with_role("consumer")
+
+    run = stage.until_end(RELOAD, RunSelector(resource_id=app))
+    result = stage.run(outcome(RELOAD, run, sandbox.url, stage.write_log))
+
+    assert result.succeeded
+    assert any(text.startswith("| ") for text in stage.said)
+
+
+# Reports
+
+
+def test_the_owner_of_a_report_makes_it_and_a_recipient_does_not(stage: Stage) -> None:
+    owner, reader = stage.sandbox.add_user("Owner"), stage.sandbox.add_user("Reader")
+    report = stage.sandbox.add_sharing_task("Weekly", recipients=[reader.id], owner=owner.id)
+
+    with acting(stage, owner.api_key) as own:
+        assert own.start(REPORT, report).resource_id == report
+    with acting(stage, reader.api_key) as other, pytest.raises(CannotStartError, match="Reader may not do this"):
+        other.start(REPORT, report)

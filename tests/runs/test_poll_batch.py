@@ -1,0 +1,359 @@
+"""Many waits at once: what they cost, by the tenant's journal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, Flow, Tenant
+from airflow_provider_qlik.cloud.call import Poll
+from airflow_provider_qlik.cloud.errors import UnauthorizedError
+from airflow_provider_qlik.cloud.models.shape import Reply
+from airflow_provider_qlik.cloud.transport.responses import read
+from airflow_provider_qlik.runs import ADAPTERS, Run, RunAdapter, RunSelector, RunState, RunWait, WaitTimeoutError
+from airflow_provider_qlik.sandbox import Script
+from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+
+pytestmark = pytest.mark.slow
+
+
+def one_look(selector: RunSelector, kind: str, within: float) -> Flow[Any]:
+    """What a wait sees the next time it looks."""
+    return (yield Poll(source=ADAPTERS[kind], about=selector, group=selector.resource_id, latest=within))
+
+
+def looked(sandbox: SandboxTenant, kind: str, selector: Sequence[RunSelector], within: float = 0.3) -> list[Any]:
+    """What as many waits see in one round."""
+
+    async def all_look() -> list[Any]:
+        async with AsyncClient(Tenant.at(sandbox.url), ApiKey(sandbox.api_key)) as client:
+            looks = (client.run_flow(one_look(each, kind, within)) for each in selector)
+            return await asyncio.gather(*looks, return_exceptions=True)
+
+    sandbox.clear_request_log()
+    return asyncio.run(all_look())
+
+
+def asked(sandbox: SandboxTenant) -> Counter[str | None]:
+    return Counter(entry.operation for entry in sandbox.request_log())
+
+
+def running(sandbox: SandboxTenant, resource_id: str, count: int) -> list[RunSelector]:
+    going = Script(end=None)
+    return [
+        RunSelector(resource_id=resource_id, run_id=sandbox.add_run(resource_id, script=going)) for _ in range(count)
+    ]
+
+
+def test_100_waits_on_one_automation_cost_one_request_a_round(sandbox: SandboxTenant) -> None:
+    automation = sandbox.add_automation("Prepare", maxConcurrentRuns=50)
+    selector = running(sandbox, automation, 100)
+    seen = looked(sandbox, "automation", selector)
+    assert [run.id for run in seen] == [each.run_id for each in selector]
+    assert asked(sandbox) == {"list_automation_runs": 1}
+
+
+def test_1000_waits_on_1000_automations_cost_no_more_than_12_requests_a_round(sandbox: SandboxTenant) -> None:
+    automations = [sandbox.add_automation(f"Automation {number}") for number in range(1000)]
+    selector = [one for automation in automations for one in running(sandbox, automation, 1)]
+    seen = looked(sandbox, "automation", selector, within=1.0)
+    assert [run.id for run in seen] == [each.run_id for each in selector]
+    assert sum(asked(sandbox).values()) <= 12
+
+
+def test_waits_of_several_rounds_cost_no_more_a_round(sandbox: SandboxTenant) -> None:
+    """As a triggerer waits: a list a round, and a few that are looked at by themselves to check it."""
+    automations = [sandbox.add_automation(f"Automation {number}") for number in range(60)]
+    selector = [one for automation in automations for one in running(sandbox, automation, 1)]
+
+    async def play() -> None:
+        async with AsyncClient(Tenant.at(sandbox.url), ApiKey(sandbox.api_key)) as client:
+            watches = [RunWait(ADAPTERS["automation"], each, lambda *_: None).until_end(0.4) for each in selector]
+            waits = [asyncio.ensure_future(client.run_flow(watch)) for watch in watches]
+            _, pending = await asyncio.wait(waits, timeout=4)
+            assert len(pending) == 60
+            for each in pending:
+                each.cancel()
+
+    sandbox.clear_request_log()
+    asyncio.run(play())
+    lists = asked(sandbox)["list_automations"]
+    assert lists >= 3
+    # Those that looked first, before it was known how long the list is; and three for each list.
+    assert asked(sandbox)["get_automation_run"] <= 5 + 3 * lists
+    assert set(asked(sandbox)) == {"list_automations", "get_automation_run"}
+
+
+@pytest.mark.parametrize("count", [101, 250])
+def test_more_waits_on_one_automation_than_a_page_holds_cost_a_request_for_each_page(
+    sandbox: SandboxTenant, count: int
+) -> None:
+    automation = sandbox.add_automation("Prepare", maxConcurrentRuns=500)
+    selector = running(sandbox, automation, count)
+    seen = looked(sandbox, "automation", selector)
+    assert [run.id for run in seen] == [each.run_id for each in selector]
+    # One that is left is asked for by itself, and not one more page.
+    assert sum(asked(sandbox).values()) <= count // 100 + 1
+
+
+def test_runs_that_no_page_tells_of_are_looked_at_a_few_at_a_time(sandbox: SandboxTenant) -> None:
+    automation = sandbox.add_automation("Prepare", maxConcurrentRuns=500)
+    selector = running(sandbox, automation, 50)
+    sandbox.fault(operation="list_automation_runs", body={"data": []}, status=200, times=None)
+    seen = looked(sandbox, "automation", selector)
+    assert [run.id for run in seen] == [each.run_id for each in selector]
+    assert asked(sandbox) == {"list_automation_runs": 3, "get_automation_run": 50}
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_list_that_is_refused_fails_no_wait(sandbox: SandboxTenant, status: int) -> None:
+    selector = running(sandbox, sandbox.add_automation("Prepare", maxConcurrentRuns=50), 5)
+    sandbox.fault(operation="list_automation_runs", status=status, times=None)
+    seen = looked(sandbox, "automation", selector)
+    assert [run.id for run in seen] == [each.run_id for each in selector]
+
+
+def test_refused_credentials_are_not_tried_once_for_each_wait(sandbox: SandboxTenant) -> None:
+    selector = running(sandbox, sandbox.add_automation("Prepare", maxConcurrentRuns=50), 30)
+    selector += [one for n in range(30) for one in running(sandbox, sandbox.add_automation(f"A {n}"), 1)]
+    sandbox.fault(operation="list_automation_runs", status=401, times=None)
+    sandbox.fault(operation="list_automations", status=401, times=None)
+    seen = looked(sandbox, "automation", selector)
+    assert {type(error) for error in seen} == {UnauthorizedError}
+    assert sum(asked(sandbox).values()) <= 2
+
+
+def test_sensors_that_wait_for_a_run_to_come_share_the_list_of_all_automations(sandbox: SandboxTenant) -> None:
+    began = sandbox.now()
+    automations = [sandbox.add_automation(f"Automation {number}") for number in range(30)]
+    earlier = [sandbox.add_run(automation, script=Script(run=1)) for automation in automations[:20]]
+    later = began + timedelta(hours=1)
+    selector = [RunSelector(resource_id=automation, started_after=later) for automation in automations]
+    assert looked(sandbox, "automation", selector) == [None] * 30
+    assert asked(sandbox) == {"list_automations": 1}
+    last = looked(sandbox, "automation", [RunSelector(resource_id=automation) for automation in automations])
+    assert [run and run.id for run in last] == earlier + [None] * 10
+    # That there is none is told by the list. Which is the last, nobody says that it tells.
+    assert asked(sandbox) == {"list_automations": 1, "list_automation_runs": 20}
+
+
+def test_sharing_runs_whose_list_is_long_are_all_told_in_one_go(sandbox: SandboxTenant) -> None:
+    """Where all is known already, no number of calls is too many."""
+    resource = sandbox.add_sharing_task("Weekly")
+    selector = [RunSelector(resource_id=resource, run_id=f"w{number}") for number in range(30)]
+    for number in range(2200):
+        sandbox.add_execution(resource, workflow_id=f"w{number % 30}", script=Script(run=0))
+    seen = looked(sandbox, "sharing_task", selector)
+    assert [(run.id, run.ended) for run in seen] == [(each.run_id, True) for each in selector]
+    # Each page twice, since what a run that has ended has come to is read once more; and the task itself.
+    assert sum(asked(sandbox).values()) <= 41
+
+
+def test_the_first_run_since_a_moment_is_not_taken_for_the_last(sandbox: SandboxTenant) -> None:
+    moment = sandbox.now() - timedelta(hours=1)
+    automations = [sandbox.add_automation(f"Automation {number}", maxConcurrentRuns=5) for number in range(4)]
+    first = [running(sandbox, automation, 2)[0].run_id for automation in automations]
+    selector = [RunSelector(resource_id=automation, started_after=moment) for automation in automations]
+    together = looked(sandbox, "automation", selector)
+    alone = [looked(sandbox, "automation", [each])[0] for each in selector]
+    assert [run.id for run in together] == [run.id for run in alone]
+    assert {run.id for run in together} <= {*first, *(run.id for run in alone)}
+
+
+def test_an_odd_last_run_of_one_automation_spoils_no_list(sandbox: SandboxTenant) -> None:
+    going = {"id": "r", "status": "running", "startTime": "2026-11-22T06:00:00Z"}
+    odd = [{}, "?", 7, {"id": "r"}]
+    automations = [{"id": f"a{number}", "lastRun": run} for number, run in enumerate([going, *odd])]
+    selector = [RunSelector(resource_id=f"a{number}", run_id="r") for number in range(5)]
+    flow = ADAPTERS["automation"].poll_bulk_list(selector, 1)
+    call = next(flow)
+    assert isinstance(call, Call)
+    page = read(call, call.path, Reply(200, content=json.dumps({"data": automations}).encode()))
+    with pytest.raises(StopIteration) as end:
+        flow.send(page)
+    # The others are looked at by themselves.
+    assert list(end.value.value) == selector[:1]
+
+
+def test_sharing_runs_that_have_ended_share_the_second_look_as_well(sandbox: SandboxTenant) -> None:
+    resource = sandbox.add_sharing_task("Weekly")
+    selector = [RunSelector(resource_id=resource, run_id=f"w{number}") for number in range(10)]
+    for each in selector:
+        sandbox.add_execution(resource, workflow_id=each.run_id, script=Script(run=0))
+    seen = looked(sandbox, "sharing_task", selector)
+    assert [(run.id, run.ended) for run in seen] == [(each.run_id, True) for each in selector]
+    assert asked(sandbox) == {"list_sharing_task_executions": 2, "get_sharing_task": 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "operations"),
+    [
+        ("task", {"list_tasks": 1, "list_task_runs": 1}),  # the first shows where the tenant has its tasks
+        ("reload", {"list_reloads": 1}),
+        ("sharing_task", {"list_sharing_task_executions": 1}),
+    ],
+)
+def test_waits_on_one_thing_share_one_list(sandbox: SandboxTenant, kind: str, operations: dict[str, int]) -> None:
+    if kind == "task":
+        resource = sandbox.add_task("Refresh")
+    elif kind == "reload":
+        resource = sandbox.add_app("Sales")
+    else:
+        resource = sandbox.add_sharing_task("Weekly")
+    if kind == "sharing_task":
+        selector = [RunSelector(resource_id=resource, run_id=f"w{number}") for number in range(10)]
+        for each in selector:
+            sandbox.add_execution(resource, workflow_id=each.run_id, script=Script(end=None))
+    else:
+        selector = running(sandbox, resource, 10)
+    seen = looked(sandbox, kind, selector)
+    assert [run.id for run in seen] == [each.run_id for each in selector]
+    assert asked(sandbox) == operations
+
+
+@pytest.mark.parametrize("kind", list(ADAPTERS.values()), ids=list(ADAPTERS))
+def test_what_a_kind_asks_first_counts_against_the_limit_that_its_turn_was_of(kind: RunAdapter) -> None:
+    selector = RunSelector(resource_id="r", run_id="1")
+    flows: list[Flow[Any]] = [
+        kind.poll(selector),
+        kind.poll(RunSelector(resource_id="r")),
+        kind.poll_batch([selector] * 2),
+    ]
+    if kind.has_bulk_list:
+        flows.append(kind.poll_bulk_list([selector], 1))
+    for flow in flows:
+        first = next(flow)
+        assert isinstance(first, Call)
+        assert first.tier is kind.tier
+        flow.close()
+
+
+def test_what_a_list_of_everything_tells_is_what_a_single_look_tells(sandbox: SandboxTenant) -> None:
+    selector = []
+    for number, script in enumerate(
+        (Script(run=1, end="finished"), Script(run=1, end="failed", error="No ledger"), Script(end=None))
+    ):
+        automation = sandbox.add_automation(f"Automation {number}")
+        selector.append(RunSelector(resource_id=automation, run_id=sandbox.add_run(automation, script=script)))
+    together = looked(sandbox, "automation", selector)
+    assert asked(sandbox) == {"list_automations": 1}
+    alone = [looked(sandbox, "automation", [each])[0] for each in selector]
+    assert [facts(run) for run in together] == [facts(run) for run in alone]
+    assert [run.state for run in together] == [RunState.SUCCEEDED, RunState.FAILED, RunState.ACTIVE]
+    assert together[1].reason == "No ledger"
+
+
+def facts(run: Run) -> tuple[Any, ...]:
+    return run.id, run.state, run.status, run.started_at, run.ended_at, run.reason
+
+
+def test_a_run_that_is_not_the_last_of_its_automation_is_looked_at_alone(sandbox: SandboxTenant) -> None:
+    automations = [sandbox.add_automation(f"Automation {number}", maxConcurrentRuns=5) for number in range(5)]
+    selector = [one for automation in automations for one in running(sandbox, automation, 1)]
+    running(sandbox, automations[2], 1)
+    seen = looked(sandbox, "automation", selector)
+    assert [run.id for run in seen] == [each.run_id for each in selector]
+    assert asked(sandbox) == {"list_automations": 1, "get_automation_run": 1}
+
+
+def test_an_automation_of_somebody_else_is_looked_at_alone(sandbox: SandboxTenant) -> None:
+    selector = [one for number in range(4) for one in running(sandbox, sandbox.add_automation(f"A {number}"), 1)]
+    sandbox.fault(operation="list_automations", body={"data": []}, status=200, times=None)
+    seen = looked(sandbox, "automation", selector)
+    assert [run.id for run in seen] == [each.run_id for each in selector]
+    assert asked(sandbox) == {"list_automations": 1, "get_automation_run": 4}
+
+
+def test_one_that_is_gone_disturbs_nobody(sandbox: SandboxTenant) -> None:
+    automation = sandbox.add_automation("Prepare", maxConcurrentRuns=5)
+    selector = [*running(sandbox, automation, 2), RunSelector(resource_id=automation, run_id="gone")]
+    first, second, gone = looked(sandbox, "automation", selector)
+    assert (first.id, second.id, gone) == (selector[0].run_id, selector[1].run_id, None)
+
+
+def test_intervals_grow_with_the_age_of_the_run_between_two_bounds() -> None:
+    now = datetime(2026, 11, 22, 6, tzinfo=UTC)
+    watch = RunWait(
+        ADAPTERS["automation"], RunSelector(resource_id="a", run_id="r"), lambda *_: None, clock=lambda: now
+    )
+    going = Run(kind="automation", resource_id="a", id="r", state=RunState.ACTIVE, status="running", started_at=now)
+    flow = watch.until_end(15.0, 60.0)
+    step = next(flow)
+    intervals = []
+    for minutes in (1, 5, 10, 15, 20, 60):
+        now = going.started_at + timedelta(minutes=minutes) if going.started_at else now
+        step = flow.send(going)
+        assert isinstance(step, Poll)
+        intervals.append(step.latest)
+        assert step.soonest == step.latest / 2
+    assert intervals == [15, 15, 30, 45, 60, 60]
+
+
+def test_a_last_interval_before_the_deadline_is_not_divided_again_and_again() -> None:
+    now = datetime(2026, 11, 22, 6, tzinfo=UTC)
+    watch = RunWait(
+        ADAPTERS["automation"],
+        RunSelector(resource_id="a", run_id="r"),
+        lambda *_: None,
+        deadline=now + timedelta(seconds=20),
+        clock=lambda: now,
+    )
+    going = Run(kind="automation", resource_id="a", id="r", state=RunState.ACTIVE, status="running")
+    flow = watch.until_end(15.0)
+    step = next(flow)
+    looks = 0
+    try:
+        while True:
+            assert isinstance(step, Poll)
+            looks += 1
+            # As early as it may be.
+            now += timedelta(seconds=step.soonest)
+            step = flow.send(going)
+    except WaitTimeoutError:
+        assert looks <= 4
+
+
+def test_the_second_list_of_a_sharing_task_is_read_for_those_in_the_triggerer_as_well(sandbox: SandboxTenant) -> None:
+    """An execution that shows up between the two lists counts."""
+    kind = ADAPTERS["sharing_task"]
+    selector = RunSelector(resource_id="s", run_id="w")
+    lists = 0
+    flow = kind.poll_batch([selector])
+    call = next(flow)
+    try:
+        while True:
+            assert isinstance(call, Call)
+            if call.operation == "list_sharing_task_executions":
+                lists += 1
+                executions = [execution("first", "successful"), execution("second", "failed")][:lists]
+                answer: Any = call.answer.from_json({"executions": executions})
+            else:
+                answer = call.answer.from_json({"id": "s", "name": "Weekly", "statusCode": "VALID"})
+            call = flow.send(answer)
+    except StopIteration as end:
+        run = end.value[selector]
+    assert (lists, run.state) == (2, RunState.FAILED)
+
+
+def execution(name: str, status: str) -> dict[str, Any]:
+    moments = {"startedAt": "2026-11-22T06:00:00Z", "successfulTime": "2026-11-22T06:01:00Z"}
+    return {"id": name, "workflowID": "w", "sharingTaskID": "s", "status": status, **moments}
+
+
+def test_nonsense_in_what_nobody_looks_at_does_not_spoil_the_list_of_all_automations() -> None:
+    run = {"id": "r", "status": "running", "metrics": {"network": "none", "blocks": 3}}
+    automations = [{"id": "a", "name": ["?"], "schedules": "daily", "maxConcurrentRuns": "many", "lastRun": run}]
+    selector = RunSelector(resource_id="a", run_id="r")
+    flow = ADAPTERS["automation"].poll_bulk_list([selector], 1)
+    call = next(flow)
+    assert isinstance(call, Call)
+    page = read(call, call.path, Reply(200, content=json.dumps({"data": automations}).encode()))
+    with pytest.raises(StopIteration) as end:
+        flow.send(page)
+    assert end.value.value[selector].status == "running"
