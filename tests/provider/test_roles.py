@@ -142,8 +142,8 @@ def operator_of(case: Case, resource_id: str, **more: Any) -> Any:
     if case.make is QlikCallOperator:
         arguments = {"automation_id": resource_id}
         return QlikCallOperator(task_id="task", operation=case.resource, arguments=arguments)
-    interval = {"poke_interval" if case.make.__name__.endswith("Sensor") else "poll_interval": 0.1}
-    return case.make(task_id="task", **{case.resource: resource_id}, **case.arguments, **interval, **more)
+    quick = {"poke_interval": 0.1} if case.make.__name__.endswith("Sensor") else {"poll_interval": 0.1, "settle": 0.2}
+    return case.make(task_id="task", **{case.resource: resource_id}, **case.arguments, **quick, **more)
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
