@@ -52,7 +52,7 @@ def main() -> int:
     parser.add_argument("--smoke", action="store_true", help="only the tests that depend on the version of Airflow")
     parser.add_argument("--write", action="store_true", help=f"write the table into {DOCUMENT.name}")
     parser.add_argument("--set-up", action="store_true", help="make the environments, and run nothing")
-    parser.add_argument("--workers", default="6", help="test processes at a time")
+    parser.add_argument("--workers", default="4", help="test processes at a time")
     given = parser.parse_args()
     versions = given.versions or list(AIRFLOWS)
     if given.write and (given.smoke or versions != list(AIRFLOWS)):
