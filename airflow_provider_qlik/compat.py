@@ -60,14 +60,6 @@ def rescheduled(end: BaseException) -> bool:
     return isinstance(end, AirflowRescheduleException)
 
 
-def give_retry_policy(operator: Any) -> None:
-    """Gives an operator this package's retry policy, unless it has one already (Airflow 3.3 and later)."""
-    if getattr(operator, "retry_policy", "unheard of") is None:
-        from airflow_provider_qlik.lifecycle.retry_policy import QlikRetryPolicy
-
-        operator.retry_policy = QlikRetryPolicy()
-
-
 # Requests to Airflow from the event loop of a triggerer
 
 DEFERRED = "deferred"

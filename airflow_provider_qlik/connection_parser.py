@@ -30,8 +30,8 @@ def parse(
 ) -> tuple[Tenant, Credentials]:
     """Return the tenant and the credentials of a connection. Nothing is sent.
 
-    Raise InvalidArgumentError that names the field, for what is missing or impossible. Warn in the log of extras that are
-    unknown or that the authentication method does not use, of each once in a process.
+    Raise InvalidArgumentError that names the field, for what is missing or impossible. Log a warning for each extra
+    that is unknown or that the authentication method does not use, once in a process.
     """
     from airflow_provider_qlik.cloud import Tenant
 

@@ -56,8 +56,8 @@ def checked_text(argument: str, given: object, allowed: str) -> str:
     """Return a text as it is, and a whole number as its digits.
 
     With ``render_template_as_native_obj`` Airflow makes a number of a template that renders to digits. A float or a
-    boolean is refused: the text that it was made of is not known any more (``1.50``, ``true``). Raises InvalidArgumentError
-    that says what is *allowed*.
+    boolean is refused: the text that it was made of is not known any more (``1.50``, ``true``). Raises
+    InvalidArgumentError that says what is *allowed*.
     """
     if isinstance(given, int) and not isinstance(given, bool):
         return str(given)
@@ -82,7 +82,10 @@ def checked_id(argument: str, given: object) -> str:
 
 
 def checked_name(argument: str, given: object) -> str:
-    """The name as it was given; of a whole number its digits. Raises InvalidArgumentError for what is no text, or empty."""
+    """Return the name unchanged, and a whole number as its digits.
+
+    Raises InvalidArgumentError for other types and for an empty text.
+    """
     allowed = "a name is a text that is not empty, or a whole number that stands for its digits"
     name = checked_text(argument, given, allowed)
     if not name.strip():

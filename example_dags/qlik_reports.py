@@ -26,7 +26,7 @@ with DAG(
         download_to="{{ params.folder }}",
         file_name="{task}-{recipient}.{type}",
         fail_on="all",
-        settle=2,
+        settle_time=2,
         poll_interval=1,
     )
     last = QlikSharingTaskSensor(

@@ -35,7 +35,7 @@ with DAG(
         task_id="mail",
         automation_id="{{ params.mail_id }}",
         inputs={"month": "{{ params.month }}"},
-        settle=2,
+        settle_time=2,
         poll_interval=1,
     )
     export >> exported >> mail

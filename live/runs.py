@@ -147,7 +147,7 @@ def _problem(error: Exception) -> str:
         "CannotStartError": "Qlik Cloud refused to start it",
         "ReloadPendingError": "a reload of the app is pending already, nothing was started",
         "RunNotFoundError": "it may have been started, and no run of it showed up: look at its runs in Qlik Cloud",
-        "AmbiguousRunError": "several runs may be the one that was started, none was cancelled: look at them in Qlik Cloud",
+        "AmbiguousRunError": "several runs may be the one that was started; none was cancelled: check them in Qlik",
         "RunGoneError": "Qlik Cloud does not show the run any more",
         "RunNotVisibleError": "Qlik Cloud refuses to show the run",
         "WaitTimeoutError": "it has not ended in time",

@@ -25,8 +25,8 @@ class NotConfigured(Exception):
 def tenant_and_credentials(environment: Mapping[str, str]) -> tuple[Tenant, Credentials]:
     """Return the tenant and the credentials that the environment names.
 
-    Raises NotConfigured where something is missing or two ways to sign in are named, and InvalidArgumentError where a value
-    cannot be right. Neither shows a secret.
+    Raises NotConfigured if a variable is missing or two authentication methods are set, and InvalidArgumentError for an
+    invalid value. Neither shows a secret.
     """
     values = {name: environment.get(name, "").strip() for name in (TENANT, API_KEY, CLIENT_ID, CLIENT_SECRET)}
     oauth = bool(values[CLIENT_ID] or values[CLIENT_SECRET])

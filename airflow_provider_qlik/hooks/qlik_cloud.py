@@ -85,7 +85,7 @@ class QlikCloudHook(BaseHook):
         return field_behaviour()
 
     def get_conn(self) -> Client:
-        """The client of this hook, open. Raises InvalidArgumentError that names the field of the connection at fault."""
+        """Return the open client of this hook. Raises InvalidArgumentError that names the field of the connection."""
         if self._client is None:
             self._client = Client(
                 *self._read(),

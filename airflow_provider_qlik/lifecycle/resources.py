@@ -39,7 +39,7 @@ class ResourceArguments:
         """The names of all arguments that say what is meant; all may be templates."""
         return (cls.id_argument, *((cls.name_argument,) if cls.name_argument else ()), *cls.within)
 
-    def asked(self, *more: str) -> dict[str, str | None]:
+    def identity(self, *more: str) -> dict[str, str | None]:
         """Return what is meant, as it was given, for comparison with what an earlier try was about."""
         given = {name: getattr(self, name) for name in (*self.arguments(), *more)}
         return {"kind": self.kind, **{name: None if each is None else str(each) for name, each in given.items()}}
@@ -203,3 +203,10 @@ class ReloadTaskArguments(ResourceArguments):
     id_argument: ClassVar[str] = "reload_task_id"
 
     reload_task_id: str | None
+
+
+KIND_NAMES = tuple(
+    arguments.kind
+    for arguments in (TaskArguments, AutomationArguments, AppArguments, SharingTaskArguments, ReloadTaskArguments)
+)
+"""The kinds of run, as `runs.ADAPTERS` names them: here so that a trigger can be made without loading `runs/`."""

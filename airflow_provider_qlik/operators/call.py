@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_qlik import operations
-from airflow_provider_qlik.compat import give_retry_policy
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_qlik.lifecycle.deferral import fail, fail_for_good, skip
+from airflow_provider_qlik.lifecycle.retry_policy import set_retry_policy
 from airflow_provider_qlik.lifecycle.task_log import write
 from airflow_provider_qlik.text import storable_json
 from airflow_provider_qlik.validation import InvalidArgumentError, checked_count, checked_word
@@ -57,7 +57,7 @@ class QlikCallOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        give_retry_policy(self)
+        set_retry_policy(self)
         self.operation = operation
         self.arguments = {} if arguments is None else arguments
         self.max_items = checked_count("max_items", max_items)

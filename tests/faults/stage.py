@@ -251,7 +251,7 @@ class Stage:
             SHARING_TASK: (QlikRunSharingTaskOperator, {"sharing_task_id": self.resource}),
         }
         operator, named = made[self.case.kind]
-        quick = {"poll_interval": 1.0, "settle": 0.02, "match_timeout": 1.0, "unknown_outcome_timeout": 0.3}
+        quick = {"poll_interval": 1.0, "settle_time": 0.02, "match_timeout": 1.0, "unknown_outcome_timeout": 0.3}
         return operator(task_id="run", deferrable=self.case.mode == DEFERRED, **{**quick, **named, **arguments})
 
     # What came of it.
