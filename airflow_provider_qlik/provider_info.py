@@ -44,7 +44,7 @@ def get_provider_info() -> dict[str, Any]:
             "sensors.reload_tasks",
         ),
         "hooks": modules("hooks.qlik_cloud"),
-        "triggers": modules("triggers.runs"),
+        "triggers": modules("triggers.run"),
         "extra-links": [f"{_PACKAGE}.links.QlikRunLink"],
         "connection-types": [
             {
