@@ -118,7 +118,7 @@ def interrupted(ask: Callable[[], Any], supervisor: Supervisor) -> None:
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        while compat._asked:
+        while compat._requests:
             await asyncio.sleep(0.001)
 
     asyncio.run(act())
@@ -184,7 +184,7 @@ def test_a_secret_is_masked_without_waiting(monkeypatch: pytest.MonkeyPatch) -> 
 
     async def mask() -> None:
         compat.mask_soon("the-token")
-        while compat._asked:
+        while compat._requests:
             await asyncio.sleep(0.001)
 
     monkeypatch.setattr("airflow.providers.common.compat.sdk.mask_secret", mask_secret)

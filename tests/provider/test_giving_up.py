@@ -25,7 +25,7 @@ ERRORS = [
     RunGoneError("Qlik Cloud does not know the run"),
     RunNotVisibleError("Qlik Cloud has refused for two minutes to show the run"),
     InvalidResponseError("an answer that makes no sense"),
-    InvalidArgumentError("qlik_conn_id", "qlik", "is no connection any more"),
+    InvalidArgumentError("qlik_conn_id", "qlik", "the connection does not exist any more"),
     QlikCloudError("something else"),
 ]
 both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
