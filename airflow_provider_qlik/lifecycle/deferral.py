@@ -11,10 +11,11 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    conf,
 )
 
 from airflow_provider_qlik.text import MESSAGE_LENGTH, printable, shortened
-from airflow_provider_qlik.validation import InvalidArgumentError, checked_moment
+from airflow_provider_qlik.validation import InvalidArgumentError, checked_flag, checked_moment
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -41,6 +42,13 @@ def name_map_index(context: Context, label: str) -> None:
         values = cast("dict[str, Any]", context)
         values["map_index_template"] = "{{ qlik_label }}"
         values["qlik_label"] = printable(label, LABEL_LENGTH)[:MAX_LABEL]
+
+
+def checked_deferrable(deferrable: bool | None) -> bool:
+    """Return the argument `deferrable` of an operator or sensor, checked; the default is Airflow's."""
+    if deferrable is None:
+        return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+    return checked_flag("deferrable", deferrable)
 
 
 def deadline_in(seconds: float | None, *others: timedelta | None) -> datetime | None:

@@ -54,6 +54,7 @@ from airflow_provider_qlik.runs import (
     WaitTimeoutError,
     find_run,
 )
+from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
@@ -196,10 +197,11 @@ class RunLifecycle:
         self.link = outcome.link
         return outcome
 
-    def finish(
-        self, outcome: Outcome, failure: str | None, collect: Callable[[], Mapping[str, Any]]
-    ) -> tuple[dict[str, Any], Mapping[str, Any]]:
-        """Return the run as JSON and what *collect* returns, or fail the task because of *failure*."""
+    def finish(self, outcome: Outcome, failure: str | None, collect: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the run and what *collect* returns as JSON that can be stored, or fail the task because of *failure*.
+
+        Texts of the run are cut, those of *collect*, such as paths of files, are not.
+        """
         if failure:
             self.checkpoint.delete()
             fail_with(f"{failure}. {outcome.link}")
@@ -218,7 +220,7 @@ class RunLifecycle:
                 fail(error)
             raise
         self.checkpoint.mark_completed()
-        return described(self.hook, outcome), collected
+        return {**storable_json(described(self.hook, outcome), MESSAGE_LENGTH), **storable_json(collected)}
 
     # Failing and cancelling
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_qlik.compat import deferral_failures, deferral_timed_out
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_qlik.lifecycle.deferral import (
     Deferral,
     as_text,
+    checked_deferrable,
     deadline_in,
     deferral_timeout,
     fail_with,
@@ -95,11 +96,7 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
         set_retry_policy(self)
         self.qlik_conn_id = qlik_conn_id
         self.wait_for_completion = checked_flag("wait_for_completion", wait_for_completion)
-        self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False)
-            if deferrable is None
-            else checked_flag("deferrable", deferrable)
-        )
+        self.deferrable = checked_deferrable(deferrable)
         self.poll_interval = checked_seconds("poll_interval", poll_interval, least=0.1)
         self.max_poll_interval = checked_seconds("max_poll_interval", max_poll_interval)
         self.timeout = checked_limit("timeout", timeout)
@@ -149,7 +146,7 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
                 self._publish_run(lifecycle, run, context, deadline)
                 if not self.wait_for_completion:
                     lifecycle.checkpoint.mark_completed()
-                    return self._returned(run.to_json(), link=self.link)
+                    return {**storable_json(run.to_json(), MESSAGE_LENGTH), "link": storable_json(self.link)}
                 if self.deferrable:
                     self._defer(run, deadline, lifecycle)
                 ended = lifecycle.wait(run, self.poll_interval, self.max_poll_interval, deadline)
@@ -301,12 +298,4 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
         """Return the outcome of an ended run, or fail the task with the reason."""
         outcome = lifecycle.outcome(run)
         self.link = outcome.link
-        described, collected = lifecycle.finish(
-            outcome, self.verdict(outcome), lambda: self.collect(lifecycle.hook, outcome)
-        )
-        return self._returned(described, **collected)
-
-    def _returned(self, run: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-        """Return the return value, fit to be stored. Texts of the run are cut, paths of files are not."""
-        returned: dict[str, Any] = {**storable_json(run, MESSAGE_LENGTH), **storable_json(more)}
-        return returned
+        return lifecycle.finish(outcome, self.verdict(outcome), lambda: self.collect(lifecycle.hook, outcome))

@@ -11,7 +11,6 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     BaseSensorOperator,
     PokeReturnValue,
-    conf,
 )
 
 from airflow_provider_qlik.compat import rescheduled
@@ -19,6 +18,7 @@ from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_qlik.lifecycle.deferral import (
     Deferral,
     as_text,
+    checked_deferrable,
     deadline_in,
     deferral_timeout,
     described,
@@ -38,7 +38,7 @@ from airflow_provider_qlik.lifecycle.xcom import pull, push
 from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
 from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
-from airflow_provider_qlik.validation import InvalidArgumentError, checked_flag, checked_id, checked_moment
+from airflow_provider_qlik.validation import InvalidArgumentError, checked_id, checked_moment
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -94,11 +94,7 @@ class QlikRunSensor(ResourceArguments, BaseSensorOperator):
         self.run_id = run_id
         self.started_after = started_after
         self.qlik_conn_id = qlik_conn_id
-        self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False)
-            if deferrable is None
-            else checked_flag("deferrable", deferrable)
-        )
+        self.deferrable = checked_deferrable(deferrable)
         self.link: str | None = None
         self._wait: RunWait | None = None
 
