@@ -1,6 +1,6 @@
-"""Runs an automation with inputs and one without, found by its name.
+"""Run an automation with inputs, and one without inputs by its name.
 
-The least that it needs: "Can edit" in the shared space of the automation without inputs, and to own the one with
+Required permissions: "Can edit" in the shared space of the automation without inputs, and to own the one with
 inputs.
 """
 

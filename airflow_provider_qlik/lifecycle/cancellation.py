@@ -37,7 +37,7 @@ def cancel_run(runner: FlowRunner, run: Run, log: Any) -> bool:
     try:
         cancelled = runner.run_flow(cancel(ADAPTERS[run.kind], run), RetryPolicy(tries=2, budget=4.0))
     except QlikCloudError as error:
-        write(log, logging.ERROR, f"{run} could not be cancelled and may still be going on: {error}")
+        write(log, logging.ERROR, f"{run} could not be cancelled and may still be active: {error}")
         return False
     write(log, logging.INFO, f"Asked Qlik Cloud to stop {cancelled}")
     return True
@@ -90,7 +90,7 @@ def find_started_run(runner: FlowRunner, kind: str, intent: Intent, log: Any) ->
         write(
             log,
             logging.ERROR,
-            "The task was killed before its run was found: a run may have been started and may still be going on."
+            "The task was killed before its run was found: a run may have been started and may still be active."
             f" Check it in Qlik Cloud: {kind} {intent.resource_id}",
         )
     return run

@@ -84,7 +84,7 @@ class CheckpointStore:
                 return None
             raise RunError(
                 f"The checkpoint of the previous attempt cannot be read ({storable(str(error))}). Its run may still be"
-                " going on: check it in Qlik Cloud, then clear this task to start a new run"
+                " active: check it in Qlik Cloud, then clear this task to start a new run"
             ) from None
 
     @property

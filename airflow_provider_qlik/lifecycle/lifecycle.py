@@ -145,7 +145,7 @@ class RunLifecycle:
             recent = self.hook.run_flow(adapter.recent(intent.resource_id, intent.earliest))
         except ForbiddenError as error:
             # The error of the previous attempt advised to check the run and then to clear the task, as has been done.
-            text = f"{error} The task was cleared, and its previous run may still be going on"
+            text = f"{error} The task was cleared, and its previous run may still be active"
             write(self._log, logging.WARNING, text)
             recent = []
         return next((run for run in recent if intent.marks(run)), None)
@@ -279,9 +279,9 @@ class RunLifecycle:
         """Return the sentences that follow an error after which the run was not cancelled."""
         whose = "was started by somebody else" if run.adopted else "was not cancelled"
         advice = (
-            " A retry resumes it, a clear of this task starts a new run."
+            " A retry resumes it; clearing this task starts a new run."
             if self.checkpoint.enabled and not run.adopted
             else ""
         )
-        link = f" Look at it in Qlik Cloud: {self.link}." if self.link else ""
-        return f"The run may still be going on, and {whose}.{advice}{link} {run}"
+        link = f" Check it in Qlik Cloud: {self.link}." if self.link else ""
+        return f"The run may still be active, and {whose}.{advice}{link} {run}"

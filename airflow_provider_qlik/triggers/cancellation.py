@@ -54,13 +54,13 @@ class RunCancellation:
 
     async def _cancel(self, run_id: str) -> None:
         """Cancel the run if its task is no longer deferred, and log the result whatever happens."""
-        failure = f"{self._trigger.kind} run {run_id} could not be cancelled and may still be going on"
+        failure = f"{self._trigger.kind} run {run_id} could not be cancelled and may still be active"
         notice = asyncio.get_running_loop().call_later(NOTICE_DELAY, self._log_waiting, run_id)
         try:
             from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
             async with QlikCloudHook(self._trigger.qlik_conn_id) as hook:
-                note = f"; until then {self._trigger.kind} run {run_id} may be going on"
+                note = f"; until then {self._trigger.kind} run {run_id} may be active"
                 state = await repeat_while_unavailable(
                     partial(self._state_to_cancel_in, hook, run_id), self._log, note=note
                 )

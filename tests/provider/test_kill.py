@@ -140,7 +140,7 @@ def test_where_the_state_of_the_task_is_never_learned_nothing_is_cancelled_and_t
     assert airflow.asked_states == airflow_requests.MAX_ATTEMPTS
     assert lines.of(logging.ERROR) == [
         "The state of its task could not be read: Airflow is away. Stop the run in Qlik Cloud: automation run"
-        f" {trigger.run_id} could not be cancelled and may still be going on."
+        f" {trigger.run_id} could not be cancelled and may still be active."
     ]
 
 
@@ -151,7 +151,7 @@ def test_a_cancel_whose_connection_is_never_had_says_that_the_run_goes_on(tenant
     assert airflow.asked_connections == airflow_requests.MAX_ATTEMPTS
     (said,) = lines.of(logging.ERROR)
     assert said.startswith("The connection could not be read: TimeoutError. Stop the run in Qlik Cloud")
-    assert said.endswith(f"automation run {trigger.run_id} could not be cancelled and may still be going on.")
+    assert said.endswith(f"automation run {trigger.run_id} could not be cancelled and may still be active.")
 
 
 def test_a_connection_that_is_gone_is_said_at_once(tenant: Tenant, airflow: Airflow) -> None:
@@ -160,7 +160,7 @@ def test_a_connection_that_is_gone_is_said_at_once(tenant: Tenant, airflow: Airf
     assert kill(trigger) == []
     assert airflow.asked_connections == 1
     (said,) = lines.of(logging.ERROR)
-    assert "could not be cancelled and may still be going on" in said
+    assert "could not be cancelled and may still be active" in said
     assert "there is no such connection" in said
 
 
@@ -173,7 +173,7 @@ def test_a_connection_that_is_no_good_is_said_at_once(
     assert kill(trigger) == []
     assert airflow.asked_connections == 1
     (said,) = lines.of(logging.ERROR)
-    assert "could not be cancelled and may still be going on" in said
+    assert "could not be cancelled and may still be active" in said
     assert "password: must be given" in said
 
 
