@@ -33,7 +33,7 @@ LOG_LINE = "| "
 
 @dataclass(slots=True)
 class RealRun:
-    """The result of one run. `problem` says why it has not succeeded; `may_be_active` is True if it may still be active."""
+    """The result of one run. `problem`: why it has not succeeded. `may_be_active`: it may not have ended."""
 
     kind: str
     marker: str
