@@ -12,5 +12,11 @@ from chaos.plan import OWN_LIMIT
 with DAG("chaos_own_timeout", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
     for one in OWN_LIMIT:
         operator(
-            one, qlik_conn_id="chaos_timeouts", deferrable=True, timeout=20, poll_interval=5, settle=3, queue="timeouts"
+            one,
+            qlik_conn_id="chaos_timeouts",
+            deferrable=True,
+            timeout=20,
+            poll_interval=5,
+            settle_time=3,
+            queue="timeouts",
         )

@@ -144,12 +144,12 @@ def test_every_example_dag_works(
     tasks = [(name, *row) for name, rows in result.items() for row in rows]
     assert {row[4] for row in tasks} == {"success"}, output[-6000:]
     assert len(tasks) == 14
-    assert {label for _, task_id, _, label, *_ in tasks if task_id in {"regions", "looked"}} == {
+    assert {label for _, task_id, _, label, *_ in tasks if task_id in {"regions", "last_reloads"}} == {
         "demo-north",
         "demo-south",
     }
     for name, task_id, _, _, _, returned, link in tasks:
-        if task_id not in {"schedules", "last", "looked", "exported", "nightly"}:
+        if task_id not in {"schedules", "last", "last_reloads", "exported", "nightly"}:
             assert link == returned["link"], (name, task_id)
             assert link.startswith(tenant.url)
     assert len(list((tmp_path / "reports").iterdir())) == 2
@@ -183,7 +183,7 @@ def test_every_example_dag_works_as_the_least_that_its_docstring_names(
     # The list of all tasks is asked once to see where the tenant has them; a refusal tells that, too.
     assert refused <= {"list_automation_runs", "get_automation", "list_tasks"}
     for name in (*EXAMPLES, "qlik_morning_refresh"):
-        assert "The least that it needs: " in (ROOT / f"example_dags/{name}.py").read_text(encoding="utf-8")
+        assert "Required permissions: " in (ROOT / f"example_dags/{name}.py").read_text(encoding="utf-8")
 
 
 def furnish(tenant: Tenant, space: str | None = None, owner: str | None = None) -> None:

@@ -102,7 +102,7 @@ def test_the_test_button_says_what_is_wrong(tenant: Tenant, monkeypatch: pytest.
         ({"SSL_CERT_FILE": "/nowhere.pem"}, {}, "SSL_CERT_FILE: must be the path"),
         ({}, {"host": f"https://{'a' * 64}.example"}, "host: has more than the 63 characters"),
         ({}, {"password": "Bearer hidden"}, "password: the API key must be given without 'Bearer'"),
-        ({}, {"login": "client"}, "auth_type: a client id"),
+        ({}, {"login": "client"}, "auth_type: a client ID"),
         ({}, {"extra": {"read_timeout": "soon"}}, "read_timeout: must be a number"),
     ],
 )

@@ -17,7 +17,7 @@ from pytest_mock import MockerFixture
 
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
-from airflow_provider_qlik.triggers import run as trigger_module
+from airflow_provider_qlik.triggers import cancellation
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
 from tests.provider.conftest import FAST, InstallAirflow, Task
 
@@ -104,19 +104,19 @@ def test_whenever_a_task_is_interrupted_its_run_ends(
         raise KeyboardInterrupt
         yield
 
-    keep = CheckpointStore.keep
+    save = CheckpointStore.save
 
-    def keep_or_interrupt(checkpoint: CheckpointStore, intent: Any, run: Any = None) -> None:
+    def save_or_interrupt(checkpoint: CheckpointStore, intent: Any, run: Any = None) -> None:
         if run is not None:
             raise KeyboardInterrupt
-        keep(checkpoint, intent, run)
+        save(checkpoint, intent, run)
 
     if moment == "while it is started":
         from airflow_provider_qlik.runs import adapter as kind
 
         monkeypatch.setattr(kind, "find", interrupt)
     elif moment == "once it has started":
-        monkeypatch.setattr(CheckpointStore, "keep", keep_or_interrupt)
+        monkeypatch.setattr(CheckpointStore, "save", save_or_interrupt)
     else:
         monkeypatch.setattr(RunWait, "until_end", interrupt)
     with pytest.raises(KeyboardInterrupt):
@@ -162,7 +162,7 @@ def test_only_without_a_triggerer_an_interrupted_trigger_is_the_end_of_its_run(
             task_id="run",
             map_index=-1,
         )
-        mocker.patch.object(trigger_module, "task_state", return_value=task_instance)
+        mocker.patch.object(cancellation, "task_state", return_value=task_instance)
     tenant.clear_request_log()
 
     async def interrupted() -> None:
@@ -175,8 +175,8 @@ def test_only_without_a_triggerer_an_interrupted_trigger_is_the_end_of_its_run(
         if task_instance is None:
             # It is done by then: dag.test() closes the event loop.
             assert len(tenant.request_log(operation="stop_automation_run")) == 1
-        elif trigger._ending is not None:
-            await trigger._ending
+        elif trigger.cancellation is not None:
+            await trigger.cancellation.task
 
     asyncio.run(interrupted())
     assert len(tenant.request_log(operation="stop_automation_run")) == (task_instance is None)

@@ -263,7 +263,7 @@ def test_an_event_that_cannot_be_read_fails_loudly(tenant: Tenant, task: Task, e
 
 
 def test_the_marker_is_the_same_for_a_retry_and_another_after_a_clear() -> None:
-    from airflow_provider_qlik.lifecycle.starting import start_marker as marker
+    from airflow_provider_qlik.lifecycle.start_request import start_marker as marker
 
     first, retry = marker(Task().context), marker(Task(try_number=2).context)
     assert first == retry

@@ -134,7 +134,7 @@ def test_nothing_shows_where_all_there_is_is_done(
     mail = tenant.add_automation("Mail", run_mode="triggered")
     tenant.script(mail, Script(run=4, end="finished"))
     operator = QlikRunAutomationOperator(
-        task_id="run", automation_id=mail, inputs={"to": "anna"}, settle=0.2, deferrable=deferrable, **FAST
+        task_id="run", automation_id=mail, inputs={"to": "anna"}, settle_time=0.2, deferrable=deferrable, **FAST
     )
     finish(operator, task.context)
     for operation in ("automations.get", "automations.list"):
@@ -176,7 +176,7 @@ from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 
 with DAG("secretive", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
     mail = QlikRunAutomationOperator(
-        task_id="mail", automation_id="mail", inputs={"to": "anna"}, settle=0.2, poll_interval=0.2
+        task_id="mail", automation_id="mail", inputs={"to": "anna"}, settle_time=0.2, poll_interval=0.2
     )
     shown = QlikCallOperator(task_id="shown", operation="automations.get", arguments={"automation_id": "mail"})
     listed = QlikCallOperator(task_id="listed", operation="automations.list")

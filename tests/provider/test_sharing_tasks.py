@@ -22,7 +22,7 @@ THREE = ("anna@example.com", "bert@example.com", "cleo@example.com")
 
 def report(sharing_task_id: str | None = None, **arguments: Any) -> QlikRunSharingTaskOperator:
     return QlikRunSharingTaskOperator(
-        task_id="report", sharing_task_id=sharing_task_id, **{**FAST, "settle": 0.3, **arguments}
+        task_id="report", sharing_task_id=sharing_task_id, **{**FAST, "settle_time": 0.3, **arguments}
     )
 
 
