@@ -169,8 +169,8 @@ Flow: TypeAlias = Generator[Step, Any, T]
 """A procedure: yields calls and pauses, is sent the answers, has errors thrown into it, returns its result."""
 
 
-def ask(call: Call[T]) -> Flow[T]:
-    """The answer of one call, inside a flow: ``answer = yield from ask(call)``."""
+def send(call: Call[T]) -> Flow[T]:
+    """The answer of one call, inside a flow: ``answer = yield from send(call)``."""
     answer: T = yield call
     return answer
 
@@ -287,7 +287,8 @@ def path(template: str, ids: Mapping[str, str]) -> str:
 def segment(name: str, given: object) -> str:
     """Return any text as one segment of a path, percent-encoded: what is no id may hold a slash.
 
-    Raises InvalidArgumentError for what is no text, is empty, cannot be encoded, or stands for a folder (``.``, ``..``).
+    Raises InvalidArgumentError for a value that is no text, is empty, cannot be encoded, or stands for a folder (``.``,
+    ``..``).
     """
     if not isinstance(given, str):
         raise InvalidArgumentError(name, given if given is not None else "None", "must be a text")
