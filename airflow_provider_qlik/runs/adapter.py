@@ -373,7 +373,7 @@ class RunAdapter(ABC):
         yield from ()
         return {}
 
-    def is_over(self, seen: Run | Exception | None) -> bool:
+    def is_terminal(self, seen: Run | Exception | None) -> bool:
         """Whether what was seen of a run will change no more."""
         return isinstance(seen, Run) and seen.ended
 
