@@ -187,7 +187,7 @@ def pause(seconds: float) -> Flow[None]:
 
 
 def unbatched(flow: Flow[T]) -> Flow[T]:
-    """Return the same flow for a driver without a dispatcher: each poll becomes a pause and the calls that answer it."""
+    """Return the flow for a driver without a dispatcher: a poll becomes a pause and the calls that answer it."""
     try:
         step = next(flow)
         while True:

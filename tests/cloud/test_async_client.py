@@ -80,7 +80,7 @@ async def stop(*waiting: asyncio.Future[Any]) -> None:
 @pytest.mark.parametrize(
     ("name", "call", "patience"), [("cancel", CANCEL, ONE_TRY), ("look", LOOK, URGENT)], ids=["cancel", "urgent look"]
 )
-def test_what_is_urgent_goes_past_polls_that_wait_for_their_turn(
+def test_high_priority_goes_before_polls_that_wait_for_a_token(
     name: str, call: Call[Any], patience: RetryPolicy
 ) -> None:
     qlik = Qlik()
@@ -99,7 +99,7 @@ def test_what_is_urgent_goes_past_polls_that_wait_for_their_turn(
 @pytest.mark.parametrize(
     ("call", "most"), [(POLL, FOR_POLLS), (CANCEL, MAX_CONCURRENT_REQUESTS)], ids=["polls", "cancels"]
 )
-def test_no_more_connections_are_used_than_there_are(call: Call[Any], most: int) -> None:
+def test_requests_in_flight_never_exceed_the_concurrency_limit(call: Call[Any], most: int) -> None:
     qlik = Qlik(seconds=1)
 
     async def scene(client: AsyncClient) -> None:
@@ -110,7 +110,7 @@ def test_no_more_connections_are_used_than_there_are(call: Call[Any], most: int)
     assert qlik.most == most
 
 
-def test_polls_that_hang_hold_up_no_cancel() -> None:
+def test_polls_that_hang_block_no_cancel() -> None:
     qlik = Qlik(seconds=60)
 
     async def scene(client: AsyncClient) -> None:
@@ -124,7 +124,7 @@ def test_polls_that_hang_hold_up_no_cancel() -> None:
     play(scene, qlik)
 
 
-def test_cancels_are_first_to_get_a_connection_that_is_free_again() -> None:
+def test_cancels_are_first_to_get_a_released_slot() -> None:
     qlik = Qlik(seconds=1)
 
     async def scene(client: AsyncClient) -> None:
@@ -140,9 +140,7 @@ def test_cancels_are_first_to_get_a_connection_that_is_free_again() -> None:
 
 @pytest.mark.parametrize("in_its_form", [True, False], ids=["of Qlik", "of something in between"])
 @pytest.mark.parametrize("call", [POLL, CANCEL], ids=["polls", "cancels"])
-def test_nothing_is_sent_while_a_rate_limit_holds_even_what_had_its_turn_before(
-    call: Call[Any], in_its_form: bool
-) -> None:
+def test_a_pause_also_stops_requests_that_have_their_token(call: Call[Any], in_its_form: bool) -> None:
     qlik = Qlik(seconds=1)
     qlik.refuses_first, qlik.in_its_form = True, in_its_form
     told: Counter[str] = Counter()
@@ -162,7 +160,7 @@ def test_nothing_is_sent_while_a_rate_limit_holds_even_what_had_its_turn_before(
         assert max(after) <= 31.6
 
 
-def test_further_pages_are_not_sent_either_while_a_rate_limit_holds() -> None:
+def test_a_pause_also_stops_further_pages() -> None:
     qlik = Qlik(seconds=1)
 
     async def scene(client: AsyncClient) -> None:
@@ -183,7 +181,7 @@ def test_further_pages_are_not_sent_either_while_a_rate_limit_holds() -> None:
     play(scene, qlik)
 
 
-def test_a_poll_whose_turn_came_just_before_a_rate_limit_was_met_is_the_first_after_it() -> None:
+def test_a_poll_with_a_token_from_before_a_pause_is_the_first_after_it() -> None:
     qlik = Qlik()
 
     async def scene(client: AsyncClient) -> None:
@@ -197,7 +195,7 @@ def test_a_poll_whose_turn_came_just_before_a_rate_limit_was_met_is_the_first_af
     play(scene, qlik)
 
 
-def test_who_goes_away_while_it_waits_takes_neither_a_turn_nor_a_connection() -> None:
+def test_cancelled_requests_keep_neither_token_nor_slot() -> None:
     qlik = Qlik(seconds=1)
 
     async def scene(client: AsyncClient) -> None:
@@ -215,7 +213,7 @@ def test_who_goes_away_while_it_waits_takes_neither_a_turn_nor_a_connection() ->
     play(scene, qlik)
 
 
-def test_statistics_that_fail_end_no_call() -> None:
+def test_metrics_that_fail_end_no_call() -> None:
     def fail(_name: str, _number: float) -> None:
         raise OSError("no statistics")
 
@@ -241,7 +239,7 @@ def test_an_error_behind_a_redirect_is_counted_once() -> None:
     assert (told["requests"], told["errors"]) == (2, 1)
 
 
-def test_clients_of_one_user_keep_their_limits_together() -> None:
+def test_clients_of_one_user_share_their_rate_limits() -> None:
     qlik = Qlik()
 
     async def scene(client: AsyncClient) -> None:

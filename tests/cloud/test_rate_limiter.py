@@ -61,7 +61,7 @@ def test_polls_never_pass_nine_tenths_of_a_limit_but_for_a_small_burst(tier: Tie
             assert within <= a_minute * (minutes + 5 / 60) + 1
 
 
-def test_beyond_the_limits_polls_go_out_in_small_lots_and_what_is_urgent_waits_for_none() -> None:
+def test_beyond_the_rate_polls_are_granted_in_lots_and_high_priority_at_once() -> None:
     moments = taken(Tier.ONE, 600)
     lots = sorted(Counter(moments).items())
     assert [count for _, count in lots[1:-1]] == pytest.approx([15 * LOT_INTERVAL] * (len(lots) - 2), abs=1)
@@ -73,7 +73,7 @@ def test_a_thousand_cancels_use_all_of_tier_2_and_take_two_windows_of_it() -> No
     assert moments == {0: 500, 301: 500}
 
 
-def test_what_is_urgent_waits_for_the_window_and_not_for_the_bucket() -> None:
+def test_high_priority_waits_for_the_window_and_not_for_the_bucket() -> None:
     async def play() -> list[float]:
         limits = RateLimits(clock=now)
         for _ in range(250):
@@ -87,7 +87,7 @@ def test_what_is_urgent_waits_for_the_window_and_not_for_the_bucket() -> None:
     assert waited == {0: 250, 201: 10}
 
 
-def test_an_urgent_request_counts_from_when_it_is_sent() -> None:
+def test_a_request_of_high_priority_counts_from_when_it_is_sent() -> None:
     """Five hundred cancels have their turns at once, and then wait for one of twenty connections."""
 
     async def play() -> list[float]:
@@ -116,7 +116,7 @@ def test_polls_use_what_they_may() -> None:
 
 
 @pytest.mark.parametrize("tier", list(Tier), ids=str)
-def test_what_is_urgent_may_come_all_at_once_and_never_passes_the_limit(tier: Tier) -> None:
+def test_high_priority_may_use_the_window_at_once_and_never_exceeds_it(tier: Tier) -> None:
     moments = taken(tier, 3000, high_priority=True)
     for begin in moments[::50]:
         assert sum(begin <= moment < begin + 300 for moment in moments) <= REQUESTS_PER_MINUTE[tier] * 5
@@ -124,7 +124,7 @@ def test_what_is_urgent_may_come_all_at_once_and_never_passes_the_limit(tier: Ti
     assert at_once >= {Tier.ONE: 3000, Tier.TASKS: 2850, Tier.TWO: 500, Tier.RELOADS: 250}[tier]
 
 
-def test_turns_come_in_the_order_of_asking_but_for_the_urgent() -> None:
+def test_tokens_are_granted_first_come_first_served_within_a_priority() -> None:
     async def play() -> list[str]:
         limits = RateLimits(1.0, now)
         order: list[str] = []
@@ -146,7 +146,7 @@ def test_turns_come_in_the_order_of_asking_but_for_the_urgent() -> None:
     assert run(play()) == [f"poll {number}" for number in range(200)]
 
 
-def test_who_has_begun_goes_before_those_who_have_not_and_takes_no_room_of_the_urgent() -> None:
+def test_follow_up_requests_go_before_new_polls_and_after_high_priority() -> None:
     async def play() -> list[str]:
         limits = RateLimits(1.0, now)
         order: list[str] = []
@@ -168,7 +168,7 @@ def test_who_has_begun_goes_before_those_who_have_not_and_takes_no_room_of_the_u
     assert order[1:301] == ["going on"] * 300
 
 
-def test_a_rate_limit_that_is_met_holds_up_everybody() -> None:
+def test_a_pause_holds_up_all_priorities_of_its_tier() -> None:
     async def play() -> list[float]:
         limits = RateLimits(1.0, now)
         await limits.acquire(Tier.ONE)
@@ -182,7 +182,7 @@ def test_a_rate_limit_that_is_met_holds_up_everybody() -> None:
     assert run(play()) == pytest.approx([7, 0])
 
 
-def test_after_a_rate_limit_polls_begin_slowly() -> None:
+def test_after_a_pause_there_is_no_burst() -> None:
     async def play() -> list[float]:
         limits = RateLimits(1.0, now)
         limits.pause(Tier.ONE, 30)
@@ -200,7 +200,7 @@ def test_after_a_rate_limit_polls_begin_slowly() -> None:
     assert sum(moment < 31 for moment in moments) <= 16
 
 
-def test_what_was_begun_is_not_held_up_by_those_who_wait_in_lots() -> None:
+def test_follow_up_requests_do_not_wait_for_lots() -> None:
     async def play() -> float:
         limits = RateLimits(1.0, now)
         polls = [asyncio.ensure_future(limits.acquire(Tier.ONE)) for _ in range(1000)]
@@ -215,7 +215,7 @@ def test_what_was_begun_is_not_held_up_by_those_who_wait_in_lots() -> None:
     assert run(play()) == pytest.approx(20 / 15, abs=LOT_INTERVAL)
 
 
-def test_nobody_is_held_up_for_longer_than_five_minutes() -> None:
+def test_a_pause_lasts_five_minutes_at_most() -> None:
     async def play() -> float:
         limits = RateLimits(1.0, now)
         limits.pause(Tier.TWO, 86400)
@@ -224,7 +224,7 @@ def test_nobody_is_held_up_for_longer_than_five_minutes() -> None:
     assert run(play()) == pytest.approx(300)
 
 
-def test_limits_are_kept_when_nobody_asks_for_a_while() -> None:
+def test_rate_limits_are_kept_when_no_client_uses_them() -> None:
     async def play() -> float:
         RateLimits.of(TENANT, KEY).pause(Tier.ONE, 50)
         await asyncio.sleep(0)
@@ -234,7 +234,7 @@ def test_limits_are_kept_when_nobody_asks_for_a_while() -> None:
         run(play())
 
 
-def test_who_goes_away_takes_nobodys_turn() -> None:
+def test_a_cancelled_wait_for_a_token_uses_none() -> None:
     async def play() -> float:
         limits = RateLimits(1.0, now)
         for _ in range(75):
@@ -252,7 +252,7 @@ def test_who_goes_away_takes_nobodys_turn() -> None:
 
 @pytest.mark.parametrize("going", [0, 3, MAX_CONCURRENT_REQUESTS])
 @pytest.mark.parametrize("priority", Priority)
-def test_no_more_connections_are_used_at_once_whoever_goes_away(priority: Priority, going: int) -> None:
+def test_the_concurrency_limit_holds_when_waits_are_cancelled(priority: Priority, going: int) -> None:
     async def play() -> int:
         limits = RateLimits(1.0, now)
         used = most = 0
@@ -305,7 +305,7 @@ async def after_the_burst() -> RateLimits:
     return limits
 
 
-def test_a_source_whose_questions_have_waited_longer_gets_its_due_within_a_lot() -> None:
+def test_within_a_lot_the_source_with_the_oldest_polls_is_first() -> None:
     async def play() -> list[float]:
         limits, turns = await after_the_burst(), list[float]()
         old = OneByOne(limits, range(-60, -20), turns)
@@ -322,7 +322,7 @@ def test_a_source_whose_questions_have_waited_longer_gets_its_due_within_a_lot()
     assert len(turns) == 60
 
 
-def test_who_joins_just_after_a_turn_was_given_does_not_come_before_the_next_of_who_had_it() -> None:
+def test_a_younger_poll_does_not_get_the_token_before_the_next_of_an_older_source() -> None:
     async def play() -> list[float]:
         limits, turns = await after_the_burst(), list[float]()
         old, young = OneByOne(limits, [-60, -59, -58], turns), OneByOne(limits, [-1], turns)
@@ -335,7 +335,7 @@ def test_who_joins_just_after_a_turn_was_given_does_not_come_before_the_next_of_
     assert run(play()) == [-60, -59, -58, -1]
 
 
-def test_a_lot_goes_out_together_however_few_places_there_are() -> None:
+def test_a_lot_is_granted_together_to_a_source_with_one_ticket() -> None:
     async def play() -> list[float]:
         limits, moments = await after_the_burst(), list[float]()
 
@@ -353,7 +353,7 @@ def test_a_lot_goes_out_together_however_few_places_there_are() -> None:
     assert lots[1:-1] == pytest.approx([15 * LOT_INTERVAL] * (len(lots) - 2), abs=1)
 
 
-def test_polls_wait_for_their_turn_as_long_as_there_is_no_connection_for_them() -> None:
+def test_polls_get_no_token_while_there_is_no_slot() -> None:
     async def play() -> None:
         limits = RateLimits(1.0, now)
         waited: list[float] = []
@@ -385,7 +385,7 @@ def test_polls_wait_for_their_turn_as_long_as_there_is_no_connection_for_them() 
     run(play())
 
 
-def test_a_connection_that_is_free_again_goes_to_the_oldest_poll_of_all_tiers() -> None:
+def test_a_released_slot_goes_to_the_oldest_poll_of_all_tiers() -> None:
     async def play() -> list[float]:
         limits = RateLimits(1.0, now)
         turns: list[float] = []
@@ -406,7 +406,7 @@ def test_a_connection_that_is_free_again_goes_to_the_oldest_poll_of_all_tiers() 
     assert turns == sorted(turns)
 
 
-def test_a_connection_that_the_owner_of_a_turn_has_no_use_for_is_anothers() -> None:
+def test_a_token_that_is_not_used_blocks_no_slot() -> None:
     async def play() -> float:
         limits = RateLimits(1.0, now)
         for _ in range(FOR_POLLS):
@@ -416,7 +416,7 @@ def test_a_connection_that_the_owner_of_a_turn_has_no_use_for_is_anothers() -> N
     assert run(play()) == 0
 
 
-def test_some_connections_are_left_to_what_is_urgent_which_is_first_in_line_for_the_others() -> None:
+def test_some_slots_are_reserved_for_high_priority_which_is_first_for_the_others() -> None:
     async def play() -> list[Priority]:
         limits = RateLimits(1.0, now)
         order: list[Priority] = []
@@ -440,7 +440,7 @@ def test_some_connections_are_left_to_what_is_urgent_which_is_first_in_line_for_
     assert run(play()) == [Priority.HIGH] * 4 + [Priority.FOLLOW_UP, Priority.POLL]
 
 
-def test_who_goes_away_when_the_turn_or_the_connection_has_come_hands_it_on() -> None:
+def test_a_task_cancelled_after_the_grant_releases_its_slot_and_token() -> None:
     async def play() -> None:
         limits = RateLimits(1.0, now)
         async with AsyncExitStack() as others:
@@ -465,7 +465,7 @@ def test_who_goes_away_when_the_turn_or_the_connection_has_come_hands_it_on() ->
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_whoever_goes_away_in_whichever_line_nothing_is_lost(seed: int) -> None:
+def test_random_cancellations_lose_no_slot_and_no_token(seed: int) -> None:
     chance = random.Random(seed)
 
     async def play() -> None:
@@ -523,7 +523,7 @@ def test_with_three_times_the_demand_nobody_is_polled_less_than_half_as_often_as
     assert sum(polls.values()) == pytest.approx(1800 * 9, rel=0.02)
 
 
-def test_limits_are_those_of_a_user_and_not_of_a_client() -> None:
+def test_rate_limits_belong_to_a_user_and_not_to_a_client() -> None:
 
     async def kept() -> list[bool]:
         first = RateLimits.of(TENANT, KEY)
@@ -566,7 +566,7 @@ def of_share(share: float) -> RateLimits:
     return RateLimits.of(Tenant.at(TENANT.url, rate_limit_share=share), KEY)
 
 
-def test_of_the_limits_a_connection_uses_its_share() -> None:
+def test_a_connection_uses_its_share_of_the_limits() -> None:
     async def play() -> int:
         return await given(of_share(0.2), 20)
 
@@ -574,7 +574,7 @@ def test_of_the_limits_a_connection_uses_its_share() -> None:
 
 
 @pytest.mark.parametrize(("before", "after"), [(1.0, 0.2), (0.2, 1.0)])
-def test_a_share_that_is_changed_is_used_from_then_on_also_by_those_who_wait(before: float, after: float) -> None:
+def test_a_changed_share_applies_to_waiting_polls_as_well(before: float, after: float) -> None:
     async def play() -> tuple[int, int]:
         limits = of_share(before)
         at_first = asyncio.ensure_future(given(limits, 10))
@@ -587,7 +587,7 @@ def test_a_share_that_is_changed_is_used_from_then_on_also_by_those_who_wait(bef
     assert then == pytest.approx(15 * after * 20, abs=8)
 
 
-def test_a_share_that_is_changed_brings_no_new_burst() -> None:
+def test_a_changed_share_brings_no_new_burst() -> None:
     async def play() -> list[int]:
         first = await given(of_share(1.0), 0.1)
         return [first, *[await given(of_share(share), 0.1) for share in (0.5, 1.0, 0.2, 1.0)]]
@@ -597,7 +597,7 @@ def test_a_share_that_is_changed_brings_no_new_burst() -> None:
     assert sum(others) <= 15
 
 
-def test_what_a_small_share_has_saved_up_is_counted_by_that_share() -> None:
+def test_tokens_saved_under_a_small_share_are_counted_by_that_share() -> None:
     async def play() -> int:
         await given(of_share(0.2), 0.1)
         await asyncio.sleep(4)
@@ -606,7 +606,7 @@ def test_what_a_small_share_has_saved_up_is_counted_by_that_share() -> None:
     assert run(play()) == pytest.approx(4 * 3, abs=2)
 
 
-def test_a_larger_share_is_used_at_once_by_who_waits_already() -> None:
+def test_a_larger_share_grants_waiting_requests_at_once() -> None:
     async def play() -> None:
         limits = of_share(0.01)
         for _ in range(47):
@@ -620,7 +620,7 @@ def test_a_larger_share_is_used_at_once_by_who_waits_already() -> None:
     run(play())
 
 
-def test_room_for_the_urgent_is_there_when_a_share_becomes_smaller() -> None:
+def test_a_smaller_share_leaves_room_for_high_priority() -> None:
     async def play() -> float:
         limits = of_share(1.0)
         for _ in range(200):
@@ -630,7 +630,7 @@ def test_room_for_the_urgent_is_there_when_a_share_becomes_smaller() -> None:
     assert run(play()) < 1
 
 
-def test_limits_keep_no_event_loop() -> None:
+def test_rate_limits_keep_no_event_loop_alive() -> None:
     """Who calls `asyncio.run` again and again would keep each of them, with its credentials."""
 
     async def ask() -> weakref.ref[asyncio.AbstractEventLoop]:
@@ -686,7 +686,7 @@ def a_minute(sent: list[float], begin: float, end: float) -> float:
     return sum(begin <= moment < end for moment in sent) / (end - begin) * 60
 
 
-def test_a_refusal_that_we_did_not_earn_halves_the_polls_which_get_it_back_within_ten_minutes() -> None:
+def test_an_undeserved_429_halves_the_rate_of_polls_for_up_to_ten_minutes() -> None:
     async def play() -> list[float]:
         limits = RateLimits(clock=now)
         await polled(limits, 60)
@@ -754,7 +754,7 @@ def test_starts_and_cancels_go_on_as_before() -> None:
     assert set(run(play())) == {0}
 
 
-def test_what_we_used_up_ourselves_is_no_sign_of_others() -> None:
+def test_a_429_for_a_limit_that_this_user_used_up_does_not_slow_down() -> None:
     async def play() -> float:
         limits = RateLimits(clock=now)
         for _ in range(500):
@@ -766,7 +766,7 @@ def test_what_we_used_up_ourselves_is_no_sign_of_others() -> None:
 
 
 @pytest.mark.parametrize("users", [1, 2])
-def test_polls_find_what_a_whole_tenant_may_ask_and_use_most_of_it(users: int) -> None:
+def test_polls_find_the_limit_of_the_whole_tenant_and_use_most_of_it(users: int) -> None:
     """A tenant with one user has 500 a minute in tier 1, one with two of them what a single user has."""
     minutes, allowed = 50, 500.0 * users
 
@@ -778,7 +778,7 @@ def test_polls_find_what_a_whole_tenant_may_ask_and_use_most_of_it(users: int) -
     assert a_minute(sent, 900, minutes * 60) <= min(allowed, 900) * 1.01
 
 
-def test_the_share_of_a_triggerer_and_what_is_felt_for_are_both_kept() -> None:
+def test_the_share_and_the_probed_rate_both_apply() -> None:
     async def play() -> list[float]:
         limits = RateLimits(0.5, now)
         limits.slow_down(Tier.ONE, limits.clock())

@@ -5,11 +5,12 @@ is one request in place of a hundred. But it has a price and a risk:
 
 - The list is paged, and a tenant may have many more automations than are polled. So the number of pages that it took
   the last time is compared with the number of batches that it answers for (`min_batches`).
-- It may leave out a resource, for instance one that the user sees only by its id. That one is polled singly for a while.
+- It may leave out a resource, for instance one that the user sees only by its id. That one is polled singly for a
+  while.
 - Nothing that Qlik documents says how soon the list shows that a run has ended. A list that lags by an hour would delay
   all waits by an hour without any error. So some of the resources on it are polled singly as well, each in its turn: an
-  *audit*. If the audit saw a terminal status, and a list that was read `MAX_STALENESS` seconds later still shows the run
-  as active, the list is stale and is not read for an hour.
+  *audit*. If the audit saw a terminal status, and a list that was read `MAX_STALENESS` seconds later still shows the
+  run as active, the list is stale and is not read for an hour.
 
 To compare the two at the same moment does not work: a run that ends between the two requests would make a correct list
 look stale. And an audit of the same few resources does not work either: the list may lag for some of them only.

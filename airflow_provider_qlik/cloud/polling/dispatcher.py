@@ -2,14 +2,14 @@
 
 A thousand waits that each send a poll every fifteen seconds would use up Qlik Cloud's rate limit. But polls can be
 answered together: one list of runs answers all polls of one resource (a *batch*), and one *bulk list* the polls of many
-resources. So a wait hands its poll to the `Dispatcher`, and this decides late, when a token of the rate limiter has been
-granted, what the request shall answer.
+resources. So a wait hands its poll to the `Dispatcher`, and this decides late, when a token of the rate limiter has
+been granted, what the request shall answer.
 
 The design:
 
 - A poll has an interval, from `Poll.min_delay` to `Poll.max_delay`. It is due at the end of that, less some jitter, so
-  that waits that began together drift apart. But a request for any poll takes along all others that may be sent by then:
-  so polls of one batch drift together.
+  that waits that began together drift apart. But a request for any poll takes along all others that may be sent by
+  then: so polls of one batch drift together.
 - Each source (a kind of run) has at most one ticket in the queue of the rate limiter, for its oldest poll that is due.
   A ticket for each poll would have to be cancelled whenever a batch takes polls along, and a queue of thousands would
   hide which of them are really needed.
@@ -20,12 +20,12 @@ The design:
 
 What does not work:
 
-- To let the bulk list wait in the queue like any other poll. It answers for many, and each of these would then be polled
-  less and less often than a single poll of another source. So it is queued as if it had waited since an earlier moment
-  (`BULK_LIST_INTERVAL_SHARE`).
+- To let the bulk list wait in the queue like any other poll. It answers for many, and each of these would then be
+  polled less and less often than a single poll of another source. So it is queued as if it had waited since an earlier
+  moment (`BULK_LIST_INTERVAL_SHARE`).
 - To answer all polls of a large bulk list in one step of the event loop: other triggers would stand still (`poll`).
-- To start the request in the context of the wait whose poll happened to be first: its log would belong to a task that may
-  be over by then. So there is a context of its own (`Dispatcher.context`).
+- To start the request in the context of the wait whose poll happened to be first: its log would belong to a task that
+  may be over by then. So there is a context of its own (`Dispatcher.context`).
 
 Each pending poll is in exactly one of three states: in the heap of those to come (`_due`), deferred, or in flight. All
 but those in flight are in the `pending` of their batch. A test plays random waits to prove that none is ever lost.
@@ -76,7 +76,8 @@ class Dispatcher:
     :param count_merged: gets the number of polls that cost no request of their own.
     :param count_wait: gets the seconds that a request waited for its token.
     :param draw: returns a random number from 0 to 1, for the jitter.
-    :param tier: returns the tier in which the reads of a source count on this tenant, from the one that the source says.
+    :param tier: returns the tier in which the reads of a source count on this tenant, from the one that the source
+        says.
     """
 
     def __init__(

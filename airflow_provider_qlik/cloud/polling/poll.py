@@ -4,7 +4,8 @@ A wait for a run does not send its polls itself. It yields a `Poll`, the dispatc
 wait sleeps on its future. That is a plain object and not a task: a triggerer has thousands of them.
 
 Most results tell nothing new: the run still has the status that it had. To wake the wait for each of these would cost
-more CPU than all the rest, so `Poll.reschedule` decides it here, and the same pending poll becomes due again (`deliver`).
+more CPU than all the rest, so `Poll.reschedule` decides it here, and the same pending poll becomes due again
+(`deliver`).
 """
 
 from __future__ import annotations

@@ -1,23 +1,25 @@
 """When a request may be sent: Qlik Cloud's rate limits, kept by all clients of one user in one event loop.
 
 Qlik Cloud allows a user so many requests a minute and tier, and counts them over a sliding window of five minutes. A
-triggerer with thousands of waits could use that up with polls alone. Then a start or a cancel would be refused, and Qlik
-Cloud would refuse more and more, since refused requests are repeated.
+triggerer with thousands of waits could use that up with polls alone. Then a start or a cancel would be refused, and
+Qlik Cloud would refuse more and more, since refused requests are repeated.
 
 So each tier has a `RateLimiter` with two rules:
 
 - *Polls* follow a token bucket. It is filled at a fraction of the limit (`SUSTAINED_SHARE`) and holds a small burst.
-- *Starts, cancels* and all else of high priority do not wait for the bucket. They are sent as long as the window of five
-  minutes has room, and take their tokens from the bucket all the same: its level falls below zero, and the polls that
-  follow make up for it. A thousand cancels at once would take twenty minutes through a bucket, and five by the window.
+- *Starts, cancels* and all else of high priority do not wait for the bucket. They are sent as long as the window of
+  five minutes has room, and take their tokens from the bucket all the same: its level falls below zero, and the polls
+  that follow make up for it. A thousand cancels at once would take 25 minutes through the bucket, and five by the
+  window.
 
 The queue of the rate limiter is the only one in which a poll waits for long. A token is given to a poll only while
-there is a slot for it (see `slots`): with a token in hand it would wait in the queue of the slots, where the oldest poll
-of another tier cannot pass it.
+there is a slot for it (see `slots`): with a token in hand it would wait in the queue of the slots, where the oldest
+poll of another tier cannot pass it.
 
-Beside the limits of a user, Qlik Cloud has one for a whole tenant and tier: half of the limit for each user. No response
-says how much of it others use just now, so it is probed, as TCP probes the capacity of a line (additive increase,
-multiplicative decrease, see `slow_down`). Only polls slow down: starts and cancels are few, and somebody waits for them.
+Beside the limits of a user, Qlik Cloud has one for a whole tenant and tier: half of the limit for each user. No
+response says how much of it others use just now, so it is probed, as TCP probes the capacity of a line (additive
+increase, multiplicative decrease, see `slow_down`). Only polls slow down: starts and cancels are few, and somebody
+waits for them.
 
 What does not work: to repeat a refused request after its Retry-After alone, since requests that wait side by side are
 then all sent at once and refused again. So one refusal pauses the tier for all (`pause`). And to count a request from
@@ -46,7 +48,7 @@ REQUESTS_PER_MINUTE: dict[Tier, float] = {Tier.ONE: 1000, Tier.TWO: 100, Tier.TA
 WINDOW = 300.0
 """Seconds of the sliding window over which Qlik Cloud counts requests."""
 SUSTAINED_SHARE = {Tier.ONE: 0.9, Tier.TWO: 0.4, Tier.TASKS: 0.9, Tier.RELOADS: 0.4}
-"""The fraction of a limit that fills the token bucket. Polls go to two of the tiers and leave a tenth to the workers."""
+"""The fraction of a limit that fills the bucket. Polls go to two of the tiers and leave a tenth to the workers."""
 WINDOW_SHARE = {Tier.ONE: 0.95, Tier.TWO: 1.0, Tier.TASKS: 0.95, Tier.RELOADS: 1.0}
 """The fraction of what the window allows that requests of high priority may use up, together with the polls.
 

@@ -7,9 +7,9 @@ for each user of a tenant, in each event loop, and a request holds one while it 
 Requests have three priorities (`Priority`), and polls can never take the last `RESERVED_SLOTS`: a poll that gets no
 response holds its slot until it times out, and a cancel must not wait for that.
 
-Two things do not work. The connection pool of httpx has a queue of its own, but it knows no priorities, and each request
-looks through the whole of it, so that its cost grows with the number of waiting requests. An `asyncio.Semaphore` knows
-no priorities either.
+Two things do not work. The connection pool of httpx has a queue of its own, but it knows no priorities, and each
+request looks through the whole of it, so that its cost grows with the number of waiting requests. An
+`asyncio.Semaphore` knows no priorities either.
 """
 
 from __future__ import annotations
