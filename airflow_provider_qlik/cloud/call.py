@@ -1,4 +1,8 @@
-"""A call is a value, a procedure is a flow: nothing here sends anything."""
+"""Calls and flows: a request is a value, and a procedure is a generator that yields requests. No I/O here.
+
+A flow yields calls, pauses and polls, and is sent the responses, as `httpx.Auth.auth_flow`. Two short drivers run the
+same flows, for threads (`transport.client`) and for an event loop (`transport.async_client`).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ EXECUTE_ROOT = "{execute}"
 
 
 class Tier(StrEnum):
-    """Which of Qlik's rate limits a call counts against; the numbers are `rate_limiter.REQUESTS_PER_MINUTE`.
+    """One of Qlik Cloud's rate limits, by which calls are counted; the numbers are `rate_limiter.REQUESTS_PER_MINUTE`.
 
     `TASKS` is that of Tasks v1. On the scheduling path the same calls count in `ONE` and `TWO`, see `paths`.
     """
@@ -36,7 +40,7 @@ class Tier(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Generic[T_co]):
-    """One request to Qlik Cloud, described and not sent, and the type of its answer.
+    """One request to Qlik Cloud, described and not sent, and the type of its response.
 
     `operation` is the contract's operationId, `path` is ready (ids percent-encoded) but for the tasks root, `query`
     holds decoded pairs, `body` is plain JSON. `follows_redirect` allows the one documented redirect, to the same host.
@@ -61,16 +65,16 @@ class Call(Generic[T_co]):
 
     @property
     def repeatable(self) -> bool:
-        """Whether sending it twice does no more than sending it once."""
+        """True if the request is idempotent: to send it twice does no more than to send it once."""
         return self.method in {"GET", "PUT", "DELETE"}
 
     @property
     def query_text(self) -> str:
-        """The query as it goes into the address; a plus sign is encoded, since servers read it as a blank."""
+        """The encoded query; a plus sign is encoded too, since servers read it as a blank."""
         return urlencode(self.query, quote_via=quote)
 
     def read_as(self, answer: type[AnotherT]) -> Call[AnotherT]:
-        """The same request, whose answer is read as something else."""
+        """Return the same request with another type of response."""
         another: Any = replace(self, answer=answer)  # type: ignore[arg-type]
         return cast(Call[AnotherT], another)
 
@@ -80,17 +84,20 @@ class Call(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A wait of so many seconds between two calls of a flow."""
+    """A pause of so many seconds between two calls of a flow."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshCredentials:
-    """The wish for credentials other than those used *since* a moment of the monotonic clock; the answer: whether
-    there are any. `error` is the refusal, which is told why there are none. A 403 or 404 exchanges only new credentials
-    that have not worked yet. `fallback_refused`: these are the old credentials, which were used because of such a 403
-    or 404, and are not known any more."""
+    """The request of a flow for other credentials. It is sent True if there are any now, else False.
+
+    `since` is the moment of the monotonic clock when the refused credentials were used. `error` is the refusal; it gets
+    a note if the connection cannot be read again. A 403 or 404 exchanges only new credentials that no response has
+    accepted yet. `fallback_refused`: the refused credentials are the old ones, which were used because of such a 403 or
+    404, and are revoked.
+    """
 
     since: float
     error: QlikCloudError | None = field(default=None, compare=False, repr=False)
@@ -104,10 +111,10 @@ class RefreshCredentials:
 
 @dataclass(frozen=True, slots=True)
 class Await:
-    """The end of what another flow does, in this event loop, another one or another thread. The answer is None.
+    """A wait for another flow, in this event loop, another one or another thread. The flow is sent None.
 
-    In a thread it is waited for no longer than half the time that a request may take: who is waited for may be the very
-    code that a signal has interrupted.
+    In a thread it lasts no longer than half of the total time-out of a request: the other flow may be in the very
+    thread that a signal has interrupted, and would never end.
     """
 
     future: Future[Any]
@@ -172,17 +179,17 @@ class Poll:
 Step: TypeAlias = Call[Any] | Pause | RefreshCredentials | Await | Poll
 
 Flow: TypeAlias = Generator[Step, Any, T]
-"""A procedure: yields calls and pauses, is sent the answers, has errors thrown into it, returns its result."""
+"""A procedure: it yields steps, is sent their results, has errors thrown into it, and returns its own result."""
 
 
 def send(call: Call[T]) -> Flow[T]:
-    """The answer of one call, inside a flow: ``answer = yield from send(call)``."""
-    answer: T = yield call
-    return answer
+    """Send a call and return its response, inside a flow: ``run = yield from send(call)``."""
+    response: T = yield call
+    return response
 
 
 def pause(seconds: float) -> Flow[None]:
-    """Nothing, after so many seconds, inside a flow."""
+    """Pause for so many seconds, inside a flow."""
     yield Pause(seconds)
 
 
@@ -226,12 +233,12 @@ class Several(tuple[str, ...]):
 
 
 Parameter: TypeAlias = str | int | bool | Several | None
-"""What a query parameter may be; None is not sent."""
+"""The type of a query parameter; None is not sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What the operations of one family share: the root of their paths and the tiers of reading and of all else."""
+    """The operations of one family: the root of their paths, and the tiers of reads and of all else."""
 
     root: str
     reading: Tier
@@ -254,7 +261,7 @@ class Family:
         items_about: Mapping[str, str] | None = None,
         scheduling_only: bool = False,
     ) -> Call[T]:
-        """The call of one operation: *template* follows the root and holds the names of *ids* in braces.
+        """Return the call of one operation: *template* follows the root and holds the names of *ids* in braces.
 
         *about* and *items_about*: members of the response, or of each item of the list, that must have these ids.
         *scheduling_only*: Tasks v1 does not have it, see `Call`.
@@ -281,7 +288,7 @@ def _ids(members: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
 
 
 def path(template: str, ids: Mapping[str, str]) -> str:
-    """The template with each ``{name}`` replaced by its id, percent-encoded.
+    """Return the template with each ``{name}`` replaced by its id, percent-encoded.
 
     Raises InvalidArgumentError for an id that is empty or would lead elsewhere.
     """
@@ -308,7 +315,7 @@ def segment(name: str, given: object) -> str:
 
 
 def query(parameters: Mapping[str, Parameter]) -> tuple[tuple[str, str], ...]:
-    """The parameters that were given, as text; booleans in lower case, as JSON writes them.
+    """Return the parameters that are not None, as text; booleans in lower case, as JSON writes them.
 
     Raises InvalidArgumentError for what is neither text nor number, and for text that cannot be encoded.
     """

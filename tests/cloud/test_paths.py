@@ -133,7 +133,7 @@ def test_what_a_stranger_says_holds_for_a_while_and_what_qlik_says_for_the_proce
     sandbox: SandboxTenant, monkeypatch: pytest.MonkeyPatch, form: str, again: str
 ) -> None:
     task = sandbox.add_task()
-    monkeypatch.setattr(paths, "STRANGERS_WORD", 0.0)
+    monkeypatch.setattr(paths, "INTERMEDIARY_TTL", 0.0)
     sandbox.switch(tasks_paths="v1", no_route=form)
     called("sync", sandbox, tasks.get(task))
     sandbox.switch(tasks_paths="both")

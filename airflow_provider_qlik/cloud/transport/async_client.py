@@ -1,4 +1,7 @@
-"""How calls and flows are sent in an event loop, for all who wait there; `client` does the same for a thread."""
+"""The client for an event loop; `client` is the one for threads.
+
+All waits of an event loop share it: its connections, the tenant's rate limits and the polls (see `polling`).
+"""
 
 from __future__ import annotations
 
@@ -35,11 +38,11 @@ REREAD_INTERVAL = 300.0
 
 
 class AsyncClient(BaseClient[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
-    """What `Client` is, for an event loop and all who wait there: they share the tenant's rate limits, and their polls.
+    """A client for an event loop: sends calls, runs flows, goes through lists.
 
-    Use it in an ``async with``. *count* is told what happens, by name and number: `requests`, `polls` (answers that
-    waits asked for), `merged` (answers that cost no request), `rate_limited`, `errors`, `deprecated`, `turn_seconds`
-    (waited for a turn). If it fails, calls and waits go on.
+    Use it in an ``async with``. *count* gets the name of a metric and a number: `requests`, `polls` (that were
+    answered), `merged` (polls that cost no request), `rate_limited`, `errors`, `deprecated`, `turn_seconds` (waited for
+    a token). If it fails, calls and waits go on.
     """
 
     def __init__(self, *of: Any, **arguments: Any) -> None:
@@ -185,7 +188,7 @@ class AsyncClient(BaseClient[Callable[[], Awaitable[Known]], httpx.AsyncClient])
             raise
 
     def _reread_when_due(self) -> None:
-        """Read the connection again every few minutes, beside; that it cannot be read just now does no harm."""
+        """Start to read the connection again if the last time is some minutes ago; a failure is only logged."""
         if (
             self._reread is None
             or time.monotonic() - self._reread_at < REREAD_INTERVAL
@@ -206,7 +209,7 @@ class AsyncClient(BaseClient[Callable[[], Awaitable[Known]], httpx.AsyncClient])
             self._apply_reread(await self._reread(), refused=False)
 
     async def _refresh(self, step: RefreshCredentials) -> bool:
-        # One reading for all whose credentials were refused together.
+        # The connection is read once for all requests that were refused together.
         async with self._refresh_lock:
             if self._should_refresh(step):
                 known = None

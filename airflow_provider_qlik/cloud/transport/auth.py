@@ -1,4 +1,10 @@
-"""Signing in, as `httpx.Auth` flows: one token per process, one request for all who wait for it."""
+"""Authentication, as `httpx.Auth` flows: one access token per process and credentials, and one request for it.
+
+Thousands of requests may need a new token at the same moment. One of them requests it, and the others wait for that
+one: they may be in other event loops or threads of the process, so they wait for a `concurrent.futures.Future`. What
+does not work: that each of them requests a token itself when the first request has failed. They would do so one after
+the other, each after its time-out. So a failure fails all of them, and their retries spread out.
+"""
 
 from __future__ import annotations
 
@@ -53,14 +59,14 @@ DEFAULT_LIFETIME = 300.0
 
 
 def auth_type(tenant: Tenant, credentials: Credentials, on_secret: Callable[[str], object] | None = None) -> httpx.Auth:
-    """What puts a token on each request. *on_secret* is told of each token, so that it can be masked in logs."""
+    """Return the httpx authentication for credentials. *on_secret* gets each new token, to mask it in logs."""
     if isinstance(credentials, ApiKey):
         return _ApiKeyAuth(tenant, credentials.key)
     return _OAuth(tenant, credentials, on_secret)
 
 
 class TokenResponse(Shape):
-    """What the token endpoint gives."""
+    """The response of the token endpoint."""
 
     access_token: SecretStr
     expires_in: Number = None
@@ -71,23 +77,23 @@ class TokenResponse(Shape):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token and when to renew it, by this process's monotonic clock in seconds."""
+    """An access token and when to refresh it, by this process's monotonic clock in seconds."""
 
     value: SecretStr = field(repr=False)
     refresh_at: float
 
     @property
     def fresh(self) -> bool:
-        """Whether it can be used without asking for another."""
+        """True if it can be used, and need not be refreshed first."""
         return time.monotonic() < self.refresh_at
 
 
 _TokenOutcome: TypeAlias = Token | QlikCloudError | None
-"""What those who wait for a token get: it, why there is none, or nothing where whoever asked was broken off."""
+"""The end of a token request: the token, the error, or None where the request was interrupted."""
 
 
 class _PendingToken(Future[_TokenOutcome]):
-    """A token that somebody is asking for."""
+    """A token that has been requested, and the thread that requests it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,7 +129,7 @@ os.register_at_fork(after_in_child=_TokenHolder.forget_all)
 
 
 def forget_tokens() -> None:
-    """All tokens of this process are asked for anew when they are next needed."""
+    """Forget all tokens of this process: the next request gets a new one."""
     with _TokenHolder._lock:
         for holder in _TokenHolder._all.values():
             # Clients that live on have the holder, not the table.
@@ -157,11 +163,11 @@ class _ApiKeyAuth(_BearerAuth):
 
 
 class _OAuth(_BearerAuth):
-    """Gets a token where there is none, renews it a minute early, and once more after a 401.
+    """Requests a token where there is none, refreshes it a minute early, and once more after a 401.
 
-    The rules are in `_steps`, which yields requests to send, what is to be worked out for them, since to sign takes a
-    while, and, where somebody else is asking already, that one's promise to wait for. The two flows below are the
-    drivers that httpx wants.
+    The rules are in `_steps`. It yields requests to send, functions to call in another thread (to sign an assertion
+    takes a while), and futures to wait for where another request has requested a token already. The two flows below
+    are the drivers that httpx needs.
     """
 
     def __init__(self, tenant: Tenant, credentials: OAuth, on_secret: Callable[[str], object] | None) -> None:
@@ -181,7 +187,7 @@ class _OAuth(_BearerAuth):
             yield request
 
     def _token(self, refused: Token | None) -> Generator[_Step, Any, Token]:
-        """A token that is fresh and not the refused one."""
+        """Return a token that is fresh and not the refused one."""
         holder = self._holder
         while True:
             with holder.lock:
@@ -191,16 +197,16 @@ class _OAuth(_BearerAuth):
                 pending, is_first = holder.pending, holder.pending is None
                 if pending is None:
                     pending = holder.pending = _PendingToken()
-                    # Nobody who waits may cancel it for the others.
+                    # So no waiting request can cancel it for the others.
                     pending.set_running_or_notify_cancel()
             if is_first:
                 return (yield from self._fetch(pending))
             outcome = yield pending
             if isinstance(outcome, QlikCloudError):
-                # One for each who waits: an error collects notes and a traceback on its way.
+                # A copy for each waiting request: an error collects notes and a traceback on its way.
                 raise copy(outcome)
             if outcome is None:
-                # Not "then I ask": all who wait would do so one after the other. The retry of the call spreads them.
+                # Not requested from here, see the module: the retries of the calls spread them out.
                 with holder.lock:
                     if holder.pending is pending:
                         holder.pending = None
@@ -224,7 +230,7 @@ class _OAuth(_BearerAuth):
             pending.set_result(outcome)
 
     def _request_token(self) -> Generator[_Step, Any, Token]:
-        """Ask for a token, and once more by the server's clock if that is why an assertion was refused."""
+        """Request a token, and once more by the server's clock if that is why an assertion was refused."""
         corrected = False
         while True:
             body = yield partial(self._credentials.token_request, self._tenant, clock_offset(self._tenant.url))
@@ -328,7 +334,7 @@ class _OAuth(_BearerAuth):
 
 
 def _token_response(reply: Reply) -> TokenResponse | None:
-    """Return what the token endpoint gives, or None if that is no token. What is wrong with it might show one."""
+    """Return the parsed response, or None if it holds no token. No error: its text might show one."""
     try:
         return TokenResponse.from_reply(reply)
     except InvalidResponseError:
@@ -336,7 +342,7 @@ def _token_response(reply: Reply) -> TokenResponse | None:
 
 
 def _with_clock_error(error: StatusError, offset: float | None) -> StatusError:
-    """Return the refusal of a sign-in with what the clock has to do with it."""
+    """Return the refusal of a sign-in with the error of the clock, if that explains it."""
     if offset is None or abs(offset) <= CLOCK_TOLERANCE:
         return error
     error.detail = f"{clock_error(offset)}: set it" + (f"; {error.detail}" if error.detail else "")
@@ -346,7 +352,7 @@ def _with_clock_error(error: StatusError, offset: float | None) -> StatusError:
 
 def _result(pending: Future[_TokenOutcome]) -> _TokenOutcome:
     if isinstance(pending, _PendingToken) and pending.thread_id == threading.get_ident():
-        # This very thread was interrupted while asking, by a signal: it would wait for itself.
+        # A signal has interrupted the token request of this very thread: it would wait for itself.
         return None
     try:
         return pending.result(timeout=MAX_WAIT_FOR_PENDING)

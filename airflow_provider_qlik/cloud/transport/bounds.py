@@ -206,7 +206,7 @@ class _Reader:
         self._kept = 0
 
     def take(self, chunk: bytes) -> Iterable[bytes]:
-        """The decoded parts of a chunk; none as long as only the end is kept. Raises httpx.DecodingError."""
+        """Return the decoded parts of a chunk; none where only the end is kept. Raises httpx.DecodingError."""
         parts = self._decoded(chunk)
         if self._keep is None:
             return parts
@@ -220,7 +220,7 @@ class _Reader:
         return ()
 
     def finish(self) -> Iterable[bytes]:
-        """The end that was kept, once all chunks were taken. Raises httpx.DecodingError for a body that was cut off."""
+        """Return the end that was kept, after the last chunk. Raises httpx.DecodingError for a truncated body."""
         with _decoding(self._request):
             self._decoder.finish()
         return self._end

@@ -1,4 +1,4 @@
-"""How calls and flows are sent by a thread; `async_client` does the same in an event loop, by the same rules."""
+"""The client for threads; `async_client` is the one for an event loop, by the same rules."""
 
 from __future__ import annotations
 
@@ -66,27 +66,27 @@ class Client(BaseClient[Callable[[], Known], httpx.Client]):
             http.close()
 
     def call(self, call: Call[T], retry_policy: RetryPolicy | None = None) -> T:
-        """The answer of a call, retried where that is safe. Raises QlikCloudError."""
+        """Send a call and return its response, retried where that is safe. Raises QlikCloudError."""
         return self._drive(sent(call, self.tenant, retry_policy or self.retry_policy), self._send)
 
     def run_flow(
         self, flow: Flow[T], retry_policy: RetryPolicy | None = None, *, deadline: datetime | None = None
     ) -> T:
-        """The result of a flow. Raises QlikCloudError, or what the flow raises.
+        """Run a flow and return its result. Raises QlikCloudError, or what the flow raises.
 
         No request of it takes longer than to the *deadline* (UTC) and the seconds that a last poll may take.
         """
         if deadline is None:
             return self._drive(unbatched(flow), partial(self.call, retry_policy=retry_policy))
-        before, left = self._deadline, (deadline - datetime.now(UTC)).total_seconds()
-        self._deadline = time.monotonic() + max(0.0, left) + LAST_POLL
+        before, remaining = self._deadline, (deadline - datetime.now(UTC)).total_seconds()
+        self._deadline = time.monotonic() + max(0.0, remaining) + LAST_POLL
         try:
             return self._drive(unbatched(flow), partial(self.call, retry_policy=retry_policy))
         finally:
             self._deadline = before
 
     def iterate(self, call: Call[Page[ItemT]]) -> Iterator[ItemT]:
-        """All items of a paged list, fetched page by page as they are asked for."""
+        """Yield all items of a paged list; each page is fetched when its first item is needed."""
         pages = Pages[ItemT](call)
         while pages.next_call is not None:
             yield from pages.take(self.call(pages.next_call))

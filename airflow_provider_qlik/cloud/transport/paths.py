@@ -64,8 +64,8 @@ T = TypeVar("T")
 
 NOT_THERE = frozenset({404, 405, 410, 501})
 """Statuses by which a path that takes no id is said not to be there."""
-STRANGERS_WORD = 600.0
-"""Seconds for which a path counts as missing because something between says so: what it blocks may be opened."""
+INTERMEDIARY_TTL = 600.0
+"""Seconds for which a path counts as missing because an intermediary says so: it may be unblocked."""
 
 _Key: TypeAlias = tuple[str, str]
 """The address of a tenant, and the root whose path is meant."""
@@ -79,14 +79,14 @@ class _Found(NamedTuple):
 
 _found: dict[_Key, _Found] = {}
 _Outcome: TypeAlias = str | QlikCloudError | None
-"""How a look ended: the path, what went wrong, or nothing, if whoever looked has gone away."""
-_looking: dict[_Key, Future[_Outcome]] = {}
+"""The end of a probe: the path, the error, or None if it was interrupted."""
+_probes: dict[_Key, Future[_Outcome]] = {}
 # The thread that looks does not live on in a child process, and nobody there would ever hear of its end.
-os.register_at_fork(after_in_child=_looking.clear)
+os.register_at_fork(after_in_child=_probes.clear)
 
 
 def forget(url: str | None = None) -> None:
-    """Forget what was found of a tenant, or of all: the next call looks again."""
+    """Forget the paths of a tenant, or of all tenants: the next call probes again."""
     for key in [key for key in _found if url in {None, key[0]}]:
         _found.pop(key, None)
 
@@ -97,12 +97,12 @@ def remember(url: str, tasks_path: str) -> None:
 
 
 def tier_of(tenant: Tenant, tier: Tier) -> Tier:
-    """Return the tier in which reads count that are said to count in *tier*: for tasks it depends on their path."""
+    """Return the tier in which reads of *tier* count on this tenant: for tasks it depends on their path."""
     return _tier(tenant.tasks_path if tenant.tasks_path != AUTO else _tasks_path(tenant), "GET", tier)
 
 
 def sent(call: Call[T], tenant: Tenant, retry_policy: RetryPolicy) -> Flow[T]:
-    """Return the flow of the attempts at a call where the tenant has it; it looks for the path first if need be.
+    """Return the flow that sends a call, with retries, to the path where the tenant has it; it probes for that first.
 
     Raises InvalidArgumentError, before anything is sent, for a call that this tenant does not have since it has Tasks
     v1.
@@ -113,7 +113,7 @@ def sent(call: Call[T], tenant: Tenant, retry_policy: RetryPolicy) -> Flow[T]:
         return _executed(call, tenant, retry_policy)
     path = tenant.tasks_path if tenant.tasks_path != AUTO else _known(tenant, TASKS_ROOT)
     return (
-        _looked_for(call, tenant, retry_policy)
+        _sent_after_probe(call, tenant, retry_policy)
         if path is None
         else send_with_retries(_at(call, tenant, path), retry_policy)
     )
@@ -157,9 +157,9 @@ def _at(call: Call[T], tenant: Tenant, path: str) -> Call[T]:
 # Tasks
 
 
-def _looked_for(call: Call[T], tenant: Tenant, retry_policy: RetryPolicy) -> Flow[T]:
+def _sent_after_probe(call: Call[T], tenant: Tenant, retry_policy: RetryPolicy) -> Flow[T]:
     try:
-        path = yield from _one_look((tenant.url, TASKS_ROOT), lambda: _look_for_tasks(tenant, retry_policy))
+        path = yield from _single_probe((tenant.url, TASKS_ROOT), lambda: _probe_tasks(tenant, retry_policy))
     except QlikCloudError as error:
         if call.method == "GET" or not error.outcome_unknown:
             raise
@@ -172,14 +172,14 @@ def _looked_for(call: Call[T], tenant: Tenant, retry_policy: RetryPolicy) -> Flo
     return (yield from send_with_retries(_at(call, tenant, path), retry_policy))
 
 
-def _look_for_tasks(tenant: Tenant, retry_policy: RetryPolicy) -> Flow[str]:
+def _probe_tasks(tenant: Tenant, retry_policy: RetryPolicy) -> Flow[str]:
     attempt = 0
     while True:
         attempt += 1
         path, seconds = SCHEDULING_TASKS, math.inf
         missing = yield from _absence(SCHEDULING_TASKS, retry_policy)
         if missing is not None:
-            path, seconds = V1_TASKS, math.inf if isinstance(missing, StatusError) else STRANGERS_WORD
+            path, seconds = V1_TASKS, math.inf if isinstance(missing, StatusError) else INTERMEDIARY_TTL
             if (yield from _absence(V1_TASKS, retry_policy)) is not None:
                 # Neither is there, so it is not the path that is wrong: nobody is there, or something is in between.
                 if not missing.transient or attempt >= retry_policy.max_attempts:
@@ -216,18 +216,18 @@ def _is_missing(error: QlikCloudError) -> bool:
     return isinstance(error, (StatusError, IntermediaryResponseError)) and error.status in NOT_THERE
 
 
-def _one_look(key: _Key, poll: Callable[[], Flow[str]]) -> Flow[str]:
-    """Return the path that is found, by this flow or by another one that looks just now.
+def _single_probe(key: _Key, poll: Callable[[], Flow[str]]) -> Flow[str]:
+    """Return the path that this flow finds, or another flow whose probe is in flight.
 
-    A look that failed failed for all who waited for it: a thousand of them must not look one after the other. Refused
-    credentials are those of one user, so that the others look for themselves.
+    A failed probe fails all flows that waited for it: a thousand of them must not probe one after the other. Refused
+    credentials are those of one user, so the others probe for themselves.
     """
     while True:
         mine: Future[_Outcome] = Future()
         mine.set_running_or_notify_cancel()  # whoever waits for it and goes away cannot cancel it
-        theirs = _looking.setdefault(key, mine)
+        theirs = _probes.setdefault(key, mine)
         if theirs is mine:
-            return (yield from _told(key, mine, poll()))
+            return (yield from _published(key, mine, poll()))
         yield Await(theirs)
         if not theirs.done():
             return (yield from poll())
@@ -238,8 +238,8 @@ def _one_look(key: _Key, poll: Callable[[], Flow[str]]) -> Flow[str]:
             raise copy(outcome)
 
 
-def _told(key: _Key, mine: Future[_Outcome], poll: Flow[str]) -> Flow[str]:
-    """Return what a look finds, and tell all who wait when it is over, however it ends."""
+def _published(key: _Key, mine: Future[_Outcome], poll: Flow[str]) -> Flow[str]:
+    """Run a probe, return its path, and pass its end to the flows that wait for it."""
     outcome: _Outcome = None
     try:
         outcome = yield from poll
@@ -248,8 +248,8 @@ def _told(key: _Key, mine: Future[_Outcome], poll: Flow[str]) -> Flow[str]:
         outcome = error
         raise
     finally:
-        if _looking.get(key) is mine:
-            del _looking[key]
+        if _probes.get(key) is mine:
+            del _probes[key]
         mine.set_result(outcome)
 
 

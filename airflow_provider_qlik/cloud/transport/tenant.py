@@ -1,4 +1,4 @@
-"""Where a tenant is and how it is reached."""
+"""The address of a tenant and the settings to reach it: certificates, proxy, time-outs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AUTO = "auto"
 """The scheduling path where the tenant has it, else v1; see `paths`."""
 V1_EXECUTE, WORKFLOWS_EXECUTE = "/api/v1/automations", "/api/workflows/automations"
 _FIRST = {TASKS_ROOT: SCHEDULING_TASKS, EXECUTE_ROOT: V1_EXECUTE}
-"""Where a call is said to go as long as nobody has found out where the tenant has it."""
+"""The path of a call as long as it is not known where the tenant has it."""
 _SAME_AS_NO_PATH = {"", "/", "/api", "/api/", "/api/v1", "/api/v1/"}
 
 
@@ -90,7 +90,7 @@ class Tenant:
 
     @property
     def loopback(self) -> bool:
-        """Whether the tenant is on this machine, as the sandbox is."""
+        """True if the tenant is on this machine, as the sandbox is."""
         return is_loopback(urlsplit(self.url).hostname or "")
 
     def path_of(self, call: Call[Any]) -> str:
@@ -102,7 +102,7 @@ class Tenant:
         return call.path
 
     def address_of(self, call: Call[Any]) -> str:
-        """The full address of a call; it is always on this tenant's own host."""
+        """Return the full address of a call; it is always on this tenant's own host."""
         return f"{self.url}{self.path_of(call)}" + (f"?{call.query_text}" if call.query else "")
 
     def http_options(self) -> dict[str, Any]:
@@ -233,7 +233,7 @@ def _is_share(given: object) -> bool:
 
 
 def origin(host: str | None, port: int | None = None) -> str:
-    """The scheme, host and port of what a user gave as the tenant's address."""
+    """Return the scheme, host and port of a tenant's address, as a user writes it. Raises InvalidArgumentError."""
     if host is not None and not isinstance(host, str):
         raise InvalidArgumentError("host", host, "must be a text")
     given = (host or "").strip()
