@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar, TypeAlias
 
-from airflow_provider_qlik.cloud.call import Call, Flow, Tier, ask, pause
+from airflow_provider_qlik.cloud.call import Call, Flow, Tier, pause, send
 from airflow_provider_qlik.cloud.errors import (
     ForbiddenError,
     InvalidArgumentError,
@@ -188,7 +188,7 @@ class RunAdapter(ABC):
         runs and the run of the start could only be found there.
         """
         try:
-            page = yield from ask(self.newest(resource_id, 100))
+            page = yield from send(self.newest(resource_id, 100))
         except NotFoundError:
             # Of a resource that never ran, or of none: only the latter is an error.
             yield from self._check_is_there(resource_id)
@@ -351,7 +351,7 @@ class RunAdapter(ABC):
         try:
             while pages.next_call is not None and len(missing) > 1:
                 before = len(missing)
-                page = yield from ask(pages.next_call)
+                page = yield from send(pages.next_call)
                 pages.take(page)
                 for run in without_repeats([self.run_of(selector[0].resource_id, item) for item in page.items]):
                     listed |= dict.fromkeys(missing.pop(run.id, ()), run)
@@ -373,7 +373,7 @@ class RunAdapter(ABC):
         yield from ()
         return {}
 
-    def is_over(self, seen: Run | Exception | None) -> bool:
+    def is_terminal(self, seen: Run | Exception | None) -> bool:
         """Whether what was seen of a run will change no more."""
         return isinstance(seen, Run) and seen.ended
 
@@ -411,7 +411,7 @@ class RunAdapter(ABC):
         for _ in range(MAX_PAGES):
             if pages.next_call is None:
                 break
-            page = yield from ask(pages.next_call)
+            page = yield from send(pages.next_call)
             pages.take(page)
             runs = [self.run_of(resource_id, item) for item in page.items]
             found += runs

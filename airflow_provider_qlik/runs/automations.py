@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import automations, users
-from airflow_provider_qlik.cloud.call import Call, Flow, ask
+from airflow_provider_qlik.cloud.call import Call, Flow, send
 from airflow_provider_qlik.cloud.errors import (
     BadRequestError,
     ConflictError,
@@ -53,7 +53,7 @@ class AutomationRunAdapter(RunAdapter):
 
     def resource(self, resource_id: str) -> Flow[Resource]:
         """The automation."""
-        automation = yield from ask(automations.get(resource_id))
+        automation = yield from send(automations.get(resource_id))
         off = automation.state if automation.state in {"disabled", "unavailable"} else None
         return Resource(resource_id, automation.name, f"its state is {off!r}" if off else None, automation.space_id)
 
@@ -92,7 +92,7 @@ class AutomationRunAdapter(RunAdapter):
         nobody may be anybody's. Where no run is left, or either user is not known, this rule says nothing.
         """
         try:
-            users_of_ours = {(yield from ask(users.me())).id, (yield from ask(automations.get(resource_id))).owner_id}
+            users_of_ours = {(yield from send(users.me())).id, (yield from send(automations.get(resource_id))).owner_id}
         except QlikCloudError:
             return list(candidates)
         if None in users_of_ours:
@@ -109,12 +109,12 @@ class AutomationRunAdapter(RunAdapter):
         if "inputs" in parameters:
             yield from self._execute(intent.resource_id, parameters["inputs"])
             return None
-        run = yield from ask(automations.create_run(intent.resource_id))
+        run = yield from send(automations.create_run(intent.resource_id))
         return self.run_of(intent.resource_id, run)
 
     def _execute(self, automation_id: str, inputs: Mapping[str, Any]) -> Flow[None]:
         """Nothing: a triggered automation was started with inputs, by its execution token."""
-        automation = yield from before_start(ask(automations.get(automation_id)))
+        automation = yield from before_start(send(automations.get(automation_id)))
         name = f"automation {automation.name or ''} {automation_id}".replace("  ", " ")
         if automation.run_mode != "triggered":
             raise CannotStartError(
@@ -123,11 +123,11 @@ class AutomationRunAdapter(RunAdapter):
             )
         if automation.execution_token is None:
             raise CannotStartError(f"{name} does not show its execution token to this user: sign in as its owner")
-        yield from ask(automations.execute(automation_id, automation.execution_token.get_secret_value(), inputs))
+        yield from send(automations.execute(automation_id, automation.execution_token.get_secret_value(), inputs))
 
     def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
         """One run. Raises NotFound."""
-        run = yield from ask(automations.get_run(resource_id, run_id))
+        run = yield from send(automations.get_run(resource_id, run_id))
         return self.run_of(resource_id, run)
 
     def poll_bulk_list(
@@ -145,7 +145,7 @@ class AutomationRunAdapter(RunAdapter):
         for _ in range(most_pages):
             if pages.next_call is None or not missing:
                 break
-            for item in pages.take((yield from ask(pages.next_call))):
+            for item in pages.take((yield from send(pages.next_call))):
                 if item.id in asked:
                     told |= self._told_by(item, asked.pop(item.id))
                     missing.discard(item.id)
@@ -184,7 +184,7 @@ class AutomationRunAdapter(RunAdapter):
 
     def log(self, run: Run) -> Flow[str]:
         """The debug log of a run."""
-        return (yield from ask(automations.run_debug(run.resource_id, run.id)))
+        return (yield from send(automations.run_debug(run.resource_id, run.id)))
 
     def reason(self, run: Run) -> Flow[str | None]:
         """What the run itself says."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import sharing_tasks
-from airflow_provider_qlik.cloud.call import Call, Flow, ask
+from airflow_provider_qlik.cloud.call import Call, Flow, send
 from airflow_provider_qlik.cloud.errors import ConflictError, NotFoundError
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution, SharingTaskExecutionList
 from airflow_provider_qlik.runs.adapter import Resource, RunAdapter
@@ -41,7 +41,7 @@ class SharingTaskRunAdapter(RunAdapter):
 
     def resource(self, resource_id: str) -> Flow[Resource]:
         """The sharing task."""
-        task = yield from ask(sharing_tasks.get(resource_id))
+        task = yield from send(sharing_tasks.get(resource_id))
         off = task.status_code if task.status_code and task.status_code.upper() not in FINE else None
         because = off or ("it is switched off" if task.enabled is False else None)
         return Resource(resource_id, task.name, because, task.space_id)
@@ -83,7 +83,7 @@ class SharingTaskRunAdapter(RunAdapter):
 
     def send_start(self, intent: Intent, write_log: LogCallback, parameters: Mapping[str, Any]) -> Flow[Run | None]:
         """None: Qlik does not say which executions it makes."""
-        yield from ask(sharing_tasks.execute(intent.resource_id))
+        yield from send(sharing_tasks.execute(intent.resource_id))
         return None
 
     def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
@@ -91,7 +91,7 @@ class SharingTaskRunAdapter(RunAdapter):
         run = yield from self._find(resource_id, run_id)
         if run is None or not run.ended:
             return run
-        task = yield from ask(sharing_tasks.get(resource_id))
+        task = yield from send(sharing_tasks.get(resource_id))
         if (task.status_code or "").upper() == AT_WORK:
             return replace(run, state=RunState.ACTIVE, status="more to come", ended_at=None)
         # Asked in this order, nothing slips through: whatever the task still made before it was done is there now.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import automations, reloads, tasks
-from airflow_provider_qlik.cloud.call import Call, Flow, Tier, ask
+from airflow_provider_qlik.cloud.call import Call, Flow, Tier, send
 from airflow_provider_qlik.cloud.errors import BadRequestError, InvalidArgumentError, QlikCloudError
 from airflow_provider_qlik.cloud.models.tasks import TaskRun, TaskRunList
 from airflow_provider_qlik.cloud.pages import Pages
@@ -35,7 +35,7 @@ class TaskRunAdapter(RunAdapter):
 
     def resource(self, resource_id: str) -> Flow[Resource]:
         """The task."""
-        task = yield from ask(tasks.get(resource_id))
+        task = yield from send(tasks.get(resource_id))
         because = (task.metadata and task.metadata.disabled_code) or "Qlik does not say why"
         space_id = task.metadata.space_id if task.metadata else None
         return Resource(resource_id, task.name, because if task.enabled is False else None, space_id)
@@ -66,11 +66,11 @@ class TaskRunAdapter(RunAdapter):
     def send_start(self, intent: Intent, write_log: LogCallback, parameters: Mapping[str, Any]) -> Flow[Run | None]:
         """None: Qlik does not say which run it is."""
         try:
-            yield from ask(tasks.start(intent.resource_id, source=intent.marker))
+            yield from send(tasks.start(intent.resource_id, source=intent.marker))
         except BadRequestError as error:
             # Nobody says what a source may look like. A 400 started nothing; without a source it is asked plainly.
             write_log(logging.INFO, f"{error}. Starting without a marker.")
-            yield from ask(tasks.start(intent.resource_id))
+            yield from send(tasks.start(intent.resource_id))
         return None
 
     def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
@@ -79,7 +79,7 @@ class TaskRunAdapter(RunAdapter):
         for _ in range(MAX_PAGES):
             if pages.next_call is None:
                 break
-            page = yield from ask(pages.next_call)
+            page = yield from send(pages.next_call)
             pages.take(page)
             copies = [self.run_of(resource_id, item) for item in page.items if item.id == run_id]
             if copies:
@@ -104,7 +104,7 @@ class TaskRunAdapter(RunAdapter):
 
     def log(self, run: Run) -> Flow[str]:
         """The log of a run."""
-        answer = yield from ask(tasks.run_log(run.resource_id, run.id))
+        answer = yield from send(tasks.run_log(run.resource_id, run.id))
         return answer.log_content or run.log or ""
 
     def reason(self, run: Run) -> Flow[str | None]:
@@ -114,9 +114,9 @@ class TaskRunAdapter(RunAdapter):
             return run.reason
         try:
             if "automation" in worker.type.casefold() and worker.resource_id:
-                automation_run = yield from ask(automations.get_run(worker.resource_id, worker.id))
+                automation_run = yield from send(automations.get_run(worker.resource_id, worker.id))
                 return automation_run.error_text or run.reason
-            reload = yield from ask(reloads.get(worker.id))
+            reload = yield from send(reloads.get(worker.id))
         except (QlikCloudError, InvalidArgumentError):
             return run.reason
         return reason_of(reload) or run.reason

@@ -169,11 +169,11 @@ class RunWait:
         """What is to be seen of the wanted run?"""
         return Poll(
             source=self.kind,
-            about=self.selector,
-            group=self.selector.resource_id,
-            soonest=max(after * SOONEST, min(after, self._asked_to_wait)),
-            latest=after,
-            again=self._nothing_new,
+            key=self.selector,
+            batch_key=self.selector.resource_id,
+            min_delay=max(after * SOONEST, min(after, self._asked_to_wait)),
+            max_delay=after,
+            reschedule=self._nothing_new,
         )
 
     def _nothing_new(self, answer: Run | None) -> tuple[float, float] | None:

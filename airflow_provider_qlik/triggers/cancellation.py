@@ -124,7 +124,7 @@ class RunCancellation:
         trigger = self._trigger
         adapter = ADAPTERS[trigger.kind]
         selector = replace(trigger.selector(), started_after=None)
-        retry_policy = RetryPolicy(tries=MAX_ATTEMPTS, budget=MAX_PAUSES, high_priority=True)
+        retry_policy = RetryPolicy(max_attempts=MAX_ATTEMPTS, max_total_wait=MAX_PAUSES, high_priority=True)
         try:
             # Of a run that only its time identifies, this finds the one that shows our marker since, or raises.
             run = await hook.arun_flow(adapter.poll(selector), retry_policy)

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_qlik import sandbox as sandboxes
 from airflow_provider_qlik.cloud import ApiKey, Call, Client, Flow, Pause, QlikCloudError, RetryPolicy, Tenant
-from airflow_provider_qlik.cloud.call import Step, by_itself
+from airflow_provider_qlik.cloud.call import Step, unbatched
 from airflow_provider_qlik.cloud.transport.auth import forget_tokens
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.cloud.transport.tenant import AUTO, V1_TASKS
@@ -19,7 +19,7 @@ from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
 T = TypeVar("T")
 
-QUICK = RetryPolicy(tries=3, initial_backoff=0.001, max_backoff=0.002, max_retry_after=0.002)
+QUICK = RetryPolicy(max_attempts=3, initial_backoff=0.001, max_backoff=0.002, max_retry_after=0.002)
 MAX_STEPS = 2000
 MARKER = "airflow-0123456789abcdef"
 OTHER_MARKER = "airflow-fedcba9876543210"
@@ -62,14 +62,14 @@ class Stage:
         self._later.append((self.elapsed + seconds, do))
         self._later.sort(key=lambda later: later[0])
 
-    def run(self, flow: Flow[T], patience: RetryPolicy = QUICK) -> T:
+    def run(self, flow: Flow[T], retry_policy: RetryPolicy = QUICK) -> T:
         """What comes of a flow."""
-        flow = by_itself(flow)
+        flow = unbatched(flow)
         try:
             step = next(flow)
             for _ in range(MAX_STEPS):
                 try:
-                    answer = self._pause(step) if isinstance(step, Pause) else self._ask(step, patience)
+                    answer = self._pause(step) if isinstance(step, Pause) else self._ask(step, retry_policy)
                 except QlikCloudError as error:
                     step = flow.throw(error)
                 else:
@@ -79,9 +79,9 @@ class Stage:
             return result
         raise AssertionError(f"a flow that never ends; at last it was at {step}")
 
-    def _ask(self, step: Step, patience: RetryPolicy) -> Any:
+    def _ask(self, step: Step, retry_policy: RetryPolicy) -> Any:
         assert isinstance(step, Call)
-        return self.client.call(step, patience)
+        return self.client.call(step, retry_policy)
 
     def _pause(self, step: Pause) -> Any:
         self.pauses.append(step.seconds)
@@ -136,7 +136,7 @@ class Stage:
 def staged(sandbox: SandboxTenant, **tenant: Any) -> Iterator[Stage]:
     """A stage on the sandbox as new, for a client that was told these things about its tenant."""
     sandbox.reset()
-    with Client(Tenant.at(sandbox.url, **tenant), ApiKey(sandbox.api_key), patience=QUICK) as client:
+    with Client(Tenant.at(sandbox.url, **tenant), ApiKey(sandbox.api_key), retry_policy=QUICK) as client:
         yield Stage(sandbox, client)
 
 

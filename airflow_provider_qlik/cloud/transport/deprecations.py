@@ -56,7 +56,7 @@ def tell_once(operation: str, request: str, about: Notice) -> None:
     _told.add(operation)
     when = f"may be gone from {about.sunset} on" if about.sunset else "will be removed; Qlik does not say when"
     _log.warning(
-        "Qlik Cloud has deprecated the operation %s: it %s%s. Look for a newer release of this package. This is said"
+        "Qlik Cloud has deprecated the operation %s: it %s%s. Look for a newer release of this package. This is logged"
         " once for each operation (%s)",
         operation,
         when,
