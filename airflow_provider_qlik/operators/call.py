@@ -137,7 +137,7 @@ class QlikCallOperator(BaseOperator):
 def plain(answer: Any) -> Any:
     """Return a response as JSON with Qlik's names that Airflow can store; secrets are masked by their names."""
     if hasattr(answer, "model_dump"):
-        from airflow_provider_qlik.cloud.models.shape import json_of
+        from airflow_provider_qlik.cloud.models.writing import json_of
 
         answer = json_of(answer)
     # Loaded here: its patterns take longer to compile than this module to load, and Dag files are parsed often.
