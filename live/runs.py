@@ -12,7 +12,17 @@ from airflow_provider_qlik.cloud import InvalidArgumentError, QlikCloudError
 from airflow_provider_qlik.cloud.api import reloads, tasks
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS
-from airflow_provider_qlik.runs import Intent, Run, RunAdapter, RunSelector, RunWait, Search, find_run, marker, outcome
+from airflow_provider_qlik.runs import (
+    Intent,
+    MatchTimeouts,
+    Run,
+    RunAdapter,
+    RunSelector,
+    RunWait,
+    find_run,
+    marker,
+    outcome,
+)
 from airflow_provider_qlik.runs.cancelling import cancel
 from airflow_provider_qlik.runs.errors import AmbiguousRunError, RunNotFoundError, WaitTimeoutError
 from airflow_provider_qlik.runs.waiting import utc_now
@@ -25,7 +35,7 @@ MAX_INTERVAL = 15.0
 """Seconds between two looks at a run that takes long."""
 CANCEL_TIMEOUT = 120.0
 """Seconds in which a run that was asked to stop should have ended."""
-SEARCH = Search()
+SEARCH = MatchTimeouts()
 """How long a run is looked for that a start made: as operators do."""
 LOG_LINE = "| "
 """What the lines of Qlik's log begin with where an outcome is told; they are counted and not shown."""
@@ -67,7 +77,7 @@ class Runner:
             self.write_log(f"{kind.name}: starting a run")
             intent = self.client.run_flow(kind.intend(resource_id, mark))
             real.began, sent = time.monotonic(), True
-            search = replace(SEARCH, give_up=min(self.timeout, SEARCH.give_up))
+            search = replace(SEARCH, match_timeout=min(self.timeout, SEARCH.match_timeout))
             real.run = self.client.run_flow(kind.start(intent, search, self._line(real)))
             real.run = self._wait(kind, real.run, self.timeout, real)
             ended = self.client.run_flow(outcome(kind, real.run, self.client.tenant.url, self._line(real)))
@@ -107,7 +117,7 @@ class Runner:
                 real.run = self.client.run_flow(find_run(kind, intent, SEARCH, self._line(real), answered=False))
             if real.run is None:
                 # Without the right to list runs nobody knows; with it, there was none for long enough.
-                real.left = intent.known is None
+                real.left = intent.known_run_ids is None
                 real.problem = f"{real.problem}, and no run of it showed up"
                 return
             self.write_log(f"{kind.name}: cancelling the run")

@@ -69,7 +69,14 @@ class CancelsItsRun:
         except QlikCloudError as error:
             write(self.log, logging.WARNING, error)
             recent = []
-        run = next((each for each in recent if each.id not in (intent.known or ()) and intent.marks(each)), None)
+        run = next(
+            (
+                each
+                for each in recent
+                if each.id not in (intent.known_run_ids or ()) and each.shows_marker(intent.marker)
+            ),
+            None,
+        )
         if run is None:
             what = f"a run of {self.kind} {intent.resource_id} that was started may go on"
             write(self.log, logging.ERROR, f"Killed while its run was looked for: {what}")

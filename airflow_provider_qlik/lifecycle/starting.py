@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
     from airflow_provider_qlik.lifecycle.checkpoint import CheckpointStore, StoredRun
-    from airflow_provider_qlik.runs import Run, Search
+    from airflow_provider_qlik.runs import MatchTimeouts, Run
 
 LAST_TRY = 60.0
 """Seconds that a cleared task waits, where Airflow has no task state store, for the run of its last try to end."""
@@ -61,7 +61,7 @@ class StartsItsRun(CancelsItsRun, ResourceArguments):
                 # To clear the task is what its error told the user to do, who has looked by now.
                 write(self.log, logging.WARNING, f"{error} The task was cleared. Its last run may still be going on")
                 recent = []
-            run = next((each for each in recent if intent.marks(each)), None)
+            run = next((each for each in recent if each.shows_marker(intent.marker)), None)
         elif run is None:
             # The try before was broken off between asking for the start and knowing what came of it.
             run = hook.run_flow(find_run(kind, intent, self._search(), log_callback(self.log), answered=False))
@@ -145,14 +145,14 @@ class StartsItsRun(CancelsItsRun, ResourceArguments):
             if isinstance(given, int | float):
                 setattr(self, name, checked_text(name, given, "a text, or a whole number that stands for its digits"))
 
-    def _search(self) -> Search:
-        from airflow_provider_qlik.runs import Search
+    def _search(self) -> MatchTimeouts:
+        from airflow_provider_qlik.runs import MatchTimeouts
 
-        return Search(
-            give_up=self.match_timeout,
-            give_up_unanswered=self.unknown_outcome_timeout,
-            settle=self.settle,
-            settle_unsure=3 * self.settle,
+        return MatchTimeouts(
+            match_timeout=self.match_timeout,
+            unknown_outcome_timeout=self.unknown_outcome_timeout,
+            confirmation_time=self.settle,
+            doubtful_confirmation_time=3 * self.settle,
         )
 
 

@@ -327,7 +327,7 @@ class QlikRunTrigger(BaseTrigger):
         from airflow_provider_qlik.cloud.transport.retry import RetryPolicy
         from airflow_provider_qlik.runs import ADAPTERS, Run, RunSelector, RunState
         from airflow_provider_qlik.runs.cancelling import cancel_before_next_try
-        from airflow_provider_qlik.runs.refusals import refuses_to_show
+        from airflow_provider_qlik.runs.visibility import is_not_visible
 
         kind = ADAPTERS[self.kind]
         # Of a run that only the time tells, this finds the one that shows our marker since, or says that nothing tells.
@@ -341,7 +341,7 @@ class QlikRunTrigger(BaseTrigger):
         try:
             run = await hook.arun_flow(kind.poll(selector), patience)
         except QlikCloudError as error:
-            if not refuses_to_show(error):
+            if not is_not_visible(error):
                 raise
             # Who may not look at a run may be allowed to stop it.
             run = Run(

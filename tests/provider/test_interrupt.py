@@ -114,9 +114,9 @@ def test_whenever_a_task_is_interrupted_its_run_ends(
         keep(checkpoint, intent, run)
 
     if moment == "while it is started":
-        from airflow_provider_qlik.runs import adapter as kind
+        from airflow_provider_qlik.runs import starting
 
-        monkeypatch.setattr(kind, "find", interrupt)
+        monkeypatch.setattr(starting, "find", interrupt)
     elif moment == "once it has started":
         monkeypatch.setattr(CheckpointStore, "keep", keep_or_interrupt)
     else:

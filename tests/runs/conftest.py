@@ -14,7 +14,7 @@ from airflow_provider_qlik.cloud.call import Step, by_itself
 from airflow_provider_qlik.cloud.transport.auth import forget_tokens
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.cloud.transport.tenant import AUTO, V1_TASKS
-from airflow_provider_qlik.runs import ADAPTERS, Intent, Run, RunAdapter, RunSelector, RunWait, Search
+from airflow_provider_qlik.runs import ADAPTERS, Intent, MatchTimeouts, Run, RunAdapter, RunSelector, RunWait
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ class Stage:
         self,
         kind: RunAdapter,
         resource_id: str,
-        search: Search = Search(),  # noqa: B008
+        search: MatchTimeouts = MatchTimeouts(),  # noqa: B008
         between: Any = None,
         **parameters: Any,
     ) -> Run:

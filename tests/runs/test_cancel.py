@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud import StatusError
-from airflow_provider_qlik.runs import Run, RunAdapter, RunError, RunSelector, RunState, Search
+from airflow_provider_qlik.runs import MatchTimeouts, Run, RunAdapter, RunError, RunSelector, RunState
 from airflow_provider_qlik.sandbox import Script
 from tests.runs.conftest import AUTOMATION, TASK, Stage
 
@@ -138,7 +138,7 @@ def test_a_run_that_is_queued_can_be_stopped(stage: Stage) -> None:
     automation = stage.sandbox.add_automation(maxConcurrentRuns=1)
     stage.sandbox.script(automation, LONG)
     stage.start(AUTOMATION, automation)
-    run = stage.run(AUTOMATION.start(stage.intend(AUTOMATION, automation), Search(), stage.write_log))
+    run = stage.run(AUTOMATION.start(stage.intend(AUTOMATION, automation), MatchTimeouts(), stage.write_log))
     assert run.status == "queued"
 
     stage.run(AUTOMATION.cancel(run))

@@ -14,11 +14,11 @@ from airflow_provider_qlik.runs import (
     ADAPTERS,
     AmbiguousRunError,
     Intent,
+    MatchTimeouts,
     Run,
     RunNotFoundError,
     RunSelector,
     RunState,
-    Search,
 )
 from airflow_provider_qlik.runs.matching import competing_runs, find
 from airflow_provider_qlik.runs.run import without_repeats
@@ -70,7 +70,7 @@ def test_the_right_run_is_found_or_none_is_named(
 
             assert stage.starts() == 1
             assert stage.posts() == ["start_task"]
-            if late > Search().settle and history == "schedule between" and not count:
+            if late > MatchTimeouts().confirmation_time and history == "schedule between" and not count:
                 # Followed for now, as the only one that goes on: until ours shows its marker, or there is doubt.
                 assert found is not None
                 assert found.unconfirmed_since is not None
@@ -145,7 +145,7 @@ def test_without_markers_two_runs_of_the_same_second_are_listed_and_none_is_gues
     stage.sandbox.script(task, LONG)
     stage.sandbox.switch(echo_source=False, competing_runs=1, competing_moment=moment)
 
-    with pytest.raises(AmbiguousRunError, match="2 runs of task .* nothing tells which is ours") as raised:
+    with pytest.raises(AmbiguousRunError, match="2 runs began .* which of them this task has started.*task ") as raised:
         stage.start(TASK, task)
 
     assert all(run["id"] in str(raised.value) for run in stage.sandbox.runs(task))
@@ -190,7 +190,9 @@ def test_after_a_lost_start_a_run_with_another_word_is_not_ours_where_markers_ar
 
 
 def test_that_markers_were_shown_before_the_start_is_remembered() -> None:
-    intent = Intent(kind="task", resource_id="t", marker=MARKER, known=("a",), server_time=NOW, markers_shown=True)
+    intent = Intent(
+        kind="task", resource_id="t", marker=MARKER, known_run_ids=("a",), server_time=NOW, markers_shown=True
+    )
 
     assert Intent.from_json(intent.to_json()) == intent
     older = {name: value for name, value in intent.to_json().items() if name != "markers_shown"}
@@ -226,7 +228,7 @@ def test_a_run_that_is_listed_twice_is_not_two_candidates(stage: Stage, echo: bo
     item = {"id": "ours", "startedAt": began, "triggeredBy": MARKER if echo else "manual"}
     stage.sandbox.fault(operation="list_task_runs", times=None, body=listing(item, {**item, "status": "SUCCEEDED"}))
 
-    found = stage.run(find(TASK, intent, Search(), stage.write_log, stage.clock))
+    found = stage.run(find(TASK, intent, MatchTimeouts(), stage.write_log, stage.clock))
 
     assert found is not None
     assert (found.id, found.state) == ("ours", RunState.SUCCEEDED)
@@ -268,7 +270,7 @@ def test_the_list_of_runs_before_a_start_names_each_once(stage: Stage) -> None:
     task = stage.sandbox.add_task()
     stage.sandbox.fault(operation="list_task_runs", times=None, body=listing({"id": "a"}, {"id": "b"}, {"id": "a"}))
 
-    assert stage.intend(TASK, task).known == ("a", "b")
+    assert stage.intend(TASK, task).known_run_ids == ("a", "b")
 
 
 # What is unknown about Qlik, either way.
@@ -283,8 +285,8 @@ def test_a_run_that_only_the_time_tells_says_so(stage: Stage) -> None:
 
     assert found.unconfirmed_since is not None
     assert timedelta() <= began - found.unconfirmed_since < timedelta(seconds=1)
-    assert stage.elapsed >= Search().settle
-    assert any("carries no marker" in text for text in stage.said)
+    assert stage.elapsed >= MatchTimeouts().confirmation_time
+    assert any("shows no marker" in text for text in stage.said)
 
 
 def test_a_run_with_its_marker_is_known_at_once(stage: Stage) -> None:
@@ -379,7 +381,9 @@ def test_a_run_is_found_on_a_later_page(stage: Stage) -> None:
     for _ in range(120):
         stage.sandbox.add_run(task, started_ago=1)
 
-    assert [run.id for run in stage.run(TASK.recent(task, intent.earliest)) if intent.marks(run)] == [stage.ours(task)]
+    assert [run.id for run in stage.run(TASK.recent(task, intent.earliest)) if run.shows_marker(intent.marker)] == [
+        stage.ours(task)
+    ]
 
 
 def test_two_runs_with_our_marker_are_never_guessed_between(stage: Stage) -> None:
@@ -447,7 +451,7 @@ def test_looking_grows_slower_and_ends(stage: Stage) -> None:
     stage.sandbox.switch(show_after=3600)
 
     with pytest.raises(RunNotFoundError, match="It was not started again"):
-        stage.start(TASK, task, Search(give_up=60))
+        stage.start(TASK, task, MatchTimeouts(match_timeout=60))
 
     assert 60 <= stage.elapsed < 70
     assert stage.pauses[:3] == [1.0, 1.5, 2.25]
@@ -479,7 +483,7 @@ def test_a_rival_of_before_an_outage_is_not_forgotten_in_it(stage: Stage) -> Non
     stage.sandbox.switch(show_after=3600, competing_runs=1)
     stage.after(100, lambda: stage.sandbox.fault(operation="list_task_runs", times=None, status=503))
 
-    with pytest.raises(AmbiguousRunError, match="1 run of task .* nothing tells whether it is ours"):
+    with pytest.raises(AmbiguousRunError, match="1 run began .* whether this task has started it.*task "):
         stage.start(TASK, task)
 
 
@@ -490,7 +494,7 @@ def test_that_the_runs_may_no_longer_be_read_tells_that_one_was_started(stage: S
         stage.sandbox.fault(operation="list_task_runs", times=None, status=403)
 
     with pytest.raises(
-        RunNotFoundError, match=r"^Fault.*was started, but its runs cannot be looked at: .*not started again.*HTTP 403"
+        RunNotFoundError, match=r"^Fault.*was started, but its runs cannot be listed: .*not started again.*HTTP 403"
     ):
         stage.start(TASK, task, between=forbid)
 
@@ -532,7 +536,7 @@ def test_an_intent_survives_being_stored(stage: Stage) -> None:
     intent = stage.intend(TASK, task)
 
     assert Intent.from_json(intent.to_json()) == intent
-    assert len(intent.known or ()) == 1
+    assert len(intent.known_run_ids or ()) == 1
 
 
 def test_a_run_that_shows_another_marker_is_not_ours_though_qlik_cuts_it(stage: Stage) -> None:
@@ -540,6 +544,6 @@ def test_a_run_that_shows_another_marker_is_not_ours_though_qlik_cuts_it(stage: 
     intent = stage.intend(TASK, task)
     stage.sandbox.add_run(task, id="other-dag", started_ago=0, triggered_by=OTHER_MARKER[:20], script=Script(end=None))
 
-    found = stage.run(find(TASK, intent, Search(give_up=100), stage.write_log, stage.clock))
+    found = stage.run(find(TASK, intent, MatchTimeouts(match_timeout=100), stage.write_log, stage.clock))
 
     assert found is None

@@ -14,10 +14,10 @@ from airflow_provider_qlik.runs import (
     ADAPTERS,
     CannotStartError,
     Intent,
+    MatchTimeouts,
     RunAdapter,
     RunNotFoundError,
     RunSelector,
-    Search,
     find_run,
 )
 from airflow_provider_qlik.runs.errors import RunGoneError, RunNotVisibleError
@@ -172,7 +172,7 @@ def test_what_is_unknown_before_a_start_is_not_taken_for_nothing(
 
     intent = with_role("producer").intend(AUTOMATION, automation)
 
-    assert intent.known is None
+    assert intent.known_run_ids is None
     again = Intent.from_json(json.loads(json.dumps(intent.to_json())))
     assert again == intent
     empty = Intent.from_json({**intent.to_json(), "known": []})
@@ -194,11 +194,13 @@ def test_a_lost_response_is_said_and_never_resolved_by_guessing_where_runs_canno
 
     # The list can be read by now, and shows what may be the run: it may be somebody else's as well.
     with pytest.raises(RunNotFoundError) as raised:
-        stage.run(kind.start(intent, Search(), stage.write_log, stage.clock))
+        stage.run(kind.start(intent, MatchTimeouts(), stage.write_log, stage.clock))
 
     said = str(raised.value)
-    assert said.startswith(f"The {kind.name} may have been started, and nothing can tell: the response to the start")
-    assert "this user may not list its runs" in said
+    assert said.startswith(
+        "The response to the start was lost, and this user may not list the runs to look for it:"
+        f" the {kind.name} may have been started."
+    )
     assert "It was not started again" in said
     assert f"({kind.name} {resource_id})" in said
     assert len(stage.sandbox.request_log(creating)) == 1
@@ -211,12 +213,12 @@ def test_a_retry_takes_nobodys_run_for_that_of_a_start_before_which_nothing_was_
 ) -> None:
     resource_id = things(stage.sandbox, stage.sandbox.add_space())[kind.name]
     stage.sandbox.add_run(resource_id, started_ago=0, script=Script(run=3600))
-    intent = Intent(kind=kind.name, resource_id=resource_id, marker=MARKER, known=None, server_time=None)
+    intent = Intent(kind=kind.name, resource_id=resource_id, marker=MARKER, known_run_ids=None, server_time=None)
     (run, *_) = stage.run(kind.recent(resource_id, None))
 
-    assert not intent.could_be(run)
-    with pytest.raises(RunNotFoundError, match="nothing can tell"):
-        stage.run(find_run(kind, intent, Search(), stage.write_log, stage.clock, answered=False))
+    assert not intent.is_candidate(run)
+    with pytest.raises(RunNotFoundError, match="The response to the start was lost"):
+        stage.run(find_run(kind, intent, MatchTimeouts(), stage.write_log, stage.clock, answered=False))
 
 
 def test_inputs_need_a_list_and_without_it_nothing_is_started(
@@ -228,8 +230,8 @@ def test_inputs_need_a_list_and_without_it_nothing_is_started(
     with pytest.raises(CannotStartError) as raised:
         stage.start(AUTOMATION, automation, inputs={"month": "11"})
 
-    assert "started like this, it does not say which run it makes" in str(raised.value)
-    assert "may not list its runs" in str(raised.value)
+    assert "the response to a start with these parameters does not contain the run" in str(raised.value)
+    assert "may not list the runs" in str(raised.value)
     assert sandbox.runs(automation) == []
 
 

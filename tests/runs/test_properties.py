@@ -25,13 +25,13 @@ from airflow_provider_qlik.lifecycle.trigger_event import InvalidEventError, Run
 from airflow_provider_qlik.runs import (
     ADAPTERS,
     Intent,
+    MatchTimeouts,
     Outcome,
     Run,
     RunAdapter,
     RunSelector,
     RunState,
     RunWait,
-    Search,
     Worker,
     find_run,
     lookup,
@@ -162,7 +162,7 @@ def parameters() -> st.SearchStrategy[Mapping[str, Any]]:
     return st.sampled_from(({}, {"inputs": {"a": 1}}, {"if_pending": "wait", "partial": True}, {"if_pending": "fail"}))
 
 
-SEARCH = Search(give_up=60, give_up_unanswered=20, settle=5, settle_unsure=10)
+SEARCH = MatchTimeouts(match_timeout=60, unknown_outcome_timeout=20, confirmation_time=5, doubtful_confirmation_time=10)
 WATCHES = "until_end"
 Play = Callable[[RunAdapter, Act, Callable[[Any], Any]], Any]
 """How a flow is played, and what comes of it; the function draws a value."""
@@ -174,7 +174,7 @@ FLOWS: dict[str, Play] = {
     "cancel": lambda kind, act, draw: kind.cancel(draw(runs(kind))),
     "log": lambda kind, act, draw: kind.log(draw(runs(kind))),
     "reason": lambda kind, act, draw: kind.reason(draw(runs(kind))),
-    "settled": lambda kind, act, draw: kind.settled(draw(runs(kind))),
+    "completed": lambda kind, act, draw: kind.completed(draw(runs(kind))),
     "described": lambda kind, act, draw: kind.described(draw(runs(kind))),
     "exclude_other_users": lambda kind, act, draw: kind.exclude_other_users(
         "r1", draw(st.lists(runs(kind), min_size=2, max_size=3))
@@ -330,7 +330,7 @@ TIMES_GONE_BY = st.sampled_from(
 
 RUN = Run(kind="task", resource_id="t", id="r", state=RunState.FAILED, status="FAILED", started_at=NOW, ended_at=NOW)
 EVENT = RunEvent.ended(RUN).to_json()
-INTENT = Intent(kind="task", resource_id="t", marker=MARKER, known=("a",), server_time=NOW)
+INTENT = Intent(kind="task", resource_id="t", marker=MARKER, known_run_ids=("a",), server_time=NOW)
 
 
 @examples(300)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.runs import ADAPTERS, AmbiguousRunError, CannotStartError, RunNotFoundError, Search
+from airflow_provider_qlik.runs import ADAPTERS, AmbiguousRunError, CannotStartError, MatchTimeouts, RunNotFoundError
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import MARKER, OTHER_MARKER, Stage
@@ -32,7 +32,7 @@ def test_a_reload_carries_the_marker(stage: Stage, app: str) -> None:
 
     assert bodies(stage) == [{"appId": app, "resourceType": "api", "resourceId": MARKER}]
     assert run.triggered_by == MARKER
-    assert run.carries(MARKER)
+    assert run.shows_marker(MARKER)
 
 
 def test_a_reload_that_shows_no_marker_is_known_by_the_response(stage: Stage, app: str) -> None:
@@ -53,7 +53,7 @@ def test_a_marker_that_is_refused_is_left_out(stage: Stage, app: str) -> None:
     assert run.id == stage.ours(app)
     assert bodies(stage)[1:] == [{"appId": app, "partial": True, "weight": 3}]
     assert [entry.carried_out for entry in stage.sandbox.request_log("create_reload")] == [False, True]
-    assert "Starting without a marker" in stage.said[0]
+    assert "Starting the reload without a marker" in stage.said[0]
 
 
 def test_a_reload_that_is_refused_for_another_reason_is_asked_for_once_more_and_no_oftener(
@@ -86,9 +86,9 @@ def test_a_reload_whose_response_was_lost_is_told_from_anothers_in_the_same_mome
     stage.run(RELOAD.send_start(stage.intend(RELOAD, app, OTHER_MARKER), stage.write_log, {}))
     stage.sandbox.fault(operation="create_reload", reset="after")
 
-    run = stage.run(RELOAD.start(intent, Search(), stage.write_log, stage.clock))
+    run = stage.run(RELOAD.start(intent, MatchTimeouts(), stage.write_log, stage.clock))
 
-    assert run.carries(MARKER)
+    assert run.shows_marker(MARKER)
     assert stage.elapsed == 0
 
 
@@ -100,7 +100,7 @@ def test_without_a_marker_a_lost_response_is_resolved_by_being_alone(stage: Stag
 
     assert run.id == stage.ours(app)
     assert run.unconfirmed_since is not None
-    assert stage.elapsed >= Search().settle
+    assert stage.elapsed >= MatchTimeouts().confirmation_time
 
 
 def test_without_a_marker_two_reloads_of_callers_are_an_error(stage: Stage, app: str) -> None:
@@ -110,7 +110,7 @@ def test_without_a_marker_two_reloads_of_callers_are_an_error(stage: Stage, app:
     stage.sandbox.fault(operation="create_reload", reset="after")
 
     with pytest.raises(AmbiguousRunError, match="2 runs"):
-        stage.run(RELOAD.start(intent, Search(), stage.write_log, stage.clock))
+        stage.run(RELOAD.start(intent, MatchTimeouts(), stage.write_log, stage.clock))
 
 
 def test_a_reload_of_a_task_in_the_same_moment_is_no_candidate(stage: Stage, app: str) -> None:
@@ -132,7 +132,7 @@ def test_where_markers_are_shown_the_reload_of_another_caller_is_never_ours(stag
     stage.sandbox.fault(operation="create_reload", reset="before", times=None)
 
     with pytest.raises(RunNotFoundError, match="may have been started, but no run of it showed up"):
-        stage.run(RELOAD.start(intent, Search(), stage.write_log, stage.clock))
+        stage.run(RELOAD.start(intent, MatchTimeouts(), stage.write_log, stage.clock))
 
 
 def test_a_retry_takes_up_the_reload_that_carries_its_marker(stage: Stage, app: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud import ConnectError, StatusError
-from airflow_provider_qlik.runs import AmbiguousRunError, CannotStartError, RunAdapter, RunNotFoundError, Search
+from airflow_provider_qlik.runs import AmbiguousRunError, CannotStartError, MatchTimeouts, RunAdapter, RunNotFoundError
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import AUTOMATION, MARKER, OTHER_MARKER, TASK, Stage, staged
@@ -161,7 +161,7 @@ def test_a_run_whose_answer_came_too_late_is_found(impatient: Stage, kind: RunAd
 def test_nobody_there_is_said_as_such(stage: Stage, kind: RunAdapter) -> None:
     resource_id = added(stage.sandbox, kind)
     intent = stage.intend(kind, resource_id)
-    flow = kind.start(intent, Search(), stage.write_log)
+    flow = kind.start(intent, MatchTimeouts(), stage.write_log)
     call = next(flow)
 
     with pytest.raises(ConnectError, match="no route"):
@@ -215,7 +215,7 @@ def test_a_source_that_is_too_long_is_left_out(stage: Stage) -> None:
     assert [entry.query for entry in stage.sandbox.request_log("start_task")] == [[("source", MARKER)], []]
     assert [entry.carried_out for entry in stage.sandbox.request_log("start_task")] == [False, True]
     assert "source is longer than 10 characters" in stage.said[0]
-    assert "Starting without a marker" in stage.said[0]
+    assert "Starting the task without a marker" in stage.said[0]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
