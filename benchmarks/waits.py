@@ -14,7 +14,7 @@ from math import ceil
 from urllib.request import Request, urlopen
 
 from airflow_provider_qlik.cloud.call import Tier
-from airflow_provider_qlik.cloud.polling.rate_limiter import A_MINUTE
+from airflow_provider_qlik.cloud.polling.rate_limiter import REQUESTS_PER_MINUTE
 from airflow_provider_qlik.runs.automations import MAX_PAGE_SIZE
 from airflow_provider_qlik.runs.waiting import GROWTH
 from benchmarks import tenant as tenants
@@ -113,7 +113,7 @@ def bare(number: int) -> Crowd:
 
 def a_second(tier: Tier) -> float:
     """The requests that Qlik Cloud takes of that tier, on average."""
-    return A_MINUTE[tier] / 60
+    return REQUESTS_PER_MINUTE[tier] / 60
 
 
 def best_mean(number: int, kind: str, seconds: float) -> float:

@@ -23,7 +23,7 @@ EXECUTE_ROOT = "{execute}"
 
 
 class Tier(StrEnum):
-    """Which of Qlik's rate limits a call counts against; the numbers are `limits.A_MINUTE`.
+    """Which of Qlik's rate limits a call counts against; the numbers are `rate_limiter.REQUESTS_PER_MINUTE`.
 
     `TASKS` is that of Tasks v1. On the scheduling path the same calls count in `ONE` and `TWO`, see `paths`.
     """
@@ -114,53 +114,59 @@ class Await:
 
 
 class PollSource(Protocol):
-    """What answers questions that many may have at the same time."""
+    """What answers polls: one kind of run.
+
+    A *key* says what is polled, and is hashable: in this package a run selector.
+    """
 
     @property
     def name(self) -> str:
-        """What the questions of this source are known by."""
+        """The name of the source, such as "task"; unique in an event loop."""
 
     @property
     def tier(self) -> Tier:
-        """The rate limit that reading from this source counts against."""
+        """The rate limit that the requests of this source count against."""
 
     @property
     def has_bulk_list(self) -> bool:
-        """Whether there is a list that may answer for many groups at once."""
+        """True if one list may answer polls of many batches."""
 
-    def poll(self, about: Any) -> Flow[Any]:
-        """The answer to one question."""
+    def poll(self, key: Any) -> Flow[Any]:
+        """Return the result of one poll."""
 
-    def poll_batch(self, about: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
-        """The answers, or errors, to questions of one group: at least one, and as many as can be had in a few calls."""
+    def poll_batch(self, keys: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
+        """Return the results of polls of one batch by key, or errors in their place.
 
-    def poll_bulk_list(
-        self, about: Sequence[Any], most_pages: int, also: Sequence[Any] = ()
-    ) -> Flow[Mapping[Any, Any]]:
-        """The answers to those questions of any group that one list gives, within so many pages.
-
-        And to those that it is *also* asked, where it gives them anyway.
+        At least one of them, and as many as a few calls give.
         """
 
-    def is_over(self, answer: Any) -> bool:
-        """Whether nothing about an answer will change any more."""
+    def poll_bulk_list(
+        self, keys: Sequence[Any], max_pages: int, audited: Sequence[Any] = ()
+    ) -> Flow[Mapping[Any, Any]]:
+        """Return the results, by key, that one list gives for polls of any batches.
+
+        :param max_pages: pages of the list that are read at most.
+        :param audited: keys whose results are returned as well where the pages that are read show them.
+        """
+
+    def is_terminal(self, result: Any) -> bool:
+        """Return True if a result will not change any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Poll:
-    """What others may want to know at the same time: it can be answered alone, or together with those of its group.
+    """A poll that may be answered together with others: with those of the same `batch_key`, or by a bulk list.
 
-    The answer has to be asked for no sooner than `soonest`, no later than `latest` seconds from now. `again` says when
-    to ask the same again, in place of giving an answer that tells nothing new: `soonest` and `latest` anew, or None for
-    an answer that is to be given.
+    It is sent no sooner than `min_delay` and no later than `max_delay` seconds from now. `reschedule` gets a result and
+    returns new delays if it is nothing new, or None if the flow is to get it: so a wait is not woken for each poll.
     """
 
     source: PollSource
-    about: Any
-    group: str
-    soonest: float = 0.0
-    latest: float = 0.0
-    again: Callable[[Any], tuple[float, float] | None] | None = field(default=None, repr=False)
+    key: Any
+    batch_key: str
+    min_delay: float = 0.0
+    max_delay: float = 0.0
+    reschedule: Callable[[Any], tuple[float, float] | None] | None = field(default=None, repr=False)
 
 
 Step: TypeAlias = Call[Any] | Pause | Renew | Await | Poll
@@ -169,8 +175,8 @@ Flow: TypeAlias = Generator[Step, Any, T]
 """A procedure: yields calls and pauses, is sent the answers, has errors thrown into it, returns its result."""
 
 
-def ask(call: Call[T]) -> Flow[T]:
-    """The answer of one call, inside a flow: ``answer = yield from ask(call)``."""
+def send(call: Call[T]) -> Flow[T]:
+    """The answer of one call, inside a flow: ``answer = yield from send(call)``."""
     answer: T = yield call
     return answer
 
@@ -180,37 +186,37 @@ def pause(seconds: float) -> Flow[None]:
     yield Pause(seconds)
 
 
-def by_itself(flow: Flow[T]) -> Flow[T]:
-    """The same flow where nobody else asks: each question becomes a pause and the calls that answer it."""
+def unbatched(flow: Flow[T]) -> Flow[T]:
+    """Return the flow for a driver without a dispatcher: a poll becomes a pause and the calls that answer it."""
     try:
         step = next(flow)
         while True:
             try:
                 if isinstance(step, Poll):
-                    answer = yield from _asked_by_itself(step)
+                    result = yield from _poll_singly(step)
                 else:
-                    answer = yield step
+                    result = yield step
             except Exception as error:  # whatever a driver throws in
                 step = flow.throw(error)
             else:
-                step = flow.send(answer)
+                step = flow.send(result)
     except StopIteration as end:
-        result: T = end.value
-        return result
+        returned: T = end.value
+        return returned
     finally:
         flow.close()
 
 
-def _asked_by_itself(poll: Poll) -> Flow[Any]:
-    latest = poll.latest
+def _poll_singly(poll: Poll) -> Flow[Any]:
+    delay = poll.max_delay
     while True:
-        if latest:
-            yield Pause(latest)
-        answer = yield from poll.source.poll(poll.about)
-        when = poll.again(answer) if poll.again else None
-        if when is None:
-            return answer
-        latest = when[1]
+        if delay:
+            yield Pause(delay)
+        result = yield from poll.source.poll(poll.key)
+        delays = poll.reschedule(result) if poll.reschedule else None
+        if delays is None:
+            return result
+        delay = delays[1]
 
 
 class Several(tuple[str, ...]):
@@ -287,7 +293,8 @@ def path(template: str, ids: Mapping[str, str]) -> str:
 def segment(name: str, given: object) -> str:
     """Return any text as one segment of a path, percent-encoded: what is no id may hold a slash.
 
-    Raises InvalidArgumentError for what is no text, is empty, cannot be encoded, or stands for a folder (``.``, ``..``).
+    Raises InvalidArgumentError for a value that is no text, is empty, cannot be encoded, or stands for a folder (``.``,
+    ``..``).
     """
     if not isinstance(given, str):
         raise InvalidArgumentError(name, given if given is not None else "None", "must be a text")

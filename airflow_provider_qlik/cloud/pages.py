@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-from airflow_provider_qlik.cloud.call import Call, Flow, ask
+from airflow_provider_qlik.cloud.call import Call, Flow, send
 from airflow_provider_qlik.cloud.errors import InvalidResponseError
 from airflow_provider_qlik.cloud.models.paging import Page
 
@@ -114,7 +114,7 @@ def all_items(call: Call[Page[Any]], most: int | None = None) -> Flow[list[Any]]
     pages: Pages[Any] = Pages(call)
     found: dict[Any, Any] = {}
     while pages.next_call is not None and (most is None or len(found) < most):
-        page = yield from ask(pages.next_call)
+        page = yield from send(pages.next_call)
         pages.take(page)
         for item in page.items:
             id = getattr(item, "id", None)

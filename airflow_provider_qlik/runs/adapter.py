@@ -173,7 +173,7 @@ class RunAdapter(ABC):
         """Return True if the run is being cancelled."""
         return run.status.strip().casefold() in self.status_map.stopping
 
-    def is_over(self, answer: Run | Exception | None) -> bool:
+    def is_terminal(self, answer: Run | Exception | None) -> bool:
         """Return True if the answer to a poll is a run with a terminal status."""
         return isinstance(answer, Run) and answer.ended
 

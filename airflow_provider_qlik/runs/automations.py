@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import automations, users
-from airflow_provider_qlik.cloud.call import Call, Flow, ask
+from airflow_provider_qlik.cloud.call import Call, Flow, send
 from airflow_provider_qlik.cloud.errors import (
     BadRequestError,
     ConflictError,
@@ -56,7 +56,7 @@ class AutomationRunAdapter(RunAdapter):
 
     def resource(self, resource_id: str) -> Flow[Resource]:
         """Return the automation."""
-        automation = yield from ask(automations.get(resource_id))
+        automation = yield from send(automations.get(resource_id))
         disabled = automation.state in {"disabled", "unavailable"}
         because = f"its state is {automation.state!r}" if disabled else None
         return Resource(resource_id, automation.name, because, automation.space_id)
@@ -96,7 +96,7 @@ class AutomationRunAdapter(RunAdapter):
         either user is unknown, or no candidate would remain, all are returned.
         """
         try:
-            own_user_ids = {(yield from ask(users.me())).id, (yield from ask(automations.get(resource_id))).owner_id}
+            own_user_ids = {(yield from send(users.me())).id, (yield from send(automations.get(resource_id))).owner_id}
         except QlikCloudError:
             return list(candidates)
         if None in own_user_ids:
@@ -113,12 +113,12 @@ class AutomationRunAdapter(RunAdapter):
         if "inputs" in parameters:
             yield from self._execute(intent.resource_id, parameters["inputs"])
             return None
-        run = yield from ask(automations.create_run(intent.resource_id))
+        run = yield from send(automations.create_run(intent.resource_id))
         return self.run_of(intent.resource_id, run)
 
     def _execute(self, automation_id: str, inputs: Mapping[str, Any]) -> Flow[None]:
         """Start a triggered automation with inputs, by its execution token. Raises CannotStartError."""
-        automation = yield from before_start(ask(automations.get(automation_id)))
+        automation = yield from before_start(send(automations.get(automation_id)))
         name = f"automation {automation.name or ''} {automation_id}".replace("  ", " ")
         if automation.run_mode != "triggered":
             raise CannotStartError(
@@ -127,11 +127,11 @@ class AutomationRunAdapter(RunAdapter):
             )
         if automation.execution_token is None:
             raise CannotStartError(f"{name} does not show its execution token to this user: sign in as its owner")
-        yield from ask(automations.execute(automation_id, automation.execution_token.get_secret_value(), inputs))
+        yield from send(automations.execute(automation_id, automation.execution_token.get_secret_value(), inputs))
 
     def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
         """Return one run. Raises NotFoundError."""
-        run = yield from ask(automations.get_run(resource_id, run_id))
+        run = yield from send(automations.get_run(resource_id, run_id))
         return self.run_of(resource_id, run)
 
     def poll_bulk_list(
@@ -149,7 +149,7 @@ class AutomationRunAdapter(RunAdapter):
         for _ in range(max_pages):
             if pages.next_call is None or not missing:
                 break
-            for item in pages.take((yield from ask(pages.next_call))):
+            for item in pages.take((yield from send(pages.next_call))):
                 if item.id in unanswered:
                     answers |= self._answers_from(item, unanswered.pop(item.id))
                     missing.discard(item.id)
@@ -196,7 +196,7 @@ class AutomationRunAdapter(RunAdapter):
 
     def log(self, run: Run) -> Flow[str]:
         """Return the debug log of a run."""
-        return (yield from ask(automations.run_debug(run.resource_id, run.id)))
+        return (yield from send(automations.run_debug(run.resource_id, run.id)))
 
     def reason(self, run: Run) -> Flow[str | None]:
         """Return the error of the run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
+from airflow_provider_qlik.cloud.call import Call, Flow, pause, send
 from airflow_provider_qlik.cloud.errors import QlikCloudError
 from airflow_provider_qlik.runs.errors import AmbiguousRunError, RunError
 from airflow_provider_qlik.runs.run import Run, RunSelector
@@ -26,12 +26,12 @@ def send_cancel(call: Call[T]) -> Flow[T]:
     """
     for seconds in CANCEL_BACKOFF:
         try:
-            return (yield from ask(call))
+            return (yield from send(call))
         except QlikCloudError as error:
             if not error.outcome_unknown:
                 raise
         yield from pause(seconds)
-    return (yield from ask(call))
+    return (yield from send(call))
 
 
 def cancel_before_next_try(adapter: RunAdapter, run: Run) -> Flow[str]:

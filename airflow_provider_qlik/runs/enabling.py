@@ -12,7 +12,7 @@ the right state already is not changed.
 from __future__ import annotations
 
 from airflow_provider_qlik.cloud.api import tasks
-from airflow_provider_qlik.cloud.call import Flow, ask
+from airflow_provider_qlik.cloud.call import Flow, send
 from airflow_provider_qlik.cloud.errors import (
     IntermediaryResponseError,
     InvalidArgumentError,
@@ -44,17 +44,17 @@ def disable_task(task_id: str) -> Flow[Task]:
 
 
 def _set_enabled(task_id: str, enabled: bool) -> Flow[Task]:
-    task = yield from ask(tasks.get(task_id))
+    task = yield from send(tasks.get(task_id))
     for attempt in range(1, ATTEMPTS + 1):
         if task.enabled is enabled:
             break
         # RFC 6902: only a member that exists can be replaced.
         change = {"op": "replace" if task.enabled is not None else "add", "path": "/enabled", "value": enabled}
         try:
-            patched = yield from ask(tasks.patch(task_id, [change]))
+            patched = yield from send(tasks.patch(task_id, [change]))
         except (QlikCloudError, InvalidArgumentError) as error:
             if _has_no_patch_operation(error):
-                return (yield from ask(tasks.update(task_id, _with(task, enabled))))
+                return (yield from send(tasks.update(task_id, _with(task, enabled))))
             unknown = isinstance(error, QlikCloudError) and error.outcome_unknown
             if not unknown or attempt == ATTEMPTS:
                 raise
@@ -62,7 +62,7 @@ def _set_enabled(task_id: str, enabled: bool) -> Flow[Task]:
             if patched.enabled is enabled:
                 return patched
         # The response to a patch may have no body, and after a broken connection its outcome is unknown.
-        task = yield from ask(tasks.get(task_id))
+        task = yield from send(tasks.get(task_id))
     return task
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow_provider_qlik.cloud.call import Flow, ask
+from airflow_provider_qlik.cloud.call import Flow, send
 from airflow_provider_qlik.cloud.errors import ForbiddenError, InvalidResponseError
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.runs.run import Run, without_repeats
@@ -42,7 +42,7 @@ def collect_runs(
     for _ in range(MAX_PAGES):
         if pages.next_call is None:
             break
-        page = yield from ask(pages.next_call)
+        page = yield from send(pages.next_call)
         pages.take(page)
         runs = [adapter.run_of(resource_id, item) for item in page.items]
         found += runs

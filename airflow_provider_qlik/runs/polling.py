@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qlik.cloud.call import Flow, ask, pause
+from airflow_provider_qlik.cloud.call import Flow, pause, send
 from airflow_provider_qlik.cloud.errors import NotFoundError, StatusError
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.runs.intent import has_marker
@@ -114,7 +114,7 @@ def _poll_by_list(adapter: RunAdapter, selectors: Sequence[RunSelector]) -> Flow
     try:
         while pages.next_call is not None and len(missing) > 1:
             before = len(missing)
-            page = yield from ask(pages.next_call)
+            page = yield from send(pages.next_call)
             pages.take(page)
             for run in without_repeats([adapter.run_of(resource_id, item) for item in page.items]):
                 listed |= dict.fromkeys(missing.pop(run.id, ()), run)

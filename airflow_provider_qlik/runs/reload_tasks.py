@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import reload_tasks, tasks
-from airflow_provider_qlik.cloud.call import Call, Flow, ask
+from airflow_provider_qlik.cloud.call import Call, Flow, send
 from airflow_provider_qlik.cloud.errors import InvalidArgumentError, QlikCloudError, StatusError
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.reload_tasks import ReloadTask
@@ -32,7 +32,7 @@ class ReloadTaskAdapter(RunAdapter):
 
     def resource(self, resource_id: str) -> Flow[Resource]:
         """Return the reload task."""
-        task = yield from ask(reload_tasks.get(resource_id))
+        task = yield from send(reload_tasks.get(resource_id))
         return Resource(resource_id, None, _disabled_reason(task), task.space_id)
 
     def poll(self, selector: RunSelector) -> Flow[Run | None]:
@@ -42,7 +42,7 @@ class ReloadTaskAdapter(RunAdapter):
         disabled, was migrated to a task, or is gone.
         """
         try:
-            task = yield from ask(reload_tasks.get(selector.resource_id))
+            task = yield from send(reload_tasks.get(selector.resource_id))
         except StatusError as error:
             if error.status not in GONE:
                 raise
@@ -71,7 +71,7 @@ class ReloadTaskAdapter(RunAdapter):
     def _successor(self, task: ReloadTask) -> Flow[str]:
         """Return a sentence that names the task it was migrated to; empty if that is not known."""
         try:
-            page = yield from ask(tasks.list(resource_id=task.app_id, limit=100))
+            page = yield from send(tasks.list(resource_id=task.app_id, limit=100))
         except (QlikCloudError, InvalidArgumentError):
             return ""
         for item in page.items:

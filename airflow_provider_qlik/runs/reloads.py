@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import apps, catalog, reloads
-from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
+from airflow_provider_qlik.cloud.call import Call, Flow, pause, send
 from airflow_provider_qlik.cloud.errors import (
     BadRequestError,
     ConflictError,
@@ -71,7 +71,7 @@ class ReloadAdapter(RunAdapter):
         if run.name:
             return run
         try:
-            page = yield from ask(catalog.items(resource_type="app", resource_id=run.resource_id))
+            page = yield from send(catalog.items(resource_type="app", resource_id=run.resource_id))
         except (QlikCloudError, InvalidArgumentError):
             return run
         app = next((item for item in page.items if item.resource_id == run.resource_id), None)
@@ -125,7 +125,7 @@ class ReloadAdapter(RunAdapter):
         attempts, stopping = 0, 0
         while attempts < MAX_PENDING_ATTEMPTS and stopping < MAX_STOPPING_ATTEMPTS:
             try:
-                reload = yield from ask(reloads.start(intent.resource_id, **options, **marker))
+                reload = yield from send(reloads.start(intent.resource_id, **options, **marker))
             except BadRequestError as error:
                 if not marker:
                     raise
@@ -170,13 +170,13 @@ class ReloadAdapter(RunAdapter):
 
     def _pending(self, app_id: str) -> Flow[Run | None]:
         """Return the active reload of an app, None if the list shows none."""
-        page = yield from ask(self.newest(app_id, 20))
+        page = yield from send(self.newest(app_id, 20))
         runs = [self.run_of(app_id, item) for item in page.items]
         return next((run for run in runs if not run.ended), None)
 
     def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
         """Return one reload. Raises NotFoundError."""
-        reload = yield from ask(reloads.get(run_id))
+        reload = yield from send(reloads.get(run_id))
         return self.run_of(resource_id, reload)
 
     def cancel(self, run: Run) -> Flow[str]:
@@ -197,7 +197,7 @@ class ReloadAdapter(RunAdapter):
         The former needs the right to reload the app, the latter only the right to see it. Lists contain neither.
         """
         try:
-            return (yield from ask(apps.reload_log(run.resource_id, run.id)))
+            return (yield from send(apps.reload_log(run.resource_id, run.id)))
         except QlikCloudError as error:
             short = run.log or (yield from self._short_log(run.id))
             if not short:
@@ -206,7 +206,7 @@ class ReloadAdapter(RunAdapter):
 
     def _short_log(self, reload_id: str) -> Flow[str | None]:
         try:
-            return (yield from ask(reloads.get(reload_id))).log
+            return (yield from send(reloads.get(reload_id))).log
         except QlikCloudError:
             return None
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import sharing_tasks
-from airflow_provider_qlik.cloud.call import Call, Flow, ask
+from airflow_provider_qlik.cloud.call import Call, Flow, send
 from airflow_provider_qlik.cloud.errors import ConflictError, NotFoundError
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution, SharingTaskExecutionList
 from airflow_provider_qlik.runs.adapter import Resource, RunAdapter
@@ -45,7 +45,7 @@ class SharingTaskRunAdapter(RunAdapter):
 
     def resource(self, resource_id: str) -> Flow[Resource]:
         """Return the sharing task."""
-        task = yield from ask(sharing_tasks.get(resource_id))
+        task = yield from send(sharing_tasks.get(resource_id))
         problem = task.status_code if task.status_code and task.status_code.upper() not in ENABLED else None
         because = problem or ("it is switched off" if task.enabled is False else None)
         return Resource(resource_id, task.name, because, task.space_id)
@@ -87,7 +87,7 @@ class SharingTaskRunAdapter(RunAdapter):
 
     def send_start(self, intent: Intent, write_log: LogCallback, parameters: Mapping[str, Any]) -> Flow[Run | None]:
         """Execute the sharing task and return None, since the response contains no execution."""
-        yield from ask(sharing_tasks.execute(intent.resource_id))
+        yield from send(sharing_tasks.execute(intent.resource_id))
         return None
 
     def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
@@ -95,7 +95,7 @@ class SharingTaskRunAdapter(RunAdapter):
         run = yield from self._find(resource_id, run_id)
         if run is None or not run.ended:
             return run
-        task = yield from ask(sharing_tasks.get(resource_id))
+        task = yield from send(sharing_tasks.get(resource_id))
         if (task.status_code or "").upper() == IN_PROGRESS:
             return replace(run, state=RunState.ACTIVE, status="more to come", ended_at=None)
         # Read after the task, the list has all executions that the task added before it was done.

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qlik.cloud.call import Flow, ask
+from airflow_provider_qlik.cloud.call import Flow, send
 from airflow_provider_qlik.cloud.errors import ForbiddenError, NotFoundError, QlikCloudError, StatusError
 from airflow_provider_qlik.runs.errors import CannotStartError, RunNotFoundError
 from airflow_provider_qlik.runs.intent import Intent, has_marker
@@ -34,7 +34,7 @@ def intend(
     runs and the run of this start could only be found in that list.
     """
     try:
-        page = yield from ask(adapter.newest(resource_id, 100))
+        page = yield from send(adapter.newest(resource_id, 100))
     except NotFoundError:
         # A resource that never ran may have no list. One that does not exist is an error.
         yield from check_resource_exists(adapter, resource_id)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import automations, reloads, tasks
-from airflow_provider_qlik.cloud.call import Call, Flow, Tier, ask
+from airflow_provider_qlik.cloud.call import Call, Flow, Tier, send
 from airflow_provider_qlik.cloud.errors import BadRequestError, InvalidArgumentError, QlikCloudError
 from airflow_provider_qlik.cloud.models.tasks import TaskRun, TaskRunList
 from airflow_provider_qlik.cloud.pages import Pages
@@ -37,7 +37,7 @@ class TaskRunAdapter(RunAdapter):
 
     def resource(self, resource_id: str) -> Flow[Resource]:
         """Return the task."""
-        task = yield from ask(tasks.get(resource_id))
+        task = yield from send(tasks.get(resource_id))
         because = (task.metadata and task.metadata.disabled_code) or "Qlik does not say why"
         space_id = task.metadata.space_id if task.metadata else None
         return Resource(resource_id, task.name, because if task.enabled is False else None, space_id)
@@ -68,11 +68,11 @@ class TaskRunAdapter(RunAdapter):
     def send_start(self, intent: Intent, write_log: LogCallback, parameters: Mapping[str, Any]) -> Flow[Run | None]:
         """Start the task and return None, since the response contains no run."""
         try:
-            yield from ask(tasks.start(intent.resource_id, source=intent.marker))
+            yield from send(tasks.start(intent.resource_id, source=intent.marker))
         except BadRequestError as error:
             # No document says which sources are valid. A 400 started nothing: it is sent again without one.
             write_log(logging.INFO, f"{error}. Starting the task without a marker.")
-            yield from ask(tasks.start(intent.resource_id))
+            yield from send(tasks.start(intent.resource_id))
         return None
 
     def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
@@ -81,7 +81,7 @@ class TaskRunAdapter(RunAdapter):
         for _ in range(MAX_PAGES):
             if pages.next_call is None:
                 break
-            page = yield from ask(pages.next_call)
+            page = yield from send(pages.next_call)
             pages.take(page)
             copies = [self.run_of(resource_id, item) for item in page.items if item.id == run_id]
             if copies:
@@ -106,7 +106,7 @@ class TaskRunAdapter(RunAdapter):
 
     def log(self, run: Run) -> Flow[str]:
         """Return the log of a run."""
-        response = yield from ask(tasks.run_log(run.resource_id, run.id))
+        response = yield from send(tasks.run_log(run.resource_id, run.id))
         return response.log_content or run.log or ""
 
     def reason(self, run: Run) -> Flow[str | None]:
@@ -116,9 +116,9 @@ class TaskRunAdapter(RunAdapter):
             return run.reason
         try:
             if "automation" in worker.type.casefold() and worker.resource_id:
-                automation_run = yield from ask(automations.get_run(worker.resource_id, worker.id))
+                automation_run = yield from send(automations.get_run(worker.resource_id, worker.id))
                 return automation_run.error_text or run.reason
-            reload = yield from ask(reloads.get(worker.id))
+            reload = yield from send(reloads.get(worker.id))
         except (QlikCloudError, InvalidArgumentError):
             return run.reason
         return reason_of(reload) or run.reason

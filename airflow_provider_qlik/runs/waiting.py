@@ -198,11 +198,11 @@ class RunWait:
         """Return the step that polls the run *after* a number of seconds, at the latest."""
         return Poll(
             source=self.adapter,
-            about=self.selector,
-            group=self.selector.resource_id,
-            soonest=max(after * EARLIEST_PART, min(after, self._retry_after)),
-            latest=after,
-            again=self._next_poll_if_unchanged,
+            key=self.selector,
+            batch_key=self.selector.resource_id,
+            min_delay=max(after * EARLIEST_PART, min(after, self._retry_after)),
+            max_delay=after,
+            reschedule=self._next_poll_if_unchanged,
         )
 
     def _next_poll_if_unchanged(self, response: Run | None) -> tuple[float, float] | None:

@@ -33,7 +33,7 @@ from airflow_provider_qlik.cloud import (
 )
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.errors import BadRequestError, ForbiddenError, UnauthorizedError
-from airflow_provider_qlik.cloud.polling.slots import CONNECTIONS, FOR_THE_URGENT
+from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, RESERVED_SLOTS
 from airflow_provider_qlik.cloud.transport import auth
 from airflow_provider_qlik.cloud.transport.auth import auth_type, forget_tokens
 from airflow_provider_qlik.cloud.transport.clock import forget_offsets, measured_offset
@@ -567,7 +567,7 @@ def test_a_loop_is_refused_alike(sandbox: SandboxTenant) -> None:
     async def asked() -> list[Any]:
         wrong = ClientCredentials(sandbox.client_id, "hunter2-wrong")
         async with AsyncClient(Tenant.at(sandbox.url), wrong, patience=QUICK) as client:
-            return await listed(client, CONNECTIONS - FOR_THE_URGENT)
+            return await listed(client, MAX_CONCURRENT_REQUESTS - RESERVED_SLOTS)
 
     assert {type(error) for error in asyncio.run(asked())} == {UnauthorizedError}
     assert tokens(sandbox) == 1

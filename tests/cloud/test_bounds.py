@@ -30,7 +30,7 @@ from airflow_provider_qlik.cloud import (
     NoResponseError,
     QlikCloudError,
     Tenant,
-    ask,
+    send,
 )
 from airflow_provider_qlik.cloud.api import automations, sharing_tasks, tasks
 from airflow_provider_qlik.cloud.transport import client as sync_client
@@ -244,7 +244,7 @@ def test_the_deadline_of_a_flow_ends_a_request_that_is_under_way(
     with serving(behave) as url, Client(Tenant.at(url), KEY, patience=ONE_TRY) as client:
         began = time.monotonic()
         with pytest.raises(NoResponseError):
-            client.run_flow(ask(tasks.get("t")), deadline=datetime.now(UTC) + timedelta(seconds=0.1))
+            client.run_flow(send(tasks.get("t")), deadline=datetime.now(UTC) + timedelta(seconds=0.1))
         assert time.monotonic() - began < A_WHILE
 
 
@@ -253,7 +253,7 @@ def test_the_deadline_of_a_flow_ends_a_sign_in_that_is_under_way(monkeypatch: py
     with serving(in_the_body) as url, Client(Tenant.at(url), OAUTH, patience=ONE_TRY) as client:
         began = time.monotonic()
         with pytest.raises(ConnectError):
-            client.run_flow(ask(tasks.get("t")), deadline=datetime.now(UTC) + timedelta(seconds=0.1))
+            client.run_flow(send(tasks.get("t")), deadline=datetime.now(UTC) + timedelta(seconds=0.1))
         assert time.monotonic() - began < A_WHILE
 
 
@@ -267,7 +267,7 @@ def test_a_deadline_holds_for_its_flow_alone(listener: Listener, monkeypatch: py
     listener.answers(slowly)
     with Client(Tenant.at(listener.url), KEY, patience=ONE_TRY) as client:
         with pytest.raises(NoResponseError):
-            client.run_flow(ask(tasks.get("t")), deadline=datetime.now(UTC))
+            client.run_flow(send(tasks.get("t")), deadline=datetime.now(UTC))
         assert client.call(tasks.get("t")).name == "A task"
 
 

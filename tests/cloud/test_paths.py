@@ -30,7 +30,7 @@ from airflow_provider_qlik.cloud import (
 from airflow_provider_qlik.cloud.api import automations, tasks
 from airflow_provider_qlik.cloud.call import Family, Poll, Tier
 from airflow_provider_qlik.cloud.errors import IntermediaryResponseError
-from airflow_provider_qlik.cloud.polling.rate_limiter import Limits
+from airflow_provider_qlik.cloud.polling.rate_limiter import RateLimits
 from airflow_provider_qlik.cloud.transport import paths
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS, TASKS_PATHS, V1_TASKS
@@ -348,7 +348,7 @@ def test_a_call_counts_in_the_tier_of_the_path_that_it_takes(path: str, reading:
 
 @pytest.mark.parametrize("only", ["v1", "scheduling"])
 @pytest.mark.parametrize("known", [True, False], ids=["known", "to be found"])
-def test_merged_polls_take_turns_of_the_tier_of_the_path_and_lose_none(
+def test_a_batch_of_polls_uses_tokens_of_the_tier_of_the_path_and_loses_none(
     sandbox: SandboxTenant, monkeypatch: pytest.MonkeyPatch, only: str, known: bool
 ) -> None:
     task = sandbox.add_task()
@@ -356,30 +356,30 @@ def test_merged_polls_take_turns_of_the_tier_of_the_path_and_lose_none(
     sandbox.switch(tasks_paths=only)
     path, tier = (V1_TASKS, Tier.TASKS) if only == "v1" else (SCHEDULING_TASKS, Tier.ONE)
     balance: dict[Tier, int] = dict.fromkeys(Tier, 0)
-    join, turn, refund = Limits.join, Limits.turn, Limits.refund
+    enqueue, acquire, refund = RateLimits.enqueue, RateLimits.acquire, RateLimits.refund
 
-    def joined(limits: Limits, tier: Tier, since: float) -> Any:
+    def counted_enqueue(limits: RateLimits, tier: Tier, since: float) -> Any:
         balance[tier] += 1
-        return join(limits, tier, since)
+        return enqueue(limits, tier, since)
 
-    def taken(limits: Limits, tier: Tier, *of: Any) -> Any:
+    def counted_acquire(limits: RateLimits, tier: Tier, *of: Any) -> Any:
         balance[tier] += 1
-        return turn(limits, tier, *of)
+        return acquire(limits, tier, *of)
 
-    def given(limits: Limits, tier: Tier) -> None:
+    def counted_refund(limits: RateLimits, tier: Tier) -> None:
         balance[tier] -= 1
         refund(limits, tier)
 
-    monkeypatch.setattr(Limits, "join", joined)
-    monkeypatch.setattr(Limits, "turn", taken)
-    monkeypatch.setattr(Limits, "refund", given)
+    monkeypatch.setattr(RateLimits, "enqueue", counted_enqueue)
+    monkeypatch.setattr(RateLimits, "acquire", counted_acquire)
+    monkeypatch.setattr(RateLimits, "refund", counted_refund)
 
     async def ask() -> Any:
         async with AsyncClient(Tenant.at(sandbox.url), ApiKey(sandbox.api_key)) as client:
             if known:
                 paths.remember(sandbox.url, path)
             selector = RunSelector(resource_id=task, run_id=run)
-            poll = Poll(source=ADAPTERS["task"], about=selector, group=task)
+            poll = Poll(source=ADAPTERS["task"], key=selector, batch_key=task)
             return await asyncio.gather(*(client.run_flow(asked(poll)) for _ in range(5)))
 
     def asked(poll: Poll) -> Any:

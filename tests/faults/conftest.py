@@ -42,27 +42,27 @@ def line(tenant: sandboxes.Tenant) -> Iterator[Line]:
 def _as_fast_as_the_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the package wait for a sixtieth of the time, and give up on what is not there after a moment."""
     seconds: Any = vars(Pause)["seconds"]
-    answer, hold = Dispatcher.answer, RateLimiter.hold
+    submit, pause = Dispatcher.submit, RateLimiter.pause
 
-    def answer_sooner(rounds: Dispatcher, poll: Poll) -> Any:
-        return answer(
-            rounds,
+    def submit_sooner(dispatcher: Dispatcher, poll: Poll) -> Any:
+        return submit(
+            dispatcher,
             replace(
                 poll,
-                soonest=poll.soonest / SPEED,
-                latest=poll.latest / SPEED,
+                min_delay=poll.min_delay / SPEED,
+                max_delay=poll.max_delay / SPEED,
             ),
         )
 
-    def hold_shorter(turns: RateLimiter, seconds: float) -> None:
-        hold(turns, seconds / SPEED)
+    def pause_shorter(limiter: RateLimiter, seconds: float) -> None:
+        pause(limiter, seconds / SPEED)
 
     monkeypatch.setattr(
         Pause,
         "seconds",
         property(lambda step: seconds.__get__(step) / SPEED, seconds.__set__),
     )
-    monkeypatch.setattr(Dispatcher, "answer", answer_sooner)
-    monkeypatch.setattr(RateLimiter, "hold", hold_shorter)
+    monkeypatch.setattr(Dispatcher, "submit", submit_sooner)
+    monkeypatch.setattr(RateLimiter, "pause", pause_shorter)
     # Long enough for what passes on a busy machine; what lasts is given a shorter time where it is set up.
     monkeypatch.setattr(visibility, "NOT_VISIBLE_TIMEOUT", timedelta(seconds=5))

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_qlik import sandbox as sandboxes
 from airflow_provider_qlik.cloud import ApiKey, Call, Client, Flow, Pause, QlikCloudError, RetryPolicy, Tenant
-from airflow_provider_qlik.cloud.call import Step, by_itself
+from airflow_provider_qlik.cloud.call import Step, unbatched
 from airflow_provider_qlik.cloud.transport.auth import forget_tokens
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.cloud.transport.tenant import AUTO, V1_TASKS
@@ -64,7 +64,7 @@ class Stage:
 
     def run(self, flow: Flow[T], patience: RetryPolicy = QUICK) -> T:
         """What comes of a flow."""
-        flow = by_itself(flow)
+        flow = unbatched(flow)
         try:
             step = next(flow)
             for _ in range(MAX_STEPS):

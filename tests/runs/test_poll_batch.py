@@ -23,7 +23,7 @@ from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
 def one_look(selector: RunSelector, kind: str, within: float) -> Flow[Any]:
     """What a wait sees the next time it looks."""
-    return (yield Poll(source=ADAPTERS[kind], about=selector, group=selector.resource_id, latest=within))
+    return (yield Poll(source=ADAPTERS[kind], key=selector, batch_key=selector.resource_id, max_delay=within))
 
 
 def looked(sandbox: SandboxTenant, kind: str, selector: Sequence[RunSelector], within: float = 0.3) -> list[Any]:
@@ -288,8 +288,8 @@ def test_intervals_grow_with_the_age_of_the_run_between_two_bounds() -> None:
         now = going.started_at + timedelta(minutes=minutes) if going.started_at else now
         step = flow.send(going)
         assert isinstance(step, Poll)
-        intervals.append(step.latest)
-        assert step.soonest == step.latest / 2
+        intervals.append(step.max_delay)
+        assert step.min_delay == step.max_delay / 2
     assert intervals == [15, 15, 30, 45, 60, 60]
 
 
@@ -311,7 +311,7 @@ def test_a_last_interval_before_the_deadline_is_not_divided_again_and_again() ->
             assert isinstance(step, Poll)
             looks += 1
             # As early as it may be.
-            now += timedelta(seconds=step.soonest)
+            now += timedelta(seconds=step.min_delay)
             step = flow.send(going)
     except WaitTimeoutError:
         assert looks <= 4

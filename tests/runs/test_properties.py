@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_qlik.cloud import Flow, InvalidArgumentError, Pause, QlikCloudError
-from airflow_provider_qlik.cloud.call import Call, by_itself
+from airflow_provider_qlik.cloud.call import Call, unbatched
 from airflow_provider_qlik.cloud.errors import ConnectError, NoResponseError
 from airflow_provider_qlik.cloud.operations import OPERATIONS
 from airflow_provider_qlik.cloud.transport.responses import read
@@ -73,7 +73,7 @@ class Act:
     def play(self, flow: Flow[Any]) -> Any:
         """What comes of a flow, the error it failed with, or that it goes on."""
         plant(SECRET)
-        flow = by_itself(flow)
+        flow = unbatched(flow)
         try:
             step: Any = next(flow)
             for _ in range(MAX_STEPS):

@@ -64,12 +64,12 @@ def waited(
                 now += timedelta(seconds=step.seconds)
                 step = flow.send(None)
             assert isinstance(step, Poll)
-            soonest, latest = when or (step.soonest, step.latest)
-            seen.append((now, soonest, latest, step.about))
-            now += timedelta(seconds=soonest + part * (latest - soonest))
+            min_delay, max_delay = when or (step.min_delay, step.max_delay)
+            seen.append((now, min_delay, max_delay, step.key))
+            now += timedelta(seconds=min_delay + part * (max_delay - min_delay))
             answer = ANSWERS[name]
-            if quietly and step.again is not None and not isinstance(answer, Exception):
-                when = step.again(answer)
+            if quietly and step.reschedule is not None and not isinstance(answer, Exception):
+                when = step.reschedule(answer)
                 if when is not None:
                     continue
             woken += 1

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud import Pause, StatusError
-from airflow_provider_qlik.cloud.call import by_itself
+from airflow_provider_qlik.cloud.call import unbatched
 from airflow_provider_qlik.cloud.models.automations import AutomationRun
 from airflow_provider_qlik.cloud.models.tasks import TaskRunList
 from airflow_provider_qlik.runs import (
@@ -487,7 +487,7 @@ def task_runs(*given: dict[str, Any]) -> TaskRunList:
 
 def played(kind: RunAdapter, selector: RunSelector, *answers: Any) -> tuple[Run, list[float]]:
     """What a wait comes to when Qlik gives these answers, and how long it paused in between."""
-    flow = by_itself(RunWait(kind, selector, lambda level, text: None).until_end(15.0))
+    flow = unbatched(RunWait(kind, selector, lambda level, text: None).until_end(15.0))
     left, pauses = iter(answers), []
     step = next(flow)
     try:

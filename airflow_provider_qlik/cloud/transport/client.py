@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from airflow_provider_qlik.cloud.call import Await, Call, Flow, Pause, Poll, Renew, by_itself
+from airflow_provider_qlik.cloud.call import Await, Call, Flow, Pause, Poll, Renew, unbatched
 from airflow_provider_qlik.cloud.errors import (
     InvalidArgumentError,
     InvalidResponseError,
@@ -75,11 +75,11 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
         No request of it takes longer than to the *deadline* (UTC) and the seconds that a last poll may take.
         """
         if deadline is None:
-            return self._drive(by_itself(flow), partial(self.call, patience=patience))
+            return self._drive(unbatched(flow), partial(self.call, patience=patience))
         before, left = self._deadline, (deadline - datetime.now(UTC)).total_seconds()
         self._deadline = time.monotonic() + max(0.0, left) + LAST_POLL
         try:
-            return self._drive(by_itself(flow), partial(self.call, patience=patience))
+            return self._drive(unbatched(flow), partial(self.call, patience=patience))
         finally:
             self._deadline = before
 

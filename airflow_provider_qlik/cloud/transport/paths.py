@@ -104,7 +104,8 @@ def tier_of(tenant: Tenant, tier: Tier) -> Tier:
 def sent(call: Call[T], tenant: Tenant, patience: RetryPolicy) -> Flow[T]:
     """Return the flow of the attempts at a call where the tenant has it; it looks for the path first if need be.
 
-    Raise InvalidArgumentError for a call that Tasks v1 does not have, where that is what the tenant has: before it is sent.
+    Raises InvalidArgumentError, before anything is sent, for a call that this tenant does not have since it has Tasks
+    v1.
     """
     if not call.path.startswith((TASKS_ROOT, EXECUTE_ROOT)):
         return attempts(call, patience)

@@ -77,7 +77,7 @@ def read(call: Call[T], path: str, reply: Reply) -> T:
 
 
 def _about_the_call(call: Call[Any], value: Any, request: str) -> Any:
-    """Return the value if it is about what the call asked for. Raises InvalidResponseError if it is about something else.
+    """Return the value if it is about the resource that the call names, else raise InvalidResponseError.
 
     Two responses can change places: on a connection that is used by two processes, or behind a proxy that is out of
     step. A success of somebody else's run would then pass for ours. Of a list, single items about something else are

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-from airflow_provider_qlik.cloud.call import Call, Flow, Renew, ask, pause
+from airflow_provider_qlik.cloud.call import Call, Flow, Renew, pause, send
 from airflow_provider_qlik.cloud.errors import NotFoundError, QlikCloudError, StatusError
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ def attempts(
         tries += 1
         sent = clock()
         try:
-            return (yield from ask(call))
+            return (yield from send(call))
         except QlikCloudError as error:
             if (
                 isinstance(error, StatusError)

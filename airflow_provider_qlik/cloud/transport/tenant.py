@@ -63,10 +63,10 @@ class Tenant:
         request_timeout: float = 120.0,
         rate_limit_share: float = 1.0,
     ) -> Self:
-        """The tenant at a host name or address, as users paste it.
+        """Return the tenant at a host name or address, as users paste it.
 
-        Raises InvalidArgumentError when there is no host, when it has a path, a query or a user in it, when it is not https
-        (http is for loopback addresses alone), when the CA bundle is not a file, or a number is impossible.
+        Raises InvalidArgumentError when there is no host, when it has a path, a query or a user in it, when it is not
+        https (http is for loopback addresses alone), when the CA bundle is not a file, or a number is impossible.
         """
         url = origin(host, port)
         for name, given in (
@@ -108,8 +108,8 @@ class Tenant:
     def http_options(self) -> dict[str, Any]:
         """Return what an httpx client needs to know to talk to this tenant, proxy and certificates included.
 
-        Raise InvalidArgumentError that names the field or the environment variable at fault. httpx itself reads nothing of
-        the environment: what it cannot read there ends in errors of many other kinds.
+        Raises InvalidArgumentError that names the field or the environment variable at fault. httpx itself reads
+        nothing of the environment: a variable that it cannot read ends in errors of many other kinds.
         """
         return {
             "verify": trust(self.ca_bundle),
@@ -161,8 +161,8 @@ def trust_version(ca_bundle: str | None) -> TrustVersion:
 def trust(ca_bundle: str | None) -> ssl.SSLContext:
     """Return the TLS settings for a CA bundle (None: certificates of the environment, or the usual ones).
 
-    They are kept, since reading certificates is slow, and made anew when the file has changed. Raise InvalidArgumentError
-    that names the field or the environment variable if the certificates cannot be read.
+    They are cached, since reading certificates is slow, and made anew when the file has changed. Raises
+    InvalidArgumentError that names the field or the environment variable if the certificates cannot be read.
     """
     return _context(trust_version(ca_bundle))
 
