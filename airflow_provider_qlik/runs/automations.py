@@ -122,11 +122,14 @@ class AutomationRunAdapter(RunAdapter):
         name = f"automation {automation.name or ''} {automation_id}".replace("  ", " ")
         if automation.run_mode != "triggered":
             raise CannotStartError(
-                f"{name} is in run mode {automation.run_mode!r} and takes no inputs: set the run mode of its start"
-                " block to 'Triggered' in Qlik Cloud, or run it without inputs"
+                f"The automation is in run mode {automation.run_mode!r} and takes no inputs: set the run mode of its"
+                f" start block to 'Triggered' in Qlik Cloud, or run it without inputs ({name})"
             )
         if automation.execution_token is None:
-            raise CannotStartError(f"{name} does not show its execution token to this user: sign in as its owner")
+            raise CannotStartError(
+                "Qlik Cloud does not show the execution token of the automation to this user: sign in as its owner"
+                f" ({name})"
+            )
         yield from send(automations.execute(automation_id, automation.execution_token.get_secret_value(), inputs))
 
     def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:

@@ -61,8 +61,8 @@ def check_readable(adapter: RunAdapter, resource_id: str, run_id: str | None, un
     for item in unreadable if run_id is not None else ():
         if isinstance(item, Mapping) and any(item.get(name) == run_id for name in adapter.id_names):
             raise InvalidResponseError(
-                f"what the list tells of {adapter.name} run {run_id} cannot be read: it lacks its id or its status"
-                f" ({adapter.name} {resource_id})"
+                "The list entry of the run cannot be read, since it lacks its id or its status"
+                f" ({adapter.name} {resource_id}, run {run_id})"
             )
 
 

@@ -63,8 +63,8 @@ class ReloadTaskAdapter(RunAdapter):
         reason = _disabled_reason(task)
         if reason is not None:
             raise RunError(
-                f"reload task {selector.resource_id} is {reason}, and has not executed{since}: {self.enable_hint},"
-                " or give it a schedule"
+                f"The reload task is {reason}, and has not executed{since}: {self.enable_hint}, or give it a schedule"
+                f" (reload task {selector.resource_id})"
             )
         return None
 
@@ -112,17 +112,20 @@ class ReloadTaskAdapter(RunAdapter):
 
     def newest(self, resource_id: str, limit: int) -> Call[Page[Any]]:
         """Raise RunError, since there is no list of executions."""
-        raise RunError(f"reload task {resource_id}: Qlik keeps no list of its executions")
+        raise RunError(f"Qlik Cloud keeps no list of the executions of a reload task (reload task {resource_id})")
 
     def send_start(self, intent: Intent, write_log: LogCallback, parameters: Mapping[str, Any]) -> Flow[Run | None]:
         """Raise RunError, since a schedule cannot be started."""
         yield from ()
-        raise RunError(f"reload task {intent.resource_id} is a schedule and cannot be started: reload its app instead")
+        raise RunError(
+            "A reload task is a schedule and cannot be started: reload its app instead"
+            f" (reload task {intent.resource_id})"
+        )
 
     def cancel(self, run: Run) -> Flow[str]:
         """Raise RunError, since all that is known of an execution is in the past."""
         yield from ()
-        raise RunError(f"{run} is past and cannot be cancelled")
+        raise RunError(f"An execution of a reload task cannot be cancelled ({run})")
 
 
 def _disabled_reason(task: ReloadTask) -> str | None:

@@ -165,7 +165,8 @@ class ReloadAdapter(RunAdapter):
                 attempts += 1
             yield from pause(PENDING_PAUSE)
         raise ReloadPendingError(
-            f"a reload of app {intent.resource_id} is pending already, and Qlik takes one at a time: {refused}"
+            "A reload of the app is pending already, and Qlik Cloud takes one at a time. No other was started (app"
+            f" {intent.resource_id}). {refused}"
         ) from refused
 
     def _pending(self, app_id: str) -> Flow[Run | None]:

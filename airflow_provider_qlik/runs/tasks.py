@@ -96,12 +96,12 @@ class TaskRunAdapter(RunAdapter):
             run = current or run
         worker = run.worker
         if worker is None:
-            raise RunError(f"{run} names no worker, so there is nothing that could be cancelled")
+            raise RunError(f"The task run names no worker, so it cannot be cancelled ({run})")
         worker_type = worker.type.casefold()
         if "automation" in worker_type and worker.resource_id:
             return (yield from AutomationRunAdapter().stop(worker.resource_id, worker.id))
         if "reload" not in worker_type and worker_type:
-            raise RunError(f"{run} is worked off by {worker.type!r}, which this package cannot cancel")
+            raise RunError(f"The worker of the task run is a {worker.type!r}, which this package cannot cancel ({run})")
         return (yield from ReloadAdapter().stop(worker.id))
 
     def log(self, run: Run) -> Flow[str]:

@@ -90,7 +90,7 @@ def things(sandbox: SandboxTenant, space: str) -> dict[str, str]:
     ],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_a_run_is_started_watched_and_explained_by_a_role_in_the_space(
+def test_a_role_in_the_space_starts_polls_and_explains_a_run(
     sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage], kind: RunAdapter, role: str
 ) -> None:
     resource_id = things(sandbox, space)[kind.name]
@@ -100,10 +100,10 @@ def test_a_run_is_started_watched_and_explained_by_a_role_in_the_space(
     ended = stage.until_end(kind, RunSelector.of(run))
     result = stage.run(outcome(kind, ended, sandbox.url, stage.write_log))
 
-    assert run.id == stage.ours(resource_id)
+    assert run.id == stage.own_run_id(resource_id)
     assert result.succeeded
     assert not stage.warnings
-    assert any(text.startswith("| ") for text in stage.said)
+    assert any(text.startswith("| ") for text in stage.messages)
 
 
 @pytest.mark.parametrize("role", ["producer", "operator"])
@@ -152,7 +152,7 @@ def test_one_role_lower_is_a_clear_error_and_nothing_was_started(
 # Lists that a user may not read
 
 
-def test_before_a_start_that_names_its_run_nothing_is_asked_but_the_list(
+def test_before_a_start_that_returns_its_run_only_the_list_is_requested(
     sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
 ) -> None:
     automation = things(sandbox, space)["automation"]
@@ -165,7 +165,7 @@ def test_before_a_start_that_names_its_run_nothing_is_asked_but_the_list(
     assert set(asked) == {"list_automation_runs", "create_automation_run"}
 
 
-def test_what_is_unknown_before_a_start_is_not_taken_for_nothing(
+def test_runs_that_may_not_be_listed_are_not_taken_for_no_runs(
     sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
 ) -> None:
     automation = things(sandbox, space)["automation"]
@@ -181,7 +181,7 @@ def test_what_is_unknown_before_a_start_is_not_taken_for_nothing(
 
 @pytest.mark.parametrize("carried_out", [True, False], ids=["it ran", "it did not"])
 @pytest.mark.parametrize("kind", [AUTOMATION, RELOAD], ids=lambda kind: kind.name)
-def test_a_lost_response_is_said_and_never_resolved_by_guessing_where_runs_cannot_be_listed(
+def test_a_lost_response_is_an_error_and_never_a_guess_where_runs_cannot_be_listed(
     stage: Stage, kind: RunAdapter, carried_out: bool
 ) -> None:
     resource_id = things(stage.sandbox, stage.sandbox.add_space())[kind.name]
@@ -208,9 +208,7 @@ def test_a_lost_response_is_said_and_never_resolved_by_guessing_where_runs_canno
 
 
 @pytest.mark.parametrize("kind", [AUTOMATION, RELOAD], ids=lambda kind: kind.name)
-def test_a_retry_takes_nobodys_run_for_that_of_a_start_before_which_nothing_was_known(
-    stage: Stage, kind: RunAdapter
-) -> None:
+def test_a_retry_matches_no_run_if_the_runs_before_the_start_were_unknown(stage: Stage, kind: RunAdapter) -> None:
     resource_id = things(stage.sandbox, stage.sandbox.add_space())[kind.name]
     stage.sandbox.add_run(resource_id, started_ago=0, script=Script(run=3600))
     intent = Intent(kind=kind.name, resource_id=resource_id, marker=MARKER, known_run_ids=None, server_time=None)
@@ -221,7 +219,7 @@ def test_a_retry_takes_nobodys_run_for_that_of_a_start_before_which_nothing_was_
         stage.run(find_run(kind, intent, MatchTimeouts(), stage.write_log, stage.clock, answered=False))
 
 
-def test_inputs_need_a_list_and_without_it_nothing_is_started(
+def test_a_start_with_inputs_is_refused_if_runs_may_not_be_listed(
     sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
 ) -> None:
     automation = sandbox.add_automation("Mail", run_mode="triggered", spaceId=space)
@@ -249,7 +247,7 @@ def test_the_owner_of_an_automation_starts_it_with_inputs(stage: Stage) -> None:
 # Waits
 
 
-def test_an_administrator_watches_the_last_run_of_an_automation(
+def test_an_administrator_polls_the_last_run_of_an_automation(
     sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
 ) -> None:
     automation = things(sandbox, space)["automation"]
@@ -259,7 +257,7 @@ def test_an_administrator_watches_the_last_run_of_an_automation(
     assert run.id == sandbox.runs(automation)[0]["id"]
 
 
-def test_an_editor_watches_a_run_by_its_id_and_not_the_last_one(
+def test_an_editor_polls_a_run_by_its_id_and_not_the_last_one(
     sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
 ) -> None:
     automation = things(sandbox, space)["automation"]
@@ -280,7 +278,7 @@ def test_a_run_that_is_gone_is_gone_for_a_user_who_may_not_read_its_automation(
         with_role("producer").until_end(AUTOMATION, RunSelector(resource_id=automation, run_id="no-such-run"))
 
 
-def test_whoever_sees_an_app_watches_its_reloads_and_reads_what_the_reload_itself_logs(
+def test_a_user_who_sees_an_app_polls_its_reloads_and_reads_their_short_log(
     sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
 ) -> None:
     app = things(sandbox, space)["reload"]
@@ -290,7 +288,7 @@ def test_whoever_sees_an_app_watches_its_reloads_and_reads_what_the_reload_itsel
     result = stage.run(outcome(RELOAD, run, sandbox.url, stage.write_log))
 
     assert result.succeeded
-    assert any(text.startswith("| ") for text in stage.said)
+    assert any(text.startswith("| ") for text in stage.messages)
 
 
 # Reports
