@@ -502,7 +502,7 @@ def test_a_run_that_does_not_stop_is_said_to_be_left(
 
 def test_a_start_that_is_refused_is_said(go: Go, sandbox: SandboxTenant, things: Things) -> None:
     disabled = sandbox.add_task(CUSTOMERS, enabled=False)
-    sandbox.add_run(things.app, started_ago=1, script=Script(run=2.0))
+    sandbox.add_run(things.app, started_ago=1, script=Script(run=3600.0))
 
     report = go("--task", disabled, "--app", things.app)
 

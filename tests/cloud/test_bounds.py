@@ -39,6 +39,9 @@ from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.cloud.transport.tenant import V1_TASKS
 from tests.listener import Answer, Listener
 
+pytestmark = pytest.mark.slow
+
+
 TOTAL = 0.3
 """Seconds that a request may take here."""
 A_WHILE = 3.0

@@ -22,6 +22,9 @@ from airflow_provider_qlik.cloud.transport.responses import is_web_page
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from tests.listener import Answer, Listener
 
+pytestmark = pytest.mark.slow
+
+
 MEGABYTE = 1024 * 1024
 TEXT = b"".join(b"%d, " % number for number in range(200_000))
 NOISE = random.Random(1).randbytes(300_000)

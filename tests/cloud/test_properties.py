@@ -43,6 +43,9 @@ from tests.replies import (
     with_one_damage,
 )
 
+pytestmark = pytest.mark.slow
+
+
 EXAMPLES = {
     name: (HERE / "examples" / f"{name}.json").read_bytes()
     for name in (path.stem for path in sorted((HERE / "examples").glob("*.response.*.json")))

@@ -29,6 +29,9 @@ from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.virtual_time import now, run
 
+pytestmark = pytest.mark.slow
+
+
 FOR_POLLS = MAX_CONCURRENT_REQUESTS - RESERVED_SLOTS
 TENANT, KEY = Tenant.at("acme.eu.qlikcloud.com"), ApiKey("one")
 

@@ -4,27 +4,26 @@ import asyncio
 import importlib
 import json
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests import airflow_database
+
 # Airflow reads its settings when it is first imported.
 _HOME = tempfile.TemporaryDirectory(prefix="qlik-airflow-")
 DAGS = Path(_HOME.name) / "dags"
 DAGS.mkdir()
-os.environ |= {
-    "AIRFLOW_HOME": _HOME.name,
-    "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
-    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME.name}/airflow.db",
-}
+os.environ |= airflow_database.settings(Path(_HOME.name), DAGS)
 
 from airflow.providers.common.compat.sdk import TaskDeferred  # noqa: E402
 
@@ -47,6 +46,21 @@ with suppress(ImportError, AttributeError):
 
 NO_RETRY_POLICIES = "Airflow before 3.3 has no retry policies"
 FAST: dict[str, Any] = {"poll_interval": 0.1}
+
+
+InstallAirflow = Callable[[Path, Path], dict[str, str]]
+
+
+@pytest.fixture(scope="session")
+def install_airflow(tmp_path_factory: pytest.TempPathFactory) -> InstallAirflow:
+    """Return a function that puts a migrated database into a home, and returns the environment of its processes."""
+    return partial(airflow_database.installed, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give the Airflow of this process a migrated database."""
+    shutil.copyfile(airflow_database.template(tmp_path_factory), Path(_HOME.name) / "airflow.db")
 
 
 @pytest.fixture(scope="session")

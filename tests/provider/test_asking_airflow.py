@@ -128,12 +128,10 @@ def test_the_state_of_a_task_is_asked_for(supervisor: Supervisor) -> None:
     assert asyncio.run(compat.task_state(TASK)) == "failed"
 
 
-def test_airflow_2_reads_the_state_of_a_task_from_its_database() -> None:
+def test_airflow_2_reads_the_state_of_a_task_from_its_database(request: pytest.FixtureRequest) -> None:
     if importlib.util.find_spec("airflow.sdk") is not None:
         pytest.skip("Airflow 3 asks its supervisor")
-    from airflow.utils.db import initdb
-
-    initdb()
+    request.getfixturevalue("database")
     # There is no such task: its Dag run was deleted.
     assert asyncio.run(compat.task_state(TASK)) == "None"
 

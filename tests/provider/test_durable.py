@@ -89,7 +89,7 @@ def test_a_retry_after_a_killed_worker_starts_nothing_twice(
     from airflow_provider_qlik.runs import matching as find
 
     monkeypatch.setattr(find.MatchTimeouts.__init__, "__defaults__", (300.0, 0.2, 0.2, 0.2, 0.1, 0.2))
-    resource = some(tenant, kind)
+    resource = some(tenant, kind, Script(run=16, end=SUCCESS[kind]))
     killed(task, operator(kind, resource, deferrable=deferrable), monkeypatch, moment)
     assert starts(tenant, resource) == (0 if moment == "before the start" else 1)
 
@@ -116,7 +116,7 @@ def test_a_retry_after_a_failed_run_starts_a_new_one(tenant: Tenant, task: Task,
 def test_a_cleared_task_starts_anew_and_leaves_nothing_of_the_old_run(
     tenant: Tenant, task: Task, kind: str, deferrable: bool
 ) -> None:
-    resource = some(tenant, kind)
+    resource = some(tenant, kind, Script(end=None), Script(run=12, end=SUCCESS[kind]))
     with pytest.raises(TaskDeferred):
         operator(kind, resource, deferrable=True).execute(task.context)
 

@@ -19,12 +19,10 @@ from tests.provider.conftest import Task
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _database() -> None:
+def _database(request: pytest.FixtureRequest) -> None:
     """Airflow 2 asks its database when a sensor was rescheduled first."""
     if importlib.util.find_spec("airflow.sdk") is None:
-        from airflow.utils.db import initdb
-
-        initdb()
+        request.getfixturevalue("database")
 
 
 def poke(task: Task, **arguments: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
 from tests.planted_secret import Search, searching
-from tests.provider.conftest import FAST, Task, finish, fire
+from tests.provider.conftest import FAST, InstallAirflow, Task, finish, fire
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "planted-secret-c0ffee-c0ffee"
@@ -188,8 +187,6 @@ with DAG("secretive", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
 
 RUN = """
 import json, sys
-from airflow.utils.db import initdb
-initdb()
 sys.path[:0] = sys.argv[1:3]
 try:
     import airflow.sdk.execution_time.task_runner
@@ -208,7 +205,8 @@ with open(sys.argv[3], "w") as file:
 """
 
 
-def test_nothing_shows_in_a_whole_dag(tenant: Tenant, tmp_path: Path) -> None:
+@pytest.mark.whole_airflow
+def test_nothing_shows_in_a_whole_dag(tenant: Tenant, tmp_path: Path, install_airflow: InstallAirflow) -> None:
     tenant.add_automation("Mail", id="mail", run_mode="triggered")
     tenant.script("mail", Script(run=4, end="finished"))
     tenant.add_task("Refresh", id="refresh")
@@ -229,11 +227,7 @@ def test_nothing_shows_in_a_whole_dag(tenant: Tenant, tmp_path: Path) -> None:
         text=True,
         check=False,
         env={
-            **os.environ,
-            "AIRFLOW_HOME": str(tmp_path),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
+            **install_airflow(tmp_path, dags),
             "AIRFLOW_CONN_QLIK_CLOUD_DEFAULT": json.dumps(connection),
         },
     )

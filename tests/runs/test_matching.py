@@ -26,6 +26,9 @@ from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import MARKER, OTHER_MARKER, TASK, Stage, staged
 
+pytestmark = pytest.mark.slow
+
+
 LONG = Script(run=3600)
 AT_ONCE = Script(run=0)
 

@@ -20,6 +20,8 @@ from airflow_provider_qlik.runs import ADAPTERS, Run, RunAdapter, RunSelector, R
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
+pytestmark = pytest.mark.slow
+
 
 def one_look(selector: RunSelector, kind: str, within: float) -> Flow[Any]:
     """What a wait sees the next time it looks."""

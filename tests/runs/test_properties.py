@@ -43,6 +43,9 @@ from airflow_provider_qlik.runs.matching import competing_runs
 from tests.planted_secret import note, plant
 from tests.replies import IDS, MARKER, OTHER_MARKER, SECRET, WORDS, anything, examples, replies
 
+pytestmark = pytest.mark.slow
+
+
 MAX_STEPS = 40
 NOW = datetime(2026, 1, 2, 3, 5, tzinfo=UTC)
 SOON = NOW + timedelta(minutes=3)

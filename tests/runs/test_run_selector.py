@@ -12,6 +12,9 @@ from airflow_provider_qlik.runs import RunAdapter, RunGoneError, RunSelector, Ru
 from airflow_provider_qlik.sandbox import Script
 from tests.runs.conftest import AUTOMATION, TASK, Stage
 
+pytestmark = pytest.mark.slow
+
+
 both_kinds = pytest.mark.parametrize("kind", [TASK, AUTOMATION], ids=lambda kind: kind.name)
 LIST = {"task": "list_task_runs", "automation": "list_automation_runs"}
 

@@ -27,6 +27,9 @@ from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import AUTOMATION, MARKER, TASK, Stage
 
+pytestmark = pytest.mark.slow
+
+
 both_kinds = pytest.mark.parametrize("kind", [TASK, AUTOMATION], ids=lambda kind: kind.name)
 POLL = {"task": "list_task_runs", "automation": "get_automation_run"}
 READ = {"task": "get_task", "automation": "get_automation"}
