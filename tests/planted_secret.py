@@ -232,9 +232,9 @@ def _noting_events(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _watch_clients(patch: pytest.MonkeyPatch) -> None:
-    _wrap(patch, wire.Wire, "_use", _planting_credentials)
-    _wrap(patch, wire.Wire, "__init__", _noting_how_it_looks)
-    _wrap(patch, wire.Wire, "_read", _noting_answers)
+    _wrap(patch, wire.BaseClient, "_set_credentials", _planting_credentials)
+    _wrap(patch, wire.BaseClient, "__init__", _noting_how_it_looks)
+    _wrap(patch, wire.BaseClient, "_read", _noting_answers)
     _wrap(patch, auth._OAuth, "_read", _planting_tokens)
     _wrap(patch, QlikCloudError, "__init__", _noting_errors)
     _wrap(patch, InvalidArgumentError, "__init__", _noting_errors)

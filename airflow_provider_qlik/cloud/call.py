@@ -86,7 +86,7 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Renew:
+class RefreshCredentials:
     """The wish for credentials other than those used *since* a moment of the monotonic clock; the answer: whether
     there are any. `error` is the refusal, which is told why there are none. A 403 or 404 exchanges only new credentials
     that have not worked yet. `fallback_refused`: these are the old credentials, which were used because of such a 403
@@ -169,7 +169,7 @@ class Poll:
     reschedule: Callable[[Any], tuple[float, float] | None] | None = field(default=None, repr=False)
 
 
-Step: TypeAlias = Call[Any] | Pause | Renew | Await | Poll
+Step: TypeAlias = Call[Any] | Pause | RefreshCredentials | Await | Poll
 
 Flow: TypeAlias = Generator[Step, Any, T]
 """A procedure: yields calls and pauses, is sent the answers, has errors thrown into it, returns its result."""

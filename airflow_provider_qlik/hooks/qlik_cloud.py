@@ -187,30 +187,32 @@ class QlikCloudHook(BaseHook):
             error.add_note(f"In the Airflow connection {self.qlik_conn_id!r}.")
             raise
 
-    def call(self, call: Call[T], patience: RetryPolicy | None = None) -> T:
+    def call(self, call: Call[T], retry_policy: RetryPolicy | None = None) -> T:
         """The answer of a call, such as ``hook.call(tasks.get(task_id))``. Raises QlikCloudError."""
-        return self.get_conn().call(call, patience)
+        return self.get_conn().call(call, retry_policy)
 
     def iterate(self, call: Call[Page[ItemT]]) -> Iterator[ItemT]:
         """All items of a paged list, page by page."""
         return self.get_conn().iterate(call)
 
-    def run_flow(self, flow: Flow[T], patience: RetryPolicy | None = None, *, deadline: datetime | None = None) -> T:
+    def run_flow(
+        self, flow: Flow[T], retry_policy: RetryPolicy | None = None, *, deadline: datetime | None = None
+    ) -> T:
         """The result of a flow. No request of it takes much longer than to the *deadline* (UTC)."""
-        return self.get_conn().run_flow(flow, patience, deadline=deadline)
+        return self.get_conn().run_flow(flow, retry_policy, deadline=deadline)
 
-    async def acall(self, call: Call[T], patience: RetryPolicy | None = None) -> T:
+    async def acall(self, call: Call[T], retry_policy: RetryPolicy | None = None) -> T:
         """As `call`, for an event loop."""
-        return await (await self.get_async_conn()).call(call, patience)
+        return await (await self.get_async_conn()).call(call, retry_policy)
 
     async def aiterate(self, call: Call[Page[ItemT]]) -> AsyncIterator[ItemT]:
         """As `iterate`, for an event loop."""
         async for item in (await self.get_async_conn()).iterate(call):
             yield item
 
-    async def arun_flow(self, flow: Flow[T], patience: RetryPolicy | None = None) -> T:
+    async def arun_flow(self, flow: Flow[T], retry_policy: RetryPolicy | None = None) -> T:
         """As `run_flow`, for an event loop."""
-        return await (await self.get_async_conn()).run_flow(flow, patience)
+        return await (await self.get_async_conn()).run_flow(flow, retry_policy)
 
     def enable_task(self, task_id: str) -> Task:
         """Switch a task of Qlik's on, and return it as it then stands. One that is on already is not touched.

@@ -111,7 +111,7 @@ def explained(hook: QlikCloudHook, run: Run, write_log: LogCallback) -> Outcome:
     from airflow_provider_qlik.runs import ADAPTERS, outcome
 
     flow = outcome(ADAPTERS[run.kind], run, hook.get_conn().tenant.url, write_log)
-    return hook.run_flow(flow, RetryPolicy(tries=3, budget=30.0))
+    return hook.run_flow(flow, RetryPolicy(max_attempts=3, max_total_wait=30.0))
 
 
 def described(hook: QlikCloudHook, result: Outcome) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class CancelsItsRun:
             write(self.log, logging.INFO, f"{run} was started by somebody else: it is left alone")
             return False
         try:
-            asked = client.run_flow(cancel(ADAPTERS[run.kind], run), RetryPolicy(tries=2, budget=4.0))
+            asked = client.run_flow(cancel(ADAPTERS[run.kind], run), RetryPolicy(max_attempts=2, max_total_wait=4.0))
         except QlikCloudError as error:
             write(self.log, logging.ERROR, f"{run} could not be cancelled and may still be going on: {error}")
             return False

@@ -337,9 +337,9 @@ class QlikRunTrigger(BaseTrigger):
             unconfirmed_since=_moment(self.unconfirmed_since),
             marker=self.marker,
         )
-        patience = RetryPolicy(tries=CANCEL_TRIES, budget=CANCEL_BUDGET, high_priority=True)
+        retry_policy = RetryPolicy(max_attempts=CANCEL_TRIES, max_total_wait=CANCEL_BUDGET, high_priority=True)
         try:
-            run = await hook.arun_flow(kind.poll(selector), patience)
+            run = await hook.arun_flow(kind.poll(selector), retry_policy)
         except QlikCloudError as error:
             if not is_not_visible(error):
                 raise
@@ -350,7 +350,7 @@ class QlikRunTrigger(BaseTrigger):
         # Where the task was cleared, its new try may have asked already: a second time could hit its new run.
         if run is not None and not run.ended and not kind.stopping(run):
             flow = cancel_before_next_try(kind, run) if cleared else kind.cancel(run)
-            asked = await hook.arun_flow(flow, patience)
+            asked = await hook.arun_flow(flow, retry_policy)
             self._saying.write_log(logging.INFO, f"Asked Qlik Cloud to stop {asked}")
 
 

@@ -23,7 +23,7 @@ POLL = tasks.get("poll").read_as(str)
 LOOK = tasks.get("look").read_as(str)
 PAGE = tasks.get("page").read_as(str)
 CANCEL = tasks.delete("cancel")
-URGENT = RetryPolicy(tries=1, high_priority=True)
+URGENT = RetryPolicy(max_attempts=1, high_priority=True)
 FOR_POLLS = MAX_CONCURRENT_REQUESTS - RESERVED_SLOTS
 
 
@@ -66,9 +66,9 @@ def play(scene: Callable[[AsyncClient], Coroutine[Any, Any, None]], answer: Any,
 
 
 def many(
-    client: AsyncClient, call: Call[Any], count: int, patience: RetryPolicy = ONE_TRY
+    client: AsyncClient, call: Call[Any], count: int, retry_policy: RetryPolicy = ONE_TRY
 ) -> list[asyncio.Future[Any]]:
-    return [asyncio.ensure_future(client.call(call, patience)) for _ in range(count)]
+    return [asyncio.ensure_future(client.call(call, retry_policy)) for _ in range(count)]
 
 
 async def stop(*waiting: asyncio.Future[Any]) -> None:
@@ -78,10 +78,12 @@ async def stop(*waiting: asyncio.Future[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "call", "patience"), [("cancel", CANCEL, ONE_TRY), ("look", LOOK, URGENT)], ids=["cancel", "urgent look"]
+    ("name", "call", "retry_policy"),
+    [("cancel", CANCEL, ONE_TRY), ("look", LOOK, URGENT)],
+    ids=["cancel", "urgent look"],
 )
 def test_high_priority_goes_before_polls_that_wait_for_a_token(
-    name: str, call: Call[Any], patience: RetryPolicy
+    name: str, call: Call[Any], retry_policy: RetryPolicy
 ) -> None:
     qlik = Qlik()
 
@@ -89,7 +91,7 @@ def test_high_priority_goes_before_polls_that_wait_for_a_token(
         polls = many(client, POLL, 500)
         await asyncio.sleep(10.2)
         began = now()
-        await client.call(call, patience)
+        await client.call(call, retry_policy)
         assert qlik.moments(name) == [began]
         await stop(*polls)
 

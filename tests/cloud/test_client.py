@@ -41,12 +41,12 @@ def run_flow(request: pytest.FixtureRequest, sandbox: SandboxTenant) -> RunFlow:
     tenant, key = Tenant.at(sandbox.url), ApiKey(sandbox.api_key)
 
     def in_thread(flow: Flow[T]) -> T:
-        with Client(tenant, key, patience=QUICK) as client:
+        with Client(tenant, key, retry_policy=QUICK) as client:
             return client.run_flow(flow)
 
     def in_loop(flow: Flow[T]) -> T:
         async def run() -> T:
-            async with AsyncClient(tenant, key, patience=QUICK) as client:
+            async with AsyncClient(tenant, key, retry_policy=QUICK) as client:
                 return await client.run_flow(flow)
 
         return asyncio.run(run())
@@ -127,11 +127,11 @@ def test_each_call_of_a_flow_is_retried_by_itself(sandbox: SandboxTenant, run_fl
     assert len(sandbox.request_log()) == 5, "the first call has used up its five tries"
 
 
-def test_a_flow_may_be_given_a_patience_of_its_own(sandbox: SandboxTenant, client: Client) -> None:
+def test_a_flow_can_have_its_own_retry_policy(sandbox: SandboxTenant, client: Client) -> None:
     sandbox.fault("GET", status=502, times=None)
 
     with pytest.raises(StatusError):
-        client.run_flow(send(tasks.get("t")), RetryPolicy(tries=1))
+        client.run_flow(send(tasks.get("t")), RetryPolicy(max_attempts=1))
     assert len(sandbox.request_log()) == 1
 
 

@@ -196,7 +196,7 @@ def test_what_is_announced_can_be_decoded() -> None:
 def test_a_response_in_an_unknown_encoding_keeps_no_connection(listener: Listener) -> None:
     listener.answers(Answer(200, b"x", {"content-encoding": "br"}))
 
-    with Client(Tenant.at(listener.url), ApiKey("key"), patience=ONE_TRY) as client:
+    with Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_TRY) as client:
         with pytest.raises(InvalidResponseError, match="not asked for, 'br'"):
             client.call(tasks.get("t"))
         assert active(client._http) == []
@@ -206,7 +206,7 @@ def test_a_response_in_an_unknown_encoding_keeps_no_connection_in_an_event_loop(
     listener.answers(Answer(200, b"x", {"content-encoding": "br"}))
 
     async def call() -> list[str]:
-        async with AsyncClient(Tenant.at(listener.url), ApiKey("key"), patience=ONE_TRY) as client:
+        async with AsyncClient(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_TRY) as client:
             with pytest.raises(InvalidResponseError, match="not asked for, 'br'"):
                 await client.call(tasks.get("t"))
             return active(client._http)

@@ -60,15 +60,17 @@ def starts(sandbox: SandboxTenant) -> list[str]:
     return [entry.path for entry in sandbox.request_log(method="POST", path="*/actions/start")]
 
 
-def called(driver: str, sandbox: SandboxTenant, call: Call[Any], patience: RetryPolicy = QUICK, **tenant: Any) -> Any:
+def called(
+    driver: str, sandbox: SandboxTenant, call: Call[Any], retry_policy: RetryPolicy = QUICK, **tenant: Any
+) -> Any:
     """What a call gives or raises, by a client of its own in a thread or in an event loop."""
     where, key = Tenant.at(sandbox.url, **tenant), ApiKey(sandbox.api_key)
     if driver == "sync":
-        with Client(where, key, patience=patience) as client:
+        with Client(where, key, retry_policy=retry_policy) as client:
             return client.call(call)
 
     async def ask() -> Any:
-        async with AsyncClient(where, key, patience=patience) as client:
+        async with AsyncClient(where, key, retry_policy=retry_policy) as client:
             return await client.call(call)
 
     return asyncio.run(ask())
@@ -239,7 +241,7 @@ def test_calls_that_come_together_share_one_look(sandbox: SandboxTenant) -> None
     sandbox.fault("GET", SCHEDULING_TASKS, delay=0.2)
 
     async def many() -> None:
-        async with AsyncClient(Tenant.at(sandbox.url), ApiKey(sandbox.api_key), patience=QUICK) as client:
+        async with AsyncClient(Tenant.at(sandbox.url), ApiKey(sandbox.api_key), retry_policy=QUICK) as client:
             await asyncio.gather(*(client.call(tasks.get(task)) for _ in range(20)))
 
     with ThreadPoolExecutor(6) as threads:
@@ -566,7 +568,7 @@ def test_what_counts_as_a_list(listener: Listener, answer: Answer, there: bool) 
         return answer if seen.target.endswith("?limit=1") else Answer(200, {"id": "t"})
 
     listener.answers(reply)
-    with Client(Tenant.at(listener.url), ApiKey("key"), patience=ONE_TRY) as client:
+    with Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_TRY) as client:
         if there:
             assert client.call(tasks.get("t")).id == "t"
         else:

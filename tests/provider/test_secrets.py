@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, attempts
+from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, send_with_retries
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.call import QlikCallOperator
@@ -156,7 +156,10 @@ def test_nothing_shows_where_all_there_is_is_done(
 def test_nothing_shows_where_what_comes_back_makes_no_sense(
     tenant: Tenant, task: Task, nothing_shows_a_secret: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_qlik.cloud.transport.paths.attempts", lambda call, _: attempts(call, ONE_TRY))
+    monkeypatch.setattr(
+        "airflow_provider_qlik.cloud.transport.paths.send_with_retries",
+        lambda call, _: send_with_retries(call, ONE_TRY),
+    )
     mail = tenant.add_automation("Mail", run_mode="triggered")
     operation: dict[str, Any] = {"operation": "automations.get", "arguments": {"automation_id": mail}}
     for answer in ("truncated", "nonsense", "html"):

@@ -19,7 +19,7 @@ from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
 T = TypeVar("T")
 
-QUICK = RetryPolicy(tries=3, initial_backoff=0.001, max_backoff=0.002, max_retry_after=0.002)
+QUICK = RetryPolicy(max_attempts=3, initial_backoff=0.001, max_backoff=0.002, max_retry_after=0.002)
 MAX_STEPS = 2000
 MARKER = "airflow-0123456789abcdef"
 OTHER_MARKER = "airflow-fedcba9876543210"
@@ -138,7 +138,7 @@ class Stage:
 def staged(sandbox: SandboxTenant, **tenant: Any) -> Iterator[Stage]:
     """Yield a stage on the reset sandbox, for a client with these settings of its tenant."""
     sandbox.reset()
-    with Client(Tenant.at(sandbox.url, **tenant), ApiKey(sandbox.api_key), patience=QUICK) as client:
+    with Client(Tenant.at(sandbox.url, **tenant), ApiKey(sandbox.api_key), retry_policy=QUICK) as client:
         yield Stage(sandbox, client)
 
 

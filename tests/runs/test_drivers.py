@@ -42,7 +42,7 @@ def from_start_to_end(kind: RunAdapter, resource_id: str, tenant: Tenant, write_
 
 
 def on_a_worker(tenant: Tenant, key: ApiKey, kind: RunAdapter, resource_id: str, write_log: LogCallback) -> Outcome:
-    with Client(tenant, key, patience=QUICK) as client:
+    with Client(tenant, key, retry_policy=QUICK) as client:
         return client.run_flow(from_start_to_end(kind, resource_id, tenant, write_log))
 
 
@@ -50,7 +50,7 @@ def in_the_triggerer(
     tenant: Tenant, key: ApiKey, kind: RunAdapter, resource_id: str, write_log: LogCallback
 ) -> Outcome:
     async def run() -> Outcome:
-        async with AsyncClient(tenant, key, patience=QUICK) as client:
+        async with AsyncClient(tenant, key, retry_policy=QUICK) as client:
             return await client.run_flow(from_start_to_end(kind, resource_id, tenant, write_log))
 
     return asyncio.run(run())

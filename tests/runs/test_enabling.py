@@ -45,7 +45,7 @@ each_path = pytest.mark.parametrize("path", [V1, SCHEDULING])
 @pytest.fixture
 def client(sandbox: SandboxTenant, path: str) -> Iterator[Client]:
     tenant = Tenant.at(sandbox.url, tasks_path=path)
-    with Client(tenant, ApiKey(sandbox.api_key), patience=RetryPolicy(tries=1)) as client:
+    with Client(tenant, ApiKey(sandbox.api_key), retry_policy=RetryPolicy(max_attempts=1)) as client:
         yield client
 
 

@@ -32,7 +32,7 @@ RELOAD, REPORT = ADAPTERS["reload"], ADAPTERS["sharing_task"]
 @contextmanager
 def acting(stage: Stage, api_key: str) -> Iterator[Stage]:
     """A stage for another user of the same tenant."""
-    with Client(Tenant.at(stage.sandbox.url), ApiKey(api_key), patience=QUICK) as client:
+    with Client(Tenant.at(stage.sandbox.url), ApiKey(api_key), retry_policy=QUICK) as client:
         other = Stage(stage.sandbox, client)
         other.elapsed = stage.elapsed
         yield other

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from airflow_provider_qlik.cloud.call import Await, Call, Flow, Pause, Poll, Renew, Tier
+from airflow_provider_qlik.cloud.call import Await, Call, Flow, Pause, Poll, RefreshCredentials, Tier
 from airflow_provider_qlik.cloud.errors import (
     IntermediaryResponseError,
     InvalidArgumentError,
@@ -23,7 +23,7 @@ from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.polling.dispatcher import Dispatcher
 from airflow_provider_qlik.cloud.polling.rate_limiter import RateLimits
 from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, Priority
-from airflow_provider_qlik.cloud.transport.base_client import Known, Wire, as_our_errors
+from airflow_provider_qlik.cloud.transport.base_client import BaseClient, Known, translated_errors
 from airflow_provider_qlik.cloud.transport.bounds import AsyncBoundedTransport
 from airflow_provider_qlik.cloud.transport.paths import sent, tier_of
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, RetryPolicy
@@ -34,7 +34,7 @@ REREAD_INTERVAL = 300.0
 """Seconds after which a client in an event loop reads its connection again."""
 
 
-class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
+class AsyncClient(BaseClient[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
     """What `Client` is, for an event loop and all who wait there: they share the tenant's rate limits, and their polls.
 
     Use it in an ``async with``. *count* is told what happens, by name and number: `requests`, `polls` (answers that
@@ -44,9 +44,9 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
 
     def __init__(self, *of: Any, **arguments: Any) -> None:
         super().__init__(*of, **arguments)
-        self._renewing = asyncio.Lock()
+        self._refresh_lock = asyncio.Lock()
         self._limits: RateLimits | None = None
-        self._keeping_up: asyncio.Task[None] | None = None
+        self._reread_task: asyncio.Task[None] | None = None
         self._dispatcher = Dispatcher(
             self._run_polls,
             self._rate_limits,
@@ -72,20 +72,20 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
     async def aclose(self) -> None:
         """Close the client, its connections and its polls. Flows that are under way are cancelled."""
         self._dispatcher.close()
-        if self._keeping_up is not None:
-            self._keeping_up.cancel()
-        for http in (*self._retired, self._http):
+        if self._reread_task is not None:
+            self._reread_task.cancel()
+        for http in (*self._replaced_clients, self._http):
             await http.aclose()
 
-    async def call(self, call: Call[T], patience: RetryPolicy | None = None) -> T:
+    async def call(self, call: Call[T], retry_policy: RetryPolicy | None = None) -> T:
         """Send a call and return its response, retried where that is safe. Raises QlikCloudError."""
-        patience = patience or self.patience
-        priority = Priority.HIGH if patience.high_priority or call.method != "GET" else Priority.POLL
-        return await self._drive(sent(call, self.tenant, patience), partial(self._send, priority=priority))
+        retry_policy = retry_policy or self.retry_policy
+        priority = Priority.HIGH if retry_policy.high_priority or call.method != "GET" else Priority.POLL
+        return await self._drive(sent(call, self.tenant, retry_policy), partial(self._send, priority=priority))
 
-    async def run_flow(self, flow: Flow[T], patience: RetryPolicy | None = None) -> T:
+    async def run_flow(self, flow: Flow[T], retry_policy: RetryPolicy | None = None) -> T:
         """Run a flow and return its result. Raises QlikCloudError, or what the flow raises."""
-        return await self._drive(flow, partial(self.call, patience=patience))
+        return await self._drive(flow, partial(self.call, retry_policy=retry_policy))
 
     async def iterate(self, call: Call[Page[ItemT]]) -> AsyncIterator[ItemT]:
         """Yield all items of a paged list; each page is fetched when its first item is needed."""
@@ -132,17 +132,17 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
 
     async def _send(self, call: Call[T], priority: Priority, has_token: bool = False) -> T:
         self._check_open()
-        self._keep_up()
+        self._reread_when_due()
         async with self._token_and_slot(call, priority, has_token):
             request, auth = self._request(call), self._auth
             self._count("requests", 1)
             with self._errors_noted(call), self._named_errors():
-                with as_our_errors(call, request):
+                with translated_errors(call, request):
                     response = await self._http.send(request, auth=auth)
                 redirected = self._redirected(call, response)
                 if redirected is None:
                     value = self._read(call, response)
-                    self._worked(auth)
+                    self._record_accepted(auth)
                     return value
         return await self._send(redirected, priority)
 
@@ -184,37 +184,41 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
                     limits.slow_down(call.tier, sent_at_in_loop)
             raise
 
-    def _keep_up(self) -> None:
+    def _reread_when_due(self) -> None:
         """Read the connection again every few minutes, beside; that it cannot be read just now does no harm."""
-        if self._reread is None or time.monotonic() - self._reread_at < REREAD_INTERVAL or self._keeping_up is not None:
+        if (
+            self._reread is None
+            or time.monotonic() - self._reread_at < REREAD_INTERVAL
+            or self._reread_task is not None
+        ):
             return
-        self._keeping_up = asyncio.get_running_loop().create_task(self._read_again())
-        self._keeping_up.add_done_callback(self._kept_up)
+        self._reread_task = asyncio.get_running_loop().create_task(self._reread_and_apply())
+        self._reread_task.add_done_callback(self._reread_ended)
 
-    def _kept_up(self, done: asyncio.Task[None]) -> None:
-        self._keeping_up = None
+    def _reread_ended(self, done: asyncio.Task[None]) -> None:
+        self._reread_task = None
         if not done.cancelled() and (error := done.exception()) is not None:
-            self._not_reread(error if isinstance(error, Exception) else RuntimeError(str(error)))
+            self._record_reread_failure(error if isinstance(error, Exception) else RuntimeError(str(error)))
 
-    async def _read_again(self) -> None:
+    async def _reread_and_apply(self) -> None:
         assert self._reread is not None
-        async with self._renewing:
-            self._take_over(await self._reread(), refused=False)
+        async with self._refresh_lock:
+            self._apply_reread(await self._reread(), refused=False)
 
-    async def _renew(self, step: Renew) -> bool:
+    async def _refresh(self, step: RefreshCredentials) -> bool:
         # One reading for all whose credentials were refused together.
-        async with self._renewing:
-            if self._may_renew(step):
+        async with self._refresh_lock:
+            if self._should_refresh(step):
                 known = None
-                with self._reading_again(step):
-                    known = await self._reread() if self._reread is not None and self._may_reread(step) else None
-                self._exchange(step, known)
-        return self._renewed_at >= step.since
+                with self._tolerating_failure(step):
+                    known = await self._reread() if self._reread is not None and self._should_reread(step) else None
+                self._switch_credentials(step, known)
+        return self._refreshed_at >= step.since
 
-    def _take(self, step: Pause | Renew | Await | Poll) -> Awaitable[Any]:
+    def _take(self, step: Pause | RefreshCredentials | Await | Poll) -> Awaitable[Any]:
         # A plain function: what is handed on as it is needs no coroutine, and thousands of waits are in here.
-        if isinstance(step, Renew):
-            return self._renew(step)
+        if isinstance(step, RefreshCredentials):
+            return self._refresh(step)
         if isinstance(step, Poll):
             return self._dispatcher.submit(step)
         if isinstance(step, Await):

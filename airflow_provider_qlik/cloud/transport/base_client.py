@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from airflow_provider_qlik import __version__
-from airflow_provider_qlik.cloud.call import Call, Renew
+from airflow_provider_qlik.cloud.call import Call, RefreshCredentials
 from airflow_provider_qlik.cloud.errors import ConnectError, InvalidResponseError, NoResponseError, QlikCloudError
 from airflow_provider_qlik.cloud.metrics import harmless
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
@@ -46,7 +46,7 @@ It is sent with all that goes to an API of the tenant, and not with the request 
 """
 MAX_LOCATION = 2000
 """Characters of an address that a redirect is followed to."""
-_SURELY_NOT_SENT = (
+_NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
@@ -58,14 +58,14 @@ _SURELY_NOT_SENT = (
 _sending: ContextVar[bool] = ContextVar("qlik_cloud_sending", default=False)
 
 
-class _NotOurs(logging.Filter):
+class _WithoutInfo(logging.Filter):
     """Keeps httpx from logging a line for each of our requests: a wait has thousands. What others send is logged."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.levelno > logging.INFO or not _sending.get()
 
 
-_not_ours = _NotOurs()
+_without_info = _WithoutInfo()
 
 
 RereadT = TypeVar("RereadT")
@@ -83,11 +83,11 @@ def _in_child() -> None:
 os.register_at_fork(after_in_child=_in_child)
 
 
-_proven: dict[tuple[str | None, str], Credentials] = {}
+_accepted_credentials: dict[tuple[str | None, str], Credentials] = {}
 """The credentials that worked last, by connection id and tenant: who is made later may need them, to cancel."""
 
 
-class Wire(Generic[RereadT, HttpT]):
+class BaseClient(Generic[RereadT, HttpT]):
     """What both drivers share: how a call becomes a request, and what came of it an answer or an error.
 
     *reread* gives tenant and credentials anew, for when Qlik Cloud refuses these. `outdated` tells that it gave another
@@ -105,7 +105,7 @@ class Wire(Generic[RereadT, HttpT]):
         tenant: Tenant,
         credentials: Credentials,
         *,
-        patience: RetryPolicy = RetryPolicy(),  # noqa: B008 (frozen)
+        retry_policy: RetryPolicy = RetryPolicy(),  # noqa: B008 (frozen)
         on_secret: Callable[[str], object] | None = None,
         reread: RereadT | None = None,
         fallback: Credentials | None = None,
@@ -114,20 +114,20 @@ class Wire(Generic[RereadT, HttpT]):
     ) -> None:
         self._count = harmless(count)
         self.tenant = tenant
-        self.patience = patience
+        self.retry_policy = retry_policy
         self.connection = connection
         self._on_secret = on_secret
         self._reread = reread
         self._reread_at = time.monotonic()
-        self._renewed_at = -math.inf
+        self._refreshed_at = -math.inf
         self.outdated = False
-        fallback = fallback or _proven.get((connection, tenant.url))
+        fallback = fallback or _accepted_credentials.get((connection, tenant.url))
         self._fallback = fallback if connection and fallback != credentials else None
         self._refused: Credentials | None = None
-        self._said: Credentials | None = None
+        self._reported: Credentials | None = None
         self._revoked: Credentials | None = None
-        self._use(credentials)
-        self._retired: list[HttpT] = []
+        self._set_credentials(credentials)
+        self._replaced_clients: list[HttpT] = []
         self._trust = trust(tenant.ca_bundle)
         self._process = _process
         self._http: HttpT = self._open_http()
@@ -137,12 +137,12 @@ class Wire(Generic[RereadT, HttpT]):
         """The tenant, the credentials in use, and those that are kept beside them until these have worked."""
         return self.tenant, self._credentials, self._fallback
 
-    def _use(self, credentials: Credentials) -> None:
+    def _set_credentials(self, credentials: Credentials) -> None:
         self._credentials = credentials
         self._auth = auth_type(self.tenant, credentials, self._on_secret)
-        self._proven = False
+        self._accepted = False
 
-    def _take_over(self, known: Known, *, refused: bool) -> None:
+    def _apply_reread(self, known: Known, *, refused: bool) -> None:
         """Go on with what was read anew, because the credentials in use were *refused* or to keep up.
 
         Another tenant knows nothing of what was begun with this one.
@@ -157,79 +157,79 @@ class Wire(Generic[RereadT, HttpT]):
             self._refused = None
         if credentials == self._credentials:
             if refused:
-                self._swap()
+                self._swap_credentials()
         elif refused or credentials != self._refused:
-            self._fallback, self._renewed_at = self._credentials, self._reread_at
-            self._use(credentials)
+            self._fallback, self._refreshed_at = self._credentials, self._reread_at
+            self._set_credentials(credentials)
 
     def _trust_anew(self, tenant: Tenant) -> None:
         """Use the certificates as they are now, from the next connection on, if their file was replaced."""
         try:
             trusted = trust(tenant.ca_bundle)
         except InvalidArgumentError as error:
-            self._not_reread(error)
+            self._record_reread_failure(error)
             return
         if trusted is not self._trust:
             self._trust, self.tenant = trusted, replace(self.tenant, ca_bundle=tenant.ca_bundle)
             # Requests that are under way go on: the old one is closed with this client.
-            self._retired.append(self._http)
+            self._replaced_clients.append(self._http)
             self._http = self._open_http()
 
-    def _swap(self) -> None:
+    def _swap_credentials(self) -> None:
         """Use the other credentials, where these were refused and there are others."""
         if self._fallback is None:
             return
         refused, other = self._credentials, self._fallback
         self._refused = refused
-        self._fallback, self._renewed_at = refused, time.monotonic()
-        self._use(other)
+        self._fallback, self._refreshed_at = refused, time.monotonic()
+        self._set_credentials(other)
 
-    def _worked(self, auth: httpx.Auth) -> None:
+    def _record_accepted(self, auth: httpx.Auth) -> None:
         """Note that a request was accepted with these credentials: from now on nothing is kept beside them."""
-        if auth is self._auth and not self._proven:
-            self._proven, self._fallback, self._revoked = True, None, None
-            if self._refused not in (None, self._said, self._credentials):
-                self._said = self._refused
+        if auth is self._auth and not self._accepted:
+            self._accepted, self._fallback, self._revoked = True, None, None
+            if self._refused not in (None, self._reported, self._credentials):
+                self._reported = self._refused
                 _log.warning(
                     "Qlik Cloud refuses the new credentials of %s; the old ones are used as long as they work. Correct"
                     " the connection.",
                     f"the connection {self.connection!r}" if self.connection else self.tenant.url,
                 )
             if self.connection:
-                _proven[self.connection, self.tenant.url] = self._credentials
+                _accepted_credentials[self.connection, self.tenant.url] = self._credentials
 
-    def _may_renew(self, step: Renew) -> bool:
+    def _should_refresh(self, step: RefreshCredentials) -> bool:
         """Return True if other credentials are needed, and nobody has brought any since.
 
         A 403 or 404 says so of new credentials that have not worked yet, if the old ones were not revoked: the new may
         be somebody else's.
         """
-        others = not self._proven and self._fallback is not None and self._fallback != self._revoked
+        others = not self._accepted and self._fallback is not None and self._fallback != self._revoked
         needed = step.credentials_refused or others
-        return needed and self._renewed_at < step.since
+        return needed and self._refreshed_at < step.since
 
-    def _may_reread(self, step: Renew) -> bool:
+    def _should_reread(self, step: RefreshCredentials) -> bool:
         """Return True if the connection was not read since the credentials were used that are refused."""
         return step.credentials_refused and self._reread_at < step.since
 
     @contextmanager
-    def _reading_again(self, step: Renew) -> Iterator[None]:
+    def _tolerating_failure(self, step: RefreshCredentials) -> Iterator[None]:
         """Note that the connection cannot be read in the block, and go on with the credentials that there are."""
         try:
             yield
         except (QlikCloudError, InvalidArgumentError) as error:
-            self._not_reread(error, step.error)
+            self._record_reread_failure(error, step.error)
 
-    def _exchange(self, step: Renew, known: Known | None) -> None:
+    def _switch_credentials(self, step: RefreshCredentials, known: Known | None) -> None:
         """Use other credentials than those that were refused: what was read anew, or else those that are kept."""
         if step.fallback_refused:
             self._revoked = self._credentials
         if known is None:
-            self._swap()
+            self._swap_credentials()
         else:
-            self._take_over(known, refused=True)
+            self._apply_reread(known, refused=True)
 
-    def _not_reread(self, problem: Exception, refusal: QlikCloudError | None = None) -> None:
+    def _record_reread_failure(self, problem: Exception, refusal: QlikCloudError | None = None) -> None:
         """Note that the connection cannot be read again, on the refusal that made it necessary or in the log."""
         self._reread_at = time.monotonic()
         notes = " ".join(getattr(problem, "__notes__", ()))
@@ -249,8 +249,8 @@ class Wire(Generic[RereadT, HttpT]):
         """
         if self._process != _process:
             self._process = _process
-            self._retired.clear()
-            self._use(self._credentials)
+            self._replaced_clients.clear()
+            self._set_credentials(self._credentials)
             self._http = self._open_http()
 
     def __repr__(self) -> str:
@@ -355,9 +355,9 @@ class Wire(Generic[RereadT, HttpT]):
 
 
 @contextmanager
-def as_our_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]:
+def translated_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]:
     """Whatever goes wrong on the way is an error of this package in the block."""
-    logging.getLogger("httpx").addFilter(_not_ours)  # does nothing the second time
+    logging.getLogger("httpx").addFilter(_without_info)  # does nothing the second time
     token = _sending.set(True)
     asked = f"{call.method} {request.url.raw_path.decode().partition('?')[0]}"
     host = request.url.host
@@ -371,7 +371,7 @@ def as_our_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]:
         signing_in = getattr(error, "_request", None) not in (None, request)
         if signing_in:
             raise ConnectError(f"Could not sign in at {host} ({what}, before {asked})") from None
-        if isinstance(error, _SURELY_NOT_SENT):
+        if isinstance(error, _NOT_SENT):
             raise ConnectError(
                 f"Could not connect to {host} ({what}): check the tenant's address, proxies and the network. Nothing"
                 f" was sent ({asked})"
