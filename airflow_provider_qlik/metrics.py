@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from airflow.providers.common.compat.sdk import Stats
 
-from airflow_provider_qlik.cloud.metrics import harmless
+from airflow_provider_qlik.cloud.metrics import never_failing
 
 PREFIX = "qlik_cloud"
 
@@ -33,6 +33,6 @@ def waiting(more: int) -> None:
     _gauge("waits", _waits)
 
 
-@harmless
+@never_failing
 def _gauge(name: str, number: float) -> None:
     Stats.gauge(f"{PREFIX}.{name}", number)

@@ -122,7 +122,7 @@ def _source_shown(seen: Seen) -> str | None:
     shown = real.run.triggered_by or ""
     if real.marker in shown:
         return "yes: whole" if shown == real.marker else "yes: among other text"
-    if real.run.carries(real.marker):
+    if real.run.shows_marker(real.marker):
         return f"in part: cut to {len(shown)} characters"
     return f"no: it shows {f'another text of {len(shown)} characters' if shown else 'nothing'}"
 

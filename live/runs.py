@@ -12,7 +12,17 @@ from airflow_provider_qlik.cloud import InvalidArgumentError, QlikCloudError
 from airflow_provider_qlik.cloud.api import reloads, tasks
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS
-from airflow_provider_qlik.runs import Intent, Run, RunAdapter, RunSelector, RunWait, Search, find_run, marker, outcome
+from airflow_provider_qlik.runs import (
+    Intent,
+    MatchTimeouts,
+    Run,
+    RunAdapter,
+    RunSelector,
+    RunWait,
+    find_run,
+    marker,
+    outcome,
+)
 from airflow_provider_qlik.runs.cancelling import cancel
 from airflow_provider_qlik.runs.errors import AmbiguousRunError, RunNotFoundError, WaitTimeoutError
 from airflow_provider_qlik.runs.waiting import utc_now
@@ -25,7 +35,7 @@ MAX_INTERVAL = 15.0
 """Seconds between two polls of a run, at most."""
 CANCEL_TIMEOUT = 120.0
 """Seconds to wait until a cancelled run has ended."""
-SEARCH = Search()
+SEARCH = MatchTimeouts()
 """How long a started run is looked for: as operators do by default."""
 LOG_LINE = "| "
 """The beginning of lines of Qlik's log in the output of `outcome`; they are counted and not shown."""
@@ -67,7 +77,7 @@ class Runner:
             self.write_log(f"{kind.name}: starting a run")
             intent = self.client.run_flow(kind.intend(resource_id, mark))
             real.began, sent = time.monotonic(), True
-            search = replace(SEARCH, give_up=min(self.timeout, SEARCH.give_up))
+            search = replace(SEARCH, match_timeout=min(self.timeout, SEARCH.match_timeout))
             real.run = self.client.run_flow(kind.start(intent, search, self._line(real)))
             real.run = self._wait(kind, real.run, self.timeout, real)
             ended = self.client.run_flow(outcome(kind, real.run, self.client.tenant.url, self._line(real)))
@@ -107,7 +117,7 @@ class Runner:
                 real.run = self.client.run_flow(find_run(kind, intent, SEARCH, self._line(real), answered=False))
             if real.run is None:
                 # Without the right to list runs it is unknown if there is one; with it, there was none for long enough.
-                real.may_be_active = intent.known is None
+                real.may_be_active = intent.known_run_ids is None
                 real.problem = f"{real.problem}, and no run of it showed up"
                 return
             self.write_log(f"{kind.name}: cancelling the run")

@@ -17,7 +17,7 @@ import pytest
 
 import live.runs
 from airflow_provider_qlik.cloud.transport.auth import forget_tokens
-from airflow_provider_qlik.runs import Search
+from airflow_provider_qlik.runs import MatchTimeouts
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from live.__main__ import main
@@ -29,7 +29,7 @@ from tests.planted_secret import nothing_shows_a_secret
 __all__ = ["nothing_shows_a_secret"]
 
 CUSTOMERS = "Quarterly figures of Globex"
-BRIEF = Search(settle=0.2, settle_unsure=0.4, initial_backoff=0.1)
+BRIEF = MatchTimeouts(confirmation_time=0.2, doubtful_confirmation_time=0.4, initial_backoff=0.1)
 QUICK = Script(wait=0.1, run=0.3, log=(CUSTOMERS, "Loading", "Finished"))
 
 

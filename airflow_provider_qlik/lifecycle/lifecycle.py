@@ -45,12 +45,12 @@ from airflow_provider_qlik.runs import (
     ADAPTERS,
     AmbiguousRunError,
     Intent,
+    MatchTimeouts,
     Outcome,
     Run,
     RunNotFoundError,
     RunSelector,
     RunWait,
-    Search,
     WaitTimeoutError,
     find_run,
 )
@@ -82,7 +82,7 @@ class RunLifecycle:
         log: Any,
         *,
         cancel_on_kill: bool,
-        search: Search,
+        search: MatchTimeouts,
         link: str | None = None,
     ) -> None:
         self.hook = hook
@@ -148,7 +148,7 @@ class RunLifecycle:
             text = f"{error} The task was cleared, and its previous run may still be active"
             write(self._log, logging.WARNING, text)
             recent = []
-        return next((run for run in recent if intent.marks(run)), None)
+        return next((run for run in recent if run.shows_marker(intent.marker)), None)
 
     # Starting
 

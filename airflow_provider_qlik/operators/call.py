@@ -138,7 +138,7 @@ class QlikCallOperator(BaseOperator):
 def plain(response: Any) -> Any:
     """Return a response as JSON that Airflow can store, with Qlik's own names; secrets are masked by their names."""
     if hasattr(response, "model_dump"):
-        from airflow_provider_qlik.cloud.models.shape import json_of
+        from airflow_provider_qlik.cloud.models.writing import json_of
 
         response = json_of(response)
     # Loaded here: its patterns take longer to compile than this module to load, and Dag files are parsed often.

@@ -215,13 +215,13 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
     def _new_lifecycle(self, hook: QlikCloudHook, context: Context) -> RunLifecycle:
         from airflow_provider_qlik.lifecycle.checkpoint import CheckpointStore
         from airflow_provider_qlik.lifecycle.lifecycle import RunLifecycle
-        from airflow_provider_qlik.runs import Search
+        from airflow_provider_qlik.runs import MatchTimeouts
 
-        search = Search(
-            give_up=self.match_timeout,
-            give_up_unanswered=self.unknown_outcome_timeout,
-            settle=self.settle_time,
-            settle_unsure=3 * self.settle_time,
+        search = MatchTimeouts(
+            match_timeout=self.match_timeout,
+            unknown_outcome_timeout=self.unknown_outcome_timeout,
+            confirmation_time=self.settle_time,
+            doubtful_confirmation_time=3 * self.settle_time,
         )
         return RunLifecycle(
             self.kind,

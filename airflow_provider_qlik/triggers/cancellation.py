@@ -119,7 +119,7 @@ class RunCancellation:
         from airflow_provider_qlik.cloud.transport.retry import RetryPolicy
         from airflow_provider_qlik.runs import ADAPTERS, Run, RunState
         from airflow_provider_qlik.runs.cancelling import cancel_before_next_try
-        from airflow_provider_qlik.runs.refusals import refuses_to_show
+        from airflow_provider_qlik.runs.visibility import is_not_visible
 
         trigger = self._trigger
         adapter = ADAPTERS[trigger.kind]
@@ -129,7 +129,7 @@ class RunCancellation:
             # Of a run that only its time identifies, this finds the one that shows our marker since, or raises.
             run = await hook.arun_flow(adapter.poll(selector), retry_policy)
         except QlikCloudError as error:
-            if not refuses_to_show(error):
+            if not is_not_visible(error):
                 raise
             # A user who may not see a run may be allowed to stop it.
             run = Run(

@@ -25,7 +25,7 @@ def _no_token_is_left_over() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _nothing_was_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lenient, "_told", set())
+    monkeypatch.setattr(lenient, "_warned", set())
 
 
 @pytest.fixture

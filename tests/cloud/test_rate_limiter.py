@@ -31,6 +31,7 @@ from tests.virtual_time import now, run
 
 pytestmark = pytest.mark.slow
 
+
 FOR_POLLS = MAX_CONCURRENT_REQUESTS - RESERVED_SLOTS
 TENANT, KEY = Tenant.at("acme.eu.qlikcloud.com"), ApiKey("one")
 

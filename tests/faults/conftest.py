@@ -14,7 +14,7 @@ from airflow_provider_qlik.cloud.call import Pause, Poll
 from airflow_provider_qlik.cloud.polling.dispatcher import Dispatcher
 from airflow_provider_qlik.cloud.polling.rate_limiter import RateLimiter
 from airflow_provider_qlik.cloud.transport.auth import forget_tokens
-from airflow_provider_qlik.runs import refusals as refusal
+from airflow_provider_qlik.runs import visibility
 from tests.faults.line import Line, line_to
 from tests.faults.words import SPEED
 
@@ -65,4 +65,4 @@ def _as_fast_as_the_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Dispatcher, "submit", submit_sooner)
     monkeypatch.setattr(RateLimiter, "pause", pause_shorter)
     # Long enough for what passes on a busy machine; what lasts is given a shorter time where it is set up.
-    monkeypatch.setattr(refusal, "REFUSAL_LASTS", timedelta(seconds=5))
+    monkeypatch.setattr(visibility, "NOT_VISIBLE_TIMEOUT", timedelta(seconds=5))

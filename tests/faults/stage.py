@@ -15,7 +15,7 @@ from airflow_provider_qlik.operators.automations import QlikRunAutomationOperato
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
 from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOperator
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
-from airflow_provider_qlik.runs import refusals as refusal
+from airflow_provider_qlik.runs import visibility
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.triggers import cancellation
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
@@ -83,7 +83,7 @@ class Stage:
         self._connect(monkeypatch)
         monkeypatch.setattr(cancellation, "task_state", self._task_state)
         if case.fault.lasts:
-            monkeypatch.setattr(refusal, "REFUSAL_LASTS", timedelta(seconds=0.25))
+            monkeypatch.setattr(visibility, "NOT_VISIBLE_TIMEOUT", timedelta(seconds=0.25))
         self.resource = self._add_resource()
         self._set_trap()
 

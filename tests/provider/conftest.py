@@ -82,9 +82,9 @@ def tenant(_fast_sandbox: sandboxes.Tenant, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture(autouse=True)
 def _refusals_that_last_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a refusal to show a run last for a moment and not for two minutes before it ends a wait."""
-    from airflow_provider_qlik.runs import refusals as refusal
+    from airflow_provider_qlik.runs import visibility
 
-    monkeypatch.setattr(refusal, "REFUSAL_LASTS", timedelta(seconds=0.3))
+    monkeypatch.setattr(visibility, "NOT_VISIBLE_TIMEOUT", timedelta(seconds=0.3))
 
 
 class Store:

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 
 from airflow_provider_qlik import operations
 from airflow_provider_qlik.operators.call import QlikCallOperator
-from airflow_provider_qlik.runs.existing import _HOW
+from airflow_provider_qlik.runs.existing import _SEARCHES
 from airflow_provider_qlik.sandbox import Tenant
 from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.provider.conftest import Task
@@ -114,7 +114,7 @@ def test_a_reload_task_that_is_there_already_is_not_created_again(
 
 
 def test_whatever_can_be_there_already_can_be_looked_for() -> None:
-    assert set(_HOW) == set(operations.CREATES)
+    assert set(_SEARCHES) == set(operations.CREATES)
     made = {name for name in operations.OPERATIONS if name.partition(".")[2].startswith("create")}
     assert made - set(operations.CREATES) == {"automations.create_run"}
 

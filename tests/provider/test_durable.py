@@ -88,7 +88,7 @@ def test_a_retry_after_a_killed_worker_starts_nothing_twice(
 ) -> None:
     from airflow_provider_qlik.runs import matching as find
 
-    monkeypatch.setattr(find.Search.__init__, "__defaults__", (300.0, 0.2, 0.2, 0.2, 0.1, 0.2))
+    monkeypatch.setattr(find.MatchTimeouts.__init__, "__defaults__", (300.0, 0.2, 0.2, 0.2, 0.1, 0.2))
     resource = some(tenant, kind, Script(run=16, end=SUCCESS[kind]))
     killed(task, operator(kind, resource, deferrable=deferrable), monkeypatch, moment)
     assert starts(tenant, resource) == (0 if moment == "before the start" else 1)
@@ -401,7 +401,7 @@ def test_an_outage_from_the_start_to_the_deadline_leaves_nothing_running(
         tenant.fault(method="GET", status=503, times=None)
 
     an_operator._publish_run = show_then_outage
-    with pytest.raises(AirflowException, match="got no answer"):
+    with pytest.raises(AirflowException, match="polls failed"):
         finish(an_operator, task.context)
     tenant.clear_faults()
     tenant.advance(5)

@@ -112,9 +112,9 @@ def test_whenever_a_task_is_interrupted_its_run_ends(
         save(checkpoint, intent, run)
 
     if moment == "while it is started":
-        from airflow_provider_qlik.runs import adapter as kind
+        from airflow_provider_qlik.runs import starting
 
-        monkeypatch.setattr(kind, "find", interrupt)
+        monkeypatch.setattr(starting, "find", interrupt)
     elif moment == "once it has started":
         monkeypatch.setattr(CheckpointStore, "save", save_or_interrupt)
     else:

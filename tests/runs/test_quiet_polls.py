@@ -99,7 +99,7 @@ MOSTLY_GOING = st.sampled_from(["going"] * 30 + list(ANSWERS))
     answers=[("going", 1.0), ("404", 1.0)] + [("going", 1.0)] * 10 + [("404", 1.0), ("going", 1.0)],
     deadline=None,
 )
-def test_a_wait_that_is_spared_them_does_just_the_same(
+def test_a_wait_that_is_not_woken_behaves_the_same(
     selector: str, answers: list[tuple[str, float]], deadline: float | None
 ) -> None:
     every_time, _ = waited(WANTED[selector], answers, deadline, quietly=False)

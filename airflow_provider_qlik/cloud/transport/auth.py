@@ -31,7 +31,9 @@ from airflow_provider_qlik.cloud.errors import (
     QlikCloudError,
     StatusError,
 )
-from airflow_provider_qlik.cloud.models.shape import Moment, Number, Reply, Shape, http_date
+from airflow_provider_qlik.cloud.models.members import Number
+from airflow_provider_qlik.cloud.models.moments import Moment, http_date
+from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.transport.bounds import MAX_ERROR_BODY, bounded
 from airflow_provider_qlik.cloud.transport.clock import (
     CLOCK_TOLERANCE,

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from airflow_provider_qlik.cloud.errors import without_secrets
-from airflow_provider_qlik.cloud.models.shape import http_date
+from airflow_provider_qlik.cloud.models.moments import http_date
 from airflow_provider_qlik.text import printable
 
 SHOWN = 200

@@ -27,8 +27,9 @@ from airflow_provider_qlik.cloud.errors import (
     StatusError,
     without_secrets,
 )
+from airflow_provider_qlik.cloud.models.moments import http_date
 from airflow_provider_qlik.cloud.models.paging import Page
-from airflow_provider_qlik.cloud.models.shape import Reply, Shape, http_date
+from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.masking import is_secret
 from airflow_provider_qlik.text import MESSAGE_LENGTH, shortened
 
