@@ -113,7 +113,7 @@ def test_a_retry_after_a_failed_run_starts_a_new_one(tenant: Tenant, task: Task,
 
 @every_kind
 @both_modes
-def test_a_cleared_task_starts_anew_and_leaves_nothing_of_the_old_run(
+def test_a_cleared_task_starts_a_new_run_and_cancels_the_old_one(
     tenant: Tenant, task: Task, kind: str, deferrable: bool
 ) -> None:
     resource = some(tenant, kind, Script(end=None), Script(run=12, end=SUCCESS[kind]))
@@ -129,7 +129,7 @@ def test_a_cleared_task_starts_anew_and_leaves_nothing_of_the_old_run(
 
 
 @pytest.mark.parametrize("kind", ["automation", "reload", "sharing_task"])
-def test_the_trigger_of_a_cleared_task_leaves_alone_what_the_new_try_has_stopped(
+def test_the_trigger_of_a_cleared_task_does_not_cancel_what_the_new_attempt_has_cancelled(
     tenant: Tenant, task: Task, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes second, and the cancel of a sharing task would hit the run that the new try has started since."""
@@ -142,7 +142,7 @@ def test_the_trigger_of_a_cleared_task_leaves_alone_what_the_new_try_has_stopped
 
 
 @pytest.mark.parametrize("state", ["None", "scheduled", "queued", "running", "up_for_retry"])
-def test_the_trigger_of_a_cleared_sharing_task_leaves_its_run_to_the_next_try(
+def test_the_trigger_of_a_cleared_sharing_task_leaves_its_run_to_the_next_attempt(
     tenant: Tenant, task: Task, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     """While the task works for the next try, Qlik shows no difference, and a cancel hits both runs."""
@@ -157,7 +157,7 @@ def test_the_trigger_of_a_cleared_sharing_task_leaves_its_run_to_the_next_try(
 
 
 @every_kind
-def test_a_trigger_that_is_broken_off_ends_the_run_though_airflow_never_comes_to_on_kill(
+def test_a_cancelled_trigger_cancels_the_run_if_airflow_never_calls_on_kill(
     tenant: Tenant, task: Task, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resource = some(tenant, kind, Script(end=None))
@@ -184,7 +184,7 @@ def test_a_trigger_that_is_broken_off_ends_the_run_though_airflow_never_comes_to
 
 
 @pytest.mark.parametrize("kind", ["reload", "sharing_task"])
-def test_where_a_cancel_would_hit_the_new_run_it_begins_after_the_old_one_has_ended(
+def test_if_a_cancel_could_hit_the_new_run_it_starts_after_the_old_one_has_ended(
     tenant: Tenant, task: Task, kind: str
 ) -> None:
     resource = some(tenant, kind, Script(end=None, stopping=40), Script(run=1, end=SUCCESS[kind]))
@@ -217,7 +217,9 @@ def test_a_success_that_airflow_could_not_store_is_no_second_run(
 
 
 @pytest.mark.parametrize("going_on", [True, False], ids=["going on", "done"])
-def test_a_task_that_asks_for_something_else_now_starts_that(tenant: Tenant, task: Task, going_on: bool) -> None:
+def test_a_task_whose_resource_has_changed_starts_a_run_of_the_new_one(
+    tenant: Tenant, task: Task, going_on: bool
+) -> None:
     """Its Dag was changed between two tries: to another automation, or to another operator."""
     old, app = some(tenant, "automation", Script(end=None if going_on else "finished", run=1)), some(tenant, "reload")
     new = tenant.add_automation("Another")
@@ -241,14 +243,14 @@ def test_a_start_that_airflow_could_not_store_is_no_second_run(tenant: Tenant, t
     assert starts(tenant, resource) == 1
 
 
-def test_without_durable_nothing_is_kept(tenant: Tenant, task: Task) -> None:
+def test_without_durable_no_checkpoint_is_stored(tenant: Tenant, task: Task) -> None:
     resource = some(tenant, "automation")
     with pytest.raises(TaskDeferred):
         operator("automation", resource, deferrable=True, durable=False).execute(task.context)
     assert task.store.kept == {}
 
 
-def test_on_an_older_airflow_the_marker_finds_the_run_of_the_last_try(tenant: Tenant, task: Task) -> None:
+def test_on_an_older_airflow_the_marker_finds_the_run_of_the_previous_attempt(tenant: Tenant, task: Task) -> None:
     resource = some(tenant, "task")
     for this_try in (task, task.try_again()):
         context = {"ti": this_try.context["ti"]}
@@ -257,7 +259,7 @@ def test_on_an_older_airflow_the_marker_finds_the_run_of_the_last_try(tenant: Te
     assert starts(tenant, resource) == 1
 
 
-def test_what_is_kept_holds_no_inputs(tenant: Tenant, task: Task) -> None:
+def test_a_checkpoint_holds_no_inputs(tenant: Tenant, task: Task) -> None:
     automation = tenant.add_automation("Mail", run_mode="triggered", executionToken="the-token-of-mail")
     tenant.script(automation, Script(run=60))
     with pytest.raises(TaskDeferred):
@@ -330,7 +332,9 @@ def test_a_trigger_that_another_triggerer_takes_over_cancels_nothing(
     assert tenant.runs(resource)[-1]["stop_asked_at"] is None
 
 
-def test_a_run_that_is_to_be_left_alone_is(tenant: Tenant, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_cancel_on_kill_a_run_is_not_cancelled(
+    tenant: Tenant, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
     resource = some(tenant, "automation")
     trigger = deferred_trigger(task, operator("automation", resource, deferrable=True, cancel_on_kill=False))
     kill(trigger, monkeypatch)
@@ -349,7 +353,7 @@ def test_a_deferral_that_times_out_cancels_the_run(tenant: Tenant, task: Task, k
     assert tenant.active() == []
 
 
-def test_an_error_that_a_retry_mends_keeps_the_run_for_it(tenant: Tenant, task: Task) -> None:
+def test_a_transient_error_keeps_the_run_for_a_retry(tenant: Tenant, task: Task) -> None:
     resource = some(tenant, "automation")
     with pytest.raises(AirflowException, match="Gave up waiting") as error:
         finish(operator("automation", resource, timeout=0.2, cancel_on_kill=False), task.context)
@@ -361,7 +365,7 @@ def test_an_error_that_a_retry_mends_keeps_the_run_for_it(tenant: Tenant, task: 
 # What a review found
 
 
-def test_an_event_of_the_run_before_a_clear_is_not_taken_for_ours(tenant: Tenant, task: Task) -> None:
+def test_an_event_of_the_run_before_a_clear_is_ignored(tenant: Tenant, task: Task) -> None:
     resource = some(tenant, "automation")
     old = deferred_trigger(task, operator("automation", resource, deferrable=True))
     again = task.try_again(cleared=True)
@@ -423,7 +427,7 @@ def test_what_could_not_be_read_before_a_start_is_no_start(
 
 
 @both_modes
-def test_a_retry_does_not_take_up_a_run_that_was_asked_to_stop(tenant: Tenant, task: Task, deferrable: bool) -> None:
+def test_a_retry_does_not_resume_a_cancelled_run(tenant: Tenant, task: Task, deferrable: bool) -> None:
     resource = some(tenant, "task", Script(end=None, stopping=600), Script(run=2))
     with pytest.raises(AirflowException, match="Gave up waiting"):
         finish(operator("task", resource, timeout=0.3, deferrable=deferrable), task.context)
@@ -477,7 +481,7 @@ def wait_and_kill(tenant: Tenant, an_operator: Any, resource: str, task: Task) -
 
 
 @every_kind
-def test_a_run_cancelled_by_a_kill_is_not_taken_up_by_the_retry(tenant: Tenant, task: Task, kind: str) -> None:
+def test_a_run_cancelled_by_a_kill_is_not_resumed_by_the_retry(tenant: Tenant, task: Task, kind: str) -> None:
     resource = some(tenant, kind, Script(end=None, stopping=10), Script(run=2, end=SUCCESS[kind]))
     wait_and_kill(tenant, operator(kind, resource), resource, task)
     result = finish(operator(kind, resource), task.try_again().context)
@@ -488,7 +492,7 @@ def test_a_run_cancelled_by_a_kill_is_not_taken_up_by_the_retry(tenant: Tenant, 
 
 
 @pytest.mark.parametrize("kind", ["automation", "reload"])
-def test_a_kill_while_the_run_of_the_try_before_is_taken_up_cancels_it(
+def test_a_kill_while_the_run_of_the_previous_attempt_is_resumed_cancels_it(
     tenant: Tenant, task: Task, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resource = some(tenant, kind, Script(end=None))
@@ -507,7 +511,7 @@ def test_a_kill_while_the_run_of_the_try_before_is_taken_up_cancels_it(
     assert tenant.active() == []
 
 
-def test_a_kill_asks_airflow_for_nothing_that_its_interrupted_try_may_hold(
+def test_a_kill_needs_no_lock_of_airflow_that_the_interrupted_attempt_may_hold(
     tenant: Tenant, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resource = some(tenant, "automation", Script(end=None))
@@ -600,7 +604,7 @@ def rewrite(task: Task, **members: Any) -> None:
     task.store.set("qlik_run", {name: given for name, given in entry.items() if given is not None})
 
 
-def test_what_an_older_release_has_remembered_is_resumed(tenant: Tenant, task: Task) -> None:
+def test_the_checkpoint_of_an_older_release_is_resumed(tenant: Tenant, task: Task) -> None:
     resource = remembered(tenant, task)
     assert task.store.get("qlik_run")["version"] == 1
     rewrite(task, version=None)
@@ -610,9 +614,7 @@ def test_what_an_older_release_has_remembered_is_resumed(tenant: Tenant, task: T
 
 
 @pytest.mark.parametrize("version", [2, 99, 0, "1", True, [1]], ids=repr)
-def test_what_a_newer_release_has_remembered_is_refused_with_what_to_do(
-    tenant: Tenant, task: Task, version: Any
-) -> None:
+def test_the_checkpoint_of_a_newer_release_is_refused_with_advice(tenant: Tenant, task: Task, version: Any) -> None:
     resource = remembered(tenant, task)
     rewrite(task, version=version)
     with pytest.raises(AirflowFailException, match="cannot be read.* of version .*reads version 1") as refused:
@@ -623,7 +625,7 @@ def test_what_a_newer_release_has_remembered_is_refused_with_what_to_do(
     assert task.store.get("qlik_run")["version"] == version
 
 
-def test_a_cleared_task_does_not_care_what_a_newer_release_has_remembered(tenant: Tenant, task: Task) -> None:
+def test_a_cleared_task_ignores_the_checkpoint_of_a_newer_release(tenant: Tenant, task: Task) -> None:
     resource = remembered(tenant, task)
     rewrite(task, version=99)
     again = task.try_again(cleared=True)

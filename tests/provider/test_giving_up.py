@@ -118,7 +118,7 @@ def test_a_wait_that_is_out_of_time_says_that_the_run_is_left_alone_where_that_i
 
 
 @each_error
-def test_without_a_memory_nobody_is_told_that_a_retry_resumes_it(
+def test_without_a_checkpoint_no_error_says_that_a_retry_resumes_the_run(
     tenant: Tenant, task: Task, automation: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing(monkeypatch, error)

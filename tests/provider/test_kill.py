@@ -104,7 +104,7 @@ def kill(trigger: QlikRunTrigger, *, patience: float | None = None) -> list[Any]
 OUTAGE = [OSError("Airflow is away"), TimeoutError()]
 
 
-def test_a_cancel_outlasts_that_airflow_does_not_tell_the_state_of_the_task(tenant: Tenant, airflow: Airflow) -> None:
+def test_a_cancel_is_repeated_while_the_state_of_the_task_cannot_be_read(tenant: Tenant, airflow: Airflow) -> None:
     trigger, lines = going_on(tenant)
     airflow.states = [*OUTAGE, "failed"]
     assert kill(trigger) == []
@@ -112,7 +112,7 @@ def test_a_cancel_outlasts_that_airflow_does_not_tell_the_state_of_the_task(tena
     assert lines.of(logging.ERROR) == []
 
 
-def test_a_cancel_outlasts_that_airflow_does_not_give_the_connection(tenant: Tenant, airflow: Airflow) -> None:
+def test_a_cancel_is_repeated_while_the_connection_cannot_be_read(tenant: Tenant, airflow: Airflow) -> None:
     # The end of the wait is no end of the cancel.
     trigger, lines = going_on(tenant, deadline=(datetime.now(UTC) - timedelta(minutes=1)).isoformat())
     airflow.connections = [*OUTAGE, None]
@@ -121,7 +121,7 @@ def test_a_cancel_outlasts_that_airflow_does_not_give_the_connection(tenant: Ten
     assert lines.of(logging.ERROR) == []
 
 
-def test_an_interrupted_cancel_outlasts_it_as_well(tenant: Tenant, airflow: Airflow) -> None:
+def test_an_interrupted_cancel_is_repeated_as_well(tenant: Tenant, airflow: Airflow) -> None:
     trigger, _ = going_on(tenant)
     airflow.states = [*OUTAGE * 5, "failed"]
     assert kill(trigger, patience=0.02) == []
@@ -129,7 +129,7 @@ def test_an_interrupted_cancel_outlasts_it_as_well(tenant: Tenant, airflow: Airf
 
 
 @pytest.mark.parametrize("patience", [None, 0.02], ids=["", "interrupted"])
-def test_where_the_state_of_the_task_is_never_learned_nothing_is_cancelled_and_that_is_said(
+def test_if_the_state_of_the_task_is_never_read_nothing_is_cancelled_and_that_is_logged(
     tenant: Tenant, airflow: Airflow, patience: float | None
 ) -> None:
     trigger, lines = going_on(tenant)
@@ -144,7 +144,9 @@ def test_where_the_state_of_the_task_is_never_learned_nothing_is_cancelled_and_t
     ]
 
 
-def test_a_cancel_whose_connection_is_never_had_says_that_the_run_goes_on(tenant: Tenant, airflow: Airflow) -> None:
+def test_a_cancel_whose_connection_is_never_read_logs_that_the_run_may_be_active(
+    tenant: Tenant, airflow: Airflow
+) -> None:
     trigger, lines = going_on(tenant)
     airflow.connections = [TimeoutError()]
     assert kill(trigger) == []
@@ -154,7 +156,7 @@ def test_a_cancel_whose_connection_is_never_had_says_that_the_run_goes_on(tenant
     assert said.endswith(f"automation run {trigger.run_id} could not be cancelled and may still be active.")
 
 
-def test_a_connection_that_is_gone_is_said_at_once(tenant: Tenant, airflow: Airflow) -> None:
+def test_a_missing_connection_is_logged_at_once(tenant: Tenant, airflow: Airflow) -> None:
     trigger, lines = going_on(tenant)
     airflow.connections = [AirflowNotFoundException("there is no such connection")]
     assert kill(trigger) == []
@@ -164,7 +166,7 @@ def test_a_connection_that_is_gone_is_said_at_once(tenant: Tenant, airflow: Airf
     assert "there is no such connection" in said
 
 
-def test_a_connection_that_is_no_good_is_said_at_once(
+def test_an_invalid_connection_is_logged_at_once(
     tenant: Tenant, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trigger, lines = going_on(tenant)
@@ -188,7 +190,7 @@ def test_a_task_that_is_cleared_while_the_connection_cannot_be_had_keeps_its_new
     assert tenant.request_log(method="POST") == []
 
 
-def test_a_cleared_sharing_task_is_cancelled_here_where_its_next_try_would_not_find_it(
+def test_a_cleared_sharing_task_is_cancelled_by_its_trigger_without_a_checkpoint(
     tenant: Tenant, airflow: Airflow
 ) -> None:
     """Without a task state store: on Airflow before 3.3, and with durable=False."""
@@ -217,7 +219,7 @@ def test_a_sharing_task_that_was_not_cleared_is_cancelled_after_all(tenant: Tena
     assert [entry.operation for entry in tenant.request_log(method="POST")] == ["cancel_sharing_task"]
 
 
-def test_a_cancel_that_is_broken_off_ends_with_the_run_named(tenant: Tenant, airflow: Airflow) -> None:
+def test_an_interrupted_cancel_logs_its_run(tenant: Tenant, airflow: Airflow) -> None:
     """As when its triggerer is told to end."""
     trigger, lines = going_on(tenant)
     airflow.states = [OSError("Airflow is away")]
@@ -256,7 +258,7 @@ async def end() -> Lines:
 
 
 @pytest.mark.parametrize("work", [wait, end])
-def test_ten_minutes_without_a_connection_are_told_once_and_every_five_minutes(
+def test_ten_minutes_without_a_connection_are_logged_once_and_every_five_minutes(
     monkeypatch: pytest.MonkeyPatch, work: Callable[[], Coroutine[Any, Any, Lines]]
 ) -> None:
     airflow = Airflow(monkeypatch)
@@ -268,7 +270,7 @@ def test_ten_minutes_without_a_connection_are_told_once_and_every_five_minutes(
     assert all(line.startswith("The connection could not be read: Airflow is away. Trying again") for line in said)
 
 
-def test_a_wait_goes_on_when_the_connection_can_be_read_again(tenant: Tenant, airflow: Airflow) -> None:
+def test_a_wait_continues_when_the_connection_can_be_read_again(tenant: Tenant, airflow: Airflow) -> None:
     automation = tenant.add_automation("Prepare")
     run = tenant.add_run(automation, started_ago=0, script=Script(run=1))
     airflow.connections = [*OUTAGE, None]
@@ -352,7 +354,7 @@ def test_a_killed_worker_cancels_the_run_that_shows_our_marker_since_and_not_a_s
     assert asked_to_stop(tenant, qlik_task) == {colleagues: False, ours: True}
 
 
-def test_a_cancel_that_waits_says_which_run_may_be_left(
+def test_a_cancel_that_waits_logs_which_run_may_stay_active(
     tenant: Tenant, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cancellation, "NOTICE_DELAY", 0.05)
@@ -365,7 +367,7 @@ def test_a_cancel_that_waits_says_which_run_may_be_left(
     assert "stop it in Qlik Cloud" in waits
 
 
-def test_a_cancel_that_a_stopping_triggerer_breaks_off_names_its_run(tenant: Tenant, airflow: Airflow) -> None:
+def test_a_cancel_that_a_stopping_triggerer_interrupts_logs_its_run(tenant: Tenant, airflow: Airflow) -> None:
     trigger, lines = going_on(tenant)
     tenant.fault(operation="stop_automation_run", reset="before", times=None)
 

@@ -32,7 +32,7 @@ def starts(tenant: Tenant) -> int:
 
 
 @both_modes
-def test_a_task_is_started_once_and_told_how_it_ended(tenant: Tenant, task: Task, deferrable: bool) -> None:
+def test_a_task_is_started_once_and_its_outcome_returned(tenant: Tenant, task: Task, deferrable: bool) -> None:
     qlik_task = tenant.add_task("Refresh", resource_id="sales-app")
     tenant.add_run(qlik_task)
     tenant.script(qlik_task, Script(wait=1, run=8))
@@ -50,7 +50,7 @@ def test_a_task_is_started_once_and_told_how_it_ended(tenant: Tenant, task: Task
 
 
 @both_modes
-def test_an_automation_is_started_once_and_told_how_it_ended(tenant: Tenant, task: Task, deferrable: bool) -> None:
+def test_an_automation_is_started_once_and_its_outcome_returned(tenant: Tenant, task: Task, deferrable: bool) -> None:
     automation = tenant.add_automation("Prepare")
     tenant.script(automation, Script(wait=2, run=4, end="finished with warnings"))
 

@@ -37,7 +37,7 @@ class Log:
         self.lines.append((whose.get(), level, text % values))
 
 
-def test_whoever_reads_the_log_slowly_holds_up_nobody() -> None:
+def test_a_slow_log_does_not_block_the_event_loop() -> None:
     log = Log()
 
     async def play() -> int:
@@ -57,7 +57,7 @@ def test_whoever_reads_the_log_slowly_holds_up_nobody() -> None:
     assert log.lines == [("nobody's", logging.INFO, f"{number} %") for number in range(50)]
 
 
-def test_a_line_goes_to_the_log_of_whoever_said_it() -> None:
+def test_a_line_goes_to_the_log_of_its_task() -> None:
     log = Log()
     log.free.set()
 
@@ -74,7 +74,7 @@ def test_a_line_goes_to_the_log_of_whoever_said_it() -> None:
     assert sorted(log.lines) == [("a", logging.WARNING, "so"), ("b", logging.WARNING, "so")]
 
 
-def test_who_goes_away_before_all_is_written_still_has_said_it() -> None:
+def test_a_flush_that_is_cancelled_loses_no_line() -> None:
     log = Log()
 
     async def play() -> None:
@@ -104,7 +104,7 @@ class SlowLog(Log):
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["", "a log that takes nothing"])
-def test_a_trigger_has_said_all_before_its_event_and_leaves_the_end_to_its_task(tenant: Tenant, fails: bool) -> None:
+def test_a_trigger_has_written_all_lines_before_its_event(tenant: Tenant, fails: bool) -> None:
     automation = tenant.add_automation("Morning")
     run_id = tenant.add_run(automation, started_ago=0, script=Script(wait=20, run=20))
     complaints: list[Any] = []
@@ -130,7 +130,7 @@ async def first(trigger: QlikRunTrigger) -> Any:
     raise AssertionError
 
 
-def test_a_trigger_that_is_cancelled_has_said_all_by_then(tenant: Tenant) -> None:
+def test_a_cancelled_trigger_has_written_all_lines(tenant: Tenant) -> None:
     """Airflow closes the log of its task then."""
     automation = tenant.add_automation("Morning")
     run_id = tenant.add_run(automation, started_ago=0, script=Script(end=None))
@@ -149,7 +149,7 @@ def test_a_trigger_that_is_cancelled_has_said_all_by_then(tenant: Tenant) -> Non
     assert asyncio.run(play()) == [f"automation run {run_id}: running"]
 
 
-def test_a_cancel_has_said_what_it_did_when_it_is_over(tenant: Tenant) -> None:
+def test_a_finished_cancellation_has_written_its_lines(tenant: Tenant) -> None:
     automation = tenant.add_automation("Morning")
     run_id = tenant.add_run(automation, started_ago=0, script=Script(end=None))
     trigger = QlikRunTrigger(kind="automation", resource_id=automation, run_id=run_id, cancel_on_kill=True)
@@ -201,7 +201,7 @@ def test_a_kill_while_the_last_lines_are_written_still_stops_the_run(
     assert [entry.operation for entry in tenant.request_log(method="POST")] == ["stop_automation_run"]
 
 
-def test_where_no_thread_can_be_had_a_line_is_lost_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_thread_a_line_is_lost_and_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
