@@ -21,8 +21,8 @@ from airflow_provider_qlik.cloud.polling.rate_limiter import (
     LOT_INTERVAL,
     MIN_RATE_FACTOR,
     REQUESTS_PER_MINUTE,
-    RateLimits,
 )
+from airflow_provider_qlik.cloud.polling.rate_limits import RateLimits
 from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, RESERVED_SLOTS, Priority
 from airflow_provider_qlik.cloud.transport.credentials import Credentials
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
