@@ -227,8 +227,8 @@ class BaseClient(Generic[RereadT, HttpT]):
     def _open_in_child(self) -> None:
         """Open anew in a child process: two processes on one connection get each other's responses.
 
-        Nothing is closed here: the sockets are the parent's. The token holder is a new one, too, whose locks nobody
-        held when the process was forked.
+        Nothing is closed here: the sockets are the parent's. The token holder is a new one, too: a lock of
+        the old one may have been held when the process was forked.
         """
         if self._process != _process:
             self._process = _process
@@ -277,7 +277,7 @@ class BaseClient(Generic[RereadT, HttpT]):
         try:
             return httpx.URL(self.tenant.address_of(call))
         except httpx.InvalidURL as error:
-            # Of a filter that somebody gave, or a cursor that came with a page: no other attempt helps.
+            # The filter of a user, or the cursor of a page, is too long or malformed: no other attempt helps.
             request = storable(f"{call.method} {self.tenant.path_of(call)}", REASON_LENGTH)
             raise QlikCloudError(
                 f"The address of the request cannot be sent ({error}): shorten it ({request})"

@@ -47,32 +47,32 @@ def translated_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]
     """Raise an error of this package in place of whatever httpx, TLS or the system raises in the block."""
     logging.getLogger("httpx").addFilter(_without_info)  # does nothing the second time
     token = _sending.set(True)
-    asked = f"{call.method} {request.url.raw_path.decode().partition('?')[0]}"
+    request_line = f"{call.method} {request.url.raw_path.decode().partition('?')[0]}"
     host = request.url.host
     try:
         yield
     except (QlikCloudError, InvalidArgumentError):
         raise
     except httpx.HTTPError as error:
-        what = _cause(error)
+        cause = _cause(error)
         # Every other failing request is the one that signs in, before this call was sent.
         signing_in = getattr(error, "_request", None) not in (None, request)
         if signing_in:
-            raise ConnectError(f"Could not sign in at {host} ({what}, before {asked})") from None
+            raise ConnectError(f"Could not sign in at {host} ({cause}, before {request_line})") from None
         if isinstance(error, _NOT_SENT):
             raise ConnectError(
-                f"Could not connect to {host} ({what}): check the tenant's address, proxies and the network. Nothing"
-                f" was sent ({asked})"
+                f"Could not connect to {host} ({cause}): check the tenant's address, proxies and the network. Nothing"
+                f" was sent ({request_line})"
             ) from None
         if isinstance(error, httpx.DecodingError):
-            raise InvalidResponseError(f"The response cannot be decoded: {error} ({asked})") from None
+            raise InvalidResponseError(f"The response cannot be decoded: {error} ({request_line})") from None
         raise NoResponseError(
-            f"No response came from {host} ({what}): the request may have been executed ({asked})"
+            f"No response came from {host} ({cause}): the request may have been executed ({request_line})"
         ) from None
     except (httpx.InvalidURL, OSError, ValueError, ImportError) as error:
         # What the HTTP library, TLS and the system raise for odd input must not escape raw.
         raise NoResponseError(
-            f"The request to {host} failed ({_cause(error)}): it may have been executed ({asked})"
+            f"The request to {host} failed ({_cause(error)}): it may have been executed ({request_line})"
         ) from None
     finally:
         _sending.reset(token)
