@@ -1,4 +1,4 @@
-"""A server that writes down the raw requests it gets and answers what a test has laid ready."""
+"""An HTTP server for tests: it records raw requests and sends prepared responses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 @dataclass(frozen=True)
 class Seen:
-    """One request, as it came over the wire: `target` is path and query, still encoded."""
+    """One request as it was received: `target` is path and query, still encoded."""
 
     method: str
     target: str
@@ -37,7 +37,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Answer:
-    """What to answer; a body that is no bytes is sent as JSON. A header whose value is None is not sent."""
+    """A response to send; a body that is not bytes is sent as JSON. A header whose value is None is not sent."""
 
     status: int = 200
     body: Any = b""
@@ -45,12 +45,12 @@ class Answer:
 
 
 def refused_by_qlik(status: int, code: str = "X-1", title: str = "No", headers: dict[str, str] | None = None) -> Answer:
-    """An answer in the form of Qlik Cloud's own errors: without it, a status says nothing about who answered."""
+    """Return a response in the form of Qlik Cloud's own errors: without that, it counts as an intermediary's."""
     return Answer(status, {"errors": [{"code": code, "title": title}], "traceId": "abc123"}, headers or {})
 
 
 class Listener:
-    """What the server has seen, and what it answers: the answers in turn, of which the last one stays."""
+    """The requests that the server has received, and its responses: one after the other, the last one repeatedly."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -69,11 +69,11 @@ class Listener:
 
 @contextmanager
 def listening(tls: ssl.SSLContext | None = None) -> Iterator[Listener]:
-    """A listener on a free port of 127.0.0.1 until the block ends."""
+    """Run a listener on a free port of 127.0.0.1 in the block."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # One packet for an answer: in two, the second waits 40 ms for the first to be confirmed.
+        # One packet for a response: in two, the second waits 40 ms for the first to be confirmed.
         wbufsize = 65536
         disable_nagle_algorithm = True
 
@@ -93,7 +93,7 @@ def listening(tls: ssl.SSLContext | None = None) -> Iterator[Listener]:
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Write no access log."""
 
     class Server(ThreadingHTTPServer):
         def get_request(self) -> Any:
@@ -102,7 +102,7 @@ def listening(tls: ssl.SSLContext | None = None) -> Iterator[Listener]:
             return (tls.wrap_socket(connection, True, do_handshake_on_connect=False) if tls else connection), address
 
         def handle_error(self, *_: Any) -> None:
-            """Whoever broke off knows it."""
+            """Ignore a broken connection: the client that closed it is the one under test."""
 
     server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""An event loop whose time passes as soon as nothing is left to do."""
+"""An event loop with a virtual clock, for tests of time-outs, rate limits and poll intervals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Nothing that waits takes any time, and everything happens at the moment it should."""
+    """An event loop whose clock jumps to the next timer as soon as no callback is ready."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def _run_once(self) -> None:
         scheduled = self._scheduled  # type: ignore[attr-defined]
         if not self._ready and scheduled:  # type: ignore[attr-defined]
-            # Those that were cancelled are still there, and not worth waiting for.
+            # Cancelled timers stay in the heap until they come to its top: the clock must not jump to them.
             moments = (each.when() for each in scheduled if not each.cancelled())
             when = min(moments, default=self._now) if scheduled[0].cancelled() else scheduled[0].when()
             self._now = max(self._now, when)
@@ -30,11 +30,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """What comes of it, in virtual time."""
+    """Run a coroutine in virtual time and return its result."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(work)
 
 
 def now() -> float:
-    """The time of the running loop in seconds."""
+    """Return the time of the running loop in seconds."""
     return asyncio.get_running_loop().time()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 
-def never_failing(count: Callable[[str, float], object]) -> Callable[[str, float], None]:
+def harmless(count: Callable[[str, float], object]) -> Callable[[str, float], None]:
     """Return *count* without its errors: the first one is logged, and no caller gets any."""
     logged = False
 

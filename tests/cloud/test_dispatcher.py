@@ -30,7 +30,7 @@ from airflow_provider_qlik.cloud.polling.bulk_list import (
     STALE_BACK_OFF,
 )
 from airflow_provider_qlik.cloud.polling.dispatcher import DUE_TOLERANCE, MAX_LOGGED_POLLS, Dispatcher
-from airflow_provider_qlik.cloud.polling.rate_limiter import RateLimits
+from airflow_provider_qlik.cloud.polling.rate_limits import RateLimits
 from tests.virtual_time import now, run
 
 

@@ -30,7 +30,7 @@ from airflow_provider_qlik.cloud import (
 from airflow_provider_qlik.cloud.api import automations, tasks
 from airflow_provider_qlik.cloud.call import Family, Poll, Tier
 from airflow_provider_qlik.cloud.errors import IntermediaryResponseError
-from airflow_provider_qlik.cloud.polling.rate_limiter import RateLimits
+from airflow_provider_qlik.cloud.polling.rate_limits import RateLimits
 from airflow_provider_qlik.cloud.transport import paths
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS, TASKS_PATHS, V1_TASKS

@@ -1,4 +1,4 @@
-"""Whose turn it is, in virtual time."""
+"""The rate limiter, the rate limits of a user and the slots, in virtual time."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from airflow_provider_qlik.cloud.polling.rate_limiter import (
     LOT_INTERVAL,
     MIN_RATE_FACTOR,
     REQUESTS_PER_MINUTE,
-    RateLimits,
 )
+from airflow_provider_qlik.cloud.polling.rate_limits import RateLimits
 from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, RESERVED_SLOTS, Priority
 from airflow_provider_qlik.cloud.transport.credentials import Credentials
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
@@ -36,8 +36,8 @@ FOR_POLLS = MAX_CONCURRENT_REQUESTS - RESERVED_SLOTS
 TENANT, KEY = Tenant.at("acme.eu.qlikcloud.com"), ApiKey("one")
 
 
-def taken(tier: Tier, count: int, *, share: float = 1.0, high_priority: bool = False) -> list[float]:
-    """When each of so many who come at once gets its turn."""
+def granted_at_once(tier: Tier, count: int, *, share: float = 1.0, high_priority: bool = False) -> list[float]:
+    """Return when each of so many requests that come at once gets its token."""
 
     async def all_at_once() -> list[float]:
         limits = RateLimits(share, now)
@@ -56,7 +56,7 @@ def taken(tier: Tier, count: int, *, share: float = 1.0, high_priority: bool = F
 @pytest.mark.parametrize("tier", [Tier.ONE, Tier.TASKS], ids=str)
 @pytest.mark.parametrize("share", [1.0, 0.25])
 def test_polls_never_pass_nine_tenths_of_a_limit_but_for_a_small_burst(tier: Tier, share: float) -> None:
-    moments = taken(tier, 2000, share=share)
+    moments = granted_at_once(tier, 2000, share=share)
     a_minute = REQUESTS_PER_MINUTE[tier] * share * 0.9
     for begin in moments[::50]:
         for minutes in (1, 5):
@@ -65,14 +65,14 @@ def test_polls_never_pass_nine_tenths_of_a_limit_but_for_a_small_burst(tier: Tie
 
 
 def test_beyond_the_rate_polls_are_granted_in_lots_and_high_priority_at_once() -> None:
-    moments = taken(Tier.ONE, 600)
+    moments = granted_at_once(Tier.ONE, 600)
     lots = sorted(Counter(moments).items())
     assert [count for _, count in lots[1:-1]] == pytest.approx([15 * LOT_INTERVAL] * (len(lots) - 2), abs=1)
-    assert set(taken(Tier.ONE, 600, high_priority=True)) == {0}
+    assert set(granted_at_once(Tier.ONE, 600, high_priority=True)) == {0}
 
 
 def test_a_thousand_cancels_use_all_of_tier_2_and_take_two_windows_of_it() -> None:
-    moments = Counter(taken(Tier.TWO, 1000, high_priority=True))
+    moments = Counter(granted_at_once(Tier.TWO, 1000, high_priority=True))
     assert moments == {0: 500, 301: 500}
 
 
@@ -86,12 +86,12 @@ def test_high_priority_waits_for_the_window_and_not_for_the_bucket() -> None:
         return [turn.waited for turn in turns]
 
     waited = Counter(run(play()))
-    # 500 in five minutes: 250 are left, and the first of those before leave the window 201 seconds later.
+    # 500 in five minutes: room for 250, and the first of the earlier ones leave the window 201 seconds later.
     assert waited == {0: 250, 201: 10}
 
 
 def test_a_request_of_high_priority_counts_from_when_it_is_sent() -> None:
-    """Five hundred cancels have their turns at once, and then wait for one of twenty connections."""
+    """Five hundred cancels get their tokens at once, and then wait for one of twenty slots."""
 
     async def play() -> list[float]:
         limits, sent = RateLimits(clock=now), list[float]()
@@ -114,13 +114,13 @@ def test_a_request_of_high_priority_counts_from_when_it_is_sent() -> None:
 
 
 def test_polls_use_what_they_may() -> None:
-    moments = taken(Tier.TASKS, 1000)
+    moments = granted_at_once(Tier.TASKS, 1000)
     assert moments[-1] == pytest.approx((1000 - 45) / 9, abs=1)
 
 
 @pytest.mark.parametrize("tier", list(Tier), ids=str)
 def test_high_priority_may_use_the_window_at_once_and_never_exceeds_it(tier: Tier) -> None:
-    moments = taken(tier, 3000, high_priority=True)
+    moments = granted_at_once(tier, 3000, high_priority=True)
     for begin in moments[::50]:
         assert sum(begin <= moment < begin + 300 for moment in moments) <= REQUESTS_PER_MINUTE[tier] * 5
     at_once = sum(moment == 0 for moment in moments)
@@ -139,10 +139,10 @@ def test_tokens_are_granted_first_come_first_served_within_a_priority() -> None:
         polls = [asyncio.ensure_future(one(f"poll {number}")) for number in range(200)]
         await asyncio.sleep(1.2)
         high_priority = [asyncio.ensure_future(one(f"cancel {number}", high_priority=True)) for number in range(3)]
-        begun = len(order)
+        before = len(order)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        assert order[begun:] == ["cancel 0", "cancel 1", "cancel 2"]
+        assert order[before:] == ["cancel 0", "cancel 1", "cancel 2"]
         await asyncio.gather(*polls, *high_priority)
         return [name for name in order if name.startswith("poll")]
 
@@ -282,7 +282,7 @@ def test_the_concurrency_limit_holds_when_waits_are_cancelled(priority: Priority
 
 
 class OneByOne:
-    """A source of questions: one place in line for all of them, and the next joins as soon as one has its turn."""
+    """A source with one ticket in the queue: the next is enqueued as soon as one is granted."""
 
     def __init__(self, limits: RateLimits, sinces: Sequence[float], turns: list[float]) -> None:
         self._limits, self._sinces, self._turns = limits, iter(sinces), turns
@@ -293,15 +293,15 @@ class OneByOne:
         if since is None:
             self.through.set()
         else:
-            self._limits.enqueue(Tier.ONE, since).add_done_callback(lambda _: self._turn_came(since))
+            self._limits.enqueue(Tier.ONE, since).add_done_callback(lambda _: self._token_granted(since))
 
-    def _turn_came(self, since: float) -> None:
+    def _token_granted(self, since: float) -> None:
         self._turns.append(since)
         self.join()
 
 
-async def after_the_burst() -> RateLimits:
-    """RateLimits where turns come in lots from now on."""
+async def limits_after_burst() -> RateLimits:
+    """Return rate limits whose burst is used up: tokens are granted in lots."""
     limits = RateLimits(1.0, now)
     while not (await limits.acquire(Tier.ONE)).waited:
         pass
@@ -310,7 +310,7 @@ async def after_the_burst() -> RateLimits:
 
 def test_within_a_lot_the_source_with_the_oldest_polls_is_first() -> None:
     async def play() -> list[float]:
-        limits, turns = await after_the_burst(), list[float]()
+        limits, turns = await limits_after_burst(), list[float]()
         old = OneByOne(limits, range(-60, -20), turns)
         young = OneByOne(limits, [each + 0.5 for each in range(-25, -5)], turns)
         began = now()
@@ -327,7 +327,7 @@ def test_within_a_lot_the_source_with_the_oldest_polls_is_first() -> None:
 
 def test_a_younger_poll_does_not_get_the_token_before_the_next_of_an_older_source() -> None:
     async def play() -> list[float]:
-        limits, turns = await after_the_burst(), list[float]()
+        limits, turns = await limits_after_burst(), list[float]()
         old, young = OneByOne(limits, [-60, -59, -58], turns), OneByOne(limits, [-1], turns)
         old.join()
         # In the very moment of the next lot.
@@ -340,12 +340,12 @@ def test_a_younger_poll_does_not_get_the_token_before_the_next_of_an_older_sourc
 
 def test_a_lot_is_granted_together_to_a_source_with_one_ticket() -> None:
     async def play() -> list[float]:
-        limits, moments = await after_the_burst(), list[float]()
+        limits, moments = await limits_after_burst(), list[float]()
 
         class PollSource(OneByOne):
-            def _turn_came(self, since: float) -> None:
+            def _token_granted(self, since: float) -> None:
                 moments.append(now())
-                super()._turn_came(since)
+                super()._token_granted(since)
 
         source = PollSource(limits, range(-60, 0), [])
         source.join()
@@ -366,20 +366,20 @@ def test_polls_get_no_token_while_there_is_no_slot() -> None:
             nonlocal turns
             await limits.acquire(Tier.ONE)
             turns += 1
-            # As with questions, which are asked in a task of their own.
+            # As in the dispatcher, which sends each request in a task of its own.
             await asyncio.create_task(poll(now()))
 
-        async def poll(its_turn: float) -> None:
+        async def poll(granted_at: float) -> None:
             async with limits.slot():
-                waited.append(now() - its_turn)
+                waited.append(now() - granted_at)
                 await asyncio.sleep(1)
 
         polls = [asyncio.ensure_future(one()) for _ in range(60)]
         for _ in range(FOR_POLLS + 6):
             await asyncio.sleep(0)
-        assert waited == [0] * FOR_POLLS, "one in each round of the event loop"
+        assert waited == [0] * FOR_POLLS, "one in each step of the event loop"
         await asyncio.sleep(0.5)
-        # Those whose turn came while others were on their way to a connection.
+        # Polls that got their token while others were on their way to a slot.
         assert FOR_POLLS <= turns <= FOR_POLLS + 3
         await asyncio.gather(*polls)
         assert now() == pytest.approx(4)
@@ -429,7 +429,7 @@ def test_some_slots_are_reserved_for_high_priority_which_is_first_for_the_others
                 order.append(priority)
                 await asyncio.sleep(seconds)
 
-        begun = [asyncio.ensure_future(one(Priority.POLL, 5 + each)) for each in range(FOR_POLLS)]
+        holding = [asyncio.ensure_future(one(Priority.POLL, 5 + each)) for each in range(FOR_POLLS)]
         await asyncio.sleep(1)
         waiting = [
             asyncio.ensure_future(one(priority, 50))
@@ -437,7 +437,7 @@ def test_some_slots_are_reserved_for_high_priority_which_is_first_for_the_others
         ]
         await asyncio.sleep(1)
         assert order[FOR_POLLS:] == [Priority.HIGH] * RESERVED_SLOTS
-        await asyncio.gather(*begun, *waiting)
+        await asyncio.gather(*holding, *waiting)
         return order[FOR_POLLS:]
 
     assert run(play()) == [Priority.HIGH] * 4 + [Priority.FOLLOW_UP, Priority.POLL]
@@ -541,13 +541,13 @@ def test_rate_limits_belong_to_a_user_and_not_to_a_client() -> None:
     assert run(kept()) == [True, True, False, False]
 
 
-async def given(limits: RateLimits, seconds: float) -> int:
-    """How many polls get their turn within so many seconds, if there are always more."""
-    places = [limits.enqueue(Tier.ONE, now()) for _ in range(1000)]
+async def granted(limits: RateLimits, seconds: float) -> int:
+    """Return how many polls get a token within so many seconds, if there are always more."""
+    tickets = [limits.enqueue(Tier.ONE, now()) for _ in range(1000)]
     await asyncio.sleep(seconds)
-    turns = sum(place.done() for place in places)
-    for place in places:
-        place.cancel()
+    turns = sum(ticket.done() for ticket in tickets)
+    for ticket in tickets:
+        ticket.cancel()
     return turns
 
 
@@ -557,21 +557,21 @@ def test_an_idle_hour_saves_up_no_more_than_a_burst(tier: Tier, share: float) ->
         limits = RateLimits(share, now)
         await limits.acquire(tier)
         await asyncio.sleep(3600)
-        places = [limits.enqueue(tier, now()) for _ in range(1000)]
+        tickets = [limits.enqueue(tier, now()) for _ in range(1000)]
         await asyncio.sleep(1)
-        return sum(place.done() for place in places)
+        return sum(ticket.done() for ticket in tickets)
 
     a_second = REQUESTS_PER_MINUTE[tier] / 60 * 0.9 * share
     assert run(play()) == pytest.approx(a_second * (BURST_SECONDS + 1), abs=a_second * LOT_INTERVAL + 1)
 
 
-def of_share(share: float) -> RateLimits:
+def limits_of_share(share: float) -> RateLimits:
     return RateLimits.of(Tenant.at(TENANT.url, rate_limit_share=share), KEY)
 
 
 def test_a_connection_uses_its_share_of_the_limits() -> None:
     async def play() -> int:
-        return await given(of_share(0.2), 20)
+        return await granted(limits_of_share(0.2), 20)
 
     assert run(play()) == pytest.approx(20 * 3 + 15, abs=2)
 
@@ -579,11 +579,11 @@ def test_a_connection_uses_its_share_of_the_limits() -> None:
 @pytest.mark.parametrize(("before", "after"), [(1.0, 0.2), (0.2, 1.0)])
 def test_a_changed_share_applies_to_waiting_polls_as_well(before: float, after: float) -> None:
     async def play() -> tuple[int, int]:
-        limits = of_share(before)
-        at_first = asyncio.ensure_future(given(limits, 10))
+        limits = limits_of_share(before)
+        at_first = asyncio.ensure_future(granted(limits, 10))
         await asyncio.sleep(9)
-        assert of_share(after) is limits
-        return await at_first, await given(limits, 20)
+        assert limits_of_share(after) is limits
+        return await at_first, await granted(limits, 20)
 
     first, then = run(play())
     assert first == pytest.approx(15 * before * (9 + 5), abs=15)
@@ -592,8 +592,8 @@ def test_a_changed_share_applies_to_waiting_polls_as_well(before: float, after: 
 
 def test_a_changed_share_brings_no_new_burst() -> None:
     async def play() -> list[int]:
-        first = await given(of_share(1.0), 0.1)
-        return [first, *[await given(of_share(share), 0.1) for share in (0.5, 1.0, 0.2, 1.0)]]
+        first = await granted(limits_of_share(1.0), 0.1)
+        return [first, *[await granted(limits_of_share(share), 0.1) for share in (0.5, 1.0, 0.2, 1.0)]]
 
     first, *others = run(play())
     assert first >= 75
@@ -602,22 +602,22 @@ def test_a_changed_share_brings_no_new_burst() -> None:
 
 def test_tokens_saved_under_a_small_share_are_counted_by_that_share() -> None:
     async def play() -> int:
-        await given(of_share(0.2), 0.1)
+        await granted(limits_of_share(0.2), 0.1)
         await asyncio.sleep(4)
-        return await given(of_share(1.0), 0.1)
+        return await granted(limits_of_share(1.0), 0.1)
 
     assert run(play()) == pytest.approx(4 * 3, abs=2)
 
 
 def test_a_larger_share_grants_waiting_requests_at_once() -> None:
     async def play() -> None:
-        limits = of_share(0.01)
+        limits = limits_of_share(0.01)
         for _ in range(47):
             assert not (await limits.acquire(Tier.ONE, Priority.HIGH)).waited
         waiting = asyncio.ensure_future(limits.acquire(Tier.ONE, Priority.HIGH))
         await asyncio.sleep(1)
         assert not waiting.done()
-        of_share(1.0)
+        limits_of_share(1.0)
         assert (await waiting).waited == pytest.approx(1)
 
     run(play())
@@ -625,16 +625,16 @@ def test_a_larger_share_grants_waiting_requests_at_once() -> None:
 
 def test_a_smaller_share_leaves_room_for_high_priority() -> None:
     async def play() -> float:
-        limits = of_share(1.0)
+        limits = limits_of_share(1.0)
         for _ in range(200):
             await limits.acquire(Tier.ONE, Priority.HIGH)
-        return (await of_share(0.1).acquire(Tier.ONE, Priority.HIGH)).waited
+        return (await limits_of_share(0.1).acquire(Tier.ONE, Priority.HIGH)).waited
 
     assert run(play()) < 1
 
 
 def test_rate_limits_keep_no_event_loop_alive() -> None:
-    """Who calls `asyncio.run` again and again would keep each of them, with its credentials."""
+    """Repeated calls of `asyncio.run` would otherwise keep each loop, with its credentials."""
 
     async def ask() -> weakref.ref[asyncio.AbstractEventLoop]:
         limits = RateLimits.of(TENANT, KEY)
@@ -647,7 +647,7 @@ def test_rate_limits_keep_no_event_loop_alive() -> None:
     assert loop() is None
 
 
-# The limits of the whole tenant, which nobody tells
+# The limits of the whole tenant, which no response shows
 
 
 REFUSED_LATER = 0.2
@@ -655,26 +655,26 @@ REFUSED_LATER = 0.2
 
 
 async def polled(limits: RateLimits, seconds: float, allowed: float = math.inf, tier: Tier = Tier.ONE) -> list[float]:
-    """When requests were sent by somebody who polls as fast as it may, where others leave *allowed* a minute.
+    """Return when requests were sent by a client that polls as it may. The tenant allows it *allowed* a minute.
 
-    Qlik Cloud counts as it says: over five minutes, and refuses for so long as that lasts.
+    Qlik Cloud counts over five minutes, and refuses requests as long as that window is full.
     """
-    taken: deque[float] = deque()
+    counted: deque[float] = deque()
     sent: list[float] = []
     under_way: set[asyncio.Future[None]] = set()
     end = now() + seconds
 
     async def one() -> None:
-        begun = limits.clock()
-        sent.append(begun)
-        while taken and taken[0] <= begun - 300:
-            taken.popleft()
-        if len(taken) < allowed * 5:
-            taken.append(begun)
+        sent_at = limits.clock()
+        sent.append(sent_at)
+        while counted and counted[0] <= sent_at - 300:
+            counted.popleft()
+        if len(counted) < allowed * 5:
+            counted.append(sent_at)
             return
         await asyncio.sleep(REFUSED_LATER)
-        limits.pause(tier, max(1.0, taken[0] + 300 - begun))
-        limits.slow_down(tier, begun)
+        limits.pause(tier, max(1.0, counted[0] + 300 - sent_at))
+        limits.slow_down(tier, sent_at)
 
     while now() < end:
         await limits.acquire(tier)
@@ -707,12 +707,12 @@ def test_a_lone_refusal_never_takes_more_than_half_and_is_logged_once(caplog: py
     async def play() -> list[float]:
         limits, parts = RateLimits(clock=now), list[float]()
         for _ in range(3):
-            begun = limits.clock()
+            sent_at = limits.clock()
             # Twenty were under way, and all of them are refused.
             for _ in range(20):
                 await asyncio.sleep(0.01)
                 limits.pause(Tier.ONE, 1)
-                limits.slow_down(Tier.ONE, begun)
+                limits.slow_down(Tier.ONE, sent_at)
             parts.append(limits.rate_factor(Tier.ONE))
             await polled(limits, 700)
         return parts
@@ -770,7 +770,7 @@ def test_a_429_for_a_limit_that_this_user_used_up_does_not_slow_down() -> None:
 
 @pytest.mark.parametrize("users", [1, 2])
 def test_polls_find_the_limit_of_the_whole_tenant_and_use_most_of_it(users: int) -> None:
-    """A tenant with one user has 500 a minute in tier 1, one with two of them what a single user has."""
+    """A tenant with one user has 500 requests a minute in tier 1, one with two users the limit of a single user."""
     minutes, allowed = 50, 500.0 * users
 
     async def play() -> list[float]:

@@ -46,7 +46,7 @@ from airflow_provider_qlik.cloud.call import Flow, Poll, PollSource, Tier
 from airflow_provider_qlik.cloud.errors import ConnectError, QlikCloudError
 from airflow_provider_qlik.cloud.polling.bulk_list import BulkList
 from airflow_provider_qlik.cloud.polling.poll import Batch, PendingPoll, deliver, errors_delivered
-from airflow_provider_qlik.cloud.polling.rate_limiter import RateLimits
+from airflow_provider_qlik.cloud.polling.rate_limits import RateLimits
 
 JITTER = 0.2
 """The fraction of its interval by which a poll may be sent early, so that waits that began together drift apart."""

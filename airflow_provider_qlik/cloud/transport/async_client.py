@@ -24,10 +24,11 @@ from airflow_provider_qlik.cloud.errors import (
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.polling.dispatcher import Dispatcher
-from airflow_provider_qlik.cloud.polling.rate_limiter import RateLimits
+from airflow_provider_qlik.cloud.polling.rate_limits import RateLimits
 from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, Priority
-from airflow_provider_qlik.cloud.transport.base_client import BaseClient, Known, translated_errors
+from airflow_provider_qlik.cloud.transport.base_client import BaseClient, Known
 from airflow_provider_qlik.cloud.transport.bounds import AsyncBoundedTransport
+from airflow_provider_qlik.cloud.transport.http_errors import translated_errors
 from airflow_provider_qlik.cloud.transport.paths import sent, tier_of
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, RetryPolicy
 

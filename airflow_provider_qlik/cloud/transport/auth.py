@@ -144,7 +144,7 @@ _Step: TypeAlias = httpx.Request | Future[_TokenOutcome] | partial[dict[str, Any
 
 class _BearerAuth(httpx.Auth):
     def __init__(self, tenant: Tenant) -> None:
-        # By the rules of whoever sends it: httpx shows an international host name in another form than it looks up.
+        # By the rules of httpx, which sends it: it shows an international host name in another form than it looks up.
         own = httpx.URL(tenant.url)
         self._origin = (own.scheme, own.host, own.port)
 

@@ -14,7 +14,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Generic, TypeAlias, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -23,8 +22,8 @@ import httpx
 
 from airflow_provider_qlik import __version__
 from airflow_provider_qlik.cloud.call import Call, RefreshCredentials
-from airflow_provider_qlik.cloud.errors import ConnectError, InvalidResponseError, NoResponseError, QlikCloudError
-from airflow_provider_qlik.cloud.metrics import never_failing
+from airflow_provider_qlik.cloud.errors import InvalidResponseError, QlikCloudError
+from airflow_provider_qlik.cloud.metrics import harmless
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.transport import deprecations
 from airflow_provider_qlik.cloud.transport.auth import auth_type
@@ -53,27 +52,6 @@ It is sent with every request to an API of the tenant, and not with the request 
 """
 MAX_LOCATION = 2000
 """Characters of an address that a redirect is followed to."""
-_NOT_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-)
-
-
-_sending: ContextVar[bool] = ContextVar("qlik_cloud_sending", default=False)
-
-
-class _WithoutInfo(logging.Filter):
-    """Keeps httpx from logging a line for each request of this package, of which a wait has thousands."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno > logging.INFO or not _sending.get()
-
-
-_without_info = _WithoutInfo()
-
 
 RereadT = TypeVar("RereadT")
 HttpT = TypeVar("HttpT", httpx.Client, httpx.AsyncClient)
@@ -118,7 +96,7 @@ class BaseClient(Generic[RereadT, HttpT]):
         connection: str | None = None,
         count: Callable[[str, float], object] = lambda _name, _number: None,
     ) -> None:
-        self._count = never_failing(count)
+        self._count = harmless(count)
         self.tenant = tenant
         self.retry_policy = retry_policy
         self.connection = connection
@@ -249,8 +227,8 @@ class BaseClient(Generic[RereadT, HttpT]):
     def _open_in_child(self) -> None:
         """Open anew in a child process: two processes on one connection get each other's responses.
 
-        Nothing is closed here: the sockets are the parent's. The token holder is a new one, too, whose locks nobody
-        held when the process was forked.
+        Nothing is closed here: the sockets are the parent's. The token holder is a new one, too: a lock of
+        the old one may have been held when the process was forked.
         """
         if self._process != _process:
             self._process = _process
@@ -299,7 +277,7 @@ class BaseClient(Generic[RereadT, HttpT]):
         try:
             return httpx.URL(self.tenant.address_of(call))
         except httpx.InvalidURL as error:
-            # Of a filter that somebody gave, or a cursor that came with a page: no other attempt helps.
+            # The filter of a user, or the cursor of a page, is too long or malformed: no other attempt helps.
             request = storable(f"{call.method} {self.tenant.path_of(call)}", REASON_LENGTH)
             raise QlikCloudError(
                 f"The address of the request cannot be sent ({error}): shorten it ({request})"
@@ -357,44 +335,3 @@ class BaseClient(Generic[RereadT, HttpT]):
         except QlikCloudError as error:
             error.connection = self.connection
             raise
-
-
-@contextmanager
-def translated_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]:
-    """Raise an error of this package in place of whatever httpx, TLS or the system raises in the block."""
-    logging.getLogger("httpx").addFilter(_without_info)  # does nothing the second time
-    token = _sending.set(True)
-    asked = f"{call.method} {request.url.raw_path.decode().partition('?')[0]}"
-    host = request.url.host
-    try:
-        yield
-    except (QlikCloudError, InvalidArgumentError):
-        raise
-    except httpx.HTTPError as error:
-        what = _cause(error)
-        # Every other failing request is the one that signs in, before this call was sent.
-        signing_in = getattr(error, "_request", None) not in (None, request)
-        if signing_in:
-            raise ConnectError(f"Could not sign in at {host} ({what}, before {asked})") from None
-        if isinstance(error, _NOT_SENT):
-            raise ConnectError(
-                f"Could not connect to {host} ({what}): check the tenant's address, proxies and the network. Nothing"
-                f" was sent ({asked})"
-            ) from None
-        if isinstance(error, httpx.DecodingError):
-            raise InvalidResponseError(f"The response cannot be decoded: {error} ({asked})") from None
-        raise NoResponseError(
-            f"No response came from {host} ({what}): the request may have been executed ({asked})"
-        ) from None
-    except (httpx.InvalidURL, OSError, ValueError, ImportError) as error:
-        # What the HTTP library, TLS and the system raise for odd input must not escape raw.
-        raise NoResponseError(
-            f"The request to {host} failed ({_cause(error)}): it may have been executed ({asked})"
-        ) from None
-    finally:
-        _sending.reset(token)
-
-
-def _cause(error: BaseException) -> str:
-    text = storable(str(error), REASON_LENGTH)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -22,7 +22,7 @@ from airflow_provider_qlik.cloud.errors import (
 )
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
-from airflow_provider_qlik.cloud.transport.base_client import BaseClient, Known, translated_errors
+from airflow_provider_qlik.cloud.transport.base_client import BaseClient, Known
 from airflow_provider_qlik.cloud.transport.bounds import BoundedTransport, bounds, ending_by
 from airflow_provider_qlik.cloud.transport.download import (
     PROGRESS_SECONDS,
@@ -32,6 +32,7 @@ from airflow_provider_qlik.cloud.transport.download import (
     error_body,
     progressing,
 )
+from airflow_provider_qlik.cloud.transport.http_errors import translated_errors
 from airflow_provider_qlik.cloud.transport.paths import sent
 from airflow_provider_qlik.cloud.transport.retry import RetryPolicy
 

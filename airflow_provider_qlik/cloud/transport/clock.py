@@ -1,6 +1,6 @@
 """How far this machine's clock is from Qlik Cloud's, which counts where a request is signed with the time.
 
-An assertion says from when to when it is valid, by the clock of whoever signs it. If that clock is off by more than the
+An assertion says from when to when it is valid, by the clock of its signer. If that clock is off by more than the
 room that is left in these times, Qlik Cloud refuses every sign-in. Its responses tell its own time to the second, so
 the difference is measured there and added from then on. It is kept by tenant: one request is enough for all clients of
 the process, and if the clock is set meanwhile, the next refusal measures it again.
@@ -24,10 +24,10 @@ def clock_offset(url: str) -> float:
 
 
 def measured_offset(server_time: datetime | None, sent_at: float, arrived_at: float) -> float | None:
-    """Return by how many seconds the server's clock is ahead of ours, None if the response does not tell the time.
+    """Return by how many seconds the server's clock is ahead of this machine's, None if the response has no date.
 
-    *sent_at* and *arrived_at* are by our clock, in seconds since 1970. The server has told its time at some moment
-    between the two, and cut it to the second: what that explains is no offset.
+    *sent_at* and *arrived_at* are by this machine's clock, in seconds since 1970. The server read its clock at some
+    moment between the two, and cut it to the second: what that explains is no offset.
     """
     if server_time is None:
         return None

@@ -225,7 +225,7 @@ def _check_scope(scope: object) -> None:
 
 @lru_cache(maxsize=16)
 def _loaded(pem: SecretStr) -> tuple[rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, str]:
-    """A private key and the JWT algorithm that fits it.
+    """Return a private key and the JWT algorithm that fits it.
 
     Kept, since an RSA key is proved when it is loaded: that takes 30 ms for 2048 bits and 210 ms for 4096, and no other
     thread gets anywhere meanwhile, the event loop's neither.

@@ -6,7 +6,7 @@ saved as a report. The content type does not help much, since Qlik Cloud does no
 what counts is how the body begins. A type of file whose beginning is known must begin like that. Of any other type,
 only what evidently is no file is refused: a web page, JSON, an XML error, nothing at all.
 
-A download has no total time-out, since nobody knows how large a report is. It has to make progress instead.
+A download has no total time-out, since the size of a report is not known. It has to make progress instead.
 """
 
 from __future__ import annotations
@@ -116,11 +116,13 @@ class FileBody:
         """Return what a body is that evidently is no file, by its beginning and its content type."""
         # Without the zeros of UTF-16.
         text = _BYTE_ORDER_MARKS.sub(b"", head[:_HEAD_BYTES]).replace(b"\0", b"")
-        told, promised = self._content_type, self._file_type
-        if promised not in {"html", "htm"} and (_PAGE.match(text) or told in {"text/html", "application/xhtml+xml"}):
+        content_type, promised = self._content_type, self._file_type
+        if promised not in {"html", "htm"} and (
+            _PAGE.match(text) or content_type in {"text/html", "application/xhtml+xml"}
+        ):
             return "a web page"
         if promised != "json":
-            if _JSON.match(text) or told in {"application/json", "text/json"} or told.endswith("+json"):
+            if _JSON.match(text) or content_type in {"application/json", "text/json"} or content_type.endswith("+json"):
                 return "JSON"
             if whole and _is_json(head):
                 return "JSON"

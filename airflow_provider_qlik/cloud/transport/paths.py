@@ -9,10 +9,10 @@ too, and the start may have been carried out behind it.
 **Tasks** (`tasks_api` is "auto"). ``GET /api/scheduling/tasks?limit=1`` is sent once:
 
 - An answer that is Qlik's own word (a list, or a refusal such as 400 or 403 in Qlik's error form: the user may not
-  list, but somebody is there to say so) means that the path is there.
-- 404, 405, 410 and 501 mean that it is not there, since nothing but the list itself was asked for: a 404 that a later
-  call gets for a single task tells of the task, and changes nothing here. Then the same is asked on v1, for a gateway
-  that finds nothing may find nothing at all. v1 is used if it answers with Qlik's word: for good if the first
+  list, but the service is there to say so) means that the path is there.
+- 404, 405, 410 and 501 mean that it is not there, since nothing but the list itself was requested: a 404 that a later
+  call gets for a single task concerns that task, and changes nothing here. Then v1 is probed the same way, for a
+  gateway that finds nothing may find nothing at all. v1 is used if it answers with Qlik's word: for good if the first
   answer was in Qlik's form, and for ten minutes if it was in another, such as a page of a proxy.
 - Anything else says nothing: pages with another status, 401, 429, 5xx, a time-out, no connection. Nothing is
   remembered then, and nothing of the call was sent: a call that reads fails with that error, which passes or does not,
@@ -81,7 +81,7 @@ _found: dict[_Key, _Found] = {}
 _Outcome: TypeAlias = str | QlikCloudError | None
 """The end of a probe: the path, the error, or None if it was interrupted."""
 _probes: dict[_Key, Future[_Outcome]] = {}
-# The thread that looks does not live on in a child process, and nobody there would ever hear of its end.
+# The thread of a probe does not live on in a child process: flows there would wait for its end for ever.
 os.register_at_fork(after_in_child=_probes.clear)
 
 
@@ -181,7 +181,7 @@ def _probe_tasks(tenant: Tenant, retry_policy: RetryPolicy) -> Flow[str]:
         if missing is not None:
             path, seconds = V1_TASKS, math.inf if isinstance(missing, StatusError) else INTERMEDIARY_TTL
             if (yield from _absence(V1_TASKS, retry_policy)) is not None:
-                # Neither is there, so it is not the path that is wrong: nobody is there, or something is in between.
+                # Neither is there, so the path is not at fault: the tenant is away, or something is in between.
                 if not missing.transient or attempt >= retry_policy.max_attempts:
                     raise missing
                 yield from pause(retry_policy.pause_after(attempt, missing, random.random()))
@@ -224,7 +224,7 @@ def _single_probe(key: _Key, poll: Callable[[], Flow[str]]) -> Flow[str]:
     """
     while True:
         mine: Future[_Outcome] = Future()
-        mine.set_running_or_notify_cancel()  # whoever waits for it and goes away cannot cancel it
+        mine.set_running_or_notify_cancel()  # so that a waiting flow that is cancelled does not cancel it
         theirs = _probes.setdefault(key, mine)
         if theirs is mine:
             return (yield from _published(key, mine, poll()))

@@ -80,29 +80,32 @@ def _about_the_call(call: Call[Any], value: Any, request: str) -> Any:
     """Return the value if it is about the resource that the call names, else raise InvalidResponseError.
 
     Two responses can change places: on a connection that is used by two processes, or behind a proxy that is out of
-    step. A success of somebody else's run would then pass for ours. Of a list, single items about something else are
-    left out; if all of them are, the whole list is somebody else's.
+    step. The success of another run would then pass for that of this one. Of a list, single items about something else
+    are left out; if all of them are, the whole list belongs to another request.
     """
-    for member, asked in call.about:
-        told = getattr(value, member, None)
-        if not _same(asked, told):
-            raise InvalidResponseError(f"The response is about {member} {told!r}, not {asked!r} ({request})")
+    for member, expected in call.about:
+        actual = getattr(value, member, None)
+        if not _same(expected, actual):
+            raise InvalidResponseError(f"The response is about {member} {actual!r}, not {expected!r} ({request})")
     if call.items_about and isinstance(value, Page) and value.data:
         about = [
-            item for item in value.data if all(_same(asked, getattr(item, m, None)) for m, asked in call.items_about)
+            item
+            for item in value.data
+            if all(_same(expected, getattr(item, m, None)) for m, expected in call.items_about)
         ]
         if not about:
-            member, asked = call.items_about[0]
-            told = getattr(value.data[0], member, None)
-            raise InvalidResponseError(f"The list is about {member} {told!r}, not {asked!r} ({request})")
+            member, expected = call.items_about[0]
+            actual = getattr(value.data[0], member, None)
+            raise InvalidResponseError(f"The list is about {member} {actual!r}, not {expected!r} ({request})")
         if len(about) < len(value.data):
             return value.model_copy(update={"data": about})
     return value
 
 
-def _same(asked: str, told: object) -> bool:
-    # Ids are compared as Qlik Cloud does, which takes a GUID in either letter case. What is not told says nothing.
-    return told is None or not isinstance(told, str) or told.strip().casefold() == asked.casefold()
+def _same(expected: str, actual: object) -> bool:
+    # Ids are compared as Qlik Cloud does, which takes a GUID in either letter case. A member that is
+    # missing proves nothing.
+    return actual is None or not isinstance(actual, str) or actual.strip().casefold() == expected.casefold()
 
 
 def is_web_page(reply: Reply) -> bool:
@@ -234,7 +237,7 @@ def _whole(error: Mapping[str, Any]) -> str:
 def _text(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
-    # One line, without secrets. Cut before it is searched for them: a text of megabytes is nobody's reason.
+    # One line, without secrets. Cut before it is searched for them: no reason has megabytes.
     words = " ".join(str(value)[:MESSAGE_LENGTH].split())
     return without_secrets(words) or None
 
