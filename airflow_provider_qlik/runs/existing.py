@@ -28,8 +28,8 @@ def existing(operation: str, arguments: Mapping[str, Any]) -> Flow[Shape | None]
     :param operation: one of `operations.CREATES`, with the arguments that it would be called with.
     """
     search = _SEARCHES[operation]
-    given = arguments.get(search.body_argument) or {}
-    body = given.model_dump(by_alias=True, exclude_none=True, mode="json") if isinstance(given, Shape) else dict(given)
+    value = arguments.get(search.body_argument) or {}
+    body = value.model_dump(by_alias=True, exclude_none=True, mode="json") if isinstance(value, Shape) else dict(value)
     for item in (yield from all_items(search.list_call({**arguments, **body}))):
         if search.is_same(body, item.model_dump(by_alias=True, mode="json")):
             return item  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Nothing is left running: a task run is stopped through whoever does its work."""
+"""Cancelling runs: a task run is cancelled through its worker."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def started(stage: Stage, kind: RunAdapter, worker: str | None, script: Script =
 
 
 def stop_asked(stage: Stage, run: Run) -> list[str]:
-    """The runs that were asked to stop."""
+    """Return the runs of which a cancel was requested."""
     return [seen["id"] for seen in stage.sandbox.runs(run.resource_id) if seen["stop_asked_at"]]
 
 
@@ -105,7 +105,7 @@ def test_a_worker_of_an_unknown_type_is_an_error_that_names_it_and_sends_no_requ
 
 
 def test_a_worker_that_was_not_known_yet_is_read(stage: Stage) -> None:
-    """Right after the start a run may not have one."""
+    """A run may have no worker right after the start."""
     run = started(stage, TASK, "reloads")
 
     stage.run(TASK.cancel(replace(run, worker=None)))

@@ -1,4 +1,4 @@
-"""Runs that somebody set off in Qlik Cloud's pages are never taken for one that was started through the API."""
+"""Runs that were started in Qlik Cloud's pages are no candidates for a start through the API."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ LONG = Script(run=3600)
 
 @pytest.fixture
 def mail(sandbox: SandboxTenant) -> str:
-    """An automation that takes inputs, and whose next run takes an hour."""
+    """Add an automation that takes inputs, and whose next run takes an hour."""
     automation = sandbox.add_automation("Mail", run_mode="triggered")
     sandbox.script(automation, LONG)
     return automation
 
 
 def by_user(stage: Stage, automation: str, **run: Any) -> None:
-    """Add a run of the user who starts."""
+    """Add a run of the user of the client."""
     stage.sandbox.add_run(automation, started_ago=0, script=LONG, by=stage.sandbox.user_id, **run)
 
 
-def ours(sandbox: SandboxTenant, automation: str) -> str:
+def own_run_id(sandbox: SandboxTenant, automation: str) -> str:
     (run_id,) = (run["id"] for run in sandbox.runs(automation) if run["via"] == "execute")
     return str(run_id)
 
@@ -41,7 +41,7 @@ def test_a_run_of_the_pages_in_the_same_moment_is_no_candidate(stage: Stage, mai
 
     run = stage.start(AUTOMATION, mail, between=pressed, inputs={"month": "11"})
 
-    assert run.id == ours(stage.sandbox, mail)
+    assert run.id == own_run_id(stage.sandbox, mail)
 
 
 @pytest.mark.parametrize("context", UNSURE)
@@ -89,7 +89,7 @@ def test_a_run_of_another_user_is_no_candidate(stage: Stage, mail: str, executed
 
     run = stage.start(AUTOMATION, mail, between=another, inputs={})
 
-    assert run.id == ours(stage.sandbox, mail)
+    assert run.id == own_run_id(stage.sandbox, mail)
 
 
 @pytest.mark.parametrize("by", ["another user", "this user"])

@@ -1,4 +1,4 @@
-"""On a worker and in the triggerer: the same flow, the same result."""
+"""The synchronous and the asynchronous driver give the same results for the same flows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SEARCH = MatchTimeouts(
 
 @pytest.fixture(scope="module")
 def moving() -> Iterator[SandboxTenant]:
-    """A sandbox where twenty seconds pass in one."""
+    """Yield a sandbox whose clock is twenty times as fast."""
     with sandboxes.serve(speed=20) as tenant:
         yield tenant
 
@@ -62,7 +62,11 @@ CASES: dict[str, tuple[dict[str, Any], Script, list[dict[str, Any]]]] = {
     "answer lost": ({"show_after": 3.0}, Script(run=20), [{"method": "POST", "reset": "after"}]),
     "start lost": ({}, Script(run=4), [{"method": "POST", "status": 500}]),
     "refused": ({}, Script(run=4), [{"method": "POST", "status": 403, "times": None}]),
-    "rival": ({"echo_source": False, "competing_runs": 1}, Script(run=40), [{"method": "POST", "reset": "after"}]),
+    "competing run": (
+        {"echo_source": False, "competing_runs": 1},
+        Script(run=40),
+        [{"method": "POST", "reset": "after"}],
+    ),
     "failing polls": ({}, Script(run=4), [{"method": "GET", "path": "*log", "status": 503, "times": 2}]),
 }
 
@@ -99,5 +103,5 @@ def test_both_drivers_come_to_the_same(moving: SandboxTenant, kind: RunAdapter, 
 
 
 def alike(text: str) -> str:
-    """Without ids, times, and what the two halves of httpx call a reset."""
+    """Return a text without ids and times, and without the two names that httpx has for a reset."""
     return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32}|\d{4}-\d\d-\d\dT[\d:.+Z]+|(?<=ReadError)[^)]*", "…", text)

@@ -1,4 +1,4 @@
-"""Switching tasks on and off, on both paths of the Tasks family."""
+"""Enabling and disabling tasks, on both paths of the Tasks family."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ODD: dict[str, Any] = {
     "states": [{"name": "Reload", "type": "event", "onEvents": [{"eventRefs": ["after"], "actions": []}]}],
     "unknownToThis": {"package": None},
 }
-"""Members of a task with words that came in 2026, and with some that nobody has described."""
+"""Members of a task with words that were added in 2026, and with undocumented ones."""
 each_path = pytest.mark.parametrize("path", [V1, SCHEDULING])
 
 
@@ -60,7 +60,7 @@ def _get(task_id: str) -> Call[Task]:
 
 
 def changes(sandbox: SandboxTenant) -> list[str]:
-    """The methods of the requests that changed something."""
+    """Return the methods of the requests that changed something."""
     return [entry.method for entry in sandbox.request_log() if entry.method != "GET" and entry.carried_out]
 
 
@@ -131,11 +131,11 @@ def test_a_patch_whose_response_is_lost_is_made_once(
     assert changes(sandbox) == ["PATCH"]
 
 
-# What the sandbox does not do
+# Responses that the sandbox does not give
 
 
 def driven(flow: Flow[Task], *answers: Task | Exception) -> tuple[Task, list[str]]:
-    """Return the result of a flow that gets these answers, and the calls that it made."""
+    """Return the result of a flow for these responses, and the calls that it made."""
     made: list[str] = []
     call = next(flow)
     for answer in answers:

@@ -1,4 +1,4 @@
-"""Which run a start made: with markers and without, beside competing runs, late, and after whatever happened before."""
+"""Matching the run of a start: with and without markers, with competing and late runs, after any history."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RIVALS = ((0, "before"), (1, "before"), (1, "after"), (2, "before"), (2, "after"
 
 
 def with_history(sandbox: SandboxTenant, history: str) -> str:
-    """A task with a past."""
+    """Add a task with earlier runs."""
     task = sandbox.add_task("Refresh", id="refresh")
     sandbox.script(task, LONG)
     if history != "never ran":
@@ -74,7 +74,7 @@ def test_the_right_run_is_found_or_none_is_named(
             assert stage.starts() == 1
             assert stage.posts() == ["start_task"]
             if late > MatchTimeouts().confirmation_time and history == "schedule between" and not count:
-                # Followed for now, as the only one that goes on: until ours shows its marker, or there is doubt.
+                # Followed as the only active one, until our own run shows its marker or a competing run appears.
                 assert found is not None
                 assert found.unconfirmed_since is not None
                 if echo:
@@ -88,11 +88,11 @@ def test_the_right_run_is_found_or_none_is_named(
             assert found is None or found.id == stage.own_run_id(task), (reply, count, moment)
 
 
-# The false successes.
+# Runs that must not be matched.
 
 
 def test_a_run_that_ended_in_the_second_of_the_start_is_not_matched(stage: Stage) -> None:
-    """Only that it was there before tells: by its time it could be ours."""
+    """By its time it is a candidate; only the list before the start excludes it."""
     task = stage.sandbox.add_task()
     before = stage.sandbox.add_run(task, started_ago=0, script=AT_ONCE)
     stage.sandbox.switch(echo_source=False, show_after=15)
@@ -105,7 +105,7 @@ def test_a_run_that_ended_in_the_second_of_the_start_is_not_matched(stage: Stage
 
 
 def test_an_earlier_run_that_appears_late_is_not_matched(stage: Stage) -> None:
-    """Only its time tells: it was not there before the start."""
+    """It was not in the list before the start; only its time excludes it."""
     task = stage.sandbox.add_task()
     stage.sandbox.switch(echo_source=False, show_after=30)
     stage.sandbox.script(task, LONG)
@@ -116,7 +116,7 @@ def test_an_earlier_run_that_appears_late_is_not_matched(stage: Stage) -> None:
 
 
 def test_the_run_of_last_night_is_never_matched(stage: Stage) -> None:
-    """`last` and the top of the list still answer it right after a start."""
+    """`last` and the first item of the list still show it right after a start."""
     task = stage.sandbox.add_task()
     last_night = stage.sandbox.add_run(task, started_ago=36000)
     stage.sandbox.switch(show_after=3600)
@@ -178,7 +178,7 @@ def test_a_run_of_another_airflow_task_is_not_matched(stage: Stage) -> None:
 def test_after_a_lost_start_a_run_without_marker_is_not_matched_where_markers_are_shown(
     stage: Stage, word: str, newer: int
 ) -> None:
-    """The proof that they are shown is an old run of another task, on the first page or on a later one."""
+    """An old run of another task, on the first page or a later one, proves that markers are shown."""
     task = stage.sandbox.add_task()
     stage.sandbox.add_run(task, started_ago=720000, triggered_by=OTHER_MARKER)
     for place in range(newer):
@@ -219,7 +219,7 @@ def test_where_no_markers_are_shown_the_run_of_a_lost_response_is_found(stage: S
 
 
 def listing(*items: dict[str, Any]) -> Any:
-    """A page of runs, as a sandbox answers it in place of its own."""
+    """Return a page of runs for a fault of the sandbox."""
     return {"data": [{"status": "RUNNING", **item} for item in items], "links": {}}
 
 
@@ -276,7 +276,7 @@ def test_the_list_of_runs_before_a_start_names_each_once(stage: Stage) -> None:
     assert stage.intend(TASK, task).known_run_ids == ("a", "b")
 
 
-# What is unknown about Qlik, either way.
+# Undocumented behaviour of Qlik Cloud, either way.
 
 
 def test_a_run_that_only_its_time_identifies_is_unconfirmed(stage: Stage) -> None:
@@ -376,7 +376,7 @@ def test_a_run_that_is_hidden_while_it_queues_is_found_when_it_begins(stage: Sta
 
 
 def test_a_run_is_found_on_a_later_page(stage: Stage) -> None:
-    """Many other runs begin right after ours, before we look."""
+    """Many other runs begin right after our own, before the first request of the search."""
     task = stage.sandbox.add_task()
     intent = stage.intend(TASK, task)
     stage.run(TASK.send_start(intent, stage.write_log, {}))
@@ -427,7 +427,7 @@ def test_a_task_that_does_not_exist_is_not_started(stage: Stage) -> None:
 
 
 def test_a_short_unconfirmed_run_is_not_matched_before_a_competing_run_had_time_to_appear(stage: Stage) -> None:
-    """Nobody would watch a run that has ended: the one that ended first could be somebody else's."""
+    """A run that has ended is not polled again, and the first to end may be that of another user."""
     task = stage.sandbox.add_task()
     stage.sandbox.switch(echo_source=False, competing_runs=1, show_after=45)
 
@@ -446,7 +446,7 @@ def test_a_short_run_that_only_the_time_tells_is_found_in_the_end(stage: Stage) 
     assert (found.id, found.state) == (stage.own_run_id(task), RunState.SUCCEEDED)
 
 
-# Looking takes a while, and may fail for a while.
+# A search that takes long or fails for a while.
 
 
 def test_the_pauses_of_the_search_grow_and_it_ends(stage: Stage) -> None:
@@ -480,7 +480,7 @@ def test_a_failed_request_of_the_search_is_repeated(stage: Stage, echo: bool, fa
 
 
 def test_a_candidate_seen_before_an_outage_still_counts_after_it(stage: Stage) -> None:
-    """A failed look shows no run; that is not the same as none being there."""
+    """A failed request shows no run; this does not mean that there is none."""
     task = stage.sandbox.add_task()
     stage.sandbox.add_run(task, triggered_by=OTHER_MARKER)
     stage.sandbox.switch(show_after=3600, competing_runs=1)
@@ -524,12 +524,14 @@ def made(id: str, ago: float, alone: bool = False) -> Run:
 
 
 @pytest.mark.parametrize(
-    ("ago", "is_rival"), [(0, True), (-59, True), (-61, False), (1, False)], ids=["same", "soon", "later", "earlier"]
+    ("ago", "is_competing"),
+    [(0, True), (-59, True), (-61, False), (1, False)],
+    ids=["same", "soon", "later", "earlier"],
 )
-def test_a_competing_run_begins_with_our_run_or_within_a_minute(ago: float, is_rival: bool) -> None:
+def test_a_competing_run_begins_with_our_run_or_within_a_minute(ago: float, is_competing: bool) -> None:
     other = made("other", ago)
 
-    assert bool(competing_runs(made("ours", 0, alone=True), [other])) is is_rival
+    assert bool(competing_runs(made("ours", 0, alone=True), [other])) is is_competing
     assert competing_runs(made("ours", 0, alone=False), [other]) == []
 
 

@@ -1,4 +1,4 @@
-"""What came of a run, and why, as its user reads it."""
+"""The outcome of a run and its reason, as the user reads them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOG = {"task": "get_task_run_log", "automation": "get_automation_run_debug"}
 
 
 def ended(stage: Stage, kind: RunAdapter, script: Script, **task: Any) -> Run:
-    """A run that did what its script says."""
+    """Return a run that has followed a script to its end."""
     resource_id = stage.sandbox.add_task("Refresh", **task) if kind is TASK else stage.sandbox.add_automation("Prepare")
     stage.sandbox.script(resource_id, script)
     run = stage.until_end(kind, RunSelector.of(stage.start(kind, resource_id)))
@@ -26,7 +26,7 @@ def ended(stage: Stage, kind: RunAdapter, script: Script, **task: Any) -> Run:
     return run
 
 
-def told(stage: Stage, run: Run) -> Outcome:
+def outcome_of(stage: Stage, run: Run) -> Outcome:
     return stage.run(outcome(ADAPTERS[run.kind], run, TENANT, stage.write_log))
 
 
@@ -41,7 +41,7 @@ def lines(stage: Stage) -> list[str]:
 def test_the_log_is_written_line_by_line(stage: Stage, kind: RunAdapter) -> None:
     run = ended(stage, kind, Script(log=("Connect", "Load 5 rows", "Store")))
 
-    told(stage, run)
+    outcome_of(stage, run)
 
     assert stage.messages == [
         f"Qlik's log of {kind.name} run {run.id}:",
@@ -55,7 +55,7 @@ def test_the_log_is_written_line_by_line(stage: Stage, kind: RunAdapter) -> None
 def test_the_form_of_a_log_does_not_matter(stage: Stage, form: str) -> None:
     stage.sandbox.switch(log_form=form)
 
-    told(stage, ended(stage, TASK, Script(log=("One", "Two"))))
+    outcome_of(stage, ended(stage, TASK, Script(log=("One", "Two"))))
 
     assert lines(stage) == ["| One", "| Two"]
 
@@ -67,7 +67,7 @@ def test_of_a_long_log_the_last_200_lines_and_a_link_to_the_rest_are_written(
 ) -> None:
     run = ended(stage, kind, Script(log=tuple(f"line {number}" for number in range(1, count + 1))))
 
-    link = told(stage, run).link
+    link = outcome_of(stage, run).link
 
     assert lines(stage) == [f"| line {number}" for number in range(first, count + 1)]
     rest = f"the last 200 of {count} lines, all of it at {link}"
@@ -76,7 +76,7 @@ def test_of_a_long_log_the_last_200_lines_and_a_link_to_the_rest_are_written(
 
 @both_kinds
 def test_an_empty_log_is_not_mentioned(stage: Stage, kind: RunAdapter) -> None:
-    told(stage, ended(stage, kind, Script(log=())))
+    outcome_of(stage, ended(stage, kind, Script(log=())))
 
     assert stage.messages == []
 
@@ -102,7 +102,7 @@ def test_a_log_that_cannot_be_fetched_does_not_change_the_outcome(
     run = ended(stage, kind, Script(end=end, error=None if end == "SUCCEEDED" else "no such table"))
     stage.sandbox.fault(operation=LOG[kind.name], times=None, **fault)
 
-    result = told(stage, run)
+    result = outcome_of(stage, run)
 
     assert result.succeeded is (end == "SUCCEEDED")
     assert result.run.state is run.state
@@ -115,7 +115,7 @@ def test_a_log_that_cannot_be_fetched_does_not_change_the_outcome(
 def test_an_invalid_id_does_not_change_the_outcome(stage: Stage, kind: RunAdapter) -> None:
     run = replace(ended(stage, kind, Script(end="FAILED")), id="a/b", worker=Worker("reloads", "c/d", "app"))
 
-    assert not told(stage, run).succeeded
+    assert not outcome_of(stage, run).succeeded
     assert "could not be fetched" in stage.warnings[0]
 
 
@@ -123,7 +123,9 @@ def test_an_invalid_id_does_not_change_the_outcome(stage: Stage, kind: RunAdapte
 
 
 def test_the_reason_of_a_task_run_is_that_of_its_reload(stage: Stage) -> None:
-    result = told(stage, ended(stage, TASK, Script(end="FAILED", error="Table 'Sales' not found", log=("Started",))))
+    result = outcome_of(
+        stage, ended(stage, TASK, Script(end="FAILED", error="Table 'Sales' not found", log=("Started",)))
+    )
 
     assert result.run.reason == "EngineReloadFailed: Table 'Sales' not found"
     assert result.message == (
@@ -136,7 +138,7 @@ def test_the_reason_of_a_task_run_is_that_of_its_reload(stage: Stage) -> None:
 def test_the_reason_of_an_automation_run_has_three_forms(stage: Stage, form: str) -> None:
     stage.sandbox.switch(error_form=form)
 
-    result = told(stage, ended(stage, AUTOMATION, Script(end="failed", error="Connector refused")))
+    result = outcome_of(stage, ended(stage, AUTOMATION, Script(end="failed", error="Connector refused")))
 
     assert result.run.reason == "Connector refused"
     assert result.message.endswith("ended as 'failed': Connector refused")
@@ -146,14 +148,16 @@ def test_the_reason_of_an_automation_run_has_three_forms(stage: Stage, form: str
 def test_the_reason_of_a_task_run_behind_which_is_an_automation_is_that_of_its_run(stage: Stage, form: str) -> None:
     stage.sandbox.switch(error_form=form)
 
-    result = told(stage, ended(stage, TASK, Script(end="FAILED", error="Connector refused"), worker="automations"))
+    result = outcome_of(
+        stage, ended(stage, TASK, Script(end="FAILED", error="Connector refused"), worker="automations")
+    )
 
     assert result.run.reason == "Connector refused"
 
 
 @both_kinds
 def test_where_qlik_gives_no_reason_the_last_line_of_the_log_is_it(stage: Stage, kind: RunAdapter) -> None:
-    result = told(stage, ended(stage, kind, Script(end="FAILED", log=("Started", "Error: disk full", "  ", ""))))
+    result = outcome_of(stage, ended(stage, kind, Script(end="FAILED", log=("Started", "Error: disk full", "  ", ""))))
 
     assert result.run.reason == LAST_LINE
 
@@ -167,20 +171,20 @@ def test_a_reason_that_cannot_be_fetched_does_not_change_the_outcome(
     for operation in ("get_reload", "get_automation_run"):
         stage.sandbox.fault(operation=operation, times=None, **fault)
 
-    result = told(stage, run)
+    result = outcome_of(stage, run)
 
     assert (result.run.state, result.run.reason) == (RunState.FAILED, LAST_LINE)
 
 
 def test_behind_a_worker_of_another_type_the_log_tells_the_reason(stage: Stage) -> None:
-    result = told(stage, ended(stage, TASK, Script(end="FAILED", log=("Error: disk full",)), worker="dataflows"))
+    result = outcome_of(stage, ended(stage, TASK, Script(end="FAILED", log=("Error: disk full",)), worker="dataflows"))
 
     assert result.run.reason == LAST_LINE
 
 
 @both_kinds
 def test_a_missing_reason_is_stated(stage: Stage, kind: RunAdapter) -> None:
-    result = told(stage, ended(stage, kind, Script(end="FAILED", log=())))
+    result = outcome_of(stage, ended(stage, kind, Script(end="FAILED", log=())))
 
     assert result.run.reason is None
     assert result.message.endswith(": Qlik Cloud gives no reason")
@@ -191,7 +195,7 @@ def test_a_success_has_no_reason_and_none_is_requested(stage: Stage, kind: RunAd
     run = ended(stage, kind, Script(log=("Error: just kidding",)))
     stage.sandbox.clear_request_log()
 
-    result = told(stage, run)
+    result = outcome_of(stage, run)
 
     assert (result.succeeded, result.run.reason) == (True, None)
     assert [entry.operation for entry in stage.sandbox.request_log()] == [LOG[kind.name]]
@@ -206,13 +210,13 @@ def test_a_cancelled_run_is_no_success(stage: Stage, kind: RunAdapter) -> None:
     run = stage.start(kind, resource_id)
     stage.run(kind.cancel(run))
 
-    result = told(stage, stage.until_end(kind, RunSelector.of(run)))
+    result = outcome_of(stage, stage.until_end(kind, RunSelector.of(run)))
 
     assert result.run.state is RunState.CANCELLED
     assert not result.succeeded
 
 
-# The link, and what a task returns.
+# The link and the return value.
 
 
 def test_the_link_leads_to_what_the_run_works_on(stage: Stage) -> None:
@@ -220,9 +224,9 @@ def test_the_link_leads_to_what_the_run_works_on(stage: Stage) -> None:
     other = stage.sandbox.add_automation(id="automation-7")
     flow = stage.sandbox.add_task(id="on-automation", resource_id=other, worker="automations")
 
-    assert told(stage, stage.start(TASK, app)).link == f"{TENANT}/sense/app/app-7"
-    assert told(stage, stage.start(TASK, flow)).link == f"{TENANT}/automations/automation-7"
-    assert told(stage, stage.start(AUTOMATION, other)).link == f"{TENANT}/automations/automation-7"
+    assert outcome_of(stage, stage.start(TASK, app)).link == f"{TENANT}/sense/app/app-7"
+    assert outcome_of(stage, stage.start(TASK, flow)).link == f"{TENANT}/automations/automation-7"
+    assert outcome_of(stage, stage.start(AUTOMATION, other)).link == f"{TENANT}/automations/automation-7"
 
 
 def test_without_a_worker_the_link_leads_to_the_tenant() -> None:
@@ -233,7 +237,7 @@ def test_without_a_worker_the_link_leads_to_the_tenant() -> None:
 
 @both_kinds
 def test_the_return_value_is_the_run_with_its_link(stage: Stage, kind: RunAdapter) -> None:
-    result = told(stage, ended(stage, kind, Script()))
+    result = outcome_of(stage, ended(stage, kind, Script()))
 
     assert result.to_json() == {**result.run.to_json(), "link": result.link}
     assert result.to_json()["state"] == "succeeded"

@@ -1,4 +1,4 @@
-"""Runs started and seen by users who may do that and little more, and clear errors for those who may less."""
+"""Starting and polling with the least privileges that are needed, and clear errors with less."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RELOAD, REPORT = ADAPTERS["reload"], ADAPTERS["sharing_task"]
 
 @contextmanager
 def acting(stage: Stage, api_key: str) -> Iterator[Stage]:
-    """A stage for another user of the same tenant."""
+    """Return a stage for another user of the same tenant."""
     with Client(Tenant.at(stage.sandbox.url), ApiKey(api_key), retry_policy=QUICK) as client:
         other = Stage(stage.sandbox, client)
         other.elapsed = stage.elapsed
@@ -45,7 +45,7 @@ def space(sandbox: SandboxTenant) -> str:
 
 @pytest.fixture
 def with_role(stage: Stage, space: str) -> Iterator[Callable[[str], Stage]]:
-    """Makes a stage for a user with a role: one in the space, or one of the tenant."""
+    """Return a function that makes a stage for a user with a role, in the space or in the tenant."""
     open_stages: list[Any] = []
 
     def make(role: str) -> Stage:
@@ -63,7 +63,7 @@ def with_role(stage: Stage, space: str) -> Iterator[Callable[[str], Stage]]:
 
 
 def things(sandbox: SandboxTenant, space: str) -> dict[str, str]:
-    """One resource of each kind in the space, each with a run of last night."""
+    """Add one resource of each kind to the space, each with a run of last night."""
     app = sandbox.add_app("Sales", space_id=space)
     made = {
         "automation": sandbox.add_automation("Export", spaceId=space),
@@ -75,7 +75,7 @@ def things(sandbox: SandboxTenant, space: str) -> dict[str, str]:
     return made
 
 
-# The least that the documents name
+# The least privileges by the documentation
 
 
 @pytest.mark.parametrize(
@@ -141,11 +141,11 @@ def test_one_role_lower_is_a_clear_error_and_nothing_was_started(
     with pytest.raises((CannotStartError, ForbiddenError)) as raised:
         stage.start(kind, resource_id)
 
-    said = str(raised.value)
-    assert said.startswith(f"Forbidden: A {role} may not do this")
-    assert "Check the roles and OAuth scopes of the user." in said
-    assert "HTTP 403 for" in said
-    assert resource_id in said
+    message = str(raised.value)
+    assert message.startswith(f"Forbidden: A {role} may not do this")
+    assert "Check the roles and OAuth scopes of the user." in message
+    assert "HTTP 403 for" in message
+    assert resource_id in message
     assert {run["via"] for run in sandbox.runs(resource_id)} == {"added"}
 
 
@@ -192,17 +192,17 @@ def test_a_lost_response_is_an_error_and_never_a_guess_where_runs_cannot_be_list
     stage.sandbox.fault(operation=creating, reset="after" if carried_out else "before")
     intent = stage.intend(kind, resource_id)
 
-    # The list can be read by now, and shows what may be the run: it may be somebody else's as well.
+    # The list can be read by now, and shows a candidate, which may be a run of another user.
     with pytest.raises(RunNotFoundError) as raised:
         stage.run(kind.start(intent, MatchTimeouts(), stage.write_log, stage.clock))
 
-    said = str(raised.value)
-    assert said.startswith(
+    message = str(raised.value)
+    assert message.startswith(
         "The response to the start was lost, and this user may not list the runs to look for it:"
         f" the {kind.name} may have been started."
     )
-    assert "It was not started again" in said
-    assert f"({kind.name} {resource_id})" in said
+    assert "It was not started again" in message
+    assert f"({kind.name} {resource_id})" in message
     assert len(stage.sandbox.request_log(creating)) == 1
     assert stage.elapsed == 0
 

@@ -1,4 +1,4 @@
-"""Many waits at once: what they cost, by the tenant's journal."""
+"""Requests that many waits cost, by the request log of the sandbox."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 pytestmark = pytest.mark.slow
 
 
-def one_look(selector: RunSelector, kind: str, within: float) -> Flow[Any]:
-    """What a wait sees the next time it looks."""
+def one_poll(selector: RunSelector, kind: str, within: float) -> Flow[Any]:
+    """Return the result of one poll."""
     return (yield Poll(source=ADAPTERS[kind], key=selector, batch_key=selector.resource_id, max_delay=within))
 
 
-def looked(sandbox: SandboxTenant, kind: str, selector: Sequence[RunSelector], within: float = 0.3) -> list[Any]:
-    """What as many waits see in one round."""
+def poll_all(sandbox: SandboxTenant, kind: str, selectors: Sequence[RunSelector], within: float = 0.3) -> list[Any]:
+    """Return the results of one poll for each selector, sent at the same time."""
 
-    async def all_look() -> list[Any]:
+    async def gather() -> list[Any]:
         async with AsyncClient(Tenant.at(sandbox.url), ApiKey(sandbox.api_key)) as client:
-            looks = (client.run_flow(one_look(each, kind, within)) for each in selector)
-            return await asyncio.gather(*looks, return_exceptions=True)
+            polls = (client.run_flow(one_poll(selector, kind, within)) for selector in selectors)
+            return await asyncio.gather(*polls, return_exceptions=True)
 
     sandbox.clear_request_log()
-    return asyncio.run(all_look())
+    return asyncio.run(gather())
 
 
-def asked(sandbox: SandboxTenant) -> Counter[str | None]:
+def requests(sandbox: SandboxTenant) -> Counter[str | None]:
     return Counter(entry.operation for entry in sandbox.request_log())
 
 
@@ -53,28 +53,30 @@ def running(sandbox: SandboxTenant, resource_id: str, count: int) -> list[RunSel
 
 def test_100_waits_on_one_automation_cost_one_request_per_interval(sandbox: SandboxTenant) -> None:
     automation = sandbox.add_automation("Prepare", maxConcurrentRuns=50)
-    selector = running(sandbox, automation, 100)
-    seen = looked(sandbox, "automation", selector)
-    assert [run.id for run in seen] == [each.run_id for each in selector]
-    assert asked(sandbox) == {"list_automation_runs": 1}
+    selectors = running(sandbox, automation, 100)
+    runs = poll_all(sandbox, "automation", selectors)
+    assert [run.id for run in runs] == [selector.run_id for selector in selectors]
+    assert requests(sandbox) == {"list_automation_runs": 1}
 
 
 def test_1000_waits_on_1000_automations_cost_no_more_than_12_requests_per_interval(sandbox: SandboxTenant) -> None:
     automations = [sandbox.add_automation(f"Automation {number}") for number in range(1000)]
-    selector = [one for automation in automations for one in running(sandbox, automation, 1)]
-    seen = looked(sandbox, "automation", selector, within=1.0)
-    assert [run.id for run in seen] == [each.run_id for each in selector]
-    assert sum(asked(sandbox).values()) <= 12
+    selectors = [one for automation in automations for one in running(sandbox, automation, 1)]
+    runs = poll_all(sandbox, "automation", selectors, within=1.0)
+    assert [run.id for run in runs] == [selector.run_id for selector in selectors]
+    assert sum(requests(sandbox).values()) <= 12
 
 
 def test_waits_over_several_intervals_cost_no_more_per_interval(sandbox: SandboxTenant) -> None:
-    """As a triggerer waits: a list a round, and a few that are looked at by themselves to check it."""
+    """As in a triggerer: one bulk list per interval, and a few single polls that audit it."""
     automations = [sandbox.add_automation(f"Automation {number}") for number in range(60)]
-    selector = [one for automation in automations for one in running(sandbox, automation, 1)]
+    selectors = [one for automation in automations for one in running(sandbox, automation, 1)]
 
     async def play() -> None:
         async with AsyncClient(Tenant.at(sandbox.url), ApiKey(sandbox.api_key)) as client:
-            watches = [RunWait(ADAPTERS["automation"], each, lambda *_: None).until_end(0.4) for each in selector]
+            watches = [
+                RunWait(ADAPTERS["automation"], selector, lambda *_: None).until_end(0.4) for selector in selectors
+            ]
             waits = [asyncio.ensure_future(client.run_flow(watch)) for watch in watches]
             _, pending = await asyncio.wait(waits, timeout=4)
             assert len(pending) == 60
@@ -83,48 +85,48 @@ def test_waits_over_several_intervals_cost_no_more_per_interval(sandbox: Sandbox
 
     sandbox.clear_request_log()
     asyncio.run(play())
-    lists = asked(sandbox)["list_automations"]
+    lists = requests(sandbox)["list_automations"]
     assert lists >= 3
-    # Those that looked first, before it was known how long the list is; and three for each list.
-    assert asked(sandbox)["get_automation_run"] <= 5 + 3 * lists
-    assert set(asked(sandbox)) == {"list_automations", "get_automation_run"}
+    # The polls before the length of the list was known, and three for each list.
+    assert requests(sandbox)["get_automation_run"] <= 5 + 3 * lists
+    assert set(requests(sandbox)) == {"list_automations", "get_automation_run"}
 
 
 @pytest.mark.parametrize("count", [101, 250])
 def test_waits_on_one_automation_cost_a_request_for_each_page(sandbox: SandboxTenant, count: int) -> None:
     automation = sandbox.add_automation("Prepare", maxConcurrentRuns=500)
-    selector = running(sandbox, automation, count)
-    seen = looked(sandbox, "automation", selector)
-    assert [run.id for run in seen] == [each.run_id for each in selector]
-    # One that is left is asked for by itself, and not one more page.
-    assert sum(asked(sandbox).values()) <= count // 100 + 1
+    selectors = running(sandbox, automation, count)
+    runs = poll_all(sandbox, "automation", selectors)
+    assert [run.id for run in runs] == [selector.run_id for selector in selectors]
+    # A single remaining run is polled alone, which costs no more than a page.
+    assert sum(requests(sandbox).values()) <= count // 100 + 1
 
 
 def test_runs_that_no_page_contains_are_polled_a_few_at_a_time(sandbox: SandboxTenant) -> None:
     automation = sandbox.add_automation("Prepare", maxConcurrentRuns=500)
-    selector = running(sandbox, automation, 50)
+    selectors = running(sandbox, automation, 50)
     sandbox.fault(operation="list_automation_runs", body={"data": []}, status=200, times=None)
-    seen = looked(sandbox, "automation", selector)
-    assert [run.id for run in seen] == [each.run_id for each in selector]
-    assert asked(sandbox) == {"list_automation_runs": 3, "get_automation_run": 50}
+    runs = poll_all(sandbox, "automation", selectors)
+    assert [run.id for run in runs] == [selector.run_id for selector in selectors]
+    assert requests(sandbox) == {"list_automation_runs": 3, "get_automation_run": 50}
 
 
 @pytest.mark.parametrize("status", [400, 403])
 def test_a_refused_list_fails_no_wait(sandbox: SandboxTenant, status: int) -> None:
-    selector = running(sandbox, sandbox.add_automation("Prepare", maxConcurrentRuns=50), 5)
+    selectors = running(sandbox, sandbox.add_automation("Prepare", maxConcurrentRuns=50), 5)
     sandbox.fault(operation="list_automation_runs", status=status, times=None)
-    seen = looked(sandbox, "automation", selector)
-    assert [run.id for run in seen] == [each.run_id for each in selector]
+    runs = poll_all(sandbox, "automation", selectors)
+    assert [run.id for run in runs] == [selector.run_id for selector in selectors]
 
 
 def test_refused_credentials_are_not_sent_once_for_each_wait(sandbox: SandboxTenant) -> None:
-    selector = running(sandbox, sandbox.add_automation("Prepare", maxConcurrentRuns=50), 30)
-    selector += [one for n in range(30) for one in running(sandbox, sandbox.add_automation(f"A {n}"), 1)]
+    selectors = running(sandbox, sandbox.add_automation("Prepare", maxConcurrentRuns=50), 30)
+    selectors += [one for n in range(30) for one in running(sandbox, sandbox.add_automation(f"A {n}"), 1)]
     sandbox.fault(operation="list_automation_runs", status=401, times=None)
     sandbox.fault(operation="list_automations", status=401, times=None)
-    seen = looked(sandbox, "automation", selector)
-    assert {type(error) for error in seen} == {UnauthorizedError}
-    assert sum(asked(sandbox).values()) <= 2
+    runs = poll_all(sandbox, "automation", selectors)
+    assert {type(error) for error in runs} == {UnauthorizedError}
+    assert sum(requests(sandbox).values()) <= 2
 
 
 def test_sensors_that_wait_for_a_future_run_share_the_bulk_list(sandbox: SandboxTenant) -> None:
@@ -132,61 +134,61 @@ def test_sensors_that_wait_for_a_future_run_share_the_bulk_list(sandbox: Sandbox
     automations = [sandbox.add_automation(f"Automation {number}") for number in range(30)]
     earlier = [sandbox.add_run(automation, script=Script(run=1)) for automation in automations[:20]]
     later = began + timedelta(hours=1)
-    selector = [RunSelector(resource_id=automation, started_after=later) for automation in automations]
-    assert looked(sandbox, "automation", selector) == [None] * 30
-    assert asked(sandbox) == {"list_automations": 1}
-    last = looked(sandbox, "automation", [RunSelector(resource_id=automation) for automation in automations])
+    selectors = [RunSelector(resource_id=automation, started_after=later) for automation in automations]
+    assert poll_all(sandbox, "automation", selectors) == [None] * 30
+    assert requests(sandbox) == {"list_automations": 1}
+    last = poll_all(sandbox, "automation", [RunSelector(resource_id=automation) for automation in automations])
     assert [run and run.id for run in last] == earlier + [None] * 10
-    # That there is none is told by the list. Which is the last, nobody says that it tells.
-    assert asked(sandbox) == {"list_automations": 1, "list_automation_runs": 20}
+    # The list proves that there is no run. It does not prove which run is the last.
+    assert requests(sandbox) == {"list_automations": 1, "list_automation_runs": 20}
 
 
 def test_runs_of_a_sharing_task_with_a_long_list_are_polled_in_one_batch(sandbox: SandboxTenant) -> None:
-    """Where all is known already, no number of calls is too many."""
+    """Calls that have a response already do not count against the limit of a batch."""
     resource = sandbox.add_sharing_task("Weekly")
-    selector = [RunSelector(resource_id=resource, run_id=f"w{number}") for number in range(30)]
+    selectors = [RunSelector(resource_id=resource, run_id=f"w{number}") for number in range(30)]
     for number in range(2200):
         sandbox.add_execution(resource, workflow_id=f"w{number % 30}", script=Script(run=0))
-    seen = looked(sandbox, "sharing_task", selector)
-    assert [(run.id, run.ended) for run in seen] == [(each.run_id, True) for each in selector]
-    # Each page twice, since what a run that has ended has come to is read once more; and the task itself.
-    assert sum(asked(sandbox).values()) <= 41
+    runs = poll_all(sandbox, "sharing_task", selectors)
+    assert [(run.id, run.ended) for run in runs] == [(selector.run_id, True) for selector in selectors]
+    # Each page twice, since the list is read again after the task; and the task itself.
+    assert sum(requests(sandbox).values()) <= 41
 
 
 def test_the_first_run_since_a_moment_is_not_taken_for_the_last(sandbox: SandboxTenant) -> None:
     moment = sandbox.now() - timedelta(hours=1)
     automations = [sandbox.add_automation(f"Automation {number}", maxConcurrentRuns=5) for number in range(4)]
     first = [running(sandbox, automation, 2)[0].run_id for automation in automations]
-    selector = [RunSelector(resource_id=automation, started_after=moment) for automation in automations]
-    together = looked(sandbox, "automation", selector)
-    alone = [looked(sandbox, "automation", [each])[0] for each in selector]
-    assert [run.id for run in together] == [run.id for run in alone]
-    assert {run.id for run in together} <= {*first, *(run.id for run in alone)}
+    selectors = [RunSelector(resource_id=automation, started_after=moment) for automation in automations]
+    batched = poll_all(sandbox, "automation", selectors)
+    alone = [poll_all(sandbox, "automation", [selector])[0] for selector in selectors]
+    assert [run.id for run in batched] == [run.id for run in alone]
+    assert {run.id for run in batched} <= {*first, *(run.id for run in alone)}
 
 
 def test_an_odd_last_run_of_one_automation_spoils_no_list(sandbox: SandboxTenant) -> None:
     going = {"id": "r", "status": "running", "startTime": "2026-11-22T06:00:00Z"}
     odd = [{}, "?", 7, {"id": "r"}]
     automations = [{"id": f"a{number}", "lastRun": run} for number, run in enumerate([going, *odd])]
-    selector = [RunSelector(resource_id=f"a{number}", run_id="r") for number in range(5)]
-    flow = ADAPTERS["automation"].poll_bulk_list(selector, 1)
+    selectors = [RunSelector(resource_id=f"a{number}", run_id="r") for number in range(5)]
+    flow = ADAPTERS["automation"].poll_bulk_list(selectors, 1)
     call = next(flow)
     assert isinstance(call, Call)
     page = read(call, call.path, Reply(200, content=json.dumps({"data": automations}).encode()))
     with pytest.raises(StopIteration) as end:
         flow.send(page)
-    # The others are looked at by themselves.
-    assert list(end.value.value) == selector[:1]
+    # The others are polled alone.
+    assert list(end.value.value) == selectors[:1]
 
 
 def test_ended_runs_of_a_sharing_task_share_the_second_poll(sandbox: SandboxTenant) -> None:
     resource = sandbox.add_sharing_task("Weekly")
-    selector = [RunSelector(resource_id=resource, run_id=f"w{number}") for number in range(10)]
-    for each in selector:
-        sandbox.add_execution(resource, workflow_id=each.run_id, script=Script(run=0))
-    seen = looked(sandbox, "sharing_task", selector)
-    assert [(run.id, run.ended) for run in seen] == [(each.run_id, True) for each in selector]
-    assert asked(sandbox) == {"list_sharing_task_executions": 2, "get_sharing_task": 1}
+    selectors = [RunSelector(resource_id=resource, run_id=f"w{number}") for number in range(10)]
+    for selector in selectors:
+        sandbox.add_execution(resource, workflow_id=selector.run_id, script=Script(run=0))
+    runs = poll_all(sandbox, "sharing_task", selectors)
+    assert [(run.id, run.ended) for run in runs] == [(selector.run_id, True) for selector in selectors]
+    assert requests(sandbox) == {"list_sharing_task_executions": 2, "get_sharing_task": 1}
 
 
 @pytest.mark.parametrize(
@@ -205,14 +207,14 @@ def test_waits_on_one_resource_share_one_list(sandbox: SandboxTenant, kind: str,
     else:
         resource = sandbox.add_sharing_task("Weekly")
     if kind == "sharing_task":
-        selector = [RunSelector(resource_id=resource, run_id=f"w{number}") for number in range(10)]
-        for each in selector:
-            sandbox.add_execution(resource, workflow_id=each.run_id, script=Script(end=None))
+        selectors = [RunSelector(resource_id=resource, run_id=f"w{number}") for number in range(10)]
+        for selector in selectors:
+            sandbox.add_execution(resource, workflow_id=selector.run_id, script=Script(end=None))
     else:
-        selector = running(sandbox, resource, 10)
-    seen = looked(sandbox, kind, selector)
-    assert [run.id for run in seen] == [each.run_id for each in selector]
-    assert asked(sandbox) == operations
+        selectors = running(sandbox, resource, 10)
+    runs = poll_all(sandbox, kind, selectors)
+    assert [run.id for run in runs] == [selector.run_id for selector in selectors]
+    assert requests(sandbox) == operations
 
 
 @pytest.mark.parametrize("kind", list(ADAPTERS.values()), ids=list(ADAPTERS))
@@ -233,18 +235,18 @@ def test_the_first_call_of_a_poll_counts_against_the_tier_of_its_kind(kind: RunA
 
 
 def test_a_bulk_list_gives_the_same_answer_as_a_single_poll(sandbox: SandboxTenant) -> None:
-    selector = []
+    selectors = []
     for number, script in enumerate(
         (Script(run=1, end="finished"), Script(run=1, end="failed", error="No ledger"), Script(end=None))
     ):
         automation = sandbox.add_automation(f"Automation {number}")
-        selector.append(RunSelector(resource_id=automation, run_id=sandbox.add_run(automation, script=script)))
-    together = looked(sandbox, "automation", selector)
-    assert asked(sandbox) == {"list_automations": 1}
-    alone = [looked(sandbox, "automation", [each])[0] for each in selector]
-    assert [facts(run) for run in together] == [facts(run) for run in alone]
-    assert [run.state for run in together] == [RunState.SUCCEEDED, RunState.FAILED, RunState.ACTIVE]
-    assert together[1].reason == "No ledger"
+        selectors.append(RunSelector(resource_id=automation, run_id=sandbox.add_run(automation, script=script)))
+    batched = poll_all(sandbox, "automation", selectors)
+    assert requests(sandbox) == {"list_automations": 1}
+    alone = [poll_all(sandbox, "automation", [selector])[0] for selector in selectors]
+    assert [facts(run) for run in batched] == [facts(run) for run in alone]
+    assert [run.state for run in batched] == [RunState.SUCCEEDED, RunState.FAILED, RunState.ACTIVE]
+    assert batched[1].reason == "No ledger"
 
 
 def facts(run: Run) -> tuple[Any, ...]:
@@ -253,26 +255,26 @@ def facts(run: Run) -> tuple[Any, ...]:
 
 def test_a_run_that_is_not_the_last_of_its_automation_is_polled_alone(sandbox: SandboxTenant) -> None:
     automations = [sandbox.add_automation(f"Automation {number}", maxConcurrentRuns=5) for number in range(5)]
-    selector = [one for automation in automations for one in running(sandbox, automation, 1)]
+    selectors = [one for automation in automations for one in running(sandbox, automation, 1)]
     running(sandbox, automations[2], 1)
-    seen = looked(sandbox, "automation", selector)
-    assert [run.id for run in seen] == [each.run_id for each in selector]
-    assert asked(sandbox) == {"list_automations": 1, "get_automation_run": 1}
+    runs = poll_all(sandbox, "automation", selectors)
+    assert [run.id for run in runs] == [selector.run_id for selector in selectors]
+    assert requests(sandbox) == {"list_automations": 1, "get_automation_run": 1}
 
 
 def test_an_automation_of_another_user_is_polled_alone(sandbox: SandboxTenant) -> None:
-    selector = [one for number in range(4) for one in running(sandbox, sandbox.add_automation(f"A {number}"), 1)]
+    selectors = [one for number in range(4) for one in running(sandbox, sandbox.add_automation(f"A {number}"), 1)]
     sandbox.fault(operation="list_automations", body={"data": []}, status=200, times=None)
-    seen = looked(sandbox, "automation", selector)
-    assert [run.id for run in seen] == [each.run_id for each in selector]
-    assert asked(sandbox) == {"list_automations": 1, "get_automation_run": 4}
+    runs = poll_all(sandbox, "automation", selectors)
+    assert [run.id for run in runs] == [selector.run_id for selector in selectors]
+    assert requests(sandbox) == {"list_automations": 1, "get_automation_run": 4}
 
 
 def test_a_deleted_resource_does_not_affect_other_waits(sandbox: SandboxTenant) -> None:
     automation = sandbox.add_automation("Prepare", maxConcurrentRuns=5)
-    selector = [*running(sandbox, automation, 2), RunSelector(resource_id=automation, run_id="gone")]
-    first, second, gone = looked(sandbox, "automation", selector)
-    assert (first.id, second.id, gone) == (selector[0].run_id, selector[1].run_id, None)
+    selectors = [*running(sandbox, automation, 2), RunSelector(resource_id=automation, run_id="gone")]
+    first, second, gone = poll_all(sandbox, "automation", selectors)
+    assert (first.id, second.id, gone) == (selectors[0].run_id, selectors[1].run_id, None)
 
 
 def test_intervals_grow_with_the_age_of_the_run_between_two_bounds() -> None:
@@ -305,20 +307,20 @@ def test_a_last_interval_before_the_deadline_is_not_divided_again_and_again() ->
     going = Run(kind="automation", resource_id="a", id="r", state=RunState.ACTIVE, status="running")
     flow = watch.until_end(15.0)
     step = next(flow)
-    looks = 0
+    polls = 0
     try:
         while True:
             assert isinstance(step, Poll)
-            looks += 1
+            polls += 1
             # As early as it may be.
             now += timedelta(seconds=step.min_delay)
             step = flow.send(going)
     except WaitTimeoutError:
-        assert looks <= 4
+        assert polls <= 4
 
 
 def test_the_second_list_of_a_sharing_task_is_read_for_those_in_the_triggerer_as_well(sandbox: SandboxTenant) -> None:
-    """An execution that shows up between the two lists counts."""
+    """An execution that appears between the two lists counts."""
     kind = ADAPTERS["sharing_task"]
     selector = RunSelector(resource_id="s", run_id="w")
     lists = 0

@@ -1,4 +1,4 @@
-"""Whatever Qlik Cloud answers, a flow ends, goes on asking or fails with an error of this package; nothing else."""
+"""For any response, a flow ends, sends further calls or raises an error of this package, and nothing else."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ STILL_ASKING = object()
 
 
 class Act:
-    """A flow driven by hand, with whatever comes back, against a clock that only its pauses move."""
+    """Drives a flow with arbitrary responses, against a clock that only its pauses advance."""
 
     def __init__(self, data: st.DataObject) -> None:
         self.data = data
@@ -74,7 +74,7 @@ class Act:
         note("what a flow says", text)
 
     def play(self, flow: Flow[Any]) -> Any:
-        """What comes of a flow, the error it failed with, or that it goes on."""
+        """Return the result of a flow, its error, or that it goes on."""
         plant(SECRET)
         flow = unbatched(flow)
         try:
@@ -96,7 +96,7 @@ class Act:
         self.elapsed += step.seconds
 
     def answer(self, call: Call[Any]) -> Any:
-        """An answer, or an error."""
+        """Return a response, or an error."""
         note("how a call looks", call)
         if not self.data.draw(st.integers(0, 9)):
             return self.data.draw(st.sampled_from((ConnectError, NoResponseError)))("no way there")
@@ -107,7 +107,7 @@ class Act:
 
 
 def runs(kind: RunAdapter) -> st.SearchStrategy[Run]:
-    """Runs as this package knows them."""
+    """Return runs with arbitrary members."""
     workers = st.builds(
         Worker,
         type=st.sampled_from(("reloads", "automations", "", "something")),
@@ -156,7 +156,7 @@ def intents(kind: RunAdapter) -> st.SearchStrategy[Intent]:
         kind=st.just(kind.name),
         resource_id=st.sampled_from(IDS),
         marker=st.just(MARKER),
-        known=st.sampled_from((None, (), ("r1",), IDS)),
+        known_run_ids=st.sampled_from((None, (), ("r1",), IDS)),
         server_time=st.sampled_from(MOMENTS),
     )
 
@@ -168,7 +168,7 @@ def parameters() -> st.SearchStrategy[Mapping[str, Any]]:
 SEARCH = MatchTimeouts(match_timeout=60, unknown_outcome_timeout=20, confirmation_time=5, doubtful_confirmation_time=10)
 WATCHES = "until_end"
 Play = Callable[[RunAdapter, Act, Callable[[Any], Any]], Any]
-"""How a flow is played, and what comes of it; the function draws a value."""
+"""The flows by name; the function draws a value."""
 
 FLOWS: dict[str, Play] = {
     "resource": lambda kind, act, draw: kind.resource("r1"),
@@ -194,7 +194,7 @@ FLOWS: dict[str, Play] = {
     "poll_bulk_list": lambda kind, act, draw: kind.poll_bulk_list(
         draw(st.lists(wishes(), min_size=1, max_size=4)), draw(st.integers(1, 3))
     ),
-    # What stands beside the kinds.
+    # Flows that belong to no kind.
     "find": lambda kind, act, draw: find_run(
         kind, draw(intents(kind)), SEARCH, act.write_log, act.clock, answered=draw(st.booleans())
     ),
@@ -235,14 +235,14 @@ def test_for_any_response_a_flow_ends_sends_a_call_or_raises_our_error(kind: Run
         if name == WATCHES and isinstance(result, Run):
             assert result.ended
         if name == "outcome":
-            # Nothing that goes wrong here changes how the run ended.
+            # No error here changes the state of the run.
             assert isinstance(result, Outcome)
 
     check()
 
 
 def assert_usable(kind: RunAdapter, result: Any) -> None:
-    """That what a flow gave can be told, kept and waited for."""
+    """Check that a result can be written, stored and waited for."""
     if isinstance(result, list):
         for each in result:
             assert_usable(kind, each)
@@ -313,11 +313,11 @@ def test_for_any_response_an_existing_item_is_found_or_our_error_raised(operatio
     check()
 
 
-# What was kept: by another version, or by nobody in his right mind.
+# Stored values: of another version, or damaged.
 
 
 def damaged(whole: Mapping[str, Any]) -> st.SearchStrategy[Any]:
-    """Something else, or the whole with one member that is something else or missing."""
+    """Return an invalid value, or a valid one in which one member is invalid or missing."""
 
     def change(name: str, given: Any, gone: bool) -> dict[str, Any]:
         members = {**whole, name: given}

@@ -1,4 +1,4 @@
-"""Looks that tell a wait nothing new: they wake nobody, and change nothing of what is asked, said and found."""
+"""Polls with an unchanged response: they do not wake the wait, and do not change requests, log lines or results."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ WANTED = {
 def waited(
     selector: RunSelector, answers: Sequence[tuple[str, float]], deadline: float | None = None, *, quietly: bool
 ) -> tuple[list[Any], int]:
-    """What a wait asks and when, what it says and comes to; and how often it was woken.
+    """Return the polls of a wait, its log lines and its result, and how often it was woken.
 
     Each answer comes that far into the time for it. *quietly* spares it those that tell nothing new.
     """
@@ -114,5 +114,5 @@ def test_it_is_woken_for_what_is_new_and_to_give_signs_of_life(selector: str) ->
     quietly, seldom = waited(WANTED[selector], [*hour, ("over", 1.0)], quietly=True)
     assert every_time == quietly
     assert often == 71
-    # The first look and the last, and in three quarters of an hour a sign of life every five minutes.
+    # The first poll and the last, and in 45 minutes a heartbeat line every five minutes.
     assert seldom < 15

@@ -1,4 +1,4 @@
-"""Reloads of apps carry a marker: used where Qlik shows it, not relied on where not, left out where it is refused."""
+"""The marker of reloads: used where Qlik shows it, not needed where not, left out where it is refused."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_without_a_marker_two_reloads_of_callers_are_an_error(stage: Stage, app:
 
 
 def test_a_reload_of_a_task_in_the_same_moment_is_no_candidate(stage: Stage, app: str) -> None:
-    """Qlik says what a reload came from: one of a task is not ours, whether markers are shown or not."""
+    """Qlik shows the origin of a reload: that of a task is not matched, whether markers are shown or not."""
     stage.sandbox.switch(reload_marker="hidden", pending_reload="queued")
     task = stage.sandbox.add_task("Hourly", resource_id=app)
     stage.sandbox.fault(operation="create_reload", reset="after")
@@ -123,7 +123,7 @@ def test_a_reload_of_a_task_in_the_same_moment_is_no_candidate(stage: Stage, app
 
 
 def test_where_markers_are_shown_the_reload_of_another_caller_is_never_matched(stage: Stage, app: str) -> None:
-    """The start did not arrive, and somebody else's reload shows another marker."""
+    """The start was not executed, and the reload of another caller shows another marker."""
     stage.sandbox.switch(pending_reload="queued")
     intent = stage.intend(RELOAD, app)
     stage.run(RELOAD.send_start(stage.intend(RELOAD, app, OTHER_MARKER), stage.write_log, {}))

@@ -1,4 +1,4 @@
-"""What a status comes to, and a run as a value."""
+"""The state of a status, and a run as a value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.runs.conftest import AUTOMATION, TASK
 ACTIVE, SUCCEEDED, FAILED, CANCELLED = RunState.ACTIVE, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED
 ENDED = "2026-11-22T06:05:00Z"
 
-# Kind, Qlik's word, what it means without an end time, and with one.
+# Kind, status, state without an end time, state with one.
 STATUSES = [
     ("task", "RUNNING", ACTIVE, ACTIVE),
     ("task", "SUCCEEDED", SUCCEEDED, SUCCEEDED),

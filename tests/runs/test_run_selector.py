@@ -1,4 +1,4 @@
-"""Which run is meant: a given one, the last, or the first begun after a moment."""
+"""Selecting a run: by id, the last, or the first that began after a moment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def added(stage: Stage, kind: RunAdapter) -> str:
     return stage.sandbox.add_task() if kind is TASK else stage.sandbox.add_automation()
 
 
-# A given run.
+# A run by its id.
 
 
 @both_kinds

@@ -1,4 +1,4 @@
-"""One start, whatever answer it gets: a second one is never sent where the first may have arrived."""
+"""Starting exactly once: whatever the response, a start that may have been executed is not repeated."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SURELY_NOT_ARRIVED: list[dict[str, Any]] = [
 
 
 def added(sandbox: SandboxTenant, kind: RunAdapter, **members: Any) -> str:
-    """A task or an automation that ran last night, and whose next run takes an hour."""
+    """Add a task or an automation that ran last night, and whose next run takes an hour."""
     resource_id = sandbox.add_task("It", **members) if kind is TASK else sandbox.add_automation("It", **members)
     sandbox.add_run(resource_id, started_ago=36000)
     sandbox.script(resource_id, Script(run=3600))
@@ -133,7 +133,7 @@ def test_a_start_that_was_not_executed_raises_its_error_without_a_search(
 
 @pytest.fixture
 def impatient(still: SandboxTenant) -> Iterator[Stage]:
-    """A stage whose client waits for an answer for a tenth of a second."""
+    """Yield a stage whose client has a time-out of 0.1 s."""
     with staged(still, read_timeout=0.1) as stage:
         yield stage
 
@@ -171,7 +171,7 @@ def test_a_failed_connection_is_reported_as_such(stage: Stage, kind: RunAdapter)
 
 
 def test_an_outage_after_a_lost_start_does_not_count_as_search_time(stage: Stage) -> None:
-    """The tenant is away for two minutes, and so is the answer: the run is still found."""
+    """The response is lost in an outage of two minutes: the run is still found."""
     task = added(stage.sandbox, TASK)
     stage.sandbox.fault(operation="start_task", reset="after")
     stage.after(120, stage.sandbox.clear_faults)
@@ -276,7 +276,7 @@ def test_a_task_that_runs_already_and_is_not_started_again_says_so(stage: Stage)
 
 @pytest.mark.parametrize("echo", [True, False], ids=["marker shown", "marker hidden"])
 def test_the_run_that_prevented_the_start_is_not_matched(stage: Stage, echo: bool) -> None:
-    """Qlik answers as if it had started one more, but did not: the run that goes on is not ours."""
+    """Qlik accepts a further start and does not execute it: the active run is not matched."""
     task = added(stage.sandbox, TASK)
     stage.sandbox.add_run(task, started_ago=60, script=Script(run=3600), triggered_by=OTHER_MARKER)
     stage.sandbox.switch(running_start="ignored", echo_source=echo)

@@ -1,4 +1,4 @@
-"""Every status of every kind of run, and one that nobody knows, as Qlik's answers bring them."""
+"""Every status of every kind of run, and an unknown one, in Qlik's responses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOW: dict[str, tuple[Any, str]] = {
     "sharing_task": (SharingTaskExecution, "endTime"),
 }
 
-# The state without an end time, and with one. An end time beside a word for "still going" is for the watch to clear up.
+# The state without an end time, and with one. `RunWait` resolves an active status with an end time.
 TABLE = [
     ("task", "RUNNING", "active", "active"),
     ("task", "SUCCEEDED", "succeeded", "succeeded"),

@@ -1,4 +1,4 @@
-"""Waiting: what is said, what is outlasted, what ends it, and that nothing but a success is one."""
+"""Waiting: log lines, transient errors, the ends of a wait, and contradictory responses."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ GOOD = {"task": "SUCCEEDED", "automation": "finished"}
 
 
 def started(stage: Stage, kind: RunAdapter, script: Script) -> Run:
-    """A run that has just begun to do what its script says."""
+    """Return a run that has just begun to follow a script."""
     resource_id = stage.sandbox.add_task() if kind is TASK else stage.sandbox.add_automation()
     stage.sandbox.script(resource_id, script)
     return stage.start(kind, resource_id)
 
 
-# What is said.
+# Log lines.
 
 
 def test_each_status_is_logged_once(stage: Stage) -> None:
@@ -78,7 +78,7 @@ def test_a_wait_for_a_future_run_writes_a_heartbeat_line_too(stage: Stage) -> No
     assert len(alive) == 2
 
 
-# What is outlasted.
+# Transient errors.
 
 OUTAGES: list[dict[str, Any]] = [
     {"status": 503},
@@ -130,7 +130,7 @@ def test_a_passing_404_ends_no_wait(stage: Stage, kind: RunAdapter) -> None:
 
 
 def test_404s_before_and_after_an_outage_are_not_a_lasting_one(stage: Stage) -> None:
-    """Whoever answers for a tenant that is down may know nothing of it."""
+    """A proxy may respond for a tenant that is down."""
     run = started(stage, TASK, Script(run=600))
     faults: list[dict[str, Any]] = [{"status": 404}, {"status": 503, "times": 20}, {"status": 404}]
     for fault in faults:
@@ -148,7 +148,7 @@ def test_404s_with_the_run_seen_in_between_are_not_a_lasting_one(stage: Stage) -
     assert not stage.warnings
 
 
-# What ends a wait.
+# Ends of a wait.
 
 
 @both_kinds
@@ -280,11 +280,11 @@ def test_a_deadline_that_has_passed_still_allows_one_poll(stage: Stage) -> None:
     assert stage.until_end(TASK, RunSelector.of(run), deadline=long_ago).state is RunState.SUCCEEDED
 
 
-# A competing run that turns up while a run is watched that only the time tells.
+# A competing run that appears while an unconfirmed run is polled.
 
 
 def alone(stage: Stage, run: float) -> Run:
-    """A run that was taken for ours because there was no other."""
+    """Return a run that was matched as the only candidate."""
     task = stage.sandbox.add_task()
     stage.sandbox.switch(echo_source=False)
     stage.sandbox.script(task, Script(run=run))
@@ -320,7 +320,7 @@ def test_a_competing_run_is_noticed_in_the_poll_that_shows_the_end(stage: Stage)
 
 
 def test_a_competing_run_is_noticed_after_the_wait_was_resumed_elsewhere(stage: Stage) -> None:
-    """As from a worker to the triggerer, or to another one: only what is written down goes along."""
+    """As from a worker to the triggerer, or to another one: only the stored values are passed on."""
     ours = Run.from_json(alone(stage, run=200).to_json())
     stage.sandbox.add_run(ours.resource_id, id="rival", started_ago=stage.elapsed)
 
@@ -342,7 +342,7 @@ def test_a_run_of_another_time_is_no_competing_run(stage: Stage, ago: float) -> 
 
 
 def test_the_run_that_carries_our_marker_is_noticed_however_late_it_begins(stage: Stage) -> None:
-    """Ours was queued for long, and a colleague's run was alone until then."""
+    """Our own run was queued for long, and a colleague's run was the only candidate until then."""
     colleagues = alone(stage, run=600)
     assert colleagues.marker == MARKER
 
@@ -380,7 +380,7 @@ def test_the_wait_goes_over_to_the_run_that_shows_our_marker(stage: Stage, copie
 
 
 def test_a_run_without_a_marker_is_in_doubt_once_another_shows_one(stage: Stage) -> None:
-    """It was followed while nothing proved that Qlik shows markers."""
+    """It was followed while there was no proof that Qlik shows markers."""
     followed = alone(stage, run=6000)
     stage.sandbox.add_run(followed.resource_id, started_ago=-600, triggered_by="airflow-fedcba9876543210")
 
@@ -413,7 +413,7 @@ def test_an_unconfirmed_run_that_is_gone_ends_the_wait(stage: Stage) -> None:
         stage.until_end(TASK, RunSelector.of(ours))
 
 
-# Words nobody knows, and words that contradict the rest.
+# Unknown statuses, and statuses that contradict other members.
 
 
 @both_kinds
@@ -487,7 +487,7 @@ def task_runs(*given: dict[str, Any]) -> TaskRunList:
 
 
 def played(kind: RunAdapter, selector: RunSelector, *answers: Any) -> tuple[Run, list[float]]:
-    """What a wait comes to when Qlik gives these answers, and how long it paused in between."""
+    """Return the result of a wait for these responses, and its pauses."""
     flow = unbatched(RunWait(kind, selector, lambda level, text: None).until_end(15.0))
     left, pauses = iter(answers), []
     step = next(flow)

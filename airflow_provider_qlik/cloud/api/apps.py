@@ -1,6 +1,6 @@
 """The operations of the Apps family that reloads need. https://qlik.dev/apis/rest/apps/
 
-Errors of each: QlikCloudError.
+Every call can raise QlikCloudError.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The Automations family: 21 operations, in the order of the reference, and the start with inputs.
 
-https://qlik.dev/apis/rest/automations/. Errors of each: QlikCloudError.
+https://qlik.dev/apis/rest/automations/. Every call can raise QlikCloudError.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The Items and Spaces families, which find ids by name. https://qlik.dev/apis/rest/items/, https://qlik.dev/apis/rest/spaces/
 
-Errors of each: QlikCloudError.
+Every call can raise QlikCloudError.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A reload task says when an app reloads; it cannot be started. **Deprecated** by Qlik since 26 June 2026, to be removed
 on or after 29 September 2026: use `tasks`, which have schedules, too. Today's tenants refuse `create` (410 TASKS-011),
 and `update` and `delete` of a migrated one (400 TASKS-001). A tenant that still takes them migrates one by
-`migrate_from` of `tasks.create`. Errors of each: QlikCloudError.
+`migrate_from` of `tasks.create`. Every call can raise QlikCloudError.
 """
 
 from __future__ import annotations

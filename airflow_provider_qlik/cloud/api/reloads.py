@@ -1,6 +1,6 @@
 """The Reloads family: reloads of apps. https://qlik.dev/apis/rest/reloads/
 
-Errors of each: QlikCloudError.
+Every call can raise QlikCloudError.
 """
 
 from __future__ import annotations
@@ -94,12 +94,14 @@ def cancel(reload_id: str) -> Call[None]:
     return _FAMILY.call("cancel_reload", "POST", "/{reload_id}/actions/cancel", NoneType, ids={"reload_id": reload_id})
 
 
-def _checked_variables(given: Mapping[str, str]) -> dict[str, str]:
-    if not isinstance(given, Mapping) or not all(isinstance(one, str) for pair in given.items() for one in pair):
-        raise InvalidArgumentError("variables", given, "must be a mapping of names to texts")
-    if len(given) > MAX_VARIABLES:
-        raise InvalidArgumentError("variables", len(given), f"at most {MAX_VARIABLES} variables")
-    for name, text in given.items():
+def _checked_variables(variables: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(variables, Mapping) or not all(
+        isinstance(one, str) for pair in variables.items() for one in pair
+    ):
+        raise InvalidArgumentError("variables", variables, "must be a mapping of names to texts")
+    if len(variables) > MAX_VARIABLES:
+        raise InvalidArgumentError("variables", len(variables), f"at most {MAX_VARIABLES} variables")
+    for name, text in variables.items():
         if not name.strip():
             raise InvalidArgumentError("variables", name, "a variable needs a name")
         if len(name) > MAX_VARIABLE_LENGTH or len(text) > MAX_VARIABLE_LENGTH:
@@ -107,4 +109,4 @@ def _checked_variables(given: Mapping[str, str]) -> dict[str, str]:
             raise InvalidArgumentError(
                 "variables", name, f"names and values have at most {MAX_VARIABLE_LENGTH} characters"
             )
-    return dict(given)
+    return dict(variables)

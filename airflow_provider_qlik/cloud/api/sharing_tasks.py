@@ -1,6 +1,6 @@
 """The Sharing tasks family: 13 operations, in the order of the reference. https://qlik.dev/apis/rest/sharing-tasks/
 
-Sharing tasks are reports and subscriptions. Errors of each: QlikCloudError.
+Sharing tasks are reports and subscriptions. Every call can raise QlikCloudError.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 All paths begin with the tenant's tasks root, which is one of the two. First come the 10 operations that both have, in
 the order of the reference, then the 9 that are documented for the scheduling path alone (`Call.scheduling_only`).
-Errors of each: QlikCloudError.
+Every call can raise QlikCloudError.
 """
 
 from __future__ import annotations
