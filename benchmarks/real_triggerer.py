@@ -66,7 +66,7 @@ class Place:
     database: str
 
     def waiting(self) -> int:
-        """How many tasks are deferred."""
+        """Return how many tasks are deferred."""
         with psycopg2.connect(f"postgresql{self.database}") as connection, connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM task_instance WHERE state = 'deferred'")
             (count,) = cursor.fetchone() or (0,)
@@ -74,12 +74,12 @@ class Place:
         return int(count)
 
     def connect(self, connection_id: str, kind: str, **members: str) -> None:
-        """A connection in the database."""
+        """Add a connection to the database."""
         options = [part for name, given in members.items() for part in (f"--conn-{name}", given)]
         self.service.do("airflow", "connections", "add", connection_id, "--conn-type", kind, *options)
 
     def watch(self, trigger: str, waits: Sequence[Mapping[str, Any]], end_at: float) -> Seen:
-        """What a triggerer does with these waits, until all have ended."""
+        """Measure a triggerer with these waits, until all have ended."""
         given = {"dag_id": "waits", "trigger": trigger, "waits": list(waits)}
         self.service.do("chaos.deferred", given=json.dumps(given))
         seen = Seen(began=time.time(), left=len(waits))
@@ -94,7 +94,7 @@ class Place:
         return seen
 
     def first_answers(self, began: float) -> dict[str, list[float]]:
-        """When each wait got its first answer, by kind."""
+        """Return the time of the first response to each wait, by kind."""
         answers: dict[str, list[float]] = defaultdict(list)
         for line in (self.service.home / NOTES).read_text().splitlines():
             kind, moment = line.split()
@@ -103,21 +103,21 @@ class Place:
 
 
 def blocked(log: str, began: float) -> list[tuple[float, float]]:
-    """Airflow's warnings of a blocked loop: seconds since then, and for how many seconds it stood still."""
+    """Return Airflow's warnings of a blocked loop: seconds since then, and the seconds that it was blocked."""
     return [
         (datetime.fromisoformat(moment).timestamp() - began, float(seconds)) for moment, seconds in BLOCKED.findall(log)
     ]
 
 
 def warnings(seen: Seen) -> str:
-    """How many there were, and when."""
+    """Return how many warnings there were, and when."""
     when = ", ".join(f"{seconds:.1f} s at {moment:.0f}" for moment, seconds in seen.blocked)
     return f"{len(seen.blocked)}" + (f" ({when})" if when else "")
 
 
 @contextmanager
 def a_place() -> Iterator[Place]:
-    """One that leaves nothing behind."""
+    """Provide an Airflow that leaves nothing behind."""
     home = Path(tempfile.mkdtemp(prefix="qlik-bench-", dir="/tmp"))
     # PostgreSQL runs as another user, who has to pass through.
     home.chmod(0o711)
@@ -132,7 +132,7 @@ def a_place() -> Iterator[Place]:
 
 
 def ours(count: int, seconds: float) -> Seen:
-    """What this package comes to."""
+    """Measure the trigger of this package."""
     with sandbox() as tenant, a_place() as place:
         place.connect("qlik_cloud_default", "qlik_cloud", host=tenant.url, password=tenant.api_key)
         end_at = time.time() + PREPARATION + seconds
@@ -146,7 +146,7 @@ def ours(count: int, seconds: float) -> Seen:
 
 
 def dbt_cloud(count: int, seconds: float) -> Seen:
-    """What dbt Cloud's trigger comes to, on a like fake."""
+    """Measure dbt Cloud's trigger, on a similar fake."""
     with serving("benchmarks.dbt_cloud") as url, a_place() as place:
         place.connect("dbt_cloud_default", "dbt_cloud", host=url.partition("://")[2], login="1", password="token")
         wait = {"conn_id": "dbt_cloud_default", "account_id": 1, "poll_interval": POLL_INTERVAL, "hook_params": {}}
@@ -161,20 +161,20 @@ def dbt_cloud(count: int, seconds: float) -> Seen:
 
 
 def sleeping(count: int, seconds: float) -> Seen:
-    """What Airflow itself comes to, with as many triggers that only sleep."""
+    """Measure Airflow itself, with as many triggers that only sleep."""
     with a_place() as place:
         end_at = time.time() + PREPARATION + seconds
         return place.watch("benchmarks.noting_trigger.Sleeping", [{"end_at": end_at}] * count, end_at)
 
 
 def allowed(tier: Tier, count: int) -> float:
-    """The seconds in which so many polls of a tier may be sent, at one request each."""
+    """Return the seconds in which so many polls of a tier may be sent, at one request each."""
     a_second = A_MINUTE[tier] / 60 * STEADY[tier]
     return max(0.0, count / a_second - BURST)
 
 
 def first_polls(mine: Seen, theirs: Seen, each: int) -> Iterator[Row]:
-    """How soon after the start of the triggerer all waits of a kind have polled once."""
+    """Return how soon after the start of the triggerer all waits of a kind have polled once."""
     their_last = max(theirs.first_asked["automation"], default=float("inf"))
     for kind, what, tier in ADAPTERS:
         goal, why = 20.0, "20 s"
@@ -193,13 +193,13 @@ def first_polls(mine: Seen, theirs: Seen, each: int) -> Iterator[Row]:
 
 
 def ended(seen: Seen, count: int) -> str:
-    """How many waits have ended, and when the last of them did."""
+    """Return how many waits have ended, and the time of the last end."""
     when = f", the last {seen.noticed:.1f} s after its run" if seen.noticed else ""
     return f"{count - seen.left} of {count}{when}"
 
 
 def run(short: bool) -> dict[str, Finding]:
-    """The section of the document."""
+    """Return the section of the document."""
     count, seconds = (90, 60.0) if short else (999, 240.0)
     mine, theirs, floor = ours(count, seconds), dbt_cloud(count, seconds), sleeping(count, seconds)
     share = mine.cpu / theirs.cpu if theirs.cpu else float("inf")

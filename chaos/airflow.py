@@ -100,13 +100,13 @@ class Airflow:
     # Services
 
     def set_up(self) -> None:
-        """The metadata database has its tables."""
+        """Create the tables of the metadata database."""
         (self.home / "webserver_config.py").write_text('AUTH_ROLE_PUBLIC = "Admin"\n')
         if self._start("migrate", "db", "migrate").wait(timeout=180) != 0:
             raise RuntimeError(f"Airflow's database could not be set up: {self._log('migrate')}")
 
     def start(self) -> None:
-        """API server (or web server), Dag processor and scheduler, up and answering."""
+        """Start the API server (or web server), Dag processor and scheduler, and wait until they respond."""
         base, port, headers = f"http://127.0.0.1:{self._port}", str(self._port), {}
         if features.API_SERVER:
             self._start(SERVER, "api-server", "--host", "127.0.0.1", "--port", port, "--workers", "1")
@@ -132,11 +132,11 @@ class Airflow:
         )
 
     def start_triggerer(self, name: str, queue: str | None = None) -> None:
-        """A triggerer for the tasks of one queue, or for those of none."""
+        """Start a triggerer for the tasks of one queue, or for those without a queue."""
         self._start(name, "triggerer", "--skip-serve-logs", *(["--queues", queue] if queue and features.QUEUES else []))
 
     def do(self, module: str, *arguments: str, given: str = "") -> str:
-        """What a module prints that is run in the surroundings of this Airflow. Raises RuntimeError if it fails."""
+        """Run a module in the environment of this Airflow, and return its output. Raises RuntimeError if it fails."""
         command = [sys.executable, "-m", module, *arguments]
         done = subprocess.run(
             command, cwd=self.home, env=self._environment, input=given, capture_output=True, text=True, check=False
@@ -146,22 +146,22 @@ class Airflow:
         return done.stdout
 
     def cpu_seconds(self, name: str) -> float:
-        """The seconds of CPU that a service and its children have used."""
+        """Return the CPU seconds that a service and its children have used."""
         times = [process.cpu_times() for process in self._family(name)]
         return sum(each.user + each.system for each in times)
 
     def log(self, name: str) -> str:
-        """What a service has printed."""
+        """Return the output of a service."""
         return (self.home / f"{name}.log").read_text(errors="replace")
 
     def kill(self, name: str) -> int:
-        """How many processes of a service were ended by SIGKILL: itself and its children, as when a machine is lost."""
+        """Kill a service and its children (SIGKILL), as when its machine is lost; return their number."""
         family = self._family(name)
         del self._services[name]
         return kill_all(family)
 
     def terminate(self, name: str) -> float:
-        """The seconds that a service took to stop in order (SIGTERM)."""
+        """Stop a service in order (SIGTERM), and return the seconds that it took."""
         family, began = self._family(name), time.monotonic()
         del self._services[name]
         family[0].terminate()
@@ -171,27 +171,27 @@ class Airflow:
         return took
 
     def freeze(self, name: str) -> None:
-        """A service stands still (SIGSTOP), with its children."""
+        """Suspend a service and its children (SIGSTOP)."""
         for process in self._family(name):
             process.send_signal(signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:
-        """It goes on."""
+        """Resume a suspended service."""
         for process in self._family(name):
             process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """All services are ended, at once: nothing is to be saved."""
+        """Kill all services at once: there is nothing to save."""
         for name in self.services:
             self.kill(name)
 
     @property
     def services(self) -> list[str]:
-        """The services that were started and not ended."""
+        """Return the services that were started and not stopped."""
         return list(self._services)
 
     def died(self) -> list[str]:
-        """The services that have ended, though nobody ended them."""
+        """Return the services that have ended by themselves."""
         return [name for name, process in self._services.items() if process.poll() is not None]
 
     def _family(self, name: str) -> list[psutil.Process]:
@@ -215,7 +215,7 @@ class Airflow:
     # What a user can do
 
     def ask(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
-        """The answer of the REST API. Raises httpx.HTTPError."""
+        """Return the response of the REST API. Raises httpx.HTTPError."""
         assert self._api is not None, "Airflow has not been started"
         response = self._api.request(method, path, json=body, params=query)
         if response.is_error:
@@ -227,7 +227,7 @@ class Airflow:
         return response.json() if response.content else None
 
     def knows(self, dag_id: str) -> bool:
-        """Whether a Dag has been parsed."""
+        """Return True if a Dag has been parsed."""
         try:
             self.ask("GET", f"/dags/{dag_id}")
         except httpx.HTTPStatusError as error:
@@ -237,13 +237,13 @@ class Airflow:
         return True
 
     def connect(self, connection_id: str, **members: Any) -> None:
-        """A Qlik Cloud connection in the metadata database."""
+        """Add a Qlik Cloud connection to the metadata database."""
         body = {"connection_id": connection_id, "conn_type": "qlik_cloud", **members}
         body["extra"] = json.dumps(body.get("extra", {}))
         self.ask("POST", "/connections", body)
 
     def change(self, connection_id: str, **members: Any) -> None:
-        """The connection has other values of some members."""
+        """Change some members of a connection."""
         told = {**members, **({"extra": json.dumps(members["extra"])} if "extra" in members else {})}
         body = {"connection_id": connection_id, "conn_type": "qlik_cloud", **told}
         self.ask(
@@ -254,42 +254,42 @@ class Airflow:
         )
 
     def run(self, dag_id: str) -> str:
-        """The id of a new run of a Dag."""
+        """Start a run of a Dag, and return its id."""
         body = {"logical_date": None} if features.API_SERVER else {}
         return str(self.ask("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
     def instances(self, dag_id: str, run_id: str) -> list[Mapping[str, Any]]:
-        """The task instances of a run, as the API tells them."""
+        """Return the task instances of a run, as the REST API shows them."""
         answer = self.ask("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=1000)
         return list(answer["task_instances"])
 
     def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
-        """A user marks a task instance."""
+        """Mark a task instance, as a user does."""
         body = {"new_state": state, **({} if features.API_SERVER else {"dry_run": False})}
         self.ask("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}", body)
 
     def mark_run(self, dag_id: str, run_id: str, state: str) -> None:
-        """A user marks a whole run."""
+        """Mark a whole Dag run, as a user does."""
         self.ask("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", {"state": state})
 
     def clear(self, dag_id: str, run_id: str, task_ids: Sequence[str]) -> None:
-        """A user clears task instances."""
+        """Clear task instances, as a user does."""
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": list(task_ids), "only_failed": False}
         self.ask("POST", f"/dags/{dag_id}/clearTaskInstances", {**body, "reset_dag_runs": True})
 
     def triggerers(self) -> int:
-        """How many triggerers have ever reported."""
+        """Return how many triggerers have ever sent a heartbeat."""
         return self._count("select count(*) from job where job_type = 'TriggererJob'")
 
     def triggerers_alive(self) -> int:
-        """How many triggerers have a heartbeat that is recent."""
+        """Return how many triggerers have a recent heartbeat."""
         return self._count(
             "select count(*) from job where job_type = 'TriggererJob' and state = 'running'"
             " and latest_heartbeat > now() - interval '30 seconds'"
         )
 
     def _count(self, query: str) -> int:
-        """The one number that a query gives. Airflow 2 tells nothing of jobs by its API."""
+        """Return the single number that a query gives. The REST API of Airflow 2 does not show jobs."""
         import psycopg2
 
         with closing(psycopg2.connect(self._database)) as connection, connection.cursor() as cursor:
@@ -297,13 +297,13 @@ class Airflow:
             return int(cursor.fetchone()[0])
 
     def log_of(self, dag_id: str, run_id: str, task_id: str, names: str) -> str:
-        """What is in those files of a task's log whose names are like that."""
+        """Return the contents of those log files of a task whose names match a pattern."""
         place = self.logs / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"
         return "\n".join(path.read_text(errors="replace") for path in sorted(place.rglob(names)) if path.is_file())
 
 
 def kill_worker(pid: int) -> None:
-    """A task's process and the worker process over it are ended by SIGKILL, as when a worker's machine is lost."""
+    """Kill a task's process and the worker process above it (SIGKILL), as when the worker's machine is lost."""
     process = psutil.Process(pid)
     worker = process.parent()
     # Not waited for: they stay in the list of processes until the scheduler takes notice of them.
@@ -311,7 +311,7 @@ def kill_worker(pid: int) -> None:
 
 
 def kill_all(processes: Sequence[psutil.Process], wait: float = 10.0) -> int:
-    """How many of the processes were there to be ended by SIGKILL."""
+    """Kill the processes (SIGKILL), and return how many there were."""
     killed = 0
     for process in processes:
         try:

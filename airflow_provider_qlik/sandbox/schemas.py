@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow_provider_qlik.sandbox.errors import ApiError
 
-Shape = dict[str, Any]
+Schema = dict[str, Any]
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
@@ -19,16 +19,16 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def check(value: Any, shape: Shape, where: str = "body") -> None:
+def check(value: Any, shape: Schema, where: str = "body") -> None:
     """Refuse with 400 what does not fit, naming the member."""
-    problem = _problem(value, shape, where)
+    problem = _error(value, shape, where)
     if problem:
         raise ApiError(400, "Bad request", problem)
 
 
-def _problem(value: Any, shape: Shape, where: str) -> str | None:
+def _error(value: Any, shape: Schema, where: str) -> str | None:
     if "either" in shape:
-        problems = [_problem(value, one, where) for one in shape["either"]]
+        problems = [_error(value, one, where) for one in shape["either"]]
         return None if None in problems else problems[-1]
     kind = shape.get("type")
     if kind and (not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean")):
@@ -40,7 +40,7 @@ def _problem(value: Any, shape: Shape, where: str) -> str | None:
             if name not in value:
                 return f"{where}.{name} is missing"
         for name, inner in shape.get("properties", {}).items():
-            if name in value and (problem := _problem(value[name], inner, f"{where}.{name}")):
+            if name in value and (problem := _error(value[name], inner, f"{where}.{name}")):
                 return problem
     if isinstance(value, str) and not shape.get("minLength", 0) <= len(value) <= shape.get("maxLength", len(value)):
         return f"{where} must have from {shape.get('minLength', 0)} to {shape['maxLength']} characters"
@@ -48,33 +48,33 @@ def _problem(value: Any, shape: Shape, where: str) -> str | None:
         return f"{where} has more than {shape['maxItems']} items"
     if isinstance(value, list) and "items" in shape:
         for place, item in enumerate(value):
-            if problem := _problem(item, shape["items"], f"{where}[{place}]"):
+            if problem := _error(item, shape["items"], f"{where}[{place}]"):
                 return problem
     return None
 
 
-def object_of(*required: str, **properties: Shape) -> Shape:
+def object_of(*required: str, **properties: Schema) -> Schema:
     """An object with these members, of which some are required."""
     return {"type": "object", "required": required, "properties": properties}
 
 
-def list_of(items: Shape, **more: Any) -> Shape:
+def list_of(items: Schema, **more: Any) -> Schema:
     """A list of such items."""
     return {"type": "array", "items": items, **more}
 
 
-def one_of(*enum: Any) -> Shape:
+def one_of(*enum: Any) -> Schema:
     """One of these values."""
     return {"enum": enum}
 
 
-STRING: Shape = {"type": "string"}
-INTEGER: Shape = {"type": "integer"}
-BOOLEAN: Shape = {"type": "boolean"}
-OBJECT: Shape = {"type": "object"}
+STRING: Schema = {"type": "string"}
+INTEGER: Schema = {"type": "integer"}
+BOOLEAN: Schema = {"type": "boolean"}
+OBJECT: Schema = {"type": "object"}
 
-NAME: Shape = {"type": "string", "minLength": 1, "maxLength": 100}
-DESCRIPTION: Shape = {"type": "string", "maxLength": 1024}
+NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 100}
+DESCRIPTION: Schema = {"type": "string", "maxLength": 1024}
 
 # Tasks. The words are those of the scheduling path on both paths: assumed, since the same tasks stand behind both, and
 # v1 shows those that were made on the other path.

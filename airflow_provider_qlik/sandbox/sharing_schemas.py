@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from airflow_provider_qlik.sandbox.schemas import BOOLEAN, INTEGER, OBJECT, STRING, Shape, list_of, object_of, one_of
+from airflow_provider_qlik.sandbox.schemas import BOOLEAN, INTEGER, OBJECT, STRING, Schema, list_of, object_of, one_of
 
-_NUMBER: Shape = {"type": "number"}
-_ANY: Shape = {}
+_NUMBER: Schema = {"type": "number"}
+_ANY: Schema = {}
 _STRINGS = list_of(STRING)
 
 TYPES = ("chart-monitoring", "chart-sharing", "sheet-sharing", "template-sharing")
@@ -19,7 +19,7 @@ _USER = object_of(
     taskRecipientErrors=list_of(OBJECT),
     alertingTaskRecipientErrors=list_of(OBJECT),
 )
-_ANY_LIST: Shape = {"type": "array"}
+_ANY_LIST: Schema = {"type": "array"}
 _RECIPIENTS = object_of(DLUsers=_ANY_LIST, userIds=list_of(_USER), DLGroups=_ANY_LIST, emailAddresses=_STRINGS)
 _SELECTION = object_of(
     "name",
@@ -54,7 +54,7 @@ _CHART = object_of(
     objectDef=OBJECT,
     persistentBookmarkIncludeVariables=BOOLEAN,
 )
-_SHEET_MEMBERS: dict[str, Shape] = {
+_SHEET_MEMBERS: dict[str, Schema] = {
     "appId": STRING,
     "jsOpts": OBJECT,
     "sheetId": STRING,

@@ -6,11 +6,11 @@ from datetime import datetime
 
 from airflow.providers.common.compat.sdk import DAG
 
-from chaos.crowd import operator
+from chaos.bulk import operator
 from chaos.plan import FRESH, QUEUES
 
 for queue in QUEUES:
     with DAG(f"chaos_fresh_{queue}", schedule=None, start_date=datetime(2026, 1, 1), max_active_tasks=8) as dag:
-        for one in FRESH:
-            operator(one, qlik_conn_id=f"chaos_fresh_{queue}", deferrable=True, poll_interval=2, settle=1, queue=queue)
+        for task in FRESH:
+            operator(task, qlik_conn_id=f"chaos_fresh_{queue}", deferrable=True, poll_interval=2, settle=1, queue=queue)
     globals()[dag.dag_id] = dag

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_provider_qlik import sandbox
 from airflow_provider_qlik.sandbox import Script
-from chaos.crowd import asked_to_stop, counted, fill, runs_of
+from chaos.bulk import add_to_tenant, count_cancelled, runs_of, tally_run_counts
 from chaos.plan import EARLY_DEFERRED, EARLY_HELD, LATE_DEFERRED, LATE_HELD
 from chaos.relay import Mode, relay
 from chaos.scene import DagRun, Scene
@@ -22,12 +22,12 @@ NOTICED_WITHIN = 60
 
 
 def act(scene: Scene) -> None:
-    """No wait ends early, and none is missed: half of the runs end while the tenant is away."""
+    """Check that no wait ends early, and no end is missed: half of the runs end while the tenant is away."""
     with sandbox.serve() as tenant, relay(tenant.url) as wire, scene.triggerer("triggerer-outages", "outages"):
         time_outs = {"connect_timeout": 5, "read_timeout": 5}
         scene.airflow.connect("chaos_outages", host=wire.url, password=tenant.api_key, extra=time_outs)
-        fill(tenant, EARLY, Script(run=NOW))
-        fill(tenant, LATE, Script(run=LATER))
+        add_to_tenant(tenant, EARLY, Script(run=NOW))
+        add_to_tenant(tenant, LATE, Script(run=LATER))
         run = scene.start("chaos_outages")
         scene.until("all wait", lambda: all_wait(run), 240)
         scene.pause(10)
@@ -65,11 +65,11 @@ def act(scene: Scene) -> None:
         scene.wait(lambda: run.ended(), 120)
         runs = runs_of(tenant, EVERYONE)
         scene.expect("tasks of Airflow in the end", f"{len(EVERYONE)} success", run.tally())
-        scene.expect("runs of each in the tenant", f"{len(EVERYONE)} with 1", counted(runs))
-        scene.expect("runs asked to stop", 0, asked_to_stop(runs))
+        scene.expect("runs of each in the tenant", f"{len(EVERYONE)} with 1", tally_run_counts(runs))
+        scene.expect("runs asked to stop", 0, count_cancelled(runs))
 
 
 def all_wait(run: DagRun) -> bool:
-    """Whether those that defer are deferred, and those that do not have started their runs."""
-    started = all("Started: " in run.log(one) for one in [*EARLY_HELD, *LATE_HELD])
+    """Return True if those that defer are deferred, and the others have started their runs."""
+    started = all("Started: " in run.log(task) for task in [*EARLY_HELD, *LATE_HELD])
     return started and run.waits([*EARLY_DEFERRED, *LATE_DEFERRED])

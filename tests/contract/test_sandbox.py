@@ -338,7 +338,7 @@ WITHIN_THE_CONTRACT: list[tuple[str, dict[str, Any]]] = [
     *[("list_automation_runs", {"next_link": form}) for form in ("absolute", "relative", "other_host", "loop")],
     *[("list_task_runs", {"task_times": form}) for form in ("nanoseconds", "milliseconds", "seconds")],
     *[("list_automation_runs", {"automation_times": form}) for form in ("microseconds", "seconds")],
-    *[("list_automation_runs", {"automation_start_time": form}) for form in ("begun", "created")],
+    *[("list_automation_runs", {"automation_start_time": form}) for form in ("started", "created")],
     *[("list_task_runs", {"last_link": form}) for form in ("absent", "empty")],
     *[("list_automation_runs", {"last_link": form}) for form in ("absent", "empty")],
     ("list_task_runs", {"empty_page": True}),
@@ -348,16 +348,16 @@ WITHIN_THE_CONTRACT: list[tuple[str, dict[str, Any]]] = [
     *[("list_sharing_task_executions", {"next_link": form}) for form in ("absolute", "relative", "other_host")],
     *[("list_sharing_task_executions", {"last_link": form}) for form in ("absent", "empty")],
     *[("list_sharing_task_executions", {"sharing_times": form}) for form in ("nanoseconds", "seconds")],
-    *[("list_sharing_task_executions", {"execution_start_time": form}) for form in ("created", "begun")],
+    *[("list_sharing_task_executions", {"execution_start_time": form}) for form in ("created", "started")],
     ("list_sharing_task_executions", {"workflow_id": "absent"}),
     ("list_reload_tasks", {"next_link": "relative"}),
-    ("get_sharing_task_execution_file", {"file_length": "untold"}),
+    ("get_sharing_task_execution_file", {"file_length": "absent"}),
     *[("list_scheduling_tasks", {"next_link": form}) for form in ("absolute", "relative", "other_host", "loop")],
     *[("list_scheduling_tasks", {"last_link": form}) for form in ("absent", "empty", "null_href")],
     *[("list_scheduling_tasks", {"last_run_lag": lag}) for lag in (60.0, 3601.0, 1e6)],
     ("list_scheduling_tasks", {"waiting_task_run": "hidden"}),
     *[("get_task_subgraph", {"edges": form}) for form in ("to_root", "downstream")],
-    *[("start_scheduling_task", {"start_reply": form}) for form in ("seen", "documented")],
+    *[("start_scheduling_task", {"start_reply": form}) for form in ("observed", "documented")],
 ]
 
 
@@ -378,7 +378,7 @@ def test_a_switch_within_the_contract_leaves_the_answer_there(
 def test_a_patch_that_is_answered_with_nothing_is_within_the_contract(
     sandbox: SandboxTenant, raw: httpx.Client
 ) -> None:
-    sandbox.switch(patch_reply="nothing")
+    sandbox.switch(patch_reply="no_content")
     furnish(sandbox)
     described = scheduling().operations["patch_scheduling_task"]
 
@@ -406,13 +406,13 @@ def test_the_refusal_of_a_second_dataset_task_is_within_the_contract(
 
 EVERY_FORM = {
     "log_form": ("accept", "json", "text", "text_json"),
-    "start_reply": ("seen", "documented", "empty"),
+    "start_reply": ("observed", "documented", "empty"),
     "error_form": ("objects", "strings", "object"),
     "duration_form": ("integer", "string"),
     "next_link": ("absolute", "relative", "other_host", "loop"),
     "last_link": ("absent", "null", "empty", "null_href"),
     "empty_page": (True, False),
-    "patch_reply": ("task", "nothing"),
+    "patch_reply": ("task", "no_content"),
     "edges": ("to_root", "downstream"),
     "last_run_lag": (0.0, 60.0, 1e6),
     "task_times": ("nanoseconds", "milliseconds", "seconds"),
@@ -421,10 +421,10 @@ EVERY_FORM = {
     "api_context": ("a new word",),
     "workflow_id": ("present", "absent"),
     "sharing_times": ("nanoseconds", "milliseconds", "seconds"),
-    "execution_start_time": ("created", "begun"),
+    "execution_start_time": ("created", "started"),
     "cancelled_sharing_task": ("a new word",),
-    "file_type": ("right", "octet-stream", "absent"),
-    "file_length": ("told", "untold"),
+    "file_type": ("specific", "octet-stream", "absent"),
+    "file_length": ("present", "absent"),
 }
 
 

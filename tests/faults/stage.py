@@ -68,7 +68,7 @@ TIMES = {BEFORE: 2, DURING: 1, AFTER: 2, WAITING: 3, AT_END: 2, CANCELLING: 2}
 
 MOMENT_OF_INTERRUPTION = {BEFORE: INTENT, DURING: INTENT, AFTER: FOUND, WAITING: SHOWN, AT_END: ENDED}
 """The step of a task at which it is interrupted: before it is done, or after it during the start and the wait."""
-OTHERS = {"rival", "added"}
+OTHERS = {"competing", "added"}
 """How runs came about that are not ours."""
 
 

@@ -211,7 +211,7 @@ def test_an_executed_run_may_show_up_late_among_rivals(tenant: Tenant, api: http
     tenant.switch(show_after=10, competing_runs=1)
     execute(api, tenant, automation_id)
     rival, own = tenant.runs(automation_id)
-    assert (rival["via"], own["via"], own["hidden"]) == ("rival", "execute", True)
+    assert (rival["via"], own["via"], own["hidden"]) == ("competing", "execute", True)
     assert listed(api, automation_id) == [rival["id"]]
     assert api.get(f"{AUTOMATIONS}/{automation_id}/runs/{own['id']}").status_code == 404
     tenant.advance(10)

@@ -79,7 +79,7 @@ def test_the_content_type_may_tell_nothing(tenant: Tenant, api: httpx.Client, sw
 
 
 def test_the_length_need_not_be_told(tenant: Tenant, api: httpx.Client) -> None:
-    tenant.switch(file_length="untold")
+    tenant.switch(file_length="absent")
     answer = api.get(f"{executed(tenant)}/report")
     assert (len(answer.content), "content-length" in answer.headers) == (1000, False)
 
@@ -105,7 +105,7 @@ def test_an_alias_may_hold_a_slash_which_is_encoded_in_the_path(tenant: Tenant, 
     assert tenant.request_log()[-2].operation == "get_sharing_task_execution_file"
 
 
-@pytest.mark.parametrize("length", ["told", "untold"])
+@pytest.mark.parametrize("length", ["present", "absent"])
 @pytest.mark.parametrize(("cut_at", "received"), [(None, 100_000), (0, 0), (70_000, 70_000)])
 def test_a_download_may_end_in_the_middle(
     tenant: Tenant, api: httpx.Client, length: str, cut_at: int | None, received: int

@@ -116,7 +116,7 @@ def test_a_filter_that_is_not_understood_is_refused(api: httpx.Client, filter: s
     response = api.get(ROOT, params={"filter": filter})
 
     assert response.status_code == 400
-    assert "filter is not understood" in response.text
+    assert "filter cannot be parsed" in response.text
 
 
 def test_v1_overlooks_a_filter_or_refuses_it(tenant: Tenant, api: httpx.Client) -> None:

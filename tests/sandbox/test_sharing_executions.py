@@ -164,7 +164,7 @@ def test_executions_are_sorted_by_their_start(tenant: Tenant, api: httpx.Client,
 
 
 def test_a_start_time_may_be_that_of_the_work(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
-    tenant.switch(execution_start_time="begun", sharing_times="seconds")
+    tenant.switch(execution_start_time="started", sharing_times="seconds")
     tenant.script(task_id, Sharing([Script(wait=10)]))
     execute(api, task_id)
     (waiting,) = executions(api, task_id)
@@ -210,7 +210,7 @@ def test_rivals_execute_beside_the_caller(tenant: Tenant, api: httpx.Client, tas
     tenant.switch(competing_runs=1, competing_moment="after")
     execute(api, task_id)
     runs = tenant.runs(task_id)
-    assert [run["via"] for run in runs] == ["api", "api", "rival", "rival"]
+    assert [run["via"] for run in runs] == ["api", "api", "competing", "competing"]
     assert len({run["workflow_id"] for run in runs}) == 2
     assert len(executions(api, task_id)) == 4
 

@@ -116,7 +116,7 @@ def test_rivals_start_in_the_same_second(tenant: Tenant, api: httpx.Client, mome
     task_id = tenant.add_task()
     tenant.switch(competing_runs=2, competing_moment=moment)
     start(api, task_id, source="ours")
-    assert [run["via"] for run in tenant.runs(task_id)].count("rival") == 2
+    assert [run["via"] for run in tenant.runs(task_id)].count("competing") == 2
     shown = runs(api, task_id)
     triggers = [run["triggeredBy"] for run in shown]
     assert triggers == (["ours", "manual", "manual"] if moment == "before" else ["manual", "manual", "ours"])

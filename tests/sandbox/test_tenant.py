@@ -90,7 +90,7 @@ def test_an_id_is_given_only_once(tenant: Tenant) -> None:
 
 
 def test_a_command_that_does_not_exist_is_refused(tenant: Tenant) -> None:
-    assert httpx.post(f"{tenant.url}/sandbox/dance", trust_env=False).json() == {"error": "no such command: dance"}
+    assert httpx.post(f"{tenant.url}/sandbox/dance", trust_env=False).json() == {"error": "there is no command dance"}
     assert httpx.post(f"{tenant.url}/sandbox/now", json={"a": 1}, trust_env=False).status_code == 400
 
 

@@ -1,4 +1,4 @@
-"""The operations the tenant answers, one module for each family."""
+"""The operations of the tenant, one module for each family."""
 
 from __future__ import annotations
 
@@ -30,4 +30,4 @@ OPERATIONS: tuple[Operation, ...] = (
     *automations.OPERATIONS,
     *automation_runs.OPERATIONS,
 )
-"""Every operation; where two could answer a path, the first one does."""
+"""Every operation; if two match a path, the first one is used."""
