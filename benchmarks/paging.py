@@ -118,7 +118,7 @@ def bare(url: str, each: Callable[[], None]) -> int:
     return count
 
 
-def told(way: str, url: str) -> dict[str, float]:
+def measure(way: str, url: str) -> dict[str, float]:
     """Return seconds, CPU seconds, and the MB by which the peak of memory grew after the first tenth."""
     early: list[int] = []
     seen = itertools.count(1)
@@ -173,4 +173,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "serve":
         serve()
     else:
-        print(json.dumps(told(*sys.argv[1:])))
+        print(json.dumps(measure(*sys.argv[1:])))

@@ -50,7 +50,7 @@ class Seen:
     first_asked: Mapping[str, Sequence[float]] = field(default_factory=dict)
     cpu: float = 0.0
     noticed: float | None = None
-    left: int = 0
+    waiting_count: int = 0
     blocked: Sequence[tuple[float, float]] = ()
     """For each warning, its moment and for how many seconds the loop stood still."""
     requests: int = 0
@@ -75,21 +75,21 @@ class Place:
 
     def connect(self, connection_id: str, kind: str, **members: str) -> None:
         """Add a connection to the database."""
-        options = [part for name, given in members.items() for part in (f"--conn-{name}", given)]
+        options = [part for name, value in members.items() for part in (f"--conn-{name}", value)]
         self.service.do("airflow", "connections", "add", connection_id, "--conn-type", kind, *options)
 
     def watch(self, trigger: str, waits: Sequence[Mapping[str, Any]], end_at: float) -> Seen:
         """Measure a triggerer with these waits, until all have ended."""
-        given = {"dag_id": "waits", "trigger": trigger, "waits": list(waits)}
-        self.service.do("chaos.deferred", given=json.dumps(given))
-        seen = Seen(began=time.time(), left=len(waits))
+        arguments = {"dag_id": "waits", "trigger": trigger, "waits": list(waits)}
+        self.service.do("chaos.deferred", stdin=json.dumps(arguments))
+        seen = Seen(began=time.time(), waiting_count=len(waits))
         self.service.start_triggerer("triggerer")
-        while seen.left and time.time() < end_at + LONGEST:
+        while seen.waiting_count and time.time() < end_at + LONGEST:
             time.sleep(1.0)
             if time.time() <= seen.began + MEASURED:
                 seen.cpu = self.service.cpu_seconds("triggerer")
-            seen.left = self.waiting() if time.time() >= end_at else seen.left
-        seen.noticed = None if seen.left else time.time() - end_at
+            seen.waiting_count = self.waiting() if time.time() >= end_at else seen.waiting_count
+        seen.noticed = None if seen.waiting_count else time.time() - end_at
         seen.blocked = blocked(self.service.log("triggerer"), seen.began)
         return seen
 
@@ -181,21 +181,21 @@ def first_polls(mine: Seen, theirs: Seen, each: int) -> Iterator[Row]:
         if tier is not None:
             goal = allowed(tier, each) + 10
             why = f"{goal:.0f} s ({goal - 10:.0f} that the limits allow, and 10)"
-        asked = mine.first_asked.get(kind, ())
-        last = max(asked, default=float("inf"))
+        times = mine.first_asked.get(kind, ())
+        last = max(times, default=float("inf"))
         yield Row(
             f"{each} {what} all polled once after the triggerer's start",
             f"at most {why}",
-            f"{last:.1f} s ({len(asked)}); dbt Cloud: {their_last:.1f} s ({len(theirs.first_asked['automation'])})",
+            f"{last:.1f} s ({len(times)}); dbt Cloud: {their_last:.1f} s ({len(theirs.first_asked['automation'])})",
             f"{last / their_last:.2f}",
-            last <= goal and len(asked) == each,
+            last <= goal and len(times) == each,
         )
 
 
 def ended(seen: Seen, count: int) -> str:
     """Return how many waits have ended, and the time of the last end."""
     when = f", the last {seen.noticed:.1f} s after its run" if seen.noticed else ""
-    return f"{count - seen.left} of {count}{when}"
+    return f"{count - seen.waiting_count} of {count}{when}"
 
 
 def run(short: bool) -> dict[str, Finding]:
@@ -205,7 +205,13 @@ def run(short: bool) -> dict[str, Finding]:
     share = mine.cpu / theirs.cpu if theirs.cpu else float("inf")
     rows = [
         *first_polls(mine, theirs, count // 3),
-        Row("waits that ended", "all", f"{ended(mine, count)}; dbt Cloud: {ended(theirs, count)}", "", mine.left == 0),
+        Row(
+            "waits that ended",
+            "all",
+            f"{ended(mine, count)}; dbt Cloud: {ended(theirs, count)}",
+            "",
+            mine.waiting_count == 0,
+        ),
         Row(
             "warnings of a blocked loop",
             "0",

@@ -53,8 +53,8 @@ def defer(scene: Scene, tenant: Tenant) -> DagRun:
         for task in THOUSAND
     ]
     scene.until(f"Dag {dag_id} is parsed", lambda: scene.airflow.knows(dag_id), 180)
-    given = {"dag_id": dag_id, "queue": "kills", "trigger": TRIGGER, "waits": waits}
-    run_id = scene.airflow.do("chaos.deferred", given=json.dumps(given)).split()[-2]
+    arguments = {"dag_id": dag_id, "queue": "kills", "trigger": TRIGGER, "waits": waits}
+    run_id = scene.airflow.do("chaos.deferred", stdin=json.dumps(arguments)).split()[-2]
     return DagRun(scene, dag_id, run_id)
 
 

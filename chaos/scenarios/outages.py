@@ -37,20 +37,20 @@ def act(scene: Scene) -> None:
             )
             wire.set(mode)
             scene.pause(2)  # what was on its way arrives
-            asked = len(tenant.request_log())
+            request_count = len(tenant.request_log())
             if mode == "resetting":
                 tenant.advance(NOW)
             scene.expect("waits that ended", 0, run.ended_within(AWAY_FOR))
-            scene.expect("requests that arrived", 0, len(tenant.request_log()) - asked)
+            scene.expect("requests that arrived", 0, len(tenant.request_log()) - request_count)
         scene.done = (
             f"The tenant is back, and answers each request with 429, come back after {COME_BACK_AFTER} s,"
             f" for {LIMITED_FOR:.0f} s"
         )
         tenant.fault(status=429, code="HTTP-429", retry_after=COME_BACK_AFTER, times=None)
-        asked = len(tenant.request_log())
+        request_count = len(tenant.request_log())
         wire.set("open")
         scene.expect("waits that ended", 0, run.ended_within(LIMITED_FOR))
-        requests = len(tenant.request_log()) - asked
+        requests = len(tenant.request_log()) - request_count
         at_most = round(len(EVERYONE) * (LIMITED_FOR / COME_BACK_AFTER + 2))
         scene.expect(f"requests of {len(EVERYONE)} waits", f"at most {at_most}", requests, 0 < requests <= at_most)
         scene.done = "The tenant is as before"

@@ -24,8 +24,8 @@ STOPS_WITHIN = 4.0
 
 def act_on_one(scene: Scene) -> None:
     """Kill one triggerer with fifty waits; a third of the runs end while there is none."""
-    everyone = [*ALONE, *WATCHED]
-    scene.done = f"The triggerer is killed (SIGKILL) with {len(everyone)} waits of all kinds, and started again"
+    all_tasks = [*ALONE, *WATCHED]
+    scene.done = f"The triggerer is killed (SIGKILL) with {len(all_tasks)} waits of all kinds, and started again"
     with scene.tenant("chaos_one", oauth=True) as tenant:
         add_to_tenant(tenant, SHORT, Script(run=NOW))
         add_to_tenant(tenant, LONG, Script(run=LATER))
@@ -35,7 +35,7 @@ def act_on_one(scene: Scene) -> None:
             tenant.add_run(task.name, started_ago=5, script=Script(run=LATER))
         with scene.triggerer("triggerer-alone", "alone"):
             run = scene.start("chaos_one_triggerer")
-            scene.until("all wait", lambda: run.waits(everyone), 240)
+            scene.until("all wait", lambda: run.waits(all_tasks), 240)
             scene.pause(5)
             scene.airflow.kill("triggerer-alone")
             before = len(tenant.request_log())
@@ -47,7 +47,7 @@ def act_on_one(scene: Scene) -> None:
             scene.expect("tasks whose runs had ended meanwhile", f"{len(SHORT)} success", run.tally(SHORT))
             others = [*LONG, *FAILING, *WATCHED]
             scene.expect("tasks whose runs go on", f"{len(others)} deferred", run.tally(others))
-            check_the_end(scene, tenant, run, everyone, FAILING)
+            check_the_end(scene, tenant, run, all_tasks, FAILING)
 
 
 def act_on_two(scene: Scene) -> None:
@@ -106,15 +106,15 @@ def check_the_move(scene: Scene, tenant: Tenant, run: DagRun) -> None:
 
 
 def check_the_end(
-    scene: Scene, tenant: Tenant, run: DagRun, everyone: Sequence[PlannedTask], failing: Sequence[PlannedTask]
+    scene: Scene, tenant: Tenant, run: DagRun, all_tasks: Sequence[PlannedTask], failing: Sequence[PlannedTask]
 ) -> None:
     """Check the final states, when all runs have ended."""
     tenant.advance(LATER)
     scene.wait(run.ended, 180)
-    states = f"{len(everyone) - len(failing)} success" + (f", {len(failing)} failed" if failing else "")
-    runs = runs_of(tenant, everyone)
-    scene.expect("tasks of Airflow in the end", states, run.tally(everyone))
+    states = f"{len(all_tasks) - len(failing)} success" + (f", {len(failing)} failed" if failing else "")
+    runs = runs_of(tenant, all_tasks)
+    scene.expect("tasks of Airflow in the end", states, run.tally(all_tasks))
     if failing:
         scene.expect("those whose runs fail in Qlik Cloud", f"{len(failing)} failed", run.tally(failing))
-    scene.expect("runs of each in the tenant", f"{len(everyone)} with 1", tally_run_counts(runs))
+    scene.expect("runs of each in the tenant", f"{len(all_tasks)} with 1", tally_run_counts(runs))
     scene.expect("runs asked to stop in the end", 0, count_cancelled(runs))

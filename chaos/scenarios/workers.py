@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from airflow_provider_qlik.sandbox import Script, Tenant
-from chaos.airflow import kill_worker
 from chaos.bulk import PlannedTask, add_to_tenant, count_cancelled, count_reads, runs_of, tally_run_counts
 from chaos.features import STORE
 from chaos.plan import UNANSWERED, UNSTORED, WAITING
 from chaos.relay import relay
 from chaos.scene import DagRun, Scene
+from chaos.services import kill_worker
 
 BEFORE_THE_ANSWER = "The workers are killed (SIGKILL) after the tenant has started the runs, before its answers arrive"
 BEFORE_IT_IS_KEPT = (
@@ -70,8 +70,8 @@ def started(tenant: Tenant, tasks: Sequence[PlannedTask]) -> bool:
 
 def polled(tenant: Tenant, tasks: Sequence[PlannedTask]) -> bool:
     """Return True if each was read often enough: once or twice before its start, and then by polls."""
-    told = count_reads(tenant, tasks)
-    return all(told[task.name] >= 5 for task in tasks)
+    reads = count_reads(tenant, tasks)
+    return all(reads[task.name] >= 5 for task in tasks)
 
 
 def kill(pids: dict[str, int], tasks: Sequence[PlannedTask]) -> None:
@@ -95,10 +95,10 @@ def poll(
 ) -> None:
     """Add the rows of a group. *knew*: tries that must have known their runs when they were killed; None: any."""
     kinds, runs = ", ".join(task.kind.replace("_", " ") for task in tasks), runs_of(tenant, tasks)
-    told = sum("Started: " in run.log(task, tries=killed[task.name]) for task in tasks)
+    knew_run = sum("Started: " in run.log(task, tries=killed[task.name]) for task in tasks)
     later = sum(each["try_number"] > killed[each["task_id"]] for each in run.instances(tasks))
     if knew is not None:
-        scene.expect("killed tries that knew their runs", knew, told)
+        scene.expect("killed tries that knew their runs", knew, knew_run)
     scene.expect(f"tasks of Airflow ({kinds})", f"{len(tasks)} success", run.tally(tasks))
     scene.expect("tasks in a later try", len(tasks), later)
     scene.expect("runs of each in the tenant", f"{len(tasks)} with 1", tally_run_counts(runs))

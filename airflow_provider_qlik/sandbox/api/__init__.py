@@ -12,6 +12,7 @@ from airflow_provider_qlik.sandbox.api import (
     scheduling_tasks,
     sharing_executions,
     sharing_tasks,
+    task_runs,
     tasks,
     users,
 )
@@ -21,6 +22,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *oauth.OPERATIONS,
     *users.OPERATIONS,
     *tasks.OPERATIONS,
+    *task_runs.OPERATIONS,
     *scheduling_tasks.OPERATIONS,
     *reloads.OPERATIONS,
     *reload_tasks.OPERATIONS,

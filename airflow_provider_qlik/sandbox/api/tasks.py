@@ -15,14 +15,13 @@ from starlette.responses import Response
 
 from airflow_provider_qlik.sandbox import schemas
 from airflow_provider_qlik.sandbox.errors import ApiError
-from airflow_provider_qlik.sandbox.operations import ApiRequest, Handler, Operation, Text, no_content, ok, tier_of
+from airflow_provider_qlik.sandbox.operations import ApiRequest, Handler, Operation, no_content, ok, tier_of
 from airflow_provider_qlik.sandbox.paging import Fields, Paging, page, sort_items
 from airflow_provider_qlik.sandbox.permissions import may_run
 from airflow_provider_qlik.sandbox.scheduling import FIELDS, field_of, serialize_task
 from airflow_provider_qlik.sandbox.scim import parse
-from airflow_provider_qlik.sandbox.state.records import Task, TaskRun
+from airflow_provider_qlik.sandbox.state.records import Task
 from airflow_provider_qlik.sandbox.state.state import TenantState
-from airflow_provider_qlik.sandbox.state.statuses import task_run_status
 from airflow_provider_qlik.sandbox.state.times import stamp
 
 MAX_TASKS_ON_A_RESOURCE = 10
@@ -34,7 +33,7 @@ _READ_ONLY_METADATA = (
     *("ownerId", "tenantId", "createdAt", "createdBy", "deletedAt", "updatedAt"),
     *("scriptOwnerId", "spaceType", "resourceName", "resourceType", "resourceSubType", "topology"),
 )
-_PAGING = Paging("page", default=20, max_limit=100, has_self=True)
+PAGING = Paging("page", default=20, max_limit=100, has_self=True)
 _V1_SORT_FIELDS: Fields[Task] = {"createdAt": lambda task: task.created, "updatedAt": lambda task: task.updated}
 
 
@@ -61,7 +60,7 @@ def task_page(request: ApiRequest, tasks: list[Task]) -> Response:
         tasks = [task for task in tasks if matches(partial(field_of, tenant_state, task))]
     return page(
         request,
-        _PAGING,
+        PAGING,
         sort_items(request, tasks, fields, "-updatedAt", is_signed=True),
         lambda task: serialize(request, task),
     )
@@ -173,64 +172,6 @@ def _started(request: ApiRequest) -> Response:
     )
 
 
-def list_task_runs(request: ApiRequest) -> Response:
-    """`GET /tasks/{id}/runs`."""
-    return _run_page(request, request.tenant_state.task_runs[task_of(request).id])
-
-
-def list_resource_task_runs(request: ApiRequest) -> Response:
-    """`GET /tasks/resources/{id}/runs`."""
-    return _run_page(request, list(request.tenant_state.resource_task_runs(request.params["id"])))
-
-
-def _run_page(request: ApiRequest, runs: list[TaskRun]) -> Response:
-    tenant_state, now = request.tenant_state, request.tenant_state.now
-    fields: Fields[TaskRun] = {
-        "startedAt": lambda run: run.progress.created,
-        "endedAt": lambda run: run.progress.ended_at(now),
-        "status": lambda run: task_run_status(run.progress, tenant_state.switches, now),
-        "taskId": lambda run: run.task.id,
-        "actionId": lambda run: run.action_id,
-    }
-    visible = [run for run in runs if tenant_state.is_visible(run)]
-    return page(
-        request,
-        _PAGING,
-        sort_items(request, visible, fields, "-startedAt", is_signed=True),
-        tenant_state.serializer.task_run,
-    )
-
-
-def get_last_task_run(request: ApiRequest) -> Response:
-    """`GET /tasks/{id}/runs/last`."""
-    runs = [run for run in request.tenant_state.task_runs[task_of(request).id] if request.tenant_state.is_visible(run)]
-    if not runs:
-        raise ApiError(404, "Not found", "the task has no run")
-    return ok(request.tenant_state.serializer.task_run(max(reversed(runs), key=lambda run: run.progress.created)))
-
-
-def get_task_run_log(request: ApiRequest) -> Response:
-    """`GET /tasks/{id}/runs/{runId}/log`."""
-    tenant_state, run_id = request.tenant_state, request.params["runId"]
-    found = [
-        run for run in tenant_state.task_runs[task_of(request).id] if run.id == run_id and tenant_state.is_visible(run)
-    ]
-    if not found:
-        raise ApiError(404, "Not found", f"the task has no run {run_id}")
-    progress = found[0].progress
-    if tenant_state.switches.running_log == "missing" and progress.is_active(tenant_state.now):
-        raise ApiError(404, "Not found", f"run {run_id} has no log yet")
-    log = "\n".join(progress.log(tenant_state.now))
-    form = tenant_state.switches.log_form
-    accept = request.headers.get("accept", "*/*")
-    if form == "text" or (form == "accept" and "text/plain" in accept and "json" not in accept):
-        return Text(log)
-    response = ok({"logContent": log})
-    if form == "text_json":
-        response.headers["content-type"] = "text/plain; charset=utf-8"
-    return response
-
-
 def is_scheduling(request: ApiRequest) -> bool:
     """Return True if the request uses the scheduling path."""
     return request.path.startswith(SCHEDULING)
@@ -280,7 +221,7 @@ def _resource_of(states: list[dict[str, Any]]) -> str | None:
     return None
 
 
-def _operations(
+def operations(
     name: str,
     method: str,
     path: str,
@@ -297,14 +238,10 @@ def _operations(
 
 
 OPERATIONS = (
-    *_operations("list_tasks", "GET", "", list_tasks),
-    *_operations("create_task", "POST", "", create_task, v1_body=schemas.TASK, body=schemas.SCHEDULING_TASK),
-    *_operations("list_resource_task_runs", "GET", "/resources/{id}/runs", list_resource_task_runs),
-    *_operations("get_task", "GET", "/{id}", get_task),
-    *_operations("update_task", "PUT", "/{id}", update_task, v1_body=schemas.TASK, body=schemas.SCHEDULING_TASK),
-    *_operations("delete_task", "DELETE", "/{id}", delete_task),
-    *_operations("start_task", "POST", "/{id}/actions/start", start_task),
-    *_operations("list_task_runs", "GET", "/{id}/runs", list_task_runs),
-    *_operations("get_last_task_run", "GET", "/{id}/runs/last", get_last_task_run),
-    *_operations("get_task_run_log", "GET", "/{id}/runs/{runId}/log", get_task_run_log),
+    *operations("list_tasks", "GET", "", list_tasks),
+    *operations("create_task", "POST", "", create_task, v1_body=schemas.TASK, body=schemas.SCHEDULING_TASK),
+    *operations("get_task", "GET", "/{id}", get_task),
+    *operations("update_task", "PUT", "/{id}", update_task, v1_body=schemas.TASK, body=schemas.SCHEDULING_TASK),
+    *operations("delete_task", "DELETE", "/{id}", delete_task),
+    *operations("start_task", "POST", "/{id}/actions/start", start_task),
 )
