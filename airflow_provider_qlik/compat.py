@@ -1,13 +1,13 @@
-"""Which Airflow this is, asked by feature, and what a trigger asks of Airflow: the only place that does either.
+"""Differences between Airflow versions, detected by feature, and requests from a trigger to Airflow.
 
-In a triggerer of Airflow 3 whatever is asked of Airflow goes through one pipe to its supervisor, which the main event
-loop reads. Two rules follow, and breaking either ends the runner of *all* triggers up to Airflow 3.1 ("Response read
-out of order"), while the triggerer still looks healthy:
+No other module does either. In a triggerer of Airflow 3 all requests to Airflow go through one pipe to its supervisor,
+which the main event loop reads. Two rules follow, and breaking either ends the runner of *all* triggers up to Airflow
+3.1 ("Response read out of order"), while the triggerer still looks healthy:
 
 - A synchronous function of Airflow runs in a thread of ``sync_to_async``, from where it gets back to the main event
   loop. In any other thread it would read the pipe in a loop of its own, and take a reply that is not its own.
-- What has been asked is awaited to its end, even when whoever asked is cancelled or out of time: a reply that nobody
-  waits for any more is taken for the reply to the next question. See `_finished`.
+- A request is awaited to its end, even if its caller is cancelled or times out: a reply that nobody awaits any more is
+  taken for the reply to the next request. See `_finished`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ T = TypeVar("T")
 
 
 def kills_deferred_tasks() -> bool:
-    """Whether Airflow tells a trigger that a user has ended its task (3.3 and later)."""
+    """Return True if Airflow calls `on_kill` of a trigger whose task a user has ended (3.3 and later)."""
     return hasattr(BaseTrigger, "on_kill")
 
 
 def deferral_failures() -> tuple[type[BaseException], ...]:
-    """What a task is resumed with when its deferral has failed or timed out."""
+    """Return the exceptions that a task is resumed with when its deferral has failed or timed out."""
     from airflow import exceptions
 
     try:
@@ -48,42 +48,34 @@ def deferral_failures() -> tuple[type[BaseException], ...]:
 
 
 def deferral_timed_out(failure: BaseException) -> bool:
-    """Return True if a task is resumed with Airflow's own time-out, and not with a trigger that has failed."""
-    # Airflow 2.11 has one class for both, and tells them apart by what it says.
+    """Return True if Airflow's deferral time-out has ended a deferral, and not a failure of the trigger."""
+    # Airflow 2.11 has one class for both, with different texts.
     return type(failure).__name__ == "TaskDeferralTimeout" or "timeout" in str(failure).lower()
 
 
 def rescheduled(end: BaseException) -> bool:
-    """Return True if a sensor ends for now, and goes on in another process."""
+    """Return True if a sensor ends for now, and pokes again in another process."""
     from airflow.exceptions import AirflowRescheduleException
 
     return isinstance(end, AirflowRescheduleException)
-
-
-def give_retry_policy(operator: Any) -> None:
-    """Gives an operator this package's retry policy, unless it has one already (Airflow 3.3 and later)."""
-    if getattr(operator, "retry_policy", "unheard of") is None:
-        from airflow_provider_qlik.lifecycle.retry_policy import QlikRetryPolicy
-
-        operator.retry_policy = QlikRetryPolicy()
 
 
 # Requests to Airflow from the event loop of a triggerer
 
 DEFERRED = "deferred"
 NO_TASK = "no task"
-"""In place of a state: the trigger has no task instance. A triggerer always sets one, ``dag.test()`` does not."""
+"""The state of a trigger without a task instance. A triggerer always sets one, ``dag.test()`` does not."""
 NEXT_TRY = frozenset({"None", "scheduled", "queued", "running", "restarting", "up_for_retry", "up_for_reschedule"})
-"""States of a task that a user has cleared: another try is coming, or there already."""
+"""States of a task that a user has cleared: a new attempt will start, or has started."""
 
-_asked: set[asyncio.Future[Any]] = set()
+_requests: set[asyncio.Future[Any]] = set()
 """Requests to Airflow that are under way: an event loop holds its tasks by weak references only."""
 
 
 async def task_state(task_instance: Any) -> str:
-    """Return the state of a trigger's task instance now, `NO_TASK` if the trigger has none.
+    """Return the current state of a trigger's task instance, or `NO_TASK` if the trigger has none.
 
-    Raises whatever the way to Airflow raises.
+    Raises what the request to Airflow raises.
     """
     if task_instance is None:
         return NO_TASK
@@ -113,7 +105,7 @@ async def task_state(task_instance: Any) -> str:
 
 
 async def read_connection(connection_id: str) -> tuple[Connection, dict[str, Any]]:
-    """Return a connection and its extra, from an event loop. Raises whatever the way to Airflow raises."""
+    """Return a connection and its extra, without blocking the event loop. Raises what the request to Airflow raises."""
     from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
     async def read() -> tuple[Connection, dict[str, Any]]:
@@ -124,7 +116,7 @@ async def read_connection(connection_id: str) -> tuple[Connection, dict[str, Any
 
 
 def mask_soon(secret: str) -> None:
-    """Have a secret masked in Airflow's logs, from an event loop. Waits for nothing."""
+    """Have a secret masked in Airflow's logs soon, without waiting for that."""
     _begin(_mask(secret))
 
 
@@ -159,31 +151,32 @@ def _state_in_database(task_instance: Any) -> str:
 
 
 async def _in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Return the result of a synchronous function of Airflow, which may ask its supervisor."""
+    """Return the result of a synchronous function of Airflow, which may send requests to its supervisor."""
     from asgiref.sync import sync_to_async
 
     return await sync_to_async(function, thread_sensitive=False)(*args, **kwargs)
 
 
-async def _finished(asked: Awaitable[T]) -> T:
-    """Return what Airflow is asked for. It is awaited to its end, even when whoever asked is cancelled."""
-    return await asyncio.shield(_begin(asked))
+async def _finished(request: Awaitable[T]) -> T:
+    """Return the reply to a request to Airflow. It is awaited to its end, even if the caller is cancelled."""
+    return await asyncio.shield(_begin(request))
 
 
-def _begin(asked: Awaitable[T]) -> asyncio.Future[T]:
-    asking = asyncio.ensure_future(asked)
-    _asked.add(asking)
-    asking.add_done_callback(_end)
-    return asking
+def _begin(request: Awaitable[T]) -> asyncio.Future[T]:
+    future = asyncio.ensure_future(request)
+    _requests.add(future)
+    future.add_done_callback(_end)
+    return future
 
 
-def _end(asking: asyncio.Future[Any]) -> None:
-    _asked.discard(asking)
-    if not asking.cancelled():
-        asking.exception()  # Retrieved, since the caller may have been cancelled: asyncio logs what nobody retrieves.
+def _end(future: asyncio.Future[Any]) -> None:
+    _requests.discard(future)
+    if not future.cancelled():
+        future.exception()  # Retrieved, since the caller may have been cancelled: asyncio logs what nobody retrieves.
 
 
 def loop_is_closing() -> bool:
-    """Return True if all that goes on in the event loop is being cancelled, as in a triggerer that stops."""
-    this = asyncio.current_task()
-    return not any(task.cancelling() == 0 for task in asyncio.all_tasks() if task is not this and task not in _asked)
+    """Return True if all tasks of the event loop are being cancelled, as in a triggerer that stops."""
+    current = asyncio.current_task()
+    others = (task for task in asyncio.all_tasks() if task is not current and task not in _requests)
+    return all(task.cancelling() for task in others)

@@ -17,46 +17,56 @@ DEFAULT_CONNECTION_ID = "qlik_cloud_default"
 
 AUTH_TYPES = {
     "api_key": "API key",
-    "client_credentials": "OAuth, machine to machine",
-    "impersonation": "OAuth, acting for a user",
-    "private_key": "OAuth with a private key",
+    "client_credentials": "OAuth client credentials",
+    "impersonation": "OAuth impersonation",
+    "private_key": "OAuth private key",
 }
 TASKS_API = {
-    "auto": "Scheduling where the tenant has it, else Tasks v1",
+    "auto": "Scheduling if the tenant has it, else Tasks v1",
     "/api/scheduling/tasks": "Scheduling",
-    "/api/v1/tasks": "Tasks v1 (its predecessor)",
+    "/api/v1/tasks": "Tasks v1 (predecessor of Scheduling)",
 }
 
 
 class Field(NamedTuple):
-    """One field of the form. `kind` is its JSON type; `choices` makes a menu; `look` is password or multiline.
+    """One field of the form.
 
-    `only_for` names the authentication methods that use it, if not all do; `allowed` says which numbers it takes.
+    :param name: the name of the extra.
+    :param label: its label in the form.
+    :param help: the help text below it.
+    :param type: its JSON type.
+    :param choices: the values of a menu, with their labels.
+    :param format: ``password`` or ``multiline``.
+    :param minimum: the smallest number that the form takes.
+    :param maximum: the largest number.
+    :param default: the value of a field that is left empty.
+    :param only_for: the authentication methods that use the field, if not all do.
+    :param allowed: the text of the error for a number that is out of range.
     """
 
     name: str
     label: str
     help: str
-    kind: str = "string"
+    type: str = "string"
     choices: Mapping[str, str] | None = None
-    look: str | None = None
-    least: float | None = None
-    most: float | None = None
+    format: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
     default: Any = None
     only_for: tuple[str, ...] = ()
     allowed: str = ""
 
     def conn_field(self) -> dict[str, Any]:
-        """The field as Airflow 3.2 and later read it from the provider info."""
-        schema: dict[str, Any] = {"type": [self.kind, "null"]}
+        """Return the field as Airflow 3.2 and later read it from the provider info."""
+        schema: dict[str, Any] = {"type": [self.type, "null"]}
         if self.choices:
             schema |= {"enum": list(self.choices), "values_display": dict(self.choices)}
-        if self.look:
-            schema["format"] = self.look
-        if self.least is not None:
-            schema["minimum"] = self.least
-        if self.most is not None:
-            schema["maximum"] = self.most
+        if self.format:
+            schema["format"] = self.format
+        if self.minimum is not None:
+            schema["minimum"] = self.minimum
+        if self.maximum is not None:
+            schema["maximum"] = self.maximum
         if self.default is not None:
             schema["default"] = self.default
         return {"label": self.label, "description": self.help, "schema": schema}
@@ -67,95 +77,112 @@ def _seconds(name: str, label: str, help: str, default: float) -> Field:
         name,
         label,
         help,
-        kind="number",
-        least=0.001,
-        most=MAX_TIMEOUT,
+        type="number",
+        minimum=0.001,
+        maximum=MAX_TIMEOUT,
         default=default,
         allowed=f"must be a number of seconds above 0 and at most {MAX_TIMEOUT}",
     )
 
 
 STANDARD_FIELDS = {
-    "host": ("Tenant address", "https://acme.eu.qlikcloud.com"),
+    "host": ("Tenant URL", "https://acme.eu.qlikcloud.com"),
     "port": ("Port", "443"),
-    "login": ("OAuth client id", "not needed with an API key"),
-    "password": ("API key or OAuth client secret", "not needed with a private key"),
+    "login": ("OAuth client ID", "not used with an API key"),
+    "password": ("API key or OAuth client secret", "not used with a private key"),
 }
-"""Airflow's own fields: label and placeholder. What everyone needs is here, since these are open first."""
+"""Airflow's own fields: label and placeholder. The form shows them first, so what all users need is here."""
 
 EXTRA_FIELDS = (
     Field(
         "auth_type",
-        "Way of signing in",
-        "API key: password alone. OAuth: login and password. Acting for a user: also whom. Private key: login and key.",
+        "Authentication method",
+        "An API key needs the password field only. All OAuth methods need the client ID; client credentials and"
+        " impersonation also need the client secret.",
         choices=AUTH_TYPES,
         default="api_key",
     ),
     Field(
         "impersonated_user",
-        "Act for this user",
-        "Only for OAuth acting for a user: the user's subject or id.",
+        "Impersonated user",
+        "The subject or ID of the user to act for. Used with OAuth impersonation only.",
         only_for=("impersonation",),
     ),
     Field(
         "impersonated_user_field",
-        "Find that user by",
-        "Which of the two is given above.",
-        choices={"subject": "Subject", "userId": "User id"},
+        "Impersonated user lookup",
+        "Whether the impersonated user is given as a subject or as a user ID.",
+        choices={"subject": "Subject", "userId": "User ID"},
         default="subject",
     ),
     Field(
         "private_key",
         "Private key",
-        "Only for OAuth with a private key: RSA or EC P-384, PEM, unencrypted.",
-        look="multiline",
+        "An unencrypted PEM key, RSA or EC P-384. Used with OAuth private key only.",
+        format="multiline",
         only_for=("private_key",),
     ),
     Field(
         "key_id",
-        "Key id (kid)",
-        "Only for OAuth with a private key: the name of its public half in Qlik Cloud.",
+        "Key ID (kid)",
+        "The ID of the public key in Qlik Cloud. Used with OAuth private key only.",
         only_for=("private_key",),
     ),
     Field(
         "scope",
         "OAuth scopes",
-        "With blanks between; empty for all that the client has.",
+        "Scopes separated by spaces. If empty, the token has all scopes of the client.",
         only_for=("client_credentials", "private_key"),
     ),
-    Field("ca_bundle", "CA bundle", "Path of a PEM file with the authorities to trust, on each worker and triggerer."),
-    _seconds("connect_timeout", "Time-out for connecting", "Seconds.", default=10),
-    _seconds("read_timeout", "Time-out for an answer", "Seconds.", default=60),
+    Field(
+        "ca_bundle",
+        "CA bundle",
+        "The path of a PEM file with the trusted certificate authorities, on each worker and triggerer.",
+    ),
+    _seconds("connect_timeout", "Connect timeout (s)", "The time to establish a connection, in seconds.", default=10),
+    _seconds(
+        "read_timeout",
+        "Read timeout (s)",
+        "The time to wait for the next part of a response, in seconds.",
+        default=60,
+    ),
     _seconds(
         "request_timeout",
-        "Total time-out",
-        "Seconds that one whole request may take, from connecting to the last byte. "
-        "Downloads of files are bounded by progress instead.",
+        "Request timeout (s)",
+        "The time for one request from connecting to the last byte, in seconds. File downloads are limited by the read"
+        " timeout instead.",
         default=120,
     ),
     Field(
         "rate_limit_share",
-        "Share of the rate limits",
-        "Part of the tenant's rate limits for one triggerer: 0.5 where two of them divide this user's.",
-        kind="number",
-        least=0.001,
-        most=1,
+        "Rate limit share",
+        "The fraction of the tenant's rate limits that one triggerer uses, such as 0.5 if two triggerers share the"
+        " limits of this user.",
+        type="number",
+        minimum=0.001,
+        maximum=1,
         default=1,
         allowed="must be a number above 0 and at most 1",
     ),
-    Field("tasks_api", "Tasks API", "Where the tenant's Tasks API lives.", choices=TASKS_API, default="auto"),
+    Field(
+        "tasks_api",
+        "Tasks API",
+        "The API that the tenant offers for tasks.",
+        choices=TASKS_API,
+        default="auto",
+    ),
 )
 
 
 def conn_fields() -> dict[str, dict[str, Any]]:
-    """The form's own fields, for the provider info (Airflow 3.2 and later)."""
-    return {each.name: each.conn_field() for each in EXTRA_FIELDS}
+    """Return the extra fields of the form, for the provider info (Airflow 3.2 and later)."""
+    return {field.name: field.conn_field() for field in EXTRA_FIELDS}
 
 
 def field_behaviour(hidden_fields: str = "hidden_fields") -> dict[str, Any]:
-    """How Airflow's standard fields are named here, with their placeholders.
+    """Return the labels and placeholders of Airflow's standard fields.
 
-    The list of those that are not shown has another name in the provider info than from a hook: *hidden_fields*.
+    *hidden_fields* is the key of the list of hidden fields: it differs between the provider info and a hook.
     """
     return {
         hidden_fields: ["schema"],
@@ -165,24 +192,24 @@ def field_behaviour(hidden_fields: str = "hidden_fields") -> dict[str, Any]:
 
 
 def form_widgets() -> dict[str, Any]:
-    """The same fields for the form of Airflow before 3.2, which is made of WTForms' simple fields.
+    """Return the extra fields as WTForms fields, for the form of Airflow before 3.2.
 
-    Airflow 3.0 and 3.1 make menus of those with `any_of` (that name, not `AnyOf`); 2.11 has none.
+    Airflow 3.0 and 3.1 make menus of fields with `any_of` (that name, not `AnyOf`); 2.11 has none.
     """
     from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextAreaFieldWidget, BS3TextFieldWidget
     from wtforms import PasswordField, StringField
     from wtforms.validators import Optional, any_of
 
-    def widget(each: Field) -> Any:
-        words = f" One of: {', '.join(each.choices)}." if each.choices else ""
+    def widget(field: Field) -> Any:
+        values = f" One of: {', '.join(field.choices)}." if field.choices else ""
         common: dict[str, Any] = {
-            "description": each.help + words,
-            "default": each.default,
-            "validators": [Optional(), any_of(list(each.choices))] if each.choices else [Optional()],
+            "description": field.help + values,
+            "default": field.default,
+            "validators": [Optional(), any_of(list(field.choices))] if field.choices else [Optional()],
         }
-        if each.look == "password":
-            return PasswordField(each.label, widget=BS3PasswordFieldWidget(), **common)
-        look = BS3TextAreaFieldWidget() if each.look == "multiline" else BS3TextFieldWidget()
-        return StringField(each.label, widget=look, **common)
+        if field.format == "password":
+            return PasswordField(field.label, widget=BS3PasswordFieldWidget(), **common)
+        area = BS3TextAreaFieldWidget() if field.format == "multiline" else BS3TextFieldWidget()
+        return StringField(field.label, widget=area, **common)
 
-    return {each.name: widget(each) for each in EXTRA_FIELDS}
+    return {field.name: widget(field) for field in EXTRA_FIELDS}

@@ -1,4 +1,4 @@
-"""Reads and checks a Qlik Cloud connection: the tenant and the credentials. Its fields are in `connection`."""
+"""Read and check a Qlik Cloud connection: the tenant and the credentials. Its fields are in `connection`."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def parse(
 ) -> tuple[Tenant, Credentials]:
     """Return the tenant and the credentials of a connection. Nothing is sent.
 
-    Raise InvalidArgumentError that names the field, for what is missing or impossible. Warn in the log of extras that are
-    unknown or that the authentication method does not use, of each once in a process.
+    Raise InvalidArgumentError that names the field, for what is missing or impossible. Log a warning for each extra
+    that is unknown or that the authentication method does not use, once in a process.
     """
     from airflow_provider_qlik.cloud import Tenant
 
     # From here on no local variable shows a secret.
-    password, unknown, extra = _wrapped(password), _unknown(extra), _known(extra)
+    password, unknown, extra = _as_secret(password), _unknown_names(extra), _known_extras(extra)
     _warn_of_unknown(unknown)
-    given = {each.name: _value(each, extra.get(each.name)) for each in EXTRA_FIELDS}
+    given = {field.name: _value(field, extra.get(field.name)) for field in EXTRA_FIELDS}
     tenant = Tenant.at(
         _text("host", host),
         port=_port(port),
@@ -73,7 +73,7 @@ class StoredConnection:
 # Reading fields
 
 
-def _wrapped(secret: Any) -> SecretStr | None:
+def _as_secret(secret: Any) -> SecretStr | None:
     """Return a secret so that it does not show, None if it is empty; a whole number is read as its digits."""
     from pydantic import SecretStr
 
@@ -84,45 +84,45 @@ def _wrapped(secret: Any) -> SecretStr | None:
     return SecretStr(secret.strip()) if isinstance(secret, str) and secret.strip() else None
 
 
-def _known(extra: Mapping[str, Any] | None) -> dict[str, Any]:
+def _known_extras(extra: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the extras that have a field here, with secrets wrapped; none where they are no JSON object."""
     members = extra if isinstance(extra, Mapping) else {}
-    found = {each.name: members.get(each.name) for each in EXTRA_FIELDS}
-    return {**found, "private_key": _wrapped(found["private_key"])}
+    found = {field.name: members.get(field.name) for field in EXTRA_FIELDS}
+    return {**found, "private_key": _as_secret(found["private_key"])}
 
 
-def _value(each: Field, given: Any) -> Any:
-    """Return a field's value: an address gives texts, a form gives nulls and empty texts for what was left out."""
+def _value(field: Field, given: Any) -> Any:
+    """Return the value of a field. A URI has texts only; a form has null or an empty text for an empty field."""
     if given is None or (isinstance(given, str) and not given.strip()):
-        return each.default
-    if each.choices:
-        return _choice(each, given)
-    if each.kind == "number":
-        return _number(each, given)
-    return given if each.look == "multiline" else _text(each.name, given)
+        return field.default
+    if field.choices:
+        return _choice(field, given)
+    if field.type == "number":
+        return _number(field, given)
+    return given if field.format == "multiline" else _text(field.name, given)
 
 
-def _choice(each: Field, given: object) -> str:
-    """Return the word of a menu that is meant, whatever its letter case, blanks, hyphens and underscores."""
-    words = each.choices or {}
+def _choice(field: Field, given: object) -> str:
+    """Return the value of a menu, ignoring letter case, blanks, hyphens and underscores."""
+    words = field.choices or {}
     if isinstance(given, str):
         for word in words:
-            if _bare(word) == _bare(given):
+            if _normalised(word) == _normalised(given):
                 return word
-    raise InvalidArgumentError(each.name, given, "must be one of " + ", ".join(map(repr, words)))
+    raise InvalidArgumentError(field.name, given, "must be one of " + ", ".join(map(repr, words)))
 
 
-def _bare(word: str) -> str:
+def _normalised(word: str) -> str:
     return re.sub(r"[\s_-]+", "", word.casefold()).rstrip("/")
 
 
-def _number(each: Field, given: object) -> float:
+def _number(field: Field, given: object) -> float:
     number = math.nan
     if isinstance(given, (int, float, str)) and not isinstance(given, bool):
         with contextlib.suppress(ValueError, OverflowError):
             number = float(given)
-    if not 0 < number <= (each.most or math.inf) or not math.isfinite(number):
-        raise InvalidArgumentError(each.name, given, each.allowed)
+    if not 0 < number <= (field.maximum or math.inf) or not math.isfinite(number):
+        raise InvalidArgumentError(field.name, given, field.allowed)
     return number
 
 
@@ -142,15 +142,15 @@ def _port(given: object) -> int | None:
         if given is not None and not (given.isascii() and given.isdigit() and len(given) < 10):
             raise InvalidArgumentError("port", given, "must be a whole number from 1 to 65535")
         given = int(given) if given else None
-    return given  # type: ignore[return-value]  # whatever it is, Tenant.at checks it
+    return given  # type: ignore[return-value]  # Tenant.at checks the type
 
 
 # Warnings
 
 _IGNORED = ("extra__", "_")
-"""How the names of extras begin that other tools, or Airflow itself, add and nobody need hear of."""
+"""Prefixes of extras that Airflow or other tools add: they are ignored without a warning."""
 
-_MEANT = {
+_ALIASES = {
     "client_id": "login",
     "client_secret": "password",
     "api_key": "password",
@@ -161,6 +161,8 @@ _MEANT = {
     "auth_method": "auth_type",
     "authentication_method": "auth_type",
     "auth": "auth_type",
+    "sign_in": "auth_type",
+    "signin": "auth_type",
     "method": "auth_type",
     "kid": "key_id",
     "user": "impersonated_user",
@@ -168,44 +170,45 @@ _MEANT = {
     "verify": "ca_bundle",
     "cert": "ca_bundle",
 }
-"""Fields that other providers name otherwise."""
+"""Names of other providers for these fields, for the advice in a warning."""
 
 _log = logging.getLogger(__name__)
 _warned: set[str] = set()
 
 
-def _unknown(extra: Mapping[str, Any] | None) -> list[str]:
-    known = {each.name for each in EXTRA_FIELDS}
+def _unknown_names(extra: Mapping[str, Any] | None) -> list[str]:
+    known = {field.name for field in EXTRA_FIELDS}
     names = [str(name) for name in extra] if isinstance(extra, Mapping) else []
     return [name for name in names if name not in known and not name.startswith(_IGNORED)]
 
 
 def _warn_of_unknown(names: Iterable[str]) -> None:
     for name in names:
-        meant = _meant(name)
-        advice = f"did you mean {meant!r}?" if meant else f"the known ones are {', '.join(_names())}."
+        closest = _closest_field(name)
+        advice = f"did you mean {closest!r}?" if closest else f"the known ones are {', '.join(_names())}."
         shown = repr(printable(name, 60))
         _warn_once(f"The extra field {shown} of a Qlik Cloud connection is unknown and has no effect: {advice}")
 
 
-def _meant(name: str) -> str | None:
-    """Return the field that is probably meant by an unknown name."""
+def _closest_field(name: str) -> str | None:
+    """Return the field that an unknown name probably stands for, or None."""
     word = re.sub(r"[\s-]+", "_", name.strip().casefold())
-    if word in _MEANT:
-        return _MEANT[word]
+    if word in _ALIASES:
+        return _ALIASES[word]
     return next(iter(difflib.get_close_matches(word, [*_names(), *STANDARD_FIELDS], 1)), None)
 
 
 def _names() -> list[str]:
-    return [each.name for each in EXTRA_FIELDS]
+    return [field.name for field in EXTRA_FIELDS]
 
 
 def _warn_of_unused(auth_type: str, given: Mapping[str, Any]) -> None:
-    for each in EXTRA_FIELDS:
-        if each.only_for and auth_type not in each.only_for and given[each.name]:
+    for field in EXTRA_FIELDS:
+        if field.only_for and auth_type not in field.only_for and given[field.name]:
+            methods = " or ".join(map(repr, field.only_for))
             _warn_once(
-                f"The extra field {each.name!r} of a Qlik Cloud connection has no effect: it is for the authentication "
-                f"method {' or '.join(map(repr, each.only_for))}, and {auth_type!r} is selected (auth_type)."
+                f"The extra field {field.name!r} of a Qlik Cloud connection has no effect: it is for the authentication"
+                f" method {methods}, and {auth_type!r} is selected (auth_type)."
             )
 
 
@@ -217,14 +220,14 @@ def _warn_once(message: str) -> None:
 
 # Credentials
 
-_FIELD_OF = {
+_FIELD_BY_ARGUMENT = {
     "key": "password",
     "client_id": "login",
     "client_secret": "password",
     "user": "impersonated_user",
     "user_field": "impersonated_user_field",
 }
-"""The field of a connection, by the argument of the credentials that comes from it."""
+"""The field of the connection for each argument of the credentials."""
 
 
 def _credentials(auth_type: str, given: Mapping[str, Any]) -> Credentials:
@@ -234,31 +237,33 @@ def _credentials(auth_type: str, given: Mapping[str, Any]) -> Credentials:
         raise InvalidArgumentError(
             "auth_type",
             None,
-            "a client id (login) is given, but API key is selected as the authentication method: "
-            f"choose {method!r} ({AUTH_TYPES[str(method)]}), or leave the client id empty",
+            "a client ID (login) is given, but the authentication method is API key: "
+            f"choose {method!r} ({AUTH_TYPES[str(method)]}), or leave the client ID empty",
         )
-    for name in _NEEDED[auth_type]:
+    for name in _REQUIRED_FIELDS[auth_type]:
         if not given[name]:
             raise InvalidArgumentError(
-                name, None, f"must be given to sign in by {auth_type!r} ({AUTH_TYPES[auth_type]})"
+                name, None, f"must be given for the authentication method {auth_type!r} ({AUTH_TYPES[auth_type]})"
             )
     _warn_of_unused(auth_type, given)
     try:
-        return _made(auth_type, given)
+        return _make_credentials(auth_type, given)
     except InvalidArgumentError as error:
-        raise InvalidArgumentError(_FIELD_OF.get(error.argument, error.argument), error.given, error.allowed) from None
+        raise InvalidArgumentError(
+            _FIELD_BY_ARGUMENT.get(error.argument, error.argument), error.given, error.allowed
+        ) from None
 
 
-_NEEDED = {
+_REQUIRED_FIELDS = {
     "api_key": ("password",),
     "client_credentials": ("login", "password"),
     "impersonation": ("login", "password", "impersonated_user"),
     "private_key": ("login", "private_key", "key_id"),
 }
-"""The fields that each authentication method needs."""
+"""The fields that each authentication method requires."""
 
 
-def _made(auth_type: str, given: Mapping[str, Any]) -> Credentials:
+def _make_credentials(auth_type: str, given: Mapping[str, Any]) -> Credentials:
     from airflow_provider_qlik.cloud import ApiKey, ClientCredentials, Impersonation, PrivateKey
 
     if auth_type == "client_credentials":

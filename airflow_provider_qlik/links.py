@@ -1,4 +1,4 @@
-"""The button on a task that leads to Qlik's own page about its run."""
+"""The link from a task to Qlik's own page about its run."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
 
 LINK_KEY = "qlik_link"
-"""The XCom that holds the link: pushed as soon as there is a run, so that the button works while it goes on."""
+"""The XCom that holds the link: pushed when the run has started, so that the button works while the run is active."""
 
 
 class QlikRunLink(BaseOperatorLink):
-    """Qlik's page about the app, automation or task of the run."""
+    """Link to Qlik's page about the app, automation or task of the run."""
 
     name = "Qlik Cloud"
 
     @property
     def xcom_key(self) -> str:
-        """Where the link is."""
+        """Return the key of the XCom that holds the link."""
         return LINK_KEY
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """The link, or an empty text where no run has started."""
-        # When a task ends Airflow asks once more and stores the answer: the one who just ran need not look it up.
+        """Return the link, or an empty text if no run has started."""
+        # When a task ends, Airflow calls this on its worker and stores the result: no XCom is read there.
         if hasattr(operator, "link"):
             return storable(str(operator.link or ""))
         from airflow.providers.common.compat.sdk import XCom

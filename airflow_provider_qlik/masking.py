@@ -1,14 +1,14 @@
-"""Secrets in what comes from outside, found by the names of the members that hold them. Standard library only.
+"""Find and mask secrets in responses, by the names of the members that hold them. Standard library only.
 
-A response may hold secrets that nobody has described: an execution token in a list, a webhook's password in the
-workspace of an automation, an access token in the page of a proxy. What such a value looks like tells nothing, so the
+A response may hold secrets that no documentation describes: an execution token in a list, a webhook's password in the
+workspace of an automation, an access token in the page of a proxy. The value does not show that it is a secret, so the
 name decides: `is_secret` is the one rule, for JSON that is returned (`masked`), for the excerpt of a body in an error
-(`masked_text`) and for the values that Airflow shall mask in logs (`secrets_in`).
+(`masked_text`) and for the values that Airflow masks in logs (`secrets_in`).
 
-- Letter case, underscores, hyphens and dots do not count: ``executionToken``, ``X-Execution-Token``, ``API_KEY``.
-- A cursor of a list (``nextPageToken``) is no secret. It changes with each page, and whoever registers each of them for
-  masking slows down every log line of the process.
-- ``token_type`` and the like say something about a secret and hold none.
+- Letter case, underscores, hyphens and dots are ignored: ``executionToken``, ``X-Execution-Token``, ``API_KEY``.
+- A cursor of a list (``nextPageToken``) is not a secret. It changes with each page, and to register each of them for
+  masking would slow down every log line of the process.
+- ``token_type`` and the like describe a secret and hold none.
 - Only texts are masked, at any depth below such a name. Numbers and booleans stay (``tokensUsed: 5``).
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 
 MASK = "***"
 MIN_SECRET = 8
-"""Characters that a value must have to be masked in all logs, at least: a shorter one may stand anywhere by chance."""
+"""Characters of a value that is masked in all logs, at least: a shorter text may occur anywhere by chance."""
 
 _SECRET = re.compile(
     "token|secret|passw(?:or)?d|pwd|passphrase|assertion|apikey|privatekey|accesskey|accountkey|authorization"
@@ -35,7 +35,7 @@ _SIGNS = re.compile(r"[^a-z0-9]+")
 
 @lru_cache(maxsize=2048)
 def is_secret(name: str) -> bool:
-    """Return whether a member, parameter or header of that name holds a secret."""
+    """Return True if a member, parameter or header of that name holds a secret."""
     plain = _SIGNS.sub("", name.lower())
     return _SECRET.search(plain) is not None and _HARMLESS.fullmatch(plain) is None
 
@@ -58,9 +58,9 @@ def _hidden(value: Any) -> Any:
 
 
 def secrets_in(value: Any, found: list[str]) -> None:
-    """Add to *found* the texts below names of secrets in plain JSON, but for those that may stand anywhere by chance.
+    """Add to *found* the texts below names of secrets in plain JSON, except for those that are too short.
 
-    Every response is searched, so this is made to be fast where nothing is found: the same names come again and again.
+    Every response is searched, so this is optimised for finding nothing: names recur, and are cached.
     """
     if isinstance(value, dict):
         names = _secret_names(tuple(value))
@@ -81,7 +81,7 @@ def _secret_names(names: tuple[str, ...]) -> frozenset[str]:
 
 
 def texts_in(value: Any, found: list[str]) -> None:
-    """Add to *found* all texts in plain JSON that are long enough to be masked wherever they stand."""
+    """Add to *found* all texts in plain JSON that are long enough to be masked wherever they occur."""
     if isinstance(value, str):
         if len(value) >= MIN_SECRET and value.strip("*"):
             found.append(value)
@@ -111,7 +111,7 @@ _BEARER = re.compile(r"\b(?P<scheme>(?i:bearer)\s+)[\w.~+/=-]{8,}")
 
 
 def masked_text(text: str) -> str:
-    """Return a text (JSON or part of it, a form, headers) with what stands beside names of secrets replaced."""
+    """Return a text (JSON or part of it, a form, headers) with the values beside names of secrets replaced."""
     if _SECRET.search(_SIGNS.sub("", text.lower())) is not None:
         text = "".join(_without_members(text))
         text = _PARAMETER.sub(_without, text)
@@ -132,7 +132,7 @@ def _without_members(text: str) -> Iterator[str]:
 
 
 def _end_of_value(text: str, start: int, quote: str) -> int:
-    """Return where a text, list or object ends that begins at *start*, which may be cut off; *start* for all else."""
+    """Return the end of the text, list or object at *start*, which may be cut off; *start* for other values."""
     if len(quote) > 1:
         if not text.startswith(quote, start):
             return start

@@ -1,4 +1,4 @@
-"""What all waits of a process do together, told to Airflow's own statistics."""
+"""Counters and gauges of a process, for Airflow's statistics."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from airflow.providers.common.compat.sdk import Stats
 
-from airflow_provider_qlik.cloud.metrics import harmless
+from airflow_provider_qlik.cloud.metrics import never_failing
 
 PREFIX = "qlik_cloud"
 
@@ -14,9 +14,12 @@ _waits = 0
 
 
 def count(name: str, number: float) -> None:
-    """Adds to the counters `requests`, `polls` (answers that waits asked for), `merged` (those of them that cost no
-    request), `rate_limited`, `errors` and `deprecated` (responses that say that their operation is deprecated, also to
-    tasks on a worker); `turn_seconds` is a timer."""
+    """Add *number* to a counter, or record a duration in seconds.
+
+    The counters are `requests`, `polls` (results of polls), `merged` (results that took no request of their own),
+    `rate_limited`, `errors` and `deprecated` (responses that announce that their operation is deprecated, also on a
+    worker); `turn_seconds` is a timer.
+    """
     if name == "turn_seconds":
         Stats.timing(f"{PREFIX}.turn", timedelta(seconds=number))
     elif number:
@@ -24,12 +27,12 @@ def count(name: str, number: float) -> None:
 
 
 def waiting(more: int) -> None:
-    """So many more waits go on in this process."""
+    """Add *more* to the number of active waits in this process."""
     global _waits
     _waits += more
     _gauge("waits", _waits)
 
 
-@harmless
+@never_failing
 def _gauge(name: str, number: float) -> None:
     Stats.gauge(f"{PREFIX}.{name}", number)

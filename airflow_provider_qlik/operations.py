@@ -1,7 +1,7 @@
-"""Every operation of Qlik Cloud by name, and a check of what it is to be called with.
+"""All operations of Qlik Cloud by name, and a check of the arguments that they are called with.
 
-Standard library only: Dag files import this each time they are parsed. What is known of each operation stands in
-`operation_table`, which is made from the functions of `cloud/api`; see `cloud/operations.py`.
+Standard library only: Dag files import this each time they are parsed. The arguments of each operation are in
+`operation_table`, which is generated from the functions of `cloud/api`; see `cloud/operations.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ RELOAD_TASKS_DEPRECATED = (
     "Qlik Cloud has deprecated reload tasks and may remove them any day since 29 September 2026: use tasks, which have"
     " schedules, runs and a start (operations tasks.*, QlikRunTaskOperator, QlikTaskRunSensor)."
 )
-"""What users of reload tasks are told."""
+"""The warning that users of reload tasks get."""
 CREATES = (
     "tasks.create",
     "tasks.create_reload_on_schedule",
@@ -27,13 +27,13 @@ CREATES = (
     "reload_tasks.create",
     "sharing_tasks.create",
 )
-"""The operations that make something which can be there already, see `runs.existing`."""
+"""The operations that create an object which may exist already, see `runs.existing`."""
 _SECRETS = {"execution_token"}
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What an operation takes and gives.
+    """The arguments and the result of an operation.
 
     `required` and `optional` hold the names of its arguments with their types, in JSON's words: "string", "integer",
     "boolean", "object", "object of strings", "array of objects", or several of these with "or". `gives` is "list"
@@ -47,7 +47,7 @@ class Operation:
 
     @property
     def pages(self) -> bool:
-        """Whether it gives a list, page by page."""
+        """True if the result is a list in pages."""
         return self.gives == "list"
 
     @property
@@ -61,22 +61,24 @@ OPERATIONS: dict[str, Operation] = {name: Operation(*row) for name, row in TABLE
 
 
 def check(operation: object, arguments: object, *, rendered: bool = False) -> None:
-    """Nothing, where that operation can be called with those arguments.
+    """Check that an operation can be called with these arguments.
 
-    What is a template still, or comes from another Airflow task, passes unless it is said to be *rendered*. Raises
-    InvalidArgumentError that tells what is allowed, and what was probably meant.
+    Templates and results of other Airflow tasks pass, unless *rendered*. Raises InvalidArgumentError that says what is
+    allowed, and which name was probably meant.
     """
-    if not rendered and _is_open(operation):
+    if not rendered and _is_unrendered(operation):
         return
     known = named(operation)
-    if not rendered and _is_open(arguments):
+    if not rendered and _is_unrendered(arguments):
         return
     if not isinstance(arguments, Mapping):
         raise InvalidArgumentError("arguments", "None" if arguments is None else arguments, "must be a mapping")
     for name in arguments:
         if name not in known.arguments:
             takes = ", ".join(known.arguments) or "no arguments"
-            raise InvalidArgumentError("arguments", name, f"{operation} takes {takes}{_meant(name, known.arguments)}")
+            raise InvalidArgumentError(
+                "arguments", name, f"{operation} takes {takes}{_suggestion(name, known.arguments)}"
+            )
     missing = [name for name in known.required if name not in arguments]
     if missing:
         raise InvalidArgumentError("arguments", None, f"{operation} needs {' and '.join(missing)}")
@@ -88,7 +90,7 @@ def check(operation: object, arguments: object, *, rendered: bool = False) -> No
 
 
 def named(operation: object) -> Operation:
-    """The operation of that name. Raises InvalidArgumentError that tells which there are."""
+    """Return the operation of that name. Raises InvalidArgumentError that lists the names."""
     if isinstance(operation, str) and operation in OPERATIONS:
         return OPERATIONS[operation]
     family = str(operation).partition(".")[0]
@@ -96,11 +98,11 @@ def named(operation: object) -> Operation:
     families = dict.fromkeys(name.partition(".")[0] for name in OPERATIONS)
     allowed = f"one of {', '.join(of_family)}" if of_family else f"an operation of {', '.join(families)}"
     shown = "None" if operation is None else operation
-    raise InvalidArgumentError("operation", shown, allowed + _meant(operation, OPERATIONS))
+    raise InvalidArgumentError("operation", shown, allowed + _suggestion(operation, OPERATIONS))
 
 
-def _meant(given: object, known: Iterable[str]) -> str:
-    """What was probably meant: names with all these words, or one of similar words, in whatever order.
+def _suggestion(given: object, known: Iterable[str]) -> str:
+    """Return the names that were probably meant: with all these words, or one with similar words, in any order.
 
     So "start" is "tasks.start" or "reloads.start", "id" is "task_id", "start_task" is "tasks.start".
     """
@@ -108,7 +110,7 @@ def _meant(given: object, known: Iterable[str]) -> str:
 
     words = _words(str(given))
     by_words = {" ".join(_words(name)): name for name in known}
-    # One letter too few or too many comes first, however many names have the words themselves.
+    # A typing error comes first, however many names have the words themselves.
     likely = [by_words[close] for close in get_close_matches(" ".join(words), by_words, n=1, cutoff=0.9)]
     if not likely:
         likely = [name for name in known if words and set(words) <= set(_words(name))]
@@ -121,13 +123,15 @@ def _words(name: str) -> list[str]:
     return sorted(re.findall(r"[a-z0-9]+", name.lower()))
 
 
-def _is_open(given: object) -> bool:
-    """Whether a value is known only when the task runs: a template, or the outcome of another task."""
-    return any(mark in given for mark in ("{{", "{%")) if isinstance(given, str) else hasattr(given, "resolve")
+def _is_unrendered(given: object) -> bool:
+    """Return True if a value is known only when the task runs: a template, or the result of another task."""
+    return (
+        any(delimiter in given for delimiter in ("{{", "{%")) if isinstance(given, str) else hasattr(given, "resolve")
+    )
 
 
 def _fits(given: object, kind: str, rendered: bool) -> bool:
-    if not rendered and _is_open(given):
+    if not rendered and _is_unrendered(given):
         return True
     return any(_is_a(given, one, rendered) for one in kind.split(" or "))
 
@@ -142,7 +146,7 @@ def _is_a(given: object, kind: str, rendered: bool) -> bool:
     if kind == "object" and inner:
         return isinstance(given, Mapping) and all(_fits(item, each, rendered) for item in given.values())
     if kind == "object":
-        # A shape of `cloud/models` is as good as a mapping.
+        # A model of `cloud/models` is accepted, too.
         return isinstance(given, Mapping) or hasattr(given, "model_dump")
     if kind == "integer":
         return isinstance(given, int) and not isinstance(given, bool)

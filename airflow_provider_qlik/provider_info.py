@@ -1,4 +1,4 @@
-"""What Airflow reads about this provider, in every process: standard library only."""
+"""The provider info, which Airflow reads in every process: standard library only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _INTEGRATION = "Qlik Cloud"
 
 
 def get_provider_info() -> dict[str, Any]:
-    """The provider info, valid against Airflow's `provider_info.schema.json`."""
+    """Return the provider info, valid against Airflow's `provider_info.schema.json`."""
 
     def modules(*names: str) -> list[dict[str, Any]]:
         return [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.{name}" for name in names]}]
@@ -20,7 +20,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-qlik",
         "name": "Qlik Cloud",
-        "description": "Run tasks, automations, reloads and reports of Qlik Cloud, wait for them, know how they ended.",
+        "description": "Run tasks, automations, reloads and reports of Qlik Cloud, and wait for their outcome.",
         "versions": [__version__],
         "integrations": [
             {
@@ -44,7 +44,7 @@ def get_provider_info() -> dict[str, Any]:
             "sensors.reload_tasks",
         ),
         "hooks": modules("hooks.qlik_cloud"),
-        "triggers": modules("triggers.runs"),
+        "triggers": modules("triggers.run"),
         "extra-links": [f"{_PACKAGE}.links.QlikRunLink"],
         "connection-types": [
             {

@@ -1,14 +1,14 @@
-"""Text from outside, made fit to be stored, shown and logged. Standard library only.
+"""Clean text from outside so that it can be stored, shown and logged. Standard library only.
 
-Whatever Qlik Cloud, a proxy or a user's script has written ends up in events, XComs, task state, exceptions and log
-lines. Three things go wrong there:
+Text of Qlik Cloud, of a proxy or of a user's script ends up in events, XComs, task state, exceptions and log lines.
+Three things go wrong there:
 
 - PostgreSQL's jsonb refuses NUL (``\\u0000``), and nothing can encode one half of a surrogate pair. A trigger's event
   with either makes the triggerer exit while it stores the event, and the next triggerer as well.
 - A text without a bound (an error page of 15 MB, a log line of 20 MB) is copied into exceptions and log records.
-- Control characters of a log reach the terminal of whoever reads it.
+- Control characters of a log reach the terminal of its reader.
 
-`storable` and `storable_json` remove the first two; every place that hands a text to Airflow calls one of them.
+`storable` and `storable_json` prevent the first two; all code that passes a text to Airflow calls one of them.
 `printable` also shows control characters, for log lines.
 """
 
@@ -20,13 +20,13 @@ from functools import cache
 from typing import Any
 
 MESSAGE_LENGTH = 2000
-"""Characters that a message (of an error, an event or a log line) may have, at most."""
+"""Characters of a message (of an error, an event or a log line), at most."""
 REASON_LENGTH = 500
-"""Characters that a single reason or title out of a response may have, at most."""
+"""Characters of a single reason or title from a response, at most."""
 LINE_LENGTH = 4000
-"""Characters that one line of a run's log may have in the task's log, at most."""
+"""Characters of one line of a run's log in the task's log, at most."""
 VALUE_LENGTH = 1024 * 1024
-"""Characters that a text inside a returned JSON value may have, at most."""
+"""Characters of a text in a returned JSON value, at most."""
 
 
 @cache
@@ -44,7 +44,7 @@ def _not_printable() -> re.Pattern[str]:
 def storable(text: str, length: int = MESSAGE_LENGTH) -> str:
     """Return the text as any store can take it: NUL and lone surrogates as escapes, at most *length* characters.
 
-    What is cut off is said at the end, so the result may be some characters longer than *length*.
+    A note about the cut follows, so the result may be some characters longer than *length*.
     """
     cut = shortened(text, length)
     return _not_storable().sub(_escape, cut) if _not_storable().search(cut) else cut

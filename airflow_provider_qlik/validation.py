@@ -1,4 +1,4 @@
-"""Checks of what a user hands in. Standard library only: Dag files import this each time they are parsed."""
+"""Checks of arguments. Standard library only: Dag files import this each time they are parsed."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 ID_LENGTH = 500
-"""Characters that an id may have, at most: longer ones are no ids, and no URL has room for them."""
+"""Characters of an id, at most: no URL has room for a longer one."""
 
 MAX_TIMEOUT = 86_400
-"""Seconds that a time-out of a connection may have, at most: a day. The operating system's timers have an end."""
+"""Seconds of a time-out of a connection, at most: a day. The operating system's timers have a limit."""
 
 # Patterns are compiled when they are first needed: Dag files import this module each time they are parsed.
 _FORBIDDEN_IN_ID = r"[/?#\\\x00-\x1f\x7f\ud800-\udfff]"
 
-_TAKES_NOT = r"must be |one of |[\w.]+ takes |True or False|an id is |(a|an) (?!id |variable |task|reload )"
-"""How those texts begin that say what something must be: they go on with ", not 'x'"."""
+_REQUIREMENT = r"must be |one of |[\w.]+ takes |True or False|an id is |(a|an) (?!id |variable |task|reload )"
+"""Beginnings of texts that say what something must be: ", not 'x'" can follow them."""
 _DIGITS = r"[0-9]{1,18}"
 _DATE_LENGTH = len("20260101")
 
 
 class InvalidArgumentError(ValueError):
-    """An argument that cannot be used: which one, what was given, what is allowed.
+    """An argument is invalid. Nothing has been sent when this is raised.
 
-    Nothing has been sent when this is raised. A secret is never repeated: give ``None`` for *given* then.
+    :param argument: the name of the argument.
+    :param given: its value; None for a secret, which must not be repeated.
+    :param allowed: what is allowed.
     """
 
     def __init__(self, argument: str, given: object, allowed: str) -> None:
@@ -41,10 +43,10 @@ class InvalidArgumentError(ValueError):
 
 
 def _given(given: object, allowed: str) -> str:
-    """Return the end of a message that shows what was given: ", not 'x'" where that reads as English."""
+    """Return the end of a message that shows the value: ", not 'x'" where that reads as English."""
     if given is None:
         return ""
-    return f", not {_short(given)}" if re.match(_TAKES_NOT, allowed) else f" (given: {_short(given)})"
+    return f", not {_short(given)}" if re.match(_REQUIREMENT, allowed) else f" (given: {_short(given)})"
 
 
 def _short(given: object) -> str:
@@ -56,8 +58,8 @@ def checked_text(argument: str, given: object, allowed: str) -> str:
     """Return a text as it is, and a whole number as its digits.
 
     With ``render_template_as_native_obj`` Airflow makes a number of a template that renders to digits. A float or a
-    boolean is refused: the text that it was made of is not known any more (``1.50``, ``true``). Raises InvalidArgumentError
-    that says what is *allowed*.
+    boolean is refused: the text that it was rendered to is lost (``1.50``, ``true``). Raises
+    InvalidArgumentError that says what is *allowed*.
     """
     if isinstance(given, int) and not isinstance(given, bool):
         return str(given)
@@ -67,9 +69,10 @@ def checked_text(argument: str, given: object, allowed: str) -> str:
 
 
 def checked_id(argument: str, given: object) -> str:
-    """The id as Qlik will get it, without surrounding blanks; of a whole number its digits.
+    """Return the id without surrounding blanks, and a whole number as its digits.
 
-    Raises InvalidArgumentError for what is no text, empty, far too long, or would change the path it is put into.
+    Raises InvalidArgumentError for other types, and for a text that is empty, too long, or would change the path of its
+    URL.
     """
     stripped = checked_text(argument, given, "an id is a text, or a whole number that stands for its digits").strip()
     if not stripped:
@@ -82,7 +85,10 @@ def checked_id(argument: str, given: object) -> str:
 
 
 def checked_name(argument: str, given: object) -> str:
-    """The name as it was given; of a whole number its digits. Raises InvalidArgumentError for what is no text, or empty."""
+    """Return the name unchanged, and a whole number as its digits.
+
+    Raises InvalidArgumentError for other types and for an empty text.
+    """
     allowed = "a name is a text that is not empty, or a whole number that stands for its digits"
     name = checked_text(argument, given, allowed)
     if not name.strip():
@@ -91,7 +97,7 @@ def checked_name(argument: str, given: object) -> str:
 
 
 def checked_flag(argument: str, given: object) -> bool:
-    """Return True or False, also for a text that says so in English, such as a rendered template."""
+    """Return True or False, also for the texts "true" and "false", such as a rendered template."""
     if isinstance(given, bool):
         return given
     word = given.strip().casefold() if isinstance(given, str) else ""
@@ -101,7 +107,7 @@ def checked_flag(argument: str, given: object) -> bool:
 
 
 def checked_number(argument: str, given: object, least: int, most: int) -> int:
-    """Return a whole number within bounds, also of a text of digits, such as a rendered template."""
+    """Return a whole number within bounds, also for a text of digits, such as a rendered template."""
     number = int(given) if isinstance(given, str) and re.fullmatch(_DIGITS, given.strip()) else given
     if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
         allowed = f"a whole number from {least} to {most}"
@@ -110,7 +116,7 @@ def checked_number(argument: str, given: object, least: int, most: int) -> int:
 
 
 def checked_seconds(argument: str, given: object, *, least: float = 0.0) -> float:
-    """A number of seconds, also from a timedelta, at least *least*."""
+    """Return a number of seconds, also from a timedelta, that is *least* or more."""
     seconds = given.total_seconds() if isinstance(given, timedelta) else given
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not least <= seconds < math.inf:
         shown = "None" if given is None else given
@@ -119,19 +125,19 @@ def checked_seconds(argument: str, given: object, *, least: float = 0.0) -> floa
 
 
 def checked_limit(argument: str, given: object) -> float | None:
-    """A number of seconds, or None for "no limit"."""
+    """Return a number of seconds, or None for "no limit"."""
     return None if given is None else checked_seconds(argument, given)
 
 
 def checked_count(argument: str, given: object) -> int:
-    """A whole number from 1."""
+    """Return a whole number that is 1 or more."""
     if isinstance(given, bool) or not isinstance(given, int) or given < 1:
         raise InvalidArgumentError(argument, "None" if given is None else given, "a whole number from 1")
     return given
 
 
 def checked_word(argument: str, given: object, allowed: Collection[str]) -> str:
-    """One of the allowed words."""
+    """Return one of the allowed words."""
     if not isinstance(given, str) or given not in allowed:
         raise InvalidArgumentError(
             argument, "None" if given is None else given, "one of " + ", ".join(map(repr, allowed))
@@ -140,7 +146,7 @@ def checked_word(argument: str, given: object, allowed: Collection[str]) -> str:
 
 
 def checked_json(argument: str, given: Any) -> Any:
-    """A value that can be written as JSON and comes back the same."""
+    """Return a value that can be written as JSON."""
     try:
         json.dumps(given, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -149,9 +155,9 @@ def checked_json(argument: str, given: Any) -> Any:
 
 
 def checked_moment(argument: str, given: object) -> datetime:
-    """A moment as an aware UTC datetime; without a zone it is taken as UTC.
+    """Return a moment as an aware UTC datetime; one without a zone is taken as UTC.
 
-    It may be a datetime, a date (its first moment), ISO 8601 text, or eight digits, as text or as the number that
+    Accepts a datetime, a date (its first moment), ISO 8601 text, or eight digits, as text or as the number that
     ``render_template_as_native_obj`` makes of them: 20260101 is 2026-01-01.
     """
     moment = _moment(str(given) if isinstance(given, int) and not isinstance(given, bool) else given)
@@ -164,7 +170,7 @@ def checked_moment(argument: str, given: object) -> datetime:
 def _moment(given: object) -> datetime | None:
     if isinstance(given, str):
         text = given.strip()
-        # Python takes the ninth digit of more than eight for what separates date and time.
+        # Python takes the ninth of more than eight digits for the separator of date and time.
         if not (text.isdigit() and len(text) != _DATE_LENGTH):
             try:
                 given = datetime.fromisoformat(text)
@@ -174,7 +180,7 @@ def _moment(given: object) -> datetime | None:
         given = datetime.combine(given, time())
     if not isinstance(given, datetime):
         return None
-    # A plain datetime, whatever class it is of.
+    # A plain datetime, without the methods of a subclass such as pendulum's.
     moment = datetime.combine(given.date(), given.timetz())
     try:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)

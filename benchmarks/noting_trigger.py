@@ -23,20 +23,20 @@ def note_first_answers() -> None:
     """Record the first response to each poll from now on."""
     from airflow_provider_qlik.cloud.polling.dispatcher import Dispatcher
 
-    answer = Dispatcher.answer
+    submit = Dispatcher.submit
 
-    def noted(rounds: Dispatcher, poll: Poll) -> asyncio.Future[Any]:
-        answered = answer(rounds, poll)
-        if poll.about not in _noted:
+    def noted(dispatcher: Dispatcher, poll: Poll) -> asyncio.Future[Any]:
+        answered = submit(dispatcher, poll)
+        if poll.key not in _noted:
             answered.add_done_callback(lambda _: _note(poll))
         return answered
 
-    Dispatcher.answer = noted  # type: ignore[assignment,method-assign]
+    Dispatcher.submit = noted  # type: ignore[assignment,method-assign]
 
 
 def _note(poll: Poll) -> None:
-    if poll.about not in _noted:
-        _noted.add(poll.about)
+    if poll.key not in _noted:
+        _noted.add(poll.key)
         with NOTES.open("a") as notes:
             notes.write(f"{poll.source.name} {time.time()}\n")
 

@@ -22,7 +22,7 @@ import httpx
 import psycopg2
 
 from airflow_provider_qlik.cloud.call import Tier
-from airflow_provider_qlik.cloud.polling.rate_limiter import A_MINUTE, BURST, STEADY
+from airflow_provider_qlik.cloud.polling.rate_limiter import BURST_SECONDS, REQUESTS_PER_MINUTE, SUSTAINED_SHARE
 from benchmarks.noting_trigger import NOTES
 from benchmarks.report import Finding, Row
 from benchmarks.servers import sandbox, serving
@@ -169,8 +169,8 @@ def sleeping(count: int, seconds: float) -> Seen:
 
 def allowed(tier: Tier, count: int) -> float:
     """Return the seconds in which so many polls of a tier may be sent, at one request each."""
-    a_second = A_MINUTE[tier] / 60 * STEADY[tier]
-    return max(0.0, count / a_second - BURST)
+    a_second = REQUESTS_PER_MINUTE[tier] / 60 * SUSTAINED_SHARE[tier]
+    return max(0.0, count / a_second - BURST_SECONDS)
 
 
 def first_polls(mine: Seen, theirs: Seen, each: int) -> Iterator[Row]:

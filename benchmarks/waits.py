@@ -14,8 +14,8 @@ from math import ceil
 from urllib.request import Request, urlopen
 
 from airflow_provider_qlik.cloud.call import Tier
-from airflow_provider_qlik.cloud.polling.rate_limiter import A_MINUTE
-from airflow_provider_qlik.runs.automations import MAX_PAGE
+from airflow_provider_qlik.cloud.polling.rate_limiter import REQUESTS_PER_MINUTE
+from airflow_provider_qlik.runs.automations import MAX_PAGE_SIZE
 from airflow_provider_qlik.runs.waiting import GROWTH
 from benchmarks import tenant as tenants
 from benchmarks.report import Finding, Row, quantile, table
@@ -113,7 +113,7 @@ def bare(number: int) -> BulkResult:
 
 def a_second(tier: Tier) -> float:
     """Return the average requests per second that Qlik Cloud allows in that tier."""
-    return A_MINUTE[tier] / 60
+    return REQUESTS_PER_MINUTE[tier] / 60
 
 
 def best_mean(number: int, kind: str, seconds: float) -> float:
@@ -126,7 +126,7 @@ def best_mean(number: int, kind: str, seconds: float) -> float:
     if kind == "task":
         needed, limit = each, a_second(Tier.TASKS)
     else:
-        needed = AT_THE_END["sharing_task"] * each + ceil(each / MAX_PAGE)
+        needed = AT_THE_END["sharing_task"] * each + ceil(each / MAX_PAGE_SIZE)
         limit = a_second(Tier.ONE)
     return max(interval(seconds), needed / limit) / 2
 
@@ -224,7 +224,7 @@ def arithmetic(seconds: float) -> str:
             str(number),
             str(round(number / len(tenants.ADAPTERS))),
             f"{number / len(tenants.ADAPTERS) / a_second(Tier.TASKS):.1f}",
-            str(round(number + number / len(tenants.ADAPTERS) / MAX_PAGE)),
+            str(round(number + number / len(tenants.ADAPTERS) / MAX_PAGE_SIZE)),
             f"{2 * best_mean(number, 'sharing_task', seconds):.1f}",
         ]
         for number in SIZES

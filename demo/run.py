@@ -1,4 +1,4 @@
-"""Runs the example Dag against a sandbox tenant: `make demo`. The exit status says whether it worked."""
+"""Run the example Dag against a sandbox tenant: `make demo`. The exit status is 0 if all its tasks succeeded."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ TASKS = ("night_load", "prepare_data", "data_ready", "refresh_app")
 
 
 def main() -> int:
-    """Starts a tenant, runs the Dag in this process, and shows what came of it."""
+    """Start a tenant, run the Dag in this process, print its results, and return the exit status."""
     with tempfile.TemporaryDirectory(prefix="qlik-demo-") as home:
         # Airflow reads its settings when it is first imported.
         os.environ |= {
             "AIRFLOW_HOME": home,
             "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            # Of Airflow's own lines only what goes wrong; what the tasks say is shown whole.
+            # Of Airflow's own lines only warnings and errors; all lines of the tasks.
             "AIRFLOW__LOGGING__NAMESPACE_LEVELS": (
                 "airflow=WARNING airflow.task=INFO airflow_provider_qlik=INFO airflow.utils.db=WARNING"
                 " alembic.runtime.migration=WARNING airflow.models.crypto=ERROR py.warnings=ERROR"
@@ -40,13 +40,14 @@ def main() -> int:
             began = time.monotonic()
             dag_run, results = run_dag()
             show(dag_run, results, time.monotonic() - began)
-            left = tenant.active()
-            print(f"Left running in the tenant: {len(left)}")
-            return 0 if str(dag_run.state) == "success" and len(results) == len(TASKS) and not left else 1
+            active_runs = tenant.active()
+            print(f"Left running in the tenant: {len(active_runs)}")
+            succeeded = str(dag_run.state) == "success" and len(results) == len(TASKS) and not active_runs
+            return 0 if succeeded else 1
 
 
 def fill(tenant: Any) -> None:
-    """What the example Dag expects of its tenant."""
+    """Add the tasks and automations that the example Dag expects."""
     from airflow_provider_qlik.sandbox import Script
 
     load = tenant.add_task("Night load", "demo-night-load", "demo-warehouse-app")
@@ -60,7 +61,7 @@ def fill(tenant: Any) -> None:
 
 
 def run_dag() -> tuple[Any, dict[str, dict[str, Any]]]:
-    """The Dag run and what each task returned, once `dag.test()` is through."""
+    """Run the Dag by `dag.test()`, and return the Dag run and the return value of each task."""
     from airflow.utils.db import initdb
 
     initdb()
@@ -78,7 +79,7 @@ def run_dag() -> tuple[Any, dict[str, dict[str, Any]]]:
 
 
 def show(dag_run: Any, results: dict[str, dict[str, Any]], seconds: float) -> None:
-    """The closing table: a row for each run in Qlik Cloud, as it was last seen, with the tasks it belongs to."""
+    """Print a table with a row for each run in Qlik Cloud and the Airflow tasks that it belongs to."""
     runs: dict[str, tuple[list[str], dict[str, Any]]] = {}
     for name in TASKS:
         if result := results.get(name):

@@ -1,7 +1,7 @@
-"""The morning refresh: wait for the night's load, prepare the data, reload the app, and look at the result.
+"""Morning refresh: wait for the nightly load, prepare the data, and reload the app.
 
-`make demo` runs it against the sandbox. With a tenant of your own, trigger it with your ids as parameters.
-The least that it needs: "Can edit" in the shared spaces of the app and the automation.
+`make demo` runs it against the sandbox. With a tenant of your own, trigger it with your own ids as parameters.
+Required permissions: "Can edit" in the shared spaces of the app and the automation.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ with DAG(
     },
     tags=["qlik"],
 ) as dag:
-    # Qlik schedules this one itself: wait for the first run since an hour ago.
+    # Qlik schedules this task itself: wait for its first run in the last hour.
     night_load = QlikTaskRunSensor(
         task_id="night_load",
         qlik_task_id="{{ params.load_task_id }}",
@@ -36,7 +36,7 @@ with DAG(
         timeout=timedelta(hours=1),
         deferrable=True,
     )
-    # Started and left to itself; the sensor below waits for it.
+    # Started without waiting; the sensor below waits for it.
     prepare_data = QlikRunAutomationOperator(
         task_id="prepare_data",
         automation_id="{{ params.automation_id }}",

@@ -1,6 +1,6 @@
-"""Reloads one app by its name, then several side by side, each named in the grid by its app.
+"""Reload one app by its name, then several apps in parallel, each labelled in the grid by its app.
 
-The least that it needs: "Can edit" in the shared spaces of the apps.
+Required permissions: "Can edit" in the shared spaces of the apps.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ with DAG(
     regions = QlikReloadAppOperator.partial(task_id="regions", poll_interval=1).expand(
         app_id=["demo-north", "demo-south"]
     )
-    looked = QlikReloadSensor.partial(task_id="looked", poke_interval=1, timeout=3600).expand(
+    last_reloads = QlikReloadSensor.partial(task_id="last_reloads", poke_interval=1, timeout=3600).expand(
         app_id=["demo-north", "demo-south"]
     )
-    sales >> regions >> looked
+    sales >> regions >> last_reloads

@@ -1,6 +1,6 @@
-"""Makes the reports of a sharing task, one for each recipient, and fetches their files.
+"""Create the reports of a sharing task, one for each recipient, and download their files.
 
-The least that it needs: to own the sharing task.
+Required permissions: to own the sharing task.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ with DAG(
         download_to="{{ params.folder }}",
         file_name="{task}-{recipient}.{type}",
         fail_on="all",
-        settle=2,
+        settle_time=2,
         poll_interval=1,
     )
     last = QlikSharingTaskSensor(

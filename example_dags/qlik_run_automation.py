@@ -1,6 +1,6 @@
-"""Runs an automation with inputs and one without, found by its name.
+"""Run an automation with inputs, and one without inputs by its name.
 
-The least that it needs: "Can edit" in the shared space of the automation without inputs, and to own the one with
+Required permissions: "Can edit" in the shared space of the automation without inputs, and to own the one with
 inputs.
 """
 
@@ -35,7 +35,7 @@ with DAG(
         task_id="mail",
         automation_id="{{ params.mail_id }}",
         inputs={"month": "{{ params.month }}"},
-        settle=2,
+        settle_time=2,
         poll_interval=1,
     )
     export >> exported >> mail

@@ -1,6 +1,6 @@
-"""Runs a task of Qlik Cloud, then looks at the run that its own schedule made last.
+"""Run a task of Qlik Cloud, then check the last run of another one.
 
-The least that it needs: the privilege `app:reload` on the app, which "Can edit" in its shared space gives.
+Required permissions: the privilege `app:reload` on the app, which "Can edit" in its shared space gives.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Waits for what Qlik Cloud itself schedules by a task, and lists the tasks of the app by name of the operation.
+"""Wait for a scheduled run of a task, and list the tasks of the app by the name of the operation.
 
-The least that it needs: the privilege `app:reload` on the app, which "Can edit" in its shared space gives.
+Required permissions: the privilege `app:reload` on the app, which "Can edit" in its shared space gives.
 """
 
 from __future__ import annotations

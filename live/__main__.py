@@ -1,7 +1,7 @@
-"""`python -m live [--app ID] [--task ID] [--automation ID]`: compares a tenant with what this package expects of it.
+"""`python -m live [--app ID] [--task ID] [--automation ID]`: compare the responses of a tenant with the models.
 
-The tenant and who signs in are read from the environment. Exit status: 0 if all that was asked for was done, whatever
-the report holds; 1 if not; 2 if nothing is configured; 130 after Ctrl-C.
+The tenant and the credentials are read from the environment. Exit status: 0 if all calls and runs succeeded, whatever
+the report says; 1 if not; 2 if nothing is configured; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from live.settings import USAGE, NotConfigured, tenant_and_credentials
 from live.survey import Survey
 
 NAMED = {"app": "reload", "task": "task", "automation": "automation"}
-"""What can be run for real, and the kind of its runs."""
+"""Resources of which a real run can be made, and the kind of run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return the exit status, after the report was written."""
+    """Compare the tenant, write the report, and return the exit status."""
     options = _parser().parse_args(arguments)
     try:
         named = {name: checked_id(name, value) for name in NAMED if (value := getattr(options, name)) is not None}
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         survey = Survey(client, _say)
         runner = Runner(client, survey, options.timeout, _say)
         try:
-            survey.everything(named)
+            survey.read_all(named)
             for name, resource_id in named.items():
                 runner.perform(ADAPTERS[NAMED[name]], resource_id, runs)
         except QlikCloudError as error:
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(text: str, output: Path | None) -> bool:
-    """Write the report. Return False if it could not be written where it should be, and was printed."""
+    """Write the report to a file, or print it. Return False if the file could not be written."""
     if output is not None:
         try:
             output.write_text(text, encoding="utf-8")
@@ -99,7 +99,7 @@ def _interrupt(*_: object) -> None:
 
 
 if __name__ == "__main__":
-    # SIGINT, too: a shell that runs this in the background lets it be ignored, and a run would go on.
+    # SIGINT, too: a background process of a shell ignores it by default, and a run would not be cancelled.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     sys.exit(main())

@@ -18,8 +18,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import SecretStr
 
 from airflow_provider_qlik.cloud.models.automations import AutomationRun
+from airflow_provider_qlik.cloud.models.members import OneOf
 from airflow_provider_qlik.cloud.models.reloads import Reload
-from airflow_provider_qlik.cloud.models.shape import OneOf, Shape
+from airflow_provider_qlik.cloud.models.shape import Shape
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution
 from airflow_provider_qlik.cloud.models.tasks import TaskLastRun, TaskRun
 from airflow_provider_qlik.runs import ADAPTERS

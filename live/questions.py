@@ -1,7 +1,7 @@
-"""What Qlik's documents leave open and a tenant can answer.
+"""Questions that Qlik's documentation leaves open and the responses of a tenant can answer.
 
-A question stands alone, for whoever reads a report. Its function looks at what was seen and returns the answer in
-words, or None if nothing that was seen tells. Answers name forms, statuses and words of Qlik's, never values.
+A question is shown in the report. Its function reads the recorded responses and returns the answer in words, or None if
+they do not answer it. Answers name forms, statuses and words of Qlik's, never values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from live.runs import RealRun
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """All that there is to answer from: the responses, the real runs, and the address of the tenant."""
+    """The data for the answers: the responses, the real runs, and the URL of the tenant."""
 
     recording: Recording
     runs: list[RealRun]
@@ -33,7 +33,7 @@ class Seen:
         return list(self.recording.of(*operations))
 
     def items(self, *operations: str) -> list[dict[str, Any]]:
-        """Return the items of the lists that some operations gave."""
+        """Return the items of the lists that some operations returned."""
         return [item for exchange in self.of(*operations) for item in exchange.items]
 
     def run(self, kind: str) -> RealRun | None:
@@ -55,7 +55,7 @@ TASK_STARTS = ("start_scheduling_task", "start_task")
 
 
 def _statuses(*operations: str) -> Callable[[Seen], str | None]:
-    """Return a function that tells with which statuses some operations answered."""
+    """Return a function that returns the statuses of the responses of some operations."""
 
     def answer(seen: Seen) -> str | None:
         counts = Counter(exchange.status for exchange in seen.of(*operations))
@@ -122,7 +122,7 @@ def _source_shown(seen: Seen) -> str | None:
     shown = real.run.triggered_by or ""
     if real.marker in shown:
         return "yes: whole" if shown == real.marker else "yes: among other text"
-    if real.run.carries(real.marker):
+    if real.run.shows_marker(real.marker):
         return f"in part: cut to {len(shown)} characters"
     return f"no: it shows {f'another text of {len(shown)} characters' if shown else 'nothing'}"
 
@@ -180,7 +180,7 @@ def _reload_marker(seen: Seen) -> str | None:
 
 
 def _forms_of(member: str, *operations: str) -> Callable[[Seen], str | None]:
-    """Return a function that tells the forms of a moment in lists, with a 9 for each digit."""
+    """Return a function that returns the formats of a moment in lists, with a 9 for each digit."""
 
     def answer(seen: Seen) -> str | None:
         values = [item[member] for item in seen.items(*operations) if item.get(member) is not None]

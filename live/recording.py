@@ -1,7 +1,7 @@
-"""A client that keeps what came back, refusals and the requests of flows included.
+"""A client that records responses, errors and the requests of flows included.
 
-The models alone would not do: what they cannot read they leave out, and an error has no body. So responses are kept as
-they came, at the one place that all of them pass.
+The models are not enough: they leave out what they cannot read, and an error has no body. So raw responses are
+recorded, at the one place that all of them pass.
 """
 
 from __future__ import annotations

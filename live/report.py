@@ -59,7 +59,7 @@ def _runs(seen: Seen) -> list[str]:
     for real in seen.runs:
         run = real.run
         seconds = "" if run is None or run.seconds is None else f"{run.seconds:.1f}"
-        note = " ".join(filter(None, (real.problem, "It may still be going on." if real.left else "")))
+        note = " ".join(filter(None, (real.problem, "It may still be active." if real.may_be_active else "")))
         rows.append((real.kind, str(run.state) if run else "none", seconds, str(real.log_lines), note))
     return _table(("Kind", "State", "Seconds", "Lines of its log", "Note"), rows)
 

@@ -1,4 +1,4 @@
-"""The environment: which tenant, and who signs in."""
+"""The tenant and the credentials, from environment variables."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ USAGE = (
     " package expects: names and types of members, never their values.",
     "It changes and starts nothing, unless --app ID, --task ID or --automation ID asks for one real run of each.",
 )
-"""The three lines for whoever has configured nothing."""
+"""The lines that are printed if nothing is configured."""
 
 
 class NotConfigured(Exception):
-    """The environment does not say which tenant it is, or who signs in."""
+    """The environment does not name a tenant and credentials."""
 
 
 def tenant_and_credentials(environment: Mapping[str, str]) -> tuple[Tenant, Credentials]:
     """Return the tenant and the credentials that the environment names.
 
-    Raises NotConfigured where something is missing or two ways to sign in are named, and InvalidArgumentError where a value
-    cannot be right. Neither shows a secret.
+    Raises NotConfigured if a variable is missing or two authentication methods are set, and InvalidArgumentError for an
+    invalid value. Neither shows a secret.
     """
     values = {name: environment.get(name, "").strip() for name in (TENANT, API_KEY, CLIENT_ID, CLIENT_SECRET)}
     oauth = bool(values[CLIENT_ID] or values[CLIENT_SECRET])
     if values[API_KEY] and oauth:
-        raise NotConfigured(f"Two ways to sign in are set: unset {API_KEY}, or {CLIENT_ID} and {CLIENT_SECRET}.")
+        raise NotConfigured(f"Two authentication methods are set: unset {API_KEY}, or {CLIENT_ID} and {CLIENT_SECRET}.")
     needed = (TENANT, CLIENT_ID, CLIENT_SECRET) if oauth else (TENANT, API_KEY)
     missing = [name for name in needed if not values[name]]
     if missing and any(values.values()):

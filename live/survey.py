@@ -1,4 +1,4 @@
-"""The calls that only read: one of each kind, about the first few things that the lists give."""
+"""Calls that only read: one of each operation, for the first few items of each list."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from live.recording import RecordingClient
 T = TypeVar("T")
 
 FEW = 3
-"""Things of each kind that are looked at more closely."""
+"""Resources of each kind whose details are read."""
 PAGE = 20
 """Items of each list that are read."""
 
@@ -43,9 +43,9 @@ def at(call: Call[T], root: str) -> Call[T]:
 
 @dataclass(slots=True)
 class Survey:
-    """Looks at a tenant. *say* takes a line for each call that fails, which is no reason to stop.
+    """Read from a tenant. A call that fails does not end that; *write_log* takes a line for it.
 
-    `failures` holds the same lines: operation and status, and nothing of what the tenant said beyond Qlik's code.
+    `failures` holds the same lines: operation and status, and nothing else of the response than Qlik's code.
     """
 
     client: RecordingClient
@@ -68,10 +68,10 @@ class Survey:
             self.failures.append(line)
             self.write_log(line)
 
-    def everything(self, named: Mapping[str, str]) -> None:
-        """Read of all families. *named* are the ids of an app, task or automation that are looked at in any case.
+    def read_all(self, named: Mapping[str, str]) -> None:
+        """Read from all families of the API. *named* are ids of an app, task or automation that are read in any case.
 
-        Raises QlikCloudError where the first call shows that nobody is there, or that the credentials are refused.
+        Raises QlikCloudError if the first call shows that the tenant cannot be reached or refuses the credentials.
         """
         try:
             self.client.call(users.me())
@@ -159,7 +159,7 @@ def few(ids: Iterable[str | None]) -> list[str]:
 
 
 def failure(error: Exception) -> str:
-    """Return what went wrong, without anything that the tenant said but status and code."""
+    """Return the reason of a failure, with nothing else of the response than status and code."""
     if isinstance(error, StatusError):
         code = f", code {error.code}" if _CODE.fullmatch(error.code or "") else ""
         return f"refused with HTTP {error.status}{code}"

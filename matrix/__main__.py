@@ -52,7 +52,7 @@ def main() -> int:
     parser.add_argument("--smoke", action="store_true", help="only the tests that depend on the version of Airflow")
     parser.add_argument("--write", action="store_true", help=f"write the table into {DOCUMENT.name}")
     parser.add_argument("--set-up", action="store_true", help="make the environments, and run nothing")
-    parser.add_argument("--workers", default="3", help="test processes at a time")
+    parser.add_argument("--workers", default="4", help="test processes at a time")
     arguments = parser.parse_args()
     versions = arguments.versions or list(AIRFLOWS)
     if arguments.write and (arguments.smoke or versions != list(AIRFLOWS)):
@@ -93,7 +93,9 @@ def run(version: str, python: Path, tests: tuple[str, ...], workers: str) -> Res
     report.unlink(missing_ok=True)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     began = time.monotonic()
-    command = [str(python), "-m", "pytest", "-n", workers, "-o", "junit_family=xunit1", f"--junitxml={report}", *tests]
+    parallel = ["-n", workers, "--dist", "worksteal"]
+    report_to = ["-o", "junit_family=xunit1", f"--junitxml={report}"]
+    command = [str(python), "-m", "pytest", *parallel, *report_to, *tests]
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
     result = Result(version, airflow, seconds=time.monotonic() - began)
     if not report.exists():

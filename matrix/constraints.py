@@ -28,7 +28,7 @@ LOWEST_DATE = "2025-08-01"
 def solve(version: str) -> str:
     """Return the pinned requirements of a version, one a line."""
     airflow, date, more = OLD.get(version, ("", LOWEST_DATE, ()))
-    selector = [f"{ROOT}[test]", *more, *([f"apache-airflow=={airflow}"] if airflow else [])]
+    selector = [f"{ROOT}[sandbox]", *more, *([f"apache-airflow=={airflow}"] if airflow else [])]
     options = ["--python-version", "3.11", "--exclude-newer", date, "--exclude-newer-package", f"{BRIDGE}=9999-01-01"]
     if version == LOWEST:
         options += ["--resolution", "lowest-direct"]
@@ -36,7 +36,8 @@ def solve(version: str) -> str:
         requirements.write("\n".join(selector))
         requirements.flush()
         command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", *options]
-        done = subprocess.run([*command, requirements.name], capture_output=True, text=True, check=False)
+        command += ["--group", f"{ROOT / 'pyproject.toml'}:test", requirements.name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{version}: {done.stderr}")
     # This project itself is named by its folder.

@@ -12,6 +12,20 @@ from tests.planted_secret import nothing_shows_a_secret
 __all__ = ["nothing_shows_a_secret"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the tests that run a whole Airflow evenly over the suite.
+
+    `--dist worksteal` gives each test process a part of the suite as long as the others'. Where these tests stood side
+    by side, one process would run them one after another while the others have nothing left to steal.
+    """
+    long = [item for item in items if item.get_closest_marker("whole_airflow")]
+    short = [item for item in items if not item.get_closest_marker("whole_airflow")]
+    if long and short:
+        for number, item in enumerate(long):
+            short.insert(number * (len(items) // len(long)), item)
+        items[:] = short
+
+
 @pytest.fixture(autouse=True)
 def _nothing_is_known_of_any_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets each test begin as a new process does, which has not looked for paths and has said nothing."""

@@ -1,4 +1,4 @@
-"""Replies as Qlik Cloud gives them, and damaged in every way, for tests that must hold whatever comes back."""
+"""Responses of Qlik Cloud, valid and damaged in every way, for property tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from airflow_provider_qlik.cloud.operations import OPERATIONS
 from airflow_provider_qlik.cloud.transport.download import Download
 
 TIMES = int(os.environ.get("QLIK_EXAMPLES_TIMES", "1"))
-"""So many times the usual examples, other ones each time: for a search that takes hours, not for each commit."""
+"""The factor for the number of examples, which then differ each time: for searches of hours, not for each commit."""
 
 SECRET = "planted-execution-token-c0ffee"
 IDS = ("r1", "r2", "r3")
@@ -73,11 +73,11 @@ _USUAL: dict[str, tuple[Any, ...]] = {
     "errors": (None, [{"title": "no table", "detail": "sales"}], []),
     "error": (None, "no connection", [{"message": "no"}, 5], {"deep": [[]]}),
 }
-"""What members that matter to a run usually hold, or so that things come together."""
+"""Usual values of the members that matter to runs, few enough for values to coincide."""
 
 
 def examples(count: int) -> settings:
-    """So many examples, the same each time, unless more of them are asked for."""
+    """Return the settings for a number of examples, the same each time unless `QLIK_EXAMPLES_TIMES` is set."""
     return settings(
         max_examples=count * TIMES,
         derandomize=TIMES == 1,
@@ -88,7 +88,7 @@ def examples(count: int) -> settings:
 
 
 def call_of(operation: str) -> Call[Any]:
-    """A call of an operation, with the type of answer that its function declares."""
+    """Return a call of an operation, with the response type that its function declares."""
     described = OPERATIONS[operation]
     return Call(
         operation=operation, method=described.method, path="/api/v1/x", answer=answer_of(operation), tier=Tier.ONE
@@ -96,13 +96,13 @@ def call_of(operation: str) -> Call[Any]:
 
 
 def answer_of(operation: str) -> Any:
-    """What the client reads the answer of an operation as; a file is streamed, and nothing of it is read."""
+    """Return the type as which the client reads the response of an operation; NoneType for a streamed file."""
     (answer,) = get_args(get_type_hints(OPERATIONS[operation].function)["return"])
     return NoneType if answer is Download else answer
 
 
 def about_the_call(call: Call[Any], body: Any) -> Any:
-    """A body in JSON with the ids that the call was about, so that it can be the response to it."""
+    """Return a JSON body with the ids of the call, so that it is accepted as the response to it."""
     ids = {_alias(call.answer, member): id for member, id in call.about}
     if call.items_about:
         listed, shape = _list_of(call.answer)
@@ -116,7 +116,7 @@ def _alias(shape: type[Shape], member: str) -> str:
 
 
 def _list_of(page: type[Shape]) -> tuple[str, type[Shape]]:
-    """The name of the list on a page and the shape of its items."""
+    """Return the name of the list on a page and the shape of its items."""
     shape = _shape_in(page.model_fields["data"].annotation)
     assert shape is not None
     return _alias(page, "data"), shape
@@ -128,11 +128,11 @@ def _shape_in(annotation: Any) -> type[Shape] | None:
     return next(filter(None, map(_shape_in, get_args(annotation))), None)
 
 
-# Whole answers
+# Complete responses
 
 
 def whole(shape: type[Shape]) -> dict[str, Any]:
-    """An answer of a shape in which every member is given, a secret first: so that it is in any part of the text."""
+    """Return a response with every member of a shape, secrets first, so that any part of the text contains them."""
     members = {
         member.alias or name: _whole(member.annotation, member.alias or name)
         for name, member in shape.model_fields.items()
@@ -161,7 +161,7 @@ def _whole(annotation: Any, name: str) -> Any:
 
 
 def _places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where something stands in a JSON value."""
+    """Yield the path of each member in a JSON value."""
     members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in members:
         yield (*place, key)
@@ -177,14 +177,14 @@ _RAW = {
     f'"{DEEP}"': "[" * 150 + "]" * 150,
     SURROGATE: "\\ud800",
 }
-"""What `json.dumps` cannot write."""
+"""Placeholders for JSON that `json.dumps` cannot write."""
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-"""Any JSON value, with the numbers that JSON does not have."""
+"""Any JSON value, with numbers that JSON does not have."""
 
 _NAMED = re.compile(rb'"(executionToken|access_token)"')
 _REMOVED = object()
@@ -200,13 +200,13 @@ _SAID = odd.filter(lambda given: given is not _REMOVED) | anything
 
 @st.composite
 def values(draw: st.DrawFn, shape: type[Shape]) -> Any:
-    """JSON near a shape: as usual, or with a few members that are something else or missing."""
+    """Return JSON like that of a shape, possibly with a few members that are invalid or missing."""
     value = _usual(draw, whole(shape))
     if issubclass(shape, Page):
         listed = shape.model_fields["data"].alias or "data"
         item = value[listed][0]
         items = [_usual(draw, item) for _ in range(draw(st.integers(0, 3)))]
-        # Items that cannot be read, and one that is listed twice.
+        # Invalid items, and one that is listed twice.
         value[listed] = items + draw(st.sampled_from(([], [], [None], [{}], [17, "x"], deepcopy(items[:1]))))
         value["links"] = {"next": deepcopy(draw(st.sampled_from(LINKS)))}
     for _ in range(draw(st.sampled_from((0, 0, 1, 2, 3)))):
@@ -215,8 +215,8 @@ def values(draw: st.DrawFn, shape: type[Shape]) -> Any:
     return value
 
 
-def _usual(draw: st.DrawFn, given: dict[str, Any]) -> dict[str, Any]:
-    varied: dict[str, Any] = json.loads(json.dumps(given))
+def _usual(draw: st.DrawFn, value: dict[str, Any]) -> dict[str, Any]:
+    varied: dict[str, Any] = json.loads(json.dumps(value))
     for name in varied:
         usual = MOMENTS if name.endswith(("Time", "At")) else _USUAL.get(name)
         if usual:
@@ -234,7 +234,7 @@ def _put(value: Any, way: list[Any], last: Any, given: Any) -> None:
 
 
 def with_one_damage(shape: type[Shape]) -> Iterator[tuple[tuple[Any, ...], bytes]]:
-    """Each place of a whole answer, with a body that has something else there, for everything else there may be."""
+    """Yield each path of a complete response, with a body for each invalid value at that path."""
     yield from (((), written(given)) for given in EACH_ODD if given is not _REMOVED)
     text = json.dumps(whole(shape))
     for place in _places(json.loads(text)):
@@ -246,7 +246,7 @@ def with_one_damage(shape: type[Shape]) -> Iterator[tuple[tuple[Any, ...], bytes
 
 
 def written(value: Any) -> bytes:
-    """A JSON value as bytes, with what JSON libraries would not write."""
+    """Return a JSON value as bytes, with the placeholders replaced."""
     text = json.dumps(value)
     for mark, raw in _RAW.items():
         text = text.replace(mark, raw)
@@ -255,7 +255,7 @@ def written(value: Any) -> bytes:
 
 @st.composite
 def bodies(draw: st.DrawFn, answer: Any) -> bytes:
-    """The body of a reply: an answer, one near it, any JSON, any bytes, or a part of these."""
+    """Return the body of a response: a valid one, one like it, any JSON, any bytes, or a part of these."""
     how = draw(st.sampled_from(("near", "near", "near", "cut", "spoilt", "twice", "any JSON", "any bytes", "nothing")))
     if how == "nothing":
         return b""
@@ -269,17 +269,17 @@ def bodies(draw: st.DrawFn, answer: Any) -> bytes:
     if how == "spoilt":
         spoils = (b"\xff", b"\x00", b'"', b"\xed\xa0\x80", b"}", b"NaN")
         body = body[:place] + draw(st.sampled_from(spoils)) + body[place:]
-        # With its name spoilt, nobody can tell a secret from other texts.
+        # A secret whose name is damaged cannot be recognised.
         return body if _NAMED.search(body) else body.replace(SECRET.encode(), b"something")
     if how == "twice" and body.startswith(b"{") and len(body) > 2:
-        # Members that stand there twice, first as something else.
+        # Members that occur twice, first with an invalid value.
         return b'{"id": [], "status": 5, "data": "x", "links": 0, ' + body[1:]
     return body
 
 
 @st.composite
 def headers(draw: st.DrawFn) -> dict[str, str]:
-    """Headers in lower case, some of them nonsense."""
+    """Return headers in lower case, some of them invalid."""
     anyhow = st.text(st.characters(max_codepoint=255, exclude_categories=["Cc"]), max_size=12)
     choices = {
         "content-type": st.sampled_from(("application/json", "text/html; charset=utf-8", "text/plain", "")) | anyhow,
@@ -300,7 +300,7 @@ ERROR_BODIES = st.builds(
 
 @st.composite
 def replies(draw: st.DrawFn, answer: Any, healthy: bool = False) -> Reply:
-    """A reply to a call with that type of answer; *healthy*: more often one that can be read."""
+    """Return a response to a call with a response type; with *healthy*, more of them are valid."""
     if healthy and draw(st.integers(0, 3)):
         near = isinstance(answer, type) and issubclass(answer, Shape)
         body = json.dumps(_usual_value(draw, answer)).encode() if near else b"a log\nof two lines"

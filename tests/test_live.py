@@ -17,7 +17,7 @@ import pytest
 
 import live.runs
 from airflow_provider_qlik.cloud.transport.auth import forget_tokens
-from airflow_provider_qlik.runs import Search
+from airflow_provider_qlik.runs import MatchTimeouts
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from live.__main__ import main
@@ -29,7 +29,7 @@ from tests.planted_secret import nothing_shows_a_secret
 __all__ = ["nothing_shows_a_secret"]
 
 CUSTOMERS = "Quarterly figures of Globex"
-BRIEF = Search(settle=0.2, settle_unsure=0.4, initial_backoff=0.1)
+BRIEF = MatchTimeouts(confirmation_time=0.2, doubtful_confirmation_time=0.4, initial_backoff=0.1)
 QUICK = Script(wait=0.1, run=0.3, log=(CUSTOMERS, "Loading", "Finished"))
 
 
@@ -138,7 +138,7 @@ def test_nothing_configured_is_said_in_three_lines(capsys: pytest.CaptureFixture
         ({TENANT: "https://t.eu.qlikcloud.com", API_KEY: "  "}, f"{API_KEY} is not set"),
         ({TENANT: "https://t.eu.qlikcloud.com", CLIENT_ID: "c"}, f"{CLIENT_SECRET} is not set"),
         ({CLIENT_SECRET: "a-very-secret-key"}, f"{TENANT} and {CLIENT_ID} are not set"),
-        ({TENANT: "t", API_KEY: "a-very-secret-key", CLIENT_ID: "c", CLIENT_SECRET: "s"}, "Two ways to sign in"),
+        ({TENANT: "t", API_KEY: "a-very-secret-key", CLIENT_ID: "c", CLIENT_SECRET: "s"}, "Two authentication methods"),
         ({TENANT: "http://t.eu.qlikcloud.com", API_KEY: "a-very-secret-key"}, "must be https"),
         ({TENANT: "https://u:a-very-secret-key@t", API_KEY: "a-very-secret-key"}, "user or password"),
         ({TENANT: "https://t.eu.qlikcloud.com", API_KEY: "Bearer a-very-secret-key"}, "without 'Bearer'"),
@@ -497,12 +497,12 @@ def test_a_run_that_does_not_stop_is_said_to_be_left(
 
     assert report.status == 1
     assert "could not be cancelled" in report.section("Real runs")
-    assert "It may still be going on." in report.section("Real runs")
+    assert "It may still be active." in report.section("Real runs")
 
 
 def test_a_start_that_is_refused_is_said(go: Go, sandbox: SandboxTenant, things: Things) -> None:
     disabled = sandbox.add_task(CUSTOMERS, enabled=False)
-    sandbox.add_run(things.app, started_ago=1, script=Script(run=2.0))
+    sandbox.add_run(things.app, started_ago=1, script=Script(run=3600.0))
 
     report = go("--task", disabled, "--app", things.app)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from airflow_provider_qlik.cloud import ApiKey, ClientCredentials, QlikCloudErro
 from airflow_provider_qlik.cloud.api import automations, tasks
 from airflow_provider_qlik.cloud.transport.client import Client
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
-from tests.planted_secret import Search, note, searching
+from tests.planted_secret import Search, any_of, note, searching
 
 SECRET = "planted-secret-c0ffee-c0ffee"
 
@@ -150,3 +151,16 @@ def shows_a_secret() -> None:
         search.plant(SECRET)
         note("here", SECRET)
     assert not search.hits()
+
+
+@pytest.mark.parametrize("text", ["ab", "abc", "abx", "b.c", "b(", "abce"])
+def test_a_pattern_of_many_texts_finds_each_of_them_and_takes_the_longest(text: str) -> None:
+    pattern = re.compile(any_of(["abc", "ab", "abx", "b.c", "b(", "abce"]))
+    found = pattern.search(f"a bxc {text} ")
+    assert found is not None
+    assert found[0] == text
+
+
+@pytest.mark.parametrize("text", ["", "a", "bxc", "ac", "b)"])
+def test_a_pattern_of_many_texts_finds_nothing_else(text: str) -> None:
+    assert re.search(any_of(["abc", "ab", "abx", "b.c", "b("]), text) is None

@@ -12,11 +12,11 @@ RELIABILITY = (DOCS / "reliability.md").read_text(encoding="utf-8")
 VERSIONS = (DOCS / "airflow-versions.md").read_text(encoding="utf-8")
 COLUMNS = {"2.11": ("2.11",), "3.0 to 3.2": ("3.0", "3.1", "3.2"), "3.3": ("3.3",)}
 SHOWN_BY = {
-    "A lost answer to a start is never followed by a second start": {1},
-    "A retry takes up the run of a task": {1},
-    "A retry takes up the run of an automation, an app, a sharing task": {1},
-    "A clear cancels what is left of the old run and starts anew": {4},
-    "Killed, marked, timed out or given up: the run is cancelled": {4},
+    "A lost response to a start is never followed by a second start": {1},
+    "A retry resumes the run of a task": {1},
+    "A retry resumes the run of an automation, an app, a sharing task": {1},
+    "A clear cancels the old run if it is still active, and starts a new one": {4},
+    "A task is killed or marked, or times out (by Airflow or by `timeout`): the run is cancelled": {4},
     "A triggerer that dies or loses its waits cancels nothing": {2, 3},
     "An outage ends no wait; refused credentials are read again": {6, 7},
 }

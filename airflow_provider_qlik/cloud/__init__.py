@@ -1,6 +1,6 @@
-"""Qlik Cloud without Airflow: what can be asked (`api`), what comes back (`models`), how it is sent (`client`)."""
+"""Qlik Cloud without Airflow: its operations (`api`), their responses (`models`), and the clients (`transport`)."""
 
-from airflow_provider_qlik.cloud.call import Call, Flow, Pause, ask, pause
+from airflow_provider_qlik.cloud.call import Call, Flow, Pause, pause, send
 from airflow_provider_qlik.cloud.errors import (
     BadRequestError,
     ConflictError,
@@ -54,6 +54,6 @@ __all__ = [
     "Tenant",
     "TooManyRequestsError",
     "UnauthorizedError",
-    "ask",
     "pause",
+    "send",
 ]

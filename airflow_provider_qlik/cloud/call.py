@@ -1,4 +1,8 @@
-"""A call is a value, a procedure is a flow: nothing here sends anything."""
+"""Calls and flows: a request is a value, and a procedure is a generator that yields requests. No I/O here.
+
+A flow yields calls, pauses and polls, and is sent the responses, as `httpx.Auth.auth_flow`. Two short drivers run the
+same flows, for threads (`transport.client`) and for an event loop (`transport.async_client`).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ EXECUTE_ROOT = "{execute}"
 
 
 class Tier(StrEnum):
-    """Which of Qlik's rate limits a call counts against; the numbers are `limits.A_MINUTE`.
+    """One of Qlik Cloud's rate limits, by which calls are counted; the numbers are `rate_limiter.REQUESTS_PER_MINUTE`.
 
     `TASKS` is that of Tasks v1. On the scheduling path the same calls count in `ONE` and `TWO`, see `paths`.
     """
@@ -36,7 +40,7 @@ class Tier(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Generic[T_co]):
-    """One request to Qlik Cloud, described and not sent, and the type of its answer.
+    """One request to Qlik Cloud, described and not sent, and the type of its response.
 
     `operation` is the contract's operationId, `path` is ready (ids percent-encoded) but for the tasks root, `query`
     holds decoded pairs, `body` is plain JSON. `follows_redirect` allows the one documented redirect, to the same host.
@@ -61,16 +65,16 @@ class Call(Generic[T_co]):
 
     @property
     def repeatable(self) -> bool:
-        """Whether sending it twice does no more than sending it once."""
+        """True if the request is idempotent: to send it twice does no more than to send it once."""
         return self.method in {"GET", "PUT", "DELETE"}
 
     @property
     def query_text(self) -> str:
-        """The query as it goes into the address; a plus sign is encoded, since servers read it as a blank."""
+        """The encoded query; a plus sign is encoded too, since servers read it as a blank."""
         return urlencode(self.query, quote_via=quote)
 
     def read_as(self, answer: type[AnotherT]) -> Call[AnotherT]:
-        """The same request, whose answer is read as something else."""
+        """Return the same request with another type of response."""
         another: Any = replace(self, answer=answer)  # type: ignore[arg-type]
         return cast(Call[AnotherT], another)
 
@@ -80,17 +84,20 @@ class Call(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A wait of so many seconds between two calls of a flow."""
+    """A pause of so many seconds between two calls of a flow."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Renew:
-    """The wish for credentials other than those used *since* a moment of the monotonic clock; the answer: whether
-    there are any. `error` is the refusal, which is told why there are none. A 403 or 404 exchanges only new credentials
-    that have not worked yet. `fallback_refused`: these are the old credentials, which were used because of such a 403
-    or 404, and are not known any more."""
+class RefreshCredentials:
+    """The request of a flow for other credentials. It is sent True if there are any now, else False.
+
+    `since` is the moment of the monotonic clock when the refused credentials were used. `error` is the refusal; it gets
+    a note if the connection cannot be read again. A 403 or 404 exchanges only new credentials that no response has
+    accepted yet. `fallback_refused`: the refused credentials are the old ones, which were used because of such a 403 or
+    404, and are revoked.
+    """
 
     since: float
     error: QlikCloudError | None = field(default=None, compare=False, repr=False)
@@ -104,113 +111,119 @@ class Renew:
 
 @dataclass(frozen=True, slots=True)
 class Await:
-    """The end of what another flow does, in this event loop, another one or another thread. The answer is None.
+    """A wait for another flow, in this event loop, another one or another thread. The flow is sent None.
 
-    In a thread it is waited for no longer than half the time that a request may take: who is waited for may be the very
-    code that a signal has interrupted.
+    In a thread it lasts no longer than half of the total time-out of a request: the other flow may be in the very
+    thread that a signal has interrupted, and would never end.
     """
 
     future: Future[Any]
 
 
 class PollSource(Protocol):
-    """What answers questions that many may have at the same time."""
+    """What answers polls: one kind of run.
+
+    A *key* says what is polled, and is hashable: in this package a run selector.
+    """
 
     @property
     def name(self) -> str:
-        """What the questions of this source are known by."""
+        """The name of the source, such as "task"; unique in an event loop."""
 
     @property
     def tier(self) -> Tier:
-        """The rate limit that reading from this source counts against."""
+        """The rate limit that the requests of this source count against."""
 
     @property
     def has_bulk_list(self) -> bool:
-        """Whether there is a list that may answer for many groups at once."""
+        """True if one list may answer polls of many batches."""
 
-    def poll(self, about: Any) -> Flow[Any]:
-        """The answer to one question."""
+    def poll(self, key: Any) -> Flow[Any]:
+        """Return the result of one poll."""
 
-    def poll_batch(self, about: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
-        """The answers, or errors, to questions of one group: at least one, and as many as can be had in a few calls."""
+    def poll_batch(self, keys: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
+        """Return the results of polls of one batch by key, or errors in their place.
 
-    def poll_bulk_list(
-        self, about: Sequence[Any], most_pages: int, also: Sequence[Any] = ()
-    ) -> Flow[Mapping[Any, Any]]:
-        """The answers to those questions of any group that one list gives, within so many pages.
-
-        And to those that it is *also* asked, where it gives them anyway.
+        At least one of them, and as many as a few calls give.
         """
 
-    def is_over(self, answer: Any) -> bool:
-        """Whether nothing about an answer will change any more."""
+    def poll_bulk_list(
+        self, keys: Sequence[Any], max_pages: int, audited: Sequence[Any] = ()
+    ) -> Flow[Mapping[Any, Any]]:
+        """Return the results, by key, that one list gives for polls of any batches.
+
+        :param max_pages: pages of the list that are read at most.
+        :param audited: keys whose results are returned as well where the pages that are read show them.
+        """
+
+    def is_terminal(self, result: Any) -> bool:
+        """Return True if a result will not change any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Poll:
-    """What others may want to know at the same time: it can be answered alone, or together with those of its group.
+    """A poll that may be answered together with others: with those of the same `batch_key`, or by a bulk list.
 
-    The answer has to be asked for no sooner than `soonest`, no later than `latest` seconds from now. `again` says when
-    to ask the same again, in place of giving an answer that tells nothing new: `soonest` and `latest` anew, or None for
-    an answer that is to be given.
+    It is sent no sooner than `min_delay` and no later than `max_delay` seconds from now. `reschedule` gets a result and
+    returns new delays if it is nothing new, or None if the flow is to get it: so a wait is not woken for each poll.
     """
 
     source: PollSource
-    about: Any
-    group: str
-    soonest: float = 0.0
-    latest: float = 0.0
-    again: Callable[[Any], tuple[float, float] | None] | None = field(default=None, repr=False)
+    key: Any
+    batch_key: str
+    min_delay: float = 0.0
+    max_delay: float = 0.0
+    reschedule: Callable[[Any], tuple[float, float] | None] | None = field(default=None, repr=False)
 
 
-Step: TypeAlias = Call[Any] | Pause | Renew | Await | Poll
+Step: TypeAlias = Call[Any] | Pause | RefreshCredentials | Await | Poll
 
 Flow: TypeAlias = Generator[Step, Any, T]
-"""A procedure: yields calls and pauses, is sent the answers, has errors thrown into it, returns its result."""
+"""A procedure: it yields steps, is sent their results, has errors thrown into it, and returns its own result."""
 
 
-def ask(call: Call[T]) -> Flow[T]:
-    """The answer of one call, inside a flow: ``answer = yield from ask(call)``."""
-    answer: T = yield call
-    return answer
+def send(call: Call[T]) -> Flow[T]:
+    """Send a call and return its response, inside a flow: ``run = yield from send(call)``."""
+    response: T = yield call
+    return response
 
 
 def pause(seconds: float) -> Flow[None]:
-    """Nothing, after so many seconds, inside a flow."""
+    """Pause for so many seconds, inside a flow."""
     yield Pause(seconds)
 
 
-def by_itself(flow: Flow[T]) -> Flow[T]:
-    """The same flow where nobody else asks: each question becomes a pause and the calls that answer it."""
+def unbatched(flow: Flow[T]) -> Flow[T]:
+    """Return the flow for a driver without a dispatcher: a poll becomes a pause and the calls that answer it."""
     try:
         step = next(flow)
         while True:
             try:
                 if isinstance(step, Poll):
-                    answer = yield from _asked_by_itself(step)
+                    result = yield from _poll_singly(step)
                 else:
-                    answer = yield step
+                    result = yield step
             except Exception as error:  # whatever a driver throws in
                 step = flow.throw(error)
             else:
-                step = flow.send(answer)
+                step = flow.send(result)
     except StopIteration as end:
-        result: T = end.value
-        return result
+        returned: T = end.value
+        return returned
     finally:
         flow.close()
 
 
-def _asked_by_itself(poll: Poll) -> Flow[Any]:
-    latest = poll.latest
+def _poll_singly(poll: Poll) -> Flow[Any]:
+    delay = poll.max_delay
     while True:
-        if latest:
-            yield Pause(latest)
-        answer = yield from poll.source.poll(poll.about)
-        when = poll.again(answer) if poll.again else None
-        if when is None:
-            return answer
-        latest = when[1]
+        if delay:
+            yield Pause(delay)
+        result = yield from poll.source.poll(poll.key)
+        delays = poll.reschedule(result) if poll.reschedule else None
+        if delays is None:
+            return result
+        delay = delays[1]
 
 
 class Several(tuple[str, ...]):
@@ -220,12 +233,12 @@ class Several(tuple[str, ...]):
 
 
 Parameter: TypeAlias = str | int | bool | Several | None
-"""What a query parameter may be; None is not sent."""
+"""The type of a query parameter; None is not sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What the operations of one family share: the root of their paths and the tiers of reading and of all else."""
+    """The operations of one family: the root of their paths, and the tiers of reads and of all else."""
 
     root: str
     reading: Tier
@@ -248,7 +261,7 @@ class Family:
         items_about: Mapping[str, str] | None = None,
         scheduling_only: bool = False,
     ) -> Call[T]:
-        """The call of one operation: *template* follows the root and holds the names of *ids* in braces.
+        """Return the call of one operation: *template* follows the root and holds the names of *ids* in braces.
 
         *about* and *items_about*: members of the response, or of each item of the list, that must have these ids.
         *scheduling_only*: Tasks v1 does not have it, see `Call`.
@@ -275,7 +288,7 @@ def _ids(members: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
 
 
 def path(template: str, ids: Mapping[str, str]) -> str:
-    """The template with each ``{name}`` replaced by its id, percent-encoded.
+    """Return the template with each ``{name}`` replaced by its id, percent-encoded.
 
     Raises InvalidArgumentError for an id that is empty or would lead elsewhere.
     """
@@ -287,7 +300,8 @@ def path(template: str, ids: Mapping[str, str]) -> str:
 def segment(name: str, given: object) -> str:
     """Return any text as one segment of a path, percent-encoded: what is no id may hold a slash.
 
-    Raises InvalidArgumentError for what is no text, is empty, cannot be encoded, or stands for a folder (``.``, ``..``).
+    Raises InvalidArgumentError for a value that is no text, is empty, cannot be encoded, or stands for a folder (``.``,
+    ``..``).
     """
     if not isinstance(given, str):
         raise InvalidArgumentError(name, given if given is not None else "None", "must be a text")
@@ -301,7 +315,7 @@ def segment(name: str, given: object) -> str:
 
 
 def query(parameters: Mapping[str, Parameter]) -> tuple[tuple[str, str], ...]:
-    """The parameters that were given, as text; booleans in lower case, as JSON writes them.
+    """Return the parameters that are not None, as text; booleans in lower case, as JSON writes them.
 
     Raises InvalidArgumentError for what is neither text nor number, and for text that cannot be encoded.
     """

@@ -1,4 +1,8 @@
-"""What can go wrong between us and Qlik Cloud, as one tree."""
+"""The errors of Qlik Cloud and of the way there, as one tree.
+
+Two properties decide what follows from an error: `transient` (it may pass, so the request may be worth another attempt)
+and `outcome_unknown` (the request may have been executed all the same).
+"""
 
 from __future__ import annotations
 
@@ -36,9 +40,9 @@ def without_secrets(text: str) -> str:
 
 
 class QlikCloudError(Exception):
-    """Anything that Qlik Cloud, or the way there, did to us. The subclasses tell what.
+    """The base of all errors of Qlik Cloud and of the way there.
 
-    `sent_at` is the moment of the monotonic clock when it was asked, where that was later than when it was wanted.
+    `sent_at` is the moment of the monotonic clock when the request was sent, where it waited for a token or a slot.
     `connection` is the id of the Airflow connection whose client sent the request, if it has one: messages name it.
     """
 
@@ -47,22 +51,22 @@ class QlikCloudError(Exception):
 
     @property
     def outcome_unknown(self) -> bool:
-        """Whether what was asked may have been carried out all the same."""
+        """True if the request may have been executed all the same."""
         return False
 
     @property
     def transient(self) -> bool:
-        """Whether the same question may well be answered a little later."""
+        """True if the same request may succeed a little later."""
         return False
 
     @property
     def retry_after(self) -> float | None:
-        """The seconds that Qlik asked us to wait, if it did."""
+        """The seconds to wait before the next attempt, if Qlik Cloud gave any."""
         return None
 
 
 class ConnectError(QlikCloudError):
-    """No connection, or nothing that signs in: the request surely did not arrive."""
+    """No connection, or no token: the request was certainly not sent."""
 
     @property
     def transient(self) -> bool:
@@ -70,7 +74,7 @@ class ConnectError(QlikCloudError):
 
 
 class NoResponseError(QlikCloudError):
-    """The request was sent and nothing came back (time-out, reset): it may have been carried out."""
+    """The request was sent and no response came (time-out, reset): it may have been executed."""
 
     @property
     def outcome_unknown(self) -> bool:
@@ -126,7 +130,7 @@ class IntermediaryResponseError(InvalidResponseError):
 
 
 class StatusError(QlikCloudError):
-    """Qlik Cloud said no: status, its own code, title and detail, the trace id for its support, and what was asked.
+    """A refusal by Qlik Cloud: status, its own code, title and detail, the trace id for its support, and the request.
 
     `retry_after` is in seconds. The subclasses name the common statuses.
     """
@@ -174,13 +178,13 @@ class StatusError(QlikCloudError):
 
     @property
     def reason(self) -> str:
-        """Qlik Cloud's own words, or what the status means where it says nothing."""
-        said = ": ".join(part.rstrip(" .:") for part in (self.title, self.detail) if part and part.strip(" .:"))
-        return said or self.meaning
+        """Qlik Cloud's title and detail, or the meaning of the status where it gives neither."""
+        text = ": ".join(part.rstrip(" .:") for part in (self.title, self.detail) if part and part.strip(" .:"))
+        return text or self.meaning
 
     @property
     def advice(self) -> str:
-        """What the user can do, as a sentence; empty where nothing is known to help."""
+        """A sentence that says what the user can do; empty where nothing is known to help."""
         of = f" of the connection {self.connection!r}" if self.connection else ""
         if about_code := advice_about(self.code, self.status, f"the user{of}"):
             return about_code
@@ -203,17 +207,17 @@ class StatusError(QlikCloudError):
 
     @property
     def rate_limited(self) -> bool:
-        """Whether this is Qlik's rate limit, and not a 429 that says something else, such as "a reload is pending"."""
+        """True for Qlik's rate limit, and False for a 429 of another meaning, such as "a reload is pending"."""
         return self.status == 429 and self.code in {None, "", "429", "HTTP-429"}
 
     @property
     def signing_in(self) -> bool:
-        """Whether it was not the request that was refused, but the sign-in before it was sent."""
+        """True if the sign-in before the request was refused, and the request itself was not sent."""
         return self.path == TOKEN_PATH
 
     @property
     def credentials_refused(self) -> bool:
-        """Whether other credentials might help: a 401, or a sign-in that was refused for good."""
+        """True if other credentials might help: after a 401, or a permanent refusal of the sign-in."""
         return self.status == 401 or (self.signing_in and self.status in {400, 403})
 
     @property
@@ -231,7 +235,7 @@ class StatusError(QlikCloudError):
 
 def _rebuild(kind: type[StatusError], members: dict[str, object]) -> StatusError:
     members["retry_after"] = members.pop("_retry_after", None)
-    # What was noted on its way is put back afterwards.
+    # Notes and the like are put back afterwards, from the state.
     for name in ("__notes__", "sent_at", "connection"):
         members.pop(name, None)
     return kind(**members)  # type: ignore[arg-type]

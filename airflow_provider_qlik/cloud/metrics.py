@@ -1,4 +1,4 @@
-"""Statistics that harm nobody."""
+"""Metrics that never fail the calls and waits that they count."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 
-def harmless(count: Callable[[str, float], object]) -> Callable[[str, float], None]:
-    """The same, but no error of it reaches those whose doings are counted."""
-    told = False
+def never_failing(count: Callable[[str, float], object]) -> Callable[[str, float], None]:
+    """Return *count* without its errors: the first one is logged, and no caller gets any."""
+    logged = False
 
     def counted(name: str, number: float) -> None:
-        nonlocal told
+        nonlocal logged
         try:
             count(name, number)
-        except Exception:  # whatever a store of statistics raises: what is counted has happened, and goes on
-            if not told:
-                told = True
-                log.warning("Statistics cannot be kept; this is not said again.", exc_info=True)
+        except Exception:  # whatever a metrics backend raises: what it should count has happened, and goes on
+            if not logged:
+                logged = True
+                log.warning("Metrics cannot be recorded. This is logged once.", exc_info=True)
 
     return counted

@@ -1,7 +1,8 @@
 """Any operation by name: the function that describes it, and the call that it makes.
 
-All is read from the functions of `api` themselves, so nothing can be forgotten. ``python -m
-airflow_provider_qlik.cloud.operations`` writes what must be known without them into ``operation_table.py``.
+All is read from the functions of `api` themselves, so none can be forgotten. ``python -m
+airflow_provider_qlik.cloud.operations`` writes what other modules need without importing them into
+``operation_table.py``.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ _WORDS = {str: "string", int: "integer", bool: "boolean"}
 
 @dataclass(frozen=True, slots=True)
 class Operation(operations.Operation):
-    """What an operation takes and gives, and the function that describes its request."""
+    """The arguments and the result of an operation, and the function that describes its request."""
 
     function: Callable[..., Call[Any]]
 
 
 def make(name: str, arguments: Mapping[str, Any]) -> Call[Any]:
-    """The call of an operation, such as ``make("tasks.start", {"task_id": "…"})``.
+    """Return the call of an operation, such as ``make("tasks.start", {"task_id": "…"})``.
 
     Raises InvalidArgumentError for an operation or argument that there is not, one that is missing or of a wrong type.
     """
@@ -64,9 +65,9 @@ def _described(function: Callable[..., Call[Any]]) -> Operation:
 
 
 def _method(function: Any) -> str:
-    """The HTTP method, as it stands in the code of the function, or of what that calls in its own module.
+    """Return the HTTP method, as it stands in the code of the function, or of those that it calls in its own module.
 
-    A call would tell it, too, but takes arguments that make sense.
+    A call would show it, too, but needs valid arguments.
     """
     names = function.__code__.co_names
     helpers = [function.__globals__[name] for name in names if name.startswith("_") and name in function.__globals__]
@@ -81,7 +82,7 @@ def _gives(answer: Any) -> str:
 
 
 def _plain(hint: Any) -> str:
-    """A type in JSON's words; None is left out."""
+    """Return a type in JSON's words, without None."""
     arguments = get_args(hint)
     if get_origin(hint) is Mapping:
         return "object" if arguments[1] is Any else f"object of {_plain(arguments[1])}s"
@@ -97,7 +98,7 @@ OPERATIONS: dict[str, Operation] = {name: _described(function) for name, functio
 
 
 def table() -> str:
-    """The text of ``operation_table.py``, but for its layout."""
+    """Return the text of ``operation_table.py``, not formatted yet."""
     rows = (
         f"    {json.dumps(name)}: {json.dumps([one.method, one.gives, one.required, one.optional])},\n"
         for name, one in OPERATIONS.items()

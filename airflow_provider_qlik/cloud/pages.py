@@ -1,12 +1,12 @@
-"""How a paged list is followed, without fetching it.
+"""The way through a paged list: which page is next, and which of its items are new. No I/O here.
 
-Three things are wrong with lists now and then, and none of them may show:
+Three things are wrong with lists now and then, and no caller may notice them:
 
 - While a list is read, new items come in at its top, and one that stood at the end of a page stands at the beginning of
   the next one as well. Each item counts once, by its id.
 - A list may link to a page that was read already. It ends there.
 - A list may give a new cursor for ever and no items with it, or more pages than anybody has items for. It ends with an
-  error, since nobody knows what is missing.
+  error, since its items are not all known.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-from airflow_provider_qlik.cloud.call import Call, Flow, ask
+from airflow_provider_qlik.cloud.call import Call, Flow, send
 from airflow_provider_qlik.cloud.errors import InvalidResponseError
 from airflow_provider_qlik.cloud.models.paging import Page
 
@@ -33,12 +33,12 @@ IDS_KEPT = 10_000
 class EndlessListError(InvalidResponseError):
     """A list that goes on without an end: page after page is empty, or there are more than can be.
 
-    Transient, as all that cannot be read: what gives such a list today may be mended tomorrow, and a wait outlasts it.
+    Transient, as every response that cannot be read: the service may be mended later, and a wait goes on until then.
     """
 
 
 class Pages(Generic[ItemT]):
-    """The way through a paged list: ask `next_call`, hand its answer to `take`, until `next_call` is None.
+    """The way through a paged list: send `next_call`, pass its response to `take`, until `next_call` is None.
 
     It ends at a list without a next link and at a link that was seen before. `left_out` are the items that could not be
     read, as they came.
@@ -114,7 +114,7 @@ def all_items(call: Call[Page[Any]], most: int | None = None) -> Flow[list[Any]]
     pages: Pages[Any] = Pages(call)
     found: dict[Any, Any] = {}
     while pages.next_call is not None and (most is None or len(found) < most):
-        page = yield from ask(pages.next_call)
+        page = yield from send(pages.next_call)
         pages.take(page)
         for item in page.items:
             id = getattr(item, "id", None)

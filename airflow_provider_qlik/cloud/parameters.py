@@ -1,4 +1,4 @@
-"""Checks of query parameters that several families share. None is "not given", here and there."""
+"""Checks of query parameters that several families share. None stands for a parameter that is not sent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow_provider_qlik.validation import InvalidArgumentError, checked_count
 
 
 def page_size(given: int | None, most: int | None = None) -> int | None:
-    """The size of a page, from 1 to *most* where Qlik documents that. Raises InvalidArgumentError."""
+    """Return the size of a page, from 1 to *most* where Qlik documents that. Raises InvalidArgumentError."""
     if given is None:
         return None
     if most is not None and checked_count("limit", given) > most:
@@ -18,17 +18,17 @@ def page_size(given: int | None, most: int | None = None) -> int | None:
 
 
 def skipped(given: int | None) -> int | None:
-    """How many entries to skip. Raises InvalidArgumentError."""
+    """Return the number of entries to skip. Raises InvalidArgumentError."""
     return given if given is None or (given == 0 and given is not False) else checked_count("offset", given)
 
 
 def word(name: str, given: str | None, allowed: Sequence[str]) -> str | None:
-    """One of the allowed words. Raises InvalidArgumentError."""
+    """Return one of the allowed words. Raises InvalidArgumentError."""
     return None if given is None else checked_word(name, given, allowed)
 
 
 def several(name: str, given: str | Sequence[str] | None, allowed: Sequence[str] = ()) -> Several | None:
-    """One text or several, each one of the allowed words if there are any. Raises InvalidArgumentError."""
+    """Return one text or several, each one of the allowed words if there are any. Raises InvalidArgumentError."""
     if given is None:
         return None
     texts = (given,) if isinstance(given, str) else given
@@ -38,7 +38,7 @@ def several(name: str, given: str | Sequence[str] | None, allowed: Sequence[str]
 
 
 def only_one_cursor(next: str | None, prev: str | None) -> None:
-    """Nothing. Raises InvalidArgumentError for a list that is to be read in both directions."""
+    """Raise InvalidArgumentError for a list that is to be read in both directions."""
     if next is not None and prev is not None:
         raise InvalidArgumentError(
             "prev", prev, "must not be given together with next: a list is read in one direction"
@@ -46,5 +46,5 @@ def only_one_cursor(next: str | None, prev: str | None) -> None:
 
 
 def both_ways(*names: str) -> tuple[str, ...]:
-    """The words that sort by these names: rising, which is also said by no sign, and falling."""
+    """Return the words that sort by these names: ascending (a plus sign or none) and descending (a minus sign)."""
     return tuple(sign + name for sign in ("", "+", "-") for name in names)

@@ -1,4 +1,4 @@
-"""An Airflow connection becomes a client of Qlik Cloud."""
+"""The hook: it makes a client of Qlik Cloud from an Airflow connection."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 KILL_TIMEOUT = 4.0
-"""Seconds that a request of a signal handler may take."""
+"""Seconds that a request of a signal handler may take: a killed worker has about five seconds left."""
 
 
 class QlikCloudHook(BaseHook):
-    """Qlik Cloud by an Airflow connection.
+    """Send calls to Qlik Cloud with the tenant and credentials of an Airflow connection.
 
-    `call`, `iterate` and `run_flow` use one client that is opened when first needed, and closed by `close` or at the
-    end of a ``with``; `acall`, `aiterate` and `arun_flow` are the same for an event loop, with `aclose` or
+    `call`, `iterate` and `run_flow` use one client that is opened at the first call, and closed by `close` or at the
+    end of a ``with`` block; `acall`, `aiterate` and `arun_flow` are the same for an event loop, with `aclose` or
     ``async with``.
 
     :param qlik_conn_id: the Airflow connection, of type ``qlik_cloud``.
@@ -76,16 +76,16 @@ class QlikCloudHook(BaseHook):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """The connection form of Airflow before 3.2; later ones read the provider info."""
+        """Return the fields of the connection form of Airflow before 3.2; later versions read the provider info."""
         return form_widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """How the standard fields of the form are named."""
+        """Return the labels and placeholders of the standard fields of the form."""
         return field_behaviour()
 
     def get_conn(self) -> Client:
-        """The client of this hook, open. Raises InvalidArgumentError that names the field of the connection at fault."""
+        """Return the open client of this hook. Raises InvalidArgumentError that names the field of the connection."""
         if self._client is None:
             self._client = Client(
                 *self._read(),
@@ -97,23 +97,23 @@ class QlikCloudHook(BaseHook):
         return self._client
 
     def beside(self) -> Client | None:
-        """Another client of the same tenant, for a signal handler; None if there is none yet. Asks Airflow for nothing.
+        """Return another client of the same tenant, for a signal handler; None if no client was opened yet.
 
-        Whom a signal interrupts may hold locks of this hook's client, or of Airflow's way to its supervisor.
+        It reads nothing from Airflow: the interrupted code may hold locks of this hook's client, or of Airflow's
+        channel to its supervisor.
         """
         client = self._client or self._closed
         if client is None:
             return None
-        # Credentials that were read anew may be wrong: those that worked are the other ones.
+        # Credentials that were read again may be wrong: the fallback has worked before.
         tenant, credentials, fallback = client.known
-        # A worker that is killed has about five seconds left.
         tenant = replace(tenant, request_timeout=min(KILL_TIMEOUT, tenant.request_timeout))
         return Client(tenant, credentials, fallback=fallback, connection=self.qlik_conn_id)
 
     async def get_async_conn(self) -> AsyncClient:
-        """The client of all in this event loop who use the connection, until `aclose`. Nothing in it blocks.
+        """Return the client that all hooks of this connection share in this event loop, until `aclose`.
 
-        In another event loop than before it is another client: connections and locks belong to the loop that made them.
+        Does not block. Another event loop gets another client: sockets and locks belong to the loop that made them.
         """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
@@ -123,13 +123,13 @@ class QlikCloudHook(BaseHook):
             if self._lease is None:
                 self._lease = lease
             else:
-                # Another that uses this hook was faster.
+                # Another asyncio task that uses this hook was faster.
                 await lease.release()
         return self._lease.client
 
     async def _open_async(self) -> AsyncClient:
         tenant, credentials = await self._aread()
-        # Reading the authorities' certificates takes tens of milliseconds; it is kept for the clients after this.
+        # Reading the CA certificates takes tens of milliseconds; they are cached for later clients.
         await asyncio.to_thread(trust, tenant.ca_bundle)
         return AsyncClient(
             tenant,
@@ -144,14 +144,14 @@ class QlikCloudHook(BaseHook):
         return self._parsed(self._stored())
 
     def _stored(self) -> StoredConnection:
-        # In a function of its own, which has returned when anything about the connection is found wrong: Airflow's
-        # connections show their passwords, and so would a local variable in the traceback.
+        # A function of its own, which has returned before an error of the connection is raised: Airflow's connections
+        # show their passwords, and so would a local variable in the traceback.
         connection = self.get_connection(self.qlik_conn_id)
         return _parts(connection, connection.extra_dejson)
 
     async def _aread(self) -> Known:
         stored = await self._astored()
-        # A private key is proved there, and the file system asked for the authorities' certificates.
+        # In a thread, since it checks a private key and reads the file of CA certificates.
         return await asyncio.to_thread(self._parsed, stored)
 
     async def _astored(self) -> StoredConnection:
@@ -164,19 +164,21 @@ class QlikCloudHook(BaseHook):
     async def _areread(self) -> Known:
         with self._reading_again():
             known = await self._aread()
-        # The client looks whether the authorities' file was replaced: reading it would block the event loop.
+        # The client checks if the CA bundle was replaced: reading it there would block the event loop.
         await asyncio.to_thread(trust, known[0].ca_bundle)
         return known
 
     @contextmanager
     def _reading_again(self) -> Iterator[None]:
-        """That Airflow cannot give the connection just now is passing; that it is no more, or no good, is not."""
+        """Raise a transient error if Airflow is unavailable, and a permanent one if the connection is invalid."""
         try:
             yield
         except InvalidArgumentError:
             raise
         except AirflowNotFoundException as error:
-            raise InvalidArgumentError("qlik_conn_id", self.qlik_conn_id, "is no connection any more") from error
+            raise InvalidArgumentError(
+                "qlik_conn_id", self.qlik_conn_id, "the connection does not exist any more"
+            ) from error
         except Exception as error:  # whatever the way to Airflow's database or secrets raises
             raise ConnectError(f"connection {self.qlik_conn_id!r} could not be read again: {error}") from error
 
@@ -187,33 +189,35 @@ class QlikCloudHook(BaseHook):
             error.add_note(f"In the Airflow connection {self.qlik_conn_id!r}.")
             raise
 
-    def call(self, call: Call[T], patience: RetryPolicy | None = None) -> T:
-        """The answer of a call, such as ``hook.call(tasks.get(task_id))``. Raises QlikCloudError."""
-        return self.get_conn().call(call, patience)
+    def call(self, call: Call[T], retry_policy: RetryPolicy | None = None) -> T:
+        """Return the response of a call, such as ``hook.call(tasks.get(task_id))``. Raises QlikCloudError."""
+        return self.get_conn().call(call, retry_policy)
 
     def iterate(self, call: Call[Page[ItemT]]) -> Iterator[ItemT]:
-        """All items of a paged list, page by page."""
+        """Yield all items of a paged list, page by page. Raises QlikCloudError."""
         return self.get_conn().iterate(call)
 
-    def run_flow(self, flow: Flow[T], patience: RetryPolicy | None = None, *, deadline: datetime | None = None) -> T:
-        """The result of a flow. No request of it takes much longer than to the *deadline* (UTC)."""
-        return self.get_conn().run_flow(flow, patience, deadline=deadline)
+    def run_flow(
+        self, flow: Flow[T], retry_policy: RetryPolicy | None = None, *, deadline: datetime | None = None
+    ) -> T:
+        """Return the result of a flow. A request that is in flight at the *deadline* (UTC) ends soon after it."""
+        return self.get_conn().run_flow(flow, retry_policy, deadline=deadline)
 
-    async def acall(self, call: Call[T], patience: RetryPolicy | None = None) -> T:
-        """As `call`, for an event loop."""
-        return await (await self.get_async_conn()).call(call, patience)
+    async def acall(self, call: Call[T], retry_policy: RetryPolicy | None = None) -> T:
+        """Return the response of a call, as `call` does, without blocking the event loop."""
+        return await (await self.get_async_conn()).call(call, retry_policy)
 
     async def aiterate(self, call: Call[Page[ItemT]]) -> AsyncIterator[ItemT]:
-        """As `iterate`, for an event loop."""
+        """Yield all items of a paged list, as `iterate` does, without blocking the event loop."""
         async for item in (await self.get_async_conn()).iterate(call):
             yield item
 
-    async def arun_flow(self, flow: Flow[T], patience: RetryPolicy | None = None) -> T:
-        """As `run_flow`, for an event loop."""
-        return await (await self.get_async_conn()).run_flow(flow, patience)
+    async def arun_flow(self, flow: Flow[T], retry_policy: RetryPolicy | None = None) -> T:
+        """Return the result of a flow, as `run_flow` does, without blocking the event loop."""
+        return await (await self.get_async_conn()).run_flow(flow, retry_policy)
 
     def enable_task(self, task_id: str) -> Task:
-        """Switch a task of Qlik's on, and return it as it then stands. One that is on already is not touched.
+        """Enable a task in Qlik Cloud and return its new state. A task that is enabled already is not changed.
 
         Qlik makes the caller the owner of a task that is changed. Works with either ``tasks_api``. Raises
         QlikCloudError.
@@ -221,7 +225,7 @@ class QlikCloudHook(BaseHook):
         return self.run_flow(enable_task(task_id))
 
     def disable_task(self, task_id: str) -> Task:
-        """Switch a task of Qlik's off, and return it as it then stands. One that is off already is not touched.
+        """Disable a task in Qlik Cloud and return its new state. A task that is disabled already is not changed.
 
         Qlik makes the caller the owner of a task that is changed. Works with either ``tasks_api``. Raises
         QlikCloudError.
@@ -229,9 +233,9 @@ class QlikCloudHook(BaseHook):
         return self.run_flow(disable_task(task_id))
 
     def test_connection(self) -> tuple[bool, str]:
-        """Return whether the connection works, and as whom it signs in or what is wrong. Nothing is tried twice.
+        """Return True and the user who is signed in, or False and the reason why the connection does not work.
 
-        Raise nothing: Airflow shows the message beside the form, which begins with what is wrong.
+        Sends each request once and raises nothing: Airflow shows the message beside the form.
         """
         try:
             with self:
@@ -239,20 +243,20 @@ class QlikCloudHook(BaseHook):
                 url = self.get_conn().tenant.url
         except (QlikCloudError, InvalidArgumentError) as error:
             return False, storable(" ".join([str(error), *getattr(error, "__notes__", ())]))
-        except Exception as error:  # of Airflow, its secrets backends or the environment: there is nobody to catch it
+        except Exception as error:  # of Airflow, its secrets backends or the environment: no caller catches it
             return False, storable(f"{error} ({type(error).__name__})" if str(error) else type(error).__name__)
         return True, storable(f"Signed in to {url} as {user.name or user.id} ({user.id})")
 
     def close(self) -> None:
-        """Nothing is left open."""
+        """Close the client."""
         client, self._client = self._client, None
         if client is not None:
-            # Its credentials are of use even then: an interrupted task cancels its run after the hook was closed.
+            # `beside` needs its credentials: an interrupted task cancels its run after the hook was closed.
             self._closed = client
             client.close()
 
     async def aclose(self) -> None:
-        """Nothing is left open."""
+        """Release the client of this event loop, which closes when its last user has released it."""
         lease, self._lease = self._lease, None
         if lease is not None and self._loop is asyncio.get_running_loop():
             await lease.release()

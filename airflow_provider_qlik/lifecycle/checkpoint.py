@@ -1,8 +1,8 @@
-"""What a task remembers of its run from try to try, where Airflow has a place for that (3.3 and later).
+"""Checkpoints: what an attempt of a task stores for the next one, in Airflow's task state store (3.3 and later).
 
-Airflow calls that place the task state store. It keeps JSON for a task instance over retries and reschedules, and on
-3.3 also over a user's clear. A clear raises the task instance's `max_tries`, which a retry does not: so each entry
-holds that number, and an entry with another number is known to be from before a clear.
+The store keeps JSON for a task instance over retries and reschedules, and on 3.3 also over a user's clear. A clear
+raises the task instance's `max_tries`, which a retry does not. So each entry holds that number, and an entry with
+another number is from before a clear.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 KEY = "qlik_run"
 SEEN_KEY = "qlik_seen_run"
 VERSION = 1
-"""The version of what is stored. An entry without one was stored by a release that did not write any, and is read as
-version 1. Raise it when older releases could not read an entry, or would misread it."""
+"""The version of a stored entry. An entry without a version is from a release that wrote none, and is read as version
+1. Raise it when older releases could not read an entry, or would misread it."""
 
 
 class StoredRun(NamedTuple):
-    """What the try before left behind: what it was about to start, and the run if it got to know it.
+    """The checkpoint of the previous attempt: what it was about to start, and the run once it was known.
 
-    `cleared` tells that a user has cleared the task since, or that it asks for something else now, since its Dag was
-    changed: then it starts anew, and the old run is of no use any more.
-    `cancelled` tells that the run was asked to stop, which may take a while: it is not to be taken up.
+    :param cleared: a user has cleared the task since, or its Dag has changed so that it runs something else: a new run
+        is started, and the old one is not resumed.
+    :param cancelled: the run was cancelled, which may take a while: it is not resumed.
     """
 
     intent: Intent
@@ -41,27 +41,32 @@ class StoredRun(NamedTuple):
 
 
 class CheckpointStore:
-    """Keeps the intent before a start, and the run after it, until the run has failed or the task is cleared.
+    """Stores the intent before a start, and the run after it, until the run has failed or the task is cleared.
 
-    *asked*: what the task asks for, so that a run of something else is not taken for one of it.
+    The entry itself may survive a clear or not. With *durable* off, or on an older Airflow, nothing is stored.
 
-    The entry itself may survive a clear or not. With *durable* off, or on an older Airflow, nothing is kept.
+    :param context: the task's context.
+    :param durable: False: store nothing.
+    :param resource: the resource that the task runs, so that a run of another one is not resumed.
     """
 
-    def __init__(self, context: Context, durable: bool, asked: Mapping[str, Any]) -> None:
+    def __init__(self, context: Context, durable: bool, resource: Mapping[str, Any]) -> None:
         self._store: Any = context.get("task_state_store") if durable else None
         self._max_tries = getattr(context["ti"], "max_tries", None)
-        self._asked = storable_json(asked, MESSAGE_LENGTH)
+        self._resource = storable_json(resource, MESSAGE_LENGTH)
 
     def load(self) -> StoredRun | None:
-        """What is remembered, or None. Raises RunError for what cannot be read, unless the task was cleared since."""
+        """Return the checkpoint of the previous attempt, or None.
+
+        Raises RunError for an entry that cannot be read, unless the task was cleared since.
+        """
         from airflow_provider_qlik.runs import Intent, Run, RunError
 
         entry = self._store.get(KEY) if self._store is not None else None
         if not isinstance(entry, Mapping):
             return None
-        # Entries of earlier builds do not tell what was asked for.
-        changed = entry.get("asked", self._asked) != self._asked
+        # Entries of earlier builds do not name the resource.
+        changed = entry.get("asked", self._resource) != self._resource
         cleared = changed or entry.get("max_tries") != self._max_tries
         if cleared and entry.get("done"):
             return None
@@ -78,112 +83,121 @@ class CheckpointStore:
             if cleared:
                 return None
             raise RunError(
-                f"What the try before has left cannot be read ({storable(str(error))}). A run of it may be going on:"
-                " look at it in Qlik Cloud, then clear this task to start a new run"
+                f"The checkpoint of the previous attempt cannot be read ({storable(str(error))}). Its run may still be"
+                " active: check it in Qlik Cloud, then clear this task to start a new run"
             ) from None
 
     @property
-    def lasts(self) -> bool:
-        """Whether anything is remembered at all: whether a retry would know of this try."""
+    def enabled(self) -> bool:
+        """True if checkpoints are stored, so that a retry finds the run of this attempt."""
         return self._store is not None
 
-    def keep(self, intent: Intent, run: Run | None = None) -> None:
-        """Remembers what is about to be started, or has been."""
+    def save(self, intent: Intent, run: Run | None = None) -> None:
+        """Store what is about to be started, or has been."""
         if self._store is not None:
             entry = {
                 "version": VERSION,
                 "max_tries": self._max_tries,
-                "asked": self._asked,
+                "asked": self._resource,
                 "intent": intent.to_json(),
                 "run": None if run is None else run.to_json(),
             }
             self._store.set(KEY, storable_json(entry, MESSAGE_LENGTH))
 
-    def cancelled(self) -> None:
-        """Remembers that the run was asked to stop."""
-        entry = self._store.get(KEY) if self._store is not None else None
-        if isinstance(entry, Mapping):
-            self._store.set(KEY, {**entry, "cancelled": True})
+    def mark_cancelled(self) -> None:
+        """Store that the run was cancelled."""
+        self._mark("cancelled")
 
-    def done(self) -> None:
-        """Remembers that the try has ended well.
+    def mark_completed(self) -> None:
+        """Store that the attempt has succeeded.
 
-        Airflow may fail to store that, and then it tries again, though nobody has cleared the task: the API server is
-        away, an XCom cannot be stored, or the scheduler hears of a deferral when its trigger has fired already. That
-        try finds the run here, and starts no second one. After a clear the entry is of no use.
+        Airflow may fail to store that success, and then it retries a task that nobody has cleared: the API server is
+        away, an XCom cannot be stored, or the scheduler hears of a deferral after its trigger has fired. That retry
+        finds the run here, and starts no second one. After a clear the entry is of no use.
         """
+        self._mark("done")
+
+    def _mark(self, member: str) -> None:
         entry = self._store.get(KEY) if self._store is not None else None
         if isinstance(entry, Mapping):
-            self._store.set(KEY, {**entry, "done": True})
+            self._store.set(KEY, {**entry, member: True})
 
-    def forget(self) -> None:
-        """Remembers nothing: the run has failed, and that was told."""
+    def delete(self) -> None:
+        """Delete the checkpoint: the run has failed, so a retry must start a new one."""
         if self._store is not None:
             self._store.delete(KEY)
 
 
-class Seen(NamedTuple):
-    """What a rescheduled sensor knows from its earlier pokes: the run, and since when Qlik Cloud refuses to show it."""
+class SensorState(NamedTuple):
+    """What the earlier pokes of a rescheduled sensor have seen.
+
+    :param run: the run.
+    :param refused_since: the moment since which Qlik Cloud refuses to show the run.
+    """
 
     run: Run | None = None
     refused_since: datetime | None = None
 
 
 class SensorCheckpoint:
-    """Keeps what a rescheduled sensor has seen, since each of its pokes may be in another process.
+    """Stores the state of a rescheduled sensor, since each of its pokes may be in another process.
 
-    What is stored is of use only to a sensor that waits for the same thing (*asked*) since no later clear. It can be
-    lost, as on an Airflow before 3.3: then the next poke looks for the run as the first one did.
+    The stored state is used only by a sensor that waits for the same run and was not cleared since. It can be missing,
+    as on Airflow before 3.3: then the next poke looks for the run as the first one did.
+
+    :param context: the task's context.
+    :param rescheduled: False: all pokes are in one process, and nothing is stored.
+    :param resource: the resource and the run that the sensor waits for.
     """
 
-    def __init__(self, context: Context, kept: bool, asked: Mapping[str, Any]) -> None:
-        self._store: Any = context.get("task_state_store") if kept else None
+    def __init__(self, context: Context, rescheduled: bool, resource: Mapping[str, Any]) -> None:
+        self._store: Any = context.get("task_state_store") if rescheduled else None
         self._max_tries = getattr(context["ti"], "max_tries", None)
-        self._asked = storable_json(asked, MESSAGE_LENGTH)
-        self._stored = Seen()
+        self._resource = storable_json(resource, MESSAGE_LENGTH)
+        self._stored = SensorState()
 
     @property
-    def lasts(self) -> bool:
-        """Whether anything is kept at all: whether the next poke would know of this one."""
+    def enabled(self) -> bool:
+        """True if the state is stored, so that the next poke knows of this one."""
         return self._store is not None
 
-    def load(self) -> Seen:
-        """Return what was seen, as far as it counts for this wait."""
+    def load(self) -> SensorState:
+        """Return the stored state, or an empty one if there is none for this wait."""
         from airflow_provider_qlik.runs import Run
 
         entry = self._store.get(SEEN_KEY) if self._store is not None else None
         if not isinstance(entry, Mapping):
             return self._stored
-        if (entry.get("max_tries"), entry.get("asked")) != (self._max_tries, self._asked):
+        if (entry.get("max_tries"), entry.get("asked")) != (self._max_tries, self._resource):
             return self._stored
         try:
             _check_version(entry)
             run, since = entry["run"], entry["refused_since"]
-            self._stored = Seen(
+            self._stored = SensorState(
                 None if run is None else Run.from_json(run),
                 None if since is None else checked_moment("refused_since", since),
             )
         except (LookupError, ValueError):
-            pass  # It is of no use, and the next `keep` replaces it.
+            pass  # The entry is of no use, and the next `save` replaces it.
         return self._stored
 
-    def keep(self, run: Run | None, refused_since: datetime | None) -> None:
-        """Store what was seen, unless nothing has changed."""
-        seen = Seen(run, refused_since)
-        if self._store is None or seen == self._stored:
+    def save(self, run: Run | None, refused_since: datetime | None) -> None:
+        """Store the state, unless it has not changed."""
+        state = SensorState(run, refused_since)
+        if self._store is None or state == self._stored:
             return
         entry = {
             "version": VERSION,
             "max_tries": self._max_tries,
-            "asked": self._asked,
-            "run": None if seen.run is None else seen.run.to_json(),
-            "refused_since": None if seen.refused_since is None else seen.refused_since.isoformat(),
+            "asked": self._resource,
+            "run": None if state.run is None else state.run.to_json(),
+            "refused_since": None if state.refused_since is None else state.refused_since.isoformat(),
         }
         self._store.set(SEEN_KEY, storable_json(entry, MESSAGE_LENGTH))
-        self._stored = seen
+        self._stored = state
 
-    def forget(self) -> None:
-        """Delete what is stored: the wait is over."""
+    def delete(self) -> None:
+        """Delete the stored state: the wait has ended."""
         if self._store is not None:
             self._store.delete(SEEN_KEY)
 

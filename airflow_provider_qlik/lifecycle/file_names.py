@@ -1,4 +1,4 @@
-"""Names of downloaded files: from a pattern and what Qlik Cloud says, safe, short enough and different from each other.
+"""Names of downloaded files, from a pattern and the metadata of Qlik Cloud: safe, short enough and unique.
 
 File systems count bytes, not characters: most take names of 255 bytes, and a task name of 120 umlauts has 240. A name
 that is too long is shortened in its longest field, since cutting its end would remove the number and the extension.
@@ -17,7 +17,7 @@ FILE_NAME = "{task}-{recipient}-{number}.{type}"
 FIELDS = {"task": "", "recipient": "", "execution": "", "alias": "", "number": 1, "type": "", "run": ""}
 """The fields of a pattern, with values to try it with."""
 MAX_NAME_BYTES = 240
-"""Bytes of a file name, at most: the 255 of most file systems less those of a passing name, see `storage`."""
+"""Bytes of a file name, at most: the 255 of most file systems less those of a temporary name, see `object_storage`."""
 
 _CUT_FIELDS = ("task", "recipient", "alias")
 _MIN_FIELD_BYTES = 16
@@ -30,7 +30,7 @@ _EXTENSION = r"\.\w{1,20}\Z"
 
 
 def checked_pattern(given: object) -> str:
-    """Return the pattern for names of files. Raises InvalidArgumentError if it is none."""
+    """Return the pattern for file names. Raises InvalidArgumentError if it is invalid."""
     if isinstance(given, int) and not isinstance(given, bool):
         given = str(given)
     try:
@@ -44,7 +44,7 @@ def checked_pattern(given: object) -> str:
 
 
 class FileNames:
-    """Make the names of the files of one run, each of them once.
+    """Make the file names of one run, each name once.
 
     Names that differ in letter case or Unicode form only are the same file on some file systems. The later one of two
     such names gets the number of its file.

@@ -1,6 +1,6 @@
-"""Files into whatever storage Airflow has: whole, or not at all.
+"""Write files to Airflow's object storage, completely or not at all.
 
-A file is written under a passing name, ``.name.xxxxxxxx.part``, and gets its own name when it is complete.
+A file is written under a temporary name, ``.name.xxxxxxxx.part``, and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 # Patterns are compiled when they are first needed: Dag files import this module each time they are parsed.
 _LOCAL_SCHEME = r"(?:file|local)://(?=~)"
-# fsspec takes these for a pattern when it moves a file.
+# fsspec reads these as a pattern when it moves a file.
 _PATTERN_CHARACTERS = r"[*?\[\]]"
 
 
 class Folder:
-    """A folder of an `ObjectStoragePath`, local or in the cloud, that files are written to.
+    """Write files to a folder of Airflow's object storage, local or in the cloud.
 
-    :param argument: the argument that named it, for errors.
+    :param argument: the name of the operator's argument, for errors.
     :param address: a path, in which ``~`` is the home folder, or an address such as ``s3://connection@bucket/reports``.
     """
 
@@ -39,13 +39,13 @@ class Folder:
         expanded = _absolute(_expanded(argument, address.strip()))
         try:
             self.path = ObjectStoragePath(expanded)
-        except Exception as error:  # whatever the storage's own library raises for an address it cannot use
+        except Exception as error:  # each storage library raises errors of its own
             allowed = f"{_reason(error)}. Give a path or an address that Airflow's object storage knows"
             raise InvalidArgumentError(argument, address, allowed) from None
 
     def check_writable(self) -> None:
         """Create the folder and a file in it, and remove the file. Raises InvalidArgumentError if that fails."""
-        probe = self._passing("probe")
+        probe = self._temporary("probe")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with probe.open("wb") as file:  # type: ignore[no-untyped-call]
@@ -57,32 +57,32 @@ class Folder:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[StoredFile]:
-        """Open a file that gets its name when the block ends well, and is removed when it does not.
+        """Open a file that gets its name if the block succeeds, and is removed if it fails.
 
-        A file of that name is replaced. Raises AirflowException for what the storage refuses.
+        A file of that name is replaced. Raises AirflowException for errors of the storage.
         """
-        passing, target = self._passing(name), self.path / name
+        temporary, target = self._temporary(name), self.path / name
         try:
             with _storage_errors(target):
-                opened = passing.open("wb")  # type: ignore[no-untyped-call]
+                opened = temporary.open("wb")  # type: ignore[no-untyped-call]
             try:
                 yield StoredFile(opened, target)
             except BaseException:
-                with suppress(Exception):  # the first error is the one to tell
+                with suppress(Exception):  # the first error is the one to raise
                     opened.close()
                 raise
             with _storage_errors(target):
                 opened.close()
                 if target.protocol in ("", "file") and target.is_dir():
-                    # A file that is moved there would be put into that folder, under its passing name.
+                    # A file that is moved there would be put into that folder, under its temporary name.
                     raise IsADirectoryError("A folder of that name is in the way")
-                passing.move(target)
+                temporary.move(target)
         except BaseException:
-            with suppress(Exception):  # the first error is the one to tell
-                passing.unlink()
+            with suppress(Exception):  # the first error is the one to raise
+                temporary.unlink()
             raise
 
-    def _passing(self, name: str) -> ObjectStoragePath:
+    def _temporary(self, name: str) -> ObjectStoragePath:
         return self.path / f".{re.sub(_PATTERN_CHARACTERS, '_', cut(name, MAX_NAME_BYTES))}.{uuid.uuid4().hex[:8]}.part"
 
 
@@ -94,14 +94,14 @@ class StoredFile:
         self._target = target
 
     def write(self, data: bytes) -> None:
-        """Write all of the data. Raises AirflowException for what the storage refuses."""
+        """Write all of the data. Raises AirflowException for errors of the storage."""
         with _storage_errors(self._target):
             self._file.write(data)
 
 
 @contextmanager
 def _storage_errors(target: ObjectStoragePath) -> Iterator[None]:
-    """Turn whatever the storage raises in the block into one error that says what was not saved."""
+    """Turn any error of the storage in the block into one error that names the file."""
     from airflow.providers.common.compat.sdk import AirflowException
 
     try:
@@ -131,5 +131,5 @@ def _absolute(address: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return storable(told.rstrip(". "), REASON_LENGTH) or type(error).__name__
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return storable(text.rstrip(". "), REASON_LENGTH) or type(error).__name__

@@ -1,7 +1,7 @@
-"""What an operator or sensor is about, by id or by name: written once for both.
+"""The arguments of operators and sensors that name a resource, by id or by name.
 
-Each class is mixed into an operator and a sensor, which take its arguments in constructors of their own: Airflow looks
-for them there. It loads nothing of `cloud/` or `runs/`: Dag files import it.
+Each class is mixed into an operator and a sensor, which take its arguments in constructors of their own, where Airflow
+looks for them. It imports nothing of `cloud/` or `runs/`, since Dag files import it.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 def literal(given: object) -> bool:
-    """Whether a value is final when a Dag is parsed: no template, and no result of another task."""
+    """Return True if a value is final when the Dag is parsed: no template, and no result of another task."""
     if isinstance(given, str):
         return "{{" not in given and "{%" not in given
     return isinstance(given, int | float)
 
 
 class ResourceArguments:
-    """What is run or waited for. A subclass names its arguments and says how they lead to an id.
+    """The resource that is run or waited for. A subclass names its arguments and looks up the id.
 
-    `id_argument` is the id itself; `name_argument` the name that can be given in its place; `within` the arguments that
-    only say where to look for that name. Beside an id those are ignored: they may come from a Dag's `default_args`,
-    which Airflow gives to each operator that has an argument of that name.
+    `id_argument` is the id itself; `name_argument` the name that can be given instead; `within` the arguments that say
+    where to look for that name. Beside an id these are ignored: they may come from a Dag's `default_args`, which
+    Airflow passes to each operator that has an argument of that name.
     """
 
     kind: ClassVar[str]
@@ -36,16 +36,16 @@ class ResourceArguments:
 
     @classmethod
     def arguments(cls) -> tuple[str, ...]:
-        """The names of all arguments that say what is meant; all may be templates."""
+        """Return the names of all arguments that name the resource; all may be templates."""
         return (cls.id_argument, *((cls.name_argument,) if cls.name_argument else ()), *cls.within)
 
-    def asked(self, *more: str) -> dict[str, str | None]:
-        """Return what is meant, as it was given, for comparison with what an earlier try was about."""
-        given = {name: getattr(self, name) for name in (*self.arguments(), *more)}
-        return {"kind": self.kind, **{name: None if each is None else str(each) for name, each in given.items()}}
+    def identity(self, *more: str) -> dict[str, str | None]:
+        """Return the arguments that name the resource, for comparison with those of an earlier attempt."""
+        values = {name: getattr(self, name) for name in (*self.arguments(), *more)}
+        return {"kind": self.kind, **{name: None if value is None else str(value) for name, value in values.items()}}
 
     def check_resource(self) -> None:
-        """Raises InvalidArgumentError for what is wrong already when the Dag is parsed."""
+        """Check the arguments when the Dag is parsed, except for templates. Raises InvalidArgumentError."""
         self._check_which()
         for name in self._used_arguments:
             given = getattr(self, name)
@@ -53,9 +53,9 @@ class ResourceArguments:
                 _check(name, given)
 
     def read_resource(self) -> None:
-        """Replace what was rendered of the arguments by the texts it stands for, so that all use the same.
+        """Replace the rendered arguments by the texts that they stand for, and check them.
 
-        Raises InvalidArgumentError for what is wrong now that all templates are rendered.
+        Raises InvalidArgumentError.
         """
         self._check_which()
         for name in self._used_arguments:
@@ -65,30 +65,31 @@ class ResourceArguments:
 
     @property
     def resource_label(self) -> str:
-        """What a user calls it: for the names of mapped task instances."""
-        name = self._given_name
+        """The name or id of the resource, for the labels of mapped task instances."""
+        name = self._name_value
         return str(name if name is not None else getattr(self, self.id_argument))
 
     def resolve_resource(self, hook: QlikCloudHook) -> str:
-        """The id, looked up by name where that was given.
+        """Return the id of the resource, looked up if its name was given.
 
-        Raises InvalidArgumentError for a bad id, and for a name that none or several have, with the candidates.
+        Raises InvalidArgumentError for an invalid id, and for a name that no resource or several have, with the
+        candidates; raises QlikCloudError.
         """
         self.read_resource()
         by_id = getattr(self, self.id_argument)
-        return str(by_id) if by_id is not None else self._look_up(hook, str(self._given_name))
+        return str(by_id) if by_id is not None else self._look_up(hook, str(self._name_value))
 
     @property
-    def _given_name(self) -> str | None:
+    def _name_value(self) -> str | None:
         return getattr(self, self.name_argument) if self.name_argument else None
 
     @property
     def _used_arguments(self) -> tuple[str, ...]:
-        """Those of the arguments that say what is meant, as it is given."""
+        """The names of the arguments that are used: the id alone if it is given."""
         return (self.id_argument,) if getattr(self, self.id_argument) is not None else self.arguments()
 
     def _check_which(self) -> None:
-        by_id, by_name = getattr(self, self.id_argument), self._given_name
+        by_id, by_name = getattr(self, self.id_argument), self._name_value
         either = " or ".join(filter(None, (self.id_argument, self.name_argument)))
         if by_id is not None and by_name is not None:
             raise InvalidArgumentError(str(self.name_argument), by_name, f"give {either}, not both")
@@ -99,14 +100,14 @@ class ResourceArguments:
         raise NotImplementedError
 
     def _app(self, hook: QlikCloudHook, app_id: str | None, app_name: str | None, space_name: str | None) -> str | None:
-        """The id of the app that a name is looked for in, if one was given."""
-        from airflow_provider_qlik.runs import lookup as names
+        """Return the id of the app in which a name is looked up, or None if no app was given."""
+        from airflow_provider_qlik.runs import lookup
 
         if app_id is not None and app_name is not None:
             raise InvalidArgumentError("app_name", app_name, "give app_id or app_name, not both")
         if app_id is not None or app_name is None:
             return app_id
-        return hook.run_flow(names.app_id(app_name, space_name))
+        return hook.run_flow(lookup.app_id(app_name, space_name))
 
 
 def _check(argument: str, given: object) -> str:
@@ -133,10 +134,10 @@ class TaskArguments(ResourceArguments):
             raise InvalidArgumentError("app_id", None, "a task's name needs its app: give app_id or app_name")
 
     def _look_up(self, hook: QlikCloudHook, name: str) -> str:
-        from airflow_provider_qlik.runs import lookup as names
+        from airflow_provider_qlik.runs import lookup
 
         app = self._app(hook, self.app_id, self.app_name, self.space_name)
-        return hook.run_flow(names.task_id(name, str(app)))
+        return hook.run_flow(lookup.task_id(name, str(app)))
 
 
 class AutomationArguments(ResourceArguments):
@@ -152,9 +153,9 @@ class AutomationArguments(ResourceArguments):
     space_name: str | None
 
     def _look_up(self, hook: QlikCloudHook, name: str) -> str:
-        from airflow_provider_qlik.runs import lookup as names
+        from airflow_provider_qlik.runs import lookup
 
-        return hook.run_flow(names.automation_id(name, self.space_name))
+        return hook.run_flow(lookup.automation_id(name, self.space_name))
 
 
 class AppArguments(ResourceArguments):
@@ -170,9 +171,9 @@ class AppArguments(ResourceArguments):
     space_name: str | None
 
     def _look_up(self, hook: QlikCloudHook, name: str) -> str:
-        from airflow_provider_qlik.runs import lookup as names
+        from airflow_provider_qlik.runs import lookup
 
-        return hook.run_flow(names.app_id(name, self.space_name))
+        return hook.run_flow(lookup.app_id(name, self.space_name))
 
 
 class SharingTaskArguments(ResourceArguments):
@@ -190,10 +191,10 @@ class SharingTaskArguments(ResourceArguments):
     space_name: str | None
 
     def _look_up(self, hook: QlikCloudHook, name: str) -> str:
-        from airflow_provider_qlik.runs import lookup as names
+        from airflow_provider_qlik.runs import lookup
 
         app = self._app(hook, self.app_id, self.app_name, self.space_name)
-        return hook.run_flow(names.sharing_task_id(name, app))
+        return hook.run_flow(lookup.sharing_task_id(name, app))
 
 
 class ReloadTaskArguments(ResourceArguments):
@@ -203,3 +204,10 @@ class ReloadTaskArguments(ResourceArguments):
     id_argument: ClassVar[str] = "reload_task_id"
 
     reload_task_id: str | None
+
+
+KIND_NAMES = tuple(
+    arguments.kind
+    for arguments in (TaskArguments, AutomationArguments, AppArguments, SharingTaskArguments, ReloadTaskArguments)
+)
+"""The kinds of run, as `runs.ADAPTERS` names them: here so that a trigger can be made without loading `runs/`."""

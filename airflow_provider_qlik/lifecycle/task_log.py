@@ -1,6 +1,6 @@
-"""Lines for the log of an Airflow task: what Qlik Cloud has written in them is made fit to be shown first.
+"""The log of an Airflow task, in which control characters and long texts of Qlik Cloud are made safe to show.
 
-Operators, sensors and triggers write every line through `write`. The flows of `runs` get `log_callback` for it.
+Operators, sensors and triggers write every line by `write`. The flows of `runs` get a `log_callback`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 from airflow_provider_qlik.text import LINE_LENGTH, printable
 
 MAX_LINE = 2 * LINE_LENGTH
-"""Characters that a line of a task's log may have, at most: a line of a run's log that was cut to `LINE_LENGTH` fits
-with what was said of the cut, so it is not cut a second time."""
+"""Characters of a line of a task's log, at most. A line of a run's log that was cut to `LINE_LENGTH` fits together with
+the note about the cut, so it is not cut a second time."""
 
 
 def write(log: Any, level: int, text: object) -> None:
@@ -22,5 +22,5 @@ def write(log: Any, level: int, text: object) -> None:
 
 
 def log_callback(log: Any) -> Callable[[int, str], None]:
-    """Return where a flow writes lines for the task log."""
+    """Return the callback by which a flow writes lines to the task log."""
     return partial(write, log)

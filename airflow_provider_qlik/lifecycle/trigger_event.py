@@ -1,4 +1,4 @@
-"""What the trigger tells the task: one small JSON object, checked when the task resumes."""
+"""The event by which the trigger resumes its task: one small JSON object, checked when it arrives."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ VERSION = 1
 
 
 class InvalidEventError(Exception):
-    """An event that this version cannot read: none, of another version, or damaged."""
+    """An event that this version cannot read: missing, of another version, or damaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunEvent:
-    """How a wait ended: with an ended run, or with an error and the run as it was seen last, if it was."""
+    """The result of a wait: an ended run, or an error with the run as it was last seen, if it was seen."""
 
     run: Run | None
     error: str | None = None
@@ -27,16 +27,16 @@ class RunEvent:
 
     @classmethod
     def ended(cls, run: Run) -> Self:
-        """The event for a run that has ended."""
+        """Return the event for a run that has ended."""
         return cls(run)
 
     @classmethod
     def interrupted(cls, error: QlikCloudError | InvalidArgumentError, run: Run | None) -> Self:
-        """The event for a wait that ended before the run did."""
+        """Return the event for a wait that ended before the run did."""
         return cls(run, str(error), type(error).__name__)
 
     def exception(self) -> RunError:
-        """The error that ended the wait, as far as an event can carry it."""
+        """Return the error that ended the wait, by its type and text."""
         kind = getattr(errors, self.error_type or "", RunError)
         return kind(self.error) if isinstance(kind, type) and issubclass(kind, RunError) else RunError(self.error)
 
@@ -53,7 +53,7 @@ class RunEvent:
 
     @classmethod
     def from_json(cls, given: object) -> Self:
-        """The event that `to_json` wrote. Raises InvalidEventError for anything else."""
+        """Return the event that `to_json` wrote. Raises InvalidEventError for anything else."""
         if not isinstance(given, Mapping):
             what = f"the trigger gave {_shown(given)} in place of an event"
             raise InvalidEventError(f"{what}: how the run ended is not known")

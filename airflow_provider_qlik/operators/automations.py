@@ -1,4 +1,4 @@
-"""Runs of Qlik Cloud's automations."""
+"""The operator that runs automations."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from airflow_provider_qlik.validation import InvalidArgumentError, checked_flag,
 
 
 class QlikRunAutomationOperator(AutomationArguments, QlikRunOperator):
-    """Runs an automation of Qlik Cloud.
+    """Run an automation.
 
     :param automation_id: the id of the automation.
     :param automation_name: its name instead.
-    :param space_name: the space of an automation that is named.
+    :param space_name: the space of the automation, beside its name.
     :param inputs: the values of its input blocks. They need an automation in run mode "triggered", which is started by
         its execution token; without inputs any automation can be run.
-    :param fail_on_warnings: let the task fail where the run has the status "finished with warnings".
+    :param fail_on_warnings: fail the task if the run has the status "finished with warnings".
 
-    All other parameters are those of `QlikRunOperator`. Beyond its limit of concurrent runs Qlik queues a run, for up
-    to 14 days: mind `timeout`.
+    All other parameters are those of `QlikRunOperator`. Beyond its limit of concurrent runs Qlik queues a run for up to
+    14 days: set `timeout` accordingly.
     """
 
     template_fields: Sequence[str] = (*AutomationArguments.arguments(), "inputs", *QlikRunOperator.template_fields)
@@ -46,7 +46,7 @@ class QlikRunAutomationOperator(AutomationArguments, QlikRunOperator):
         self.check_resource()
 
     def parameters(self) -> Mapping[str, Any]:
-        """The inputs, if any."""
+        """Return the inputs, if any. Raises InvalidArgumentError for what is no mapping or no JSON."""
         if self.inputs is None:
             return {}
         if not isinstance(self.inputs, Mapping):

@@ -1,4 +1,4 @@
-"""Reloads of Qlik Cloud's apps."""
+"""The operator that reloads apps."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ MIN_WEIGHT, MAX_WEIGHT = 1, 10
 
 
 class QlikReloadAppOperator(AppArguments, QlikRunOperator):
-    """Reloads an app.
+    """Reload an app.
 
     :param app_id: the id of the app.
     :param app_name: its name instead.
-    :param space_name: the space of an app that is named.
-    :param partial: reload partially. A template, which renders to ``True`` or ``False``, is named `partial_reload`
-        among the rendered ones.
-    :param weight: the reload's weight, as Qlik counts it: from 1 to 10.
+    :param space_name: the space of the app, beside its name.
+    :param partial: reload partially. May be a template that renders to ``True`` or ``False``; Airflow shows it among
+        the rendered templates as `partial_reload`.
+    :param weight: the weight of the reload in Qlik Cloud: from 1 to 10.
     :param variables: values of variables of the load script: at most 20, names and values at most 256 characters.
-    :param if_pending: what to do when a reload of the app is pending already, since Qlik takes one at a time:
-        ``fail``, ``wait`` for that one (and never cancel it), or ``skip`` the task.
-    :param fail_on_warnings: let the task fail where the reload succeeded with warnings: Qlik names an error all the
-        same, or its log has lines that warn or that count forced errors. A log that cannot be read fails nothing.
+    :param if_pending: what to do if a reload of the app is pending already, since Qlik runs one at a time: ``fail``,
+        ``wait`` for that one (and never cancel it), or ``skip`` the task.
+    :param fail_on_warnings: fail the task if the reload succeeded with warnings: Qlik names an error nevertheless, or
+        its log has warnings or counts forced errors. A log that cannot be read does not fail the task.
 
     All other parameters are those of `QlikRunOperator`. Qlik lets a reload run for 3 hours and queue for 6.
     """
@@ -81,14 +81,14 @@ class QlikReloadAppOperator(AppArguments, QlikRunOperator):
             checked_variables(variables)
 
     def on_error(self, error: Exception) -> None:
-        """Skips the task where another reload is pending, if that is wanted."""
+        """Skip the task if another reload is pending and `if_pending` is ``skip``."""
         from airflow_provider_qlik.runs import ReloadPendingError
 
         if isinstance(error, ReloadPendingError) and self.if_pending == "skip":
             skip(error)
 
     def parameters(self) -> Mapping[str, Any]:
-        """What Qlik is told of the reload."""
+        """Return the parameters of the reload. Raises InvalidArgumentError that names the argument."""
         return {
             "partial": checked_flag("partial", self.partial_reload),
             "weight": None if self.weight is None else _checked_weight(self.weight),
@@ -97,12 +97,12 @@ class QlikReloadAppOperator(AppArguments, QlikRunOperator):
         }
 
 
-def _checked_weight(given: object) -> int:
-    return checked_number("weight", given, MIN_WEIGHT, MAX_WEIGHT)
+def _checked_weight(value: object) -> int:
+    return checked_number("weight", value, MIN_WEIGHT, MAX_WEIGHT)
 
 
 def checked_variables(given: object) -> dict[str, str] | None:
-    """The variables as Qlik takes them."""
+    """Return the variables as the API takes them. Raises InvalidArgumentError for other types and sizes."""
     if given is None:
         return None
     if not isinstance(given, Mapping):

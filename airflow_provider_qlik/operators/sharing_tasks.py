@@ -11,7 +11,7 @@ from airflow_provider_qlik.lifecycle.file_names import FILE_NAME, FileNames, che
 from airflow_provider_qlik.lifecycle.resources import SharingTaskArguments
 from airflow_provider_qlik.lifecycle.task_log import write
 from airflow_provider_qlik.operators.run import QlikRunOperator
-from airflow_provider_qlik.validation import checked_word
+from airflow_provider_qlik.validation import checked_text, checked_word
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.cloud.models.sharing_executions import SharingExecutionFile, SharingTaskExecution
@@ -23,7 +23,7 @@ ENDINGS = {"image": "png"}
 
 
 def why_failed(result: Outcome, fail_on: str) -> str | None:
-    """Why a run of a sharing task fails an Airflow task, by how its executions ended; None if it does not."""
+    """Return why a run fails the Airflow task, by the outcome of its executions; None if it does not."""
     counts = dict(result.run.counts or {})
     succeeded = counts.get("succeeded", 0)
     total = sum(counts.values())
@@ -33,13 +33,13 @@ def why_failed(result: Outcome, fail_on: str) -> str | None:
 
 
 class QlikRunSharingTaskOperator(SharingTaskArguments, QlikRunOperator):
-    """Runs a sharing task: makes its reports, one execution for each recipient, and waits for all of them.
+    """Run a sharing task: make its reports, one execution for each recipient, and wait for all of them.
 
     :param sharing_task_id: the id of the sharing task.
     :param sharing_task_name: its name instead.
-    :param app_id: the app of a sharing task that is named.
+    :param app_id: the app of the sharing task, beside its name.
     :param app_name: the name of that app instead.
-    :param space_name: the space of an app that is named.
+    :param space_name: the space of that app, beside its name.
     :param fail_on: fail the task if ``any`` execution fails or is cancelled, only if ``all`` do, or ``never``.
     :param download_to: a folder for the files of the run: a path, or an address that Airflow's object storage knows,
         such as ``s3://connection@bucket/reports``; ``~`` is the home folder of the worker's user. Without it no file is
@@ -48,7 +48,7 @@ class QlikRunSharingTaskOperator(SharingTaskArguments, QlikRunOperator):
         ``{number}`` (from 1, for the run), ``{type}`` (the ending) and ``{run}``. Long names are shortened, the second
         of two equal names gets its number, and a file that is there already is replaced.
 
-    All other parameters are those of `QlikRunOperator`. What it returns has, besides, the counts of executions by state
+    All other parameters are those of `QlikRunOperator`. The return value also has the counts of executions by state
     (``counts``), their ids (``parts``) and the paths of the files (``files``).
     """
 
@@ -85,8 +85,17 @@ class QlikRunSharingTaskOperator(SharingTaskArguments, QlikRunOperator):
         if isinstance(file_name, str) and "{{" not in file_name:
             checked_pattern(file_name)
 
+    def read_resource(self) -> None:
+        """Replace the rendered arguments by the texts that they stand for, `download_to` and `file_name` included."""
+        for name in ("download_to", "file_name"):
+            value = getattr(self, name)
+            # A path of `pathlib` or of Airflow's object storage is as good as a text.
+            if isinstance(value, int | float):
+                setattr(self, name, checked_text(name, value, "a text, or a whole number that stands for its digits"))
+        super().read_resource()
+
     def prepare(self, hook: QlikCloudHook) -> None:
-        """Makes sure that the files can be written."""
+        """Check that the files can be written."""
         checked_pattern(self.file_name)
         if self.download_to is not None:
             from airflow_provider_qlik.lifecycle.object_storage import Folder
@@ -94,11 +103,11 @@ class QlikRunSharingTaskOperator(SharingTaskArguments, QlikRunOperator):
             Folder("download_to", str(self.download_to)).check_writable()
 
     def verdict(self, result: Outcome) -> str | None:
-        """As `fail_on` says."""
+        """Return why the run fails the task according to `fail_on`, or None."""
         return why_failed(result, self.fail_on)
 
     def collect(self, hook: QlikCloudHook, result: Outcome) -> Mapping[str, Any]:
-        """Download the files of the run. Returns their paths as ``files``."""
+        """Download the files of the run. Return their paths as ``files``."""
         if self.download_to is None:
             return {"files": []}
         from airflow_provider_qlik.cloud.api import sharing_tasks
@@ -126,7 +135,7 @@ class QlikRunSharingTaskOperator(SharingTaskArguments, QlikRunOperator):
             seen: set[str | None] = set()
             for file in execution.files or ():
                 if not file.file_alias:
-                    text = f"A file of execution {execution.id} has no alias and cannot be downloaded"
+                    text = f"A file has no alias and cannot be downloaded. Execution {execution.id}"
                     write(self.log, logging.WARNING, text)
                 if not file.file_alias or file.file_alias in seen:
                     continue
@@ -145,6 +154,6 @@ class QlikRunSharingTaskOperator(SharingTaskArguments, QlikRunOperator):
 
 
 def _recipient(execution: SharingTaskExecution) -> str:
-    """Whom an execution is for."""
+    """Return the recipient of an execution: the user's name or id."""
     user = execution.target_user
     return (user and user.value) or execution.owner_id or ""

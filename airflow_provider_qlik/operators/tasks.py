@@ -1,4 +1,4 @@
-"""Runs of Qlik Cloud's tasks."""
+"""The operator that runs tasks."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from airflow_provider_qlik.operators.run import QlikRunOperator
 
 
 class QlikRunTaskOperator(TaskArguments, QlikRunOperator):
-    """Runs a task of Qlik Cloud, such as one that reloads an app.
+    """Run a task of Qlik Cloud, such as one that reloads an app.
 
     :param qlik_task_id: the id of the task in Qlik Cloud (`task_id` is Airflow's own).
     :param qlik_task_name: its name instead, with its app.
-    :param app_id: the app that a task of that name works on.
+    :param app_id: the app of the task, beside its name.
     :param app_name: the name of that app instead.
-    :param space_name: the space of an app that is named.
+    :param space_name: the space of that app, beside its name.
 
-    All other parameters are those of `QlikRunOperator`. Qlik does not say which run a start made: it is found by the
-    marker that the start carries, and only that run is followed.
+    All other parameters are those of `QlikRunOperator`. The response to a start does not name its run: the run is
+    recognised by the marker that the start carries.
     """
 
     template_fields: Sequence[str] = (*TaskArguments.arguments(), *QlikRunOperator.template_fields)

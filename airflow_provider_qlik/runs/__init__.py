@@ -1,4 +1,4 @@
-"""What a run of Qlik Cloud is and how it is started, found, watched, explained and ended. No I/O, no Airflow."""
+"""Runs of Qlik Cloud: how they are started, matched, polled, explained and cancelled. No I/O, no Airflow."""
 
 from airflow_provider_qlik.runs.adapter import RunAdapter
 from airflow_provider_qlik.runs.automations import AutomationRunAdapter
@@ -13,7 +13,8 @@ from airflow_provider_qlik.runs.errors import (
     RunNotVisibleError,
     WaitTimeoutError,
 )
-from airflow_provider_qlik.runs.matching import Intent, Search, marker
+from airflow_provider_qlik.runs.intent import Intent, marker
+from airflow_provider_qlik.runs.matching import MatchTimeouts
 from airflow_provider_qlik.runs.matching import find as find_run
 from airflow_provider_qlik.runs.outcome import Outcome, outcome
 from airflow_provider_qlik.runs.reload_tasks import ReloadTaskAdapter
@@ -24,8 +25,8 @@ from airflow_provider_qlik.runs.tasks import TaskRunAdapter
 from airflow_provider_qlik.runs.waiting import RunWait
 
 ADAPTERS: dict[str, RunAdapter] = {
-    kind.name: kind
-    for kind in (
+    adapter.name: adapter
+    for adapter in (
         TaskRunAdapter(),
         AutomationRunAdapter(),
         ReloadAdapter(),
@@ -33,7 +34,7 @@ ADAPTERS: dict[str, RunAdapter] = {
         ReloadTaskAdapter(),
     )
 }
-"""All kinds of run by name, as they stand in events and trigger arguments."""
+"""The adapters of all kinds of run, by the name of the kind in events and trigger arguments."""
 
 __all__ = [
     "ADAPTERS",
@@ -41,6 +42,7 @@ __all__ = [
     "AutomationRunAdapter",
     "CannotStartError",
     "Intent",
+    "MatchTimeouts",
     "Outcome",
     "ReloadAdapter",
     "ReloadPendingError",
@@ -54,7 +56,6 @@ __all__ = [
     "RunSelector",
     "RunState",
     "RunWait",
-    "Search",
     "SharingTaskRunAdapter",
     "TaskRunAdapter",
     "WaitTimeoutError",

@@ -1,53 +1,32 @@
-"""What every kind of run can do. A new kind is one subclass."""
+"""The interface of one kind of run, and what all kinds can do.
+
+A new kind is one subclass: the abstract methods say how it is started, read, cancelled, explained and linked to; the
+class variables and the methods with a body may be overridden where Qlik Cloud offers more for the kind, or less.
+What is the same for all kinds is in functions that take the adapter: `starting`, `matching` and `polling`.
+"""
 
 from __future__ import annotations
 
-import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
-from airflow_provider_qlik.cloud.call import Call, Flow, Tier, ask, pause
-from airflow_provider_qlik.cloud.errors import (
-    ForbiddenError,
-    InvalidArgumentError,
-    InvalidResponseError,
-    NotFoundError,
-    QlikCloudError,
-    StatusError,
-)
+from airflow_provider_qlik.cloud.call import Call, Flow, Tier
+from airflow_provider_qlik.cloud.errors import InvalidArgumentError, QlikCloudError
 from airflow_provider_qlik.cloud.models.paging import Page
-from airflow_provider_qlik.cloud.pages import Pages
-from airflow_provider_qlik.runs.errors import CannotStartError, RunNotFoundError
-from airflow_provider_qlik.runs.matching import (
-    Intent,
-    LogCallback,
-    Search,
-    ambiguous,
-    cannot_find,
-    competing_runs,
-    find,
-    has_marker,
-)
-from airflow_provider_qlik.runs.run import Run, RunSelector, StatusMap, without_repeats
-from airflow_provider_qlik.runs.shared_calls import Answers, Unknown, remembering
-
-MAX_PAGES = 20
-"""So many pages of a list are read in search of a run."""
-MAX_CALLS = 20
-"""After so many calls, no more of those that are looked at together are looked at, unless all is known already."""
-
-Enough: TypeAlias = Callable[[Sequence[Run]], bool]
-"""Whether a page of runs is the last that has to be read."""
+from airflow_provider_qlik.runs import polling, starting
+from airflow_provider_qlik.runs.intent import Intent
+from airflow_provider_qlik.runs.listing import collect_runs, until_before
+from airflow_provider_qlik.runs.matching import LogCallback, MatchTimeouts
+from airflow_provider_qlik.runs.run import Run, RunSelector, StatusMap
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What runs belong to, a task or an automation: its name and space, and why it cannot run, if it cannot."""
+    """A task, automation or other resource that is run; `disabled_because` is None if it is enabled."""
 
     id: str
     name: str | None
@@ -56,99 +35,107 @@ class Resource:
 
 
 class RunAdapter(ABC):
-    """How one kind of run starts, is found, polled, cancelled, explained and linked to. All methods are flows."""
+    """One kind of run: its start, its list, its status words, its cancellation and its page.
+
+    Methods that need requests are flows (see `cloud.call`).
+    """
 
     name: ClassVar[str]
+    """The kind, as it stands in events, trigger arguments and log lines."""
     status_map: ClassVar[StatusMap]
     enable_hint: ClassVar[str]
+    """A phrase for error messages: what the user can do about a disabled resource."""
 
-    # What a kind must say.
+    # Required of each kind.
 
     @abstractmethod
     def resource(self, resource_id: str) -> Flow[Resource]:
-        """What the runs belong to. Raises NotFound."""
+        """Return the resource that the runs belong to. Raises NotFoundError."""
 
     @abstractmethod
     def newest(self, resource_id: str, limit: int) -> Call[Page[Any]]:
-        """The call for the runs, the latest start first, so many a page."""
+        """Return the call that lists the runs of a resource, latest start first, *limit* of them on a page."""
 
     @abstractmethod
     def run_of(self, resource_id: str, item: Any) -> Run:
-        """The run in an item of that list."""
+        """Return the run in an item of that list."""
 
     @abstractmethod
     def send_start(self, intent: Intent, write_log: LogCallback, parameters: Mapping[str, Any]) -> Flow[Run | None]:
-        """The run if Qlik says which one was started, else None. Raises what Qlik answered."""
+        """Send the request that starts a run; return the run if the response contains it, else None.
+
+        Raises the errors of that request.
+        """
 
     @abstractmethod
     def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
-        """One run as it is now; None if it is not there."""
+        """Return the current state of a run, None if Qlik Cloud does not have it."""
 
     @abstractmethod
     def cancel(self, run: Run) -> Flow[str]:
-        """What was asked to stop, in words. A run that has ended already is no error."""
+        """Cancel a run; return a phrase that says what was cancelled. A run that has ended already is no error."""
 
     @abstractmethod
     def log(self, run: Run) -> Flow[str]:
-        """The log of a run, as Qlik keeps it."""
+        """Return the log of a run, empty where Qlik Cloud keeps none."""
 
     @abstractmethod
     def reason(self, run: Run) -> Flow[str | None]:
-        """What Qlik itself gives as the reason why a run failed."""
+        """Return the reason that Qlik Cloud gives for the failure of a run, None if it gives none."""
 
     @abstractmethod
     def page(self, run: Run) -> str:
-        """The path of Qlik's own page about a run or what it belongs to."""
+        """Return the path of the page in Qlik Cloud that shows a run or its resource."""
 
-    # What a kind may say.
+    # Optional.
 
     one_at_a_time: ClassVar[bool] = False
-    """Whether nothing can be started before the last run has ended."""
+    """True where a run can only be started after the last one has ended."""
     cancelled_together: ClassVar[bool] = False
-    """Whether a cancel ends all runs there are by then: a new one must not begin before an old one has ended."""
+    """True where a cancel ends all active runs: a new run must not start before the cancelled one has ended."""
     last_page_size: ClassVar[int] = 1
-    """How many items of the list surely hold all of the last run."""
+    """Items of the list that are sure to contain the last run as a whole."""
 
     id_names: ClassVar[tuple[str, ...]] = ("id",)
-    """The members by which an item of the list tells which run it is of."""
+    """Members of a list item that may hold the id of its run."""
 
     polled_by_list: ClassVar[bool] = False
-    """Whether the list tells as much of a run as `get` does."""
+    """True where the list says as much about a run as `get` does."""
     tier: ClassVar[Tier] = Tier.ONE
-    """The rate limit that looking at runs counts against."""
+    """The rate limit that polls count against."""
     has_bulk_list: ClassVar[bool] = False
-    """Whether there is a list that tells of runs of many resources, see `poll_bulk_list`."""
+    """True where one list has the last runs of many resources, see `poll_bulk_list`."""
 
     def group(self, runs: Sequence[Run]) -> list[Run]:
-        """The runs that items of the list make up, where a run has several."""
+        """Return the runs that list items make up, where a run consists of several items."""
         return list(runs)
 
     def start_returns_run(self, parameters: Mapping[str, Any]) -> bool:
-        """Return True if the response to a start with these parameters says which run it made.
+        """Return True if the response to a start with these parameters contains the run.
 
-        Then the runs there were before need not be known, and a user who may not list them may start all the same.
+        Then the runs before the start need not be known, and a user who may not list runs can start one all the same.
         """
         return False
 
     def can_be_api_run(self, run: Run) -> bool:
         """Return False for a run that no start through the API can have made.
 
-        What Qlik does not tell, or in a word that nobody knows, rules nothing out.
+        A missing or unknown origin excludes nothing.
         """
         return True
 
     def exclude_other_users(self, resource_id: str, candidates: Sequence[Run]) -> Flow[list[Run]]:
-        """Return the candidates that this user can have started, or all of them where that cannot be said.
+        """Return the candidates that this user can have started; all of them where Qlik Cloud does not say.
 
-        Called only where there are several, since it may take requests. Errors of these are not raised.
+        Called only if there are several candidates, since it may take requests. Errors of these are not raised.
         """
         yield from ()
         return list(candidates)
 
     def described(self, run: Run) -> Flow[Run]:
-        """Return the run with the name and space of what ran, by one request at most.
+        """Return the run with the name and the space of its resource, with at most one request.
 
-        A user may see a run and not what it belongs to: whatever goes wrong, the run is returned as it is.
+        A user may see a run and not its resource: whatever goes wrong, the run is returned unchanged.
         """
         if run.name and run.space_id:
             return run
@@ -159,306 +146,64 @@ class RunAdapter(ABC):
         return replace(run, name=run.name or resource.name, space_id=run.space_id or resource.space_id)
 
     def warnings(self, run: Run, log: Sequence[str]) -> str | None:
-        """Return what Qlik Cloud warns of in a run that succeeded, None if it warns of nothing.
+        """Return the warnings of a run that succeeded, None if there are none.
 
-        :param log: the lines of its log, as far as that could be read.
+        :param log: the lines of its log, as far as the log could be read.
         """
         return None
 
-    def settled(self, run: Run) -> Flow[Run]:
-        """A run found in the list, as `get` would give it."""
+    def completed(self, run: Run) -> Flow[Run]:
+        """Return a run that was found in the list as `get` would return it."""
         yield from ()
         return run
 
-    # What all kinds share.
+    def poll_bulk_list(
+        self, selectors: Sequence[RunSelector], max_pages: int, audited: Sequence[RunSelector] = ()
+    ) -> Flow[dict[RunSelector, Run | None]]:
+        """Return the selected runs, of any resources, that at most *max_pages* pages of the bulk list contain.
+
+        The *audited* selectors are answered where they appear; no page is read for their sake.
+        """
+        yield from ()
+        return {}
+
+    # The same for all kinds.
 
     def stopping(self, run: Run) -> bool:
-        """Whether the run was asked to stop already."""
+        """Return True if the run is being cancelled."""
         return run.status.strip().casefold() in self.status_map.stopping
 
-    def intend(
-        self,
-        resource_id: str,
-        marker: str,
-        parameters: Mapping[str, Any] | None = None,
-    ) -> Flow[Intent]:
-        """Return what is known before a start with these parameters.
+    def is_terminal(self, answer: Run | Exception | None) -> bool:
+        """Return True if the answer to a poll is a run with a terminal status."""
+        return isinstance(answer, Run) and answer.ended
 
-        Raises what Qlik Cloud answers when the resource cannot be read, and CannotStartError where the user may not list the
-        runs and the run of the start could only be found there.
-        """
-        try:
-            page = yield from ask(self.newest(resource_id, 100))
-        except NotFoundError:
-            # Of a resource that never ran, or of none: only the latter is an error.
-            yield from self._check_is_there(resource_id)
-            return Intent(kind=self.name, resource_id=resource_id, marker=marker, known=(), server_time=None)
-        except ForbiddenError as error:
-            if not self.start_returns_run({}):
-                raise
-            if not self.start_returns_run(parameters or {}):
-                raise CannotStartError(
-                    f"{error.reason}. The {self.name} was not started: started like this, it does not say which run it"
-                    f" makes, and this user may not list its runs to find it. {error.advice} ({self.name}"
-                    f" {resource_id}; {error.request})"
-                ) from None
-            return Intent(kind=self.name, resource_id=resource_id, marker=marker, known=None, server_time=None)
-        runs = without_repeats([self.run_of(resource_id, item) for item in page.items])
-        return Intent(
-            kind=self.name,
-            resource_id=resource_id,
-            marker=marker,
-            known=tuple(dict.fromkeys(run.id for run in runs)),
-            server_time=page.server_time,
-            resumable=next((run for run in runs if self._goes_on_as(run, marker)), None),
-            markers_shown=any(map(has_marker, runs)),
-        )
-
-    def _goes_on_as(self, run: Run, marker: str) -> bool:
-        """Return True if a run carries a marker, and is neither over nor being cancelled by the try before."""
-        return marker in (run.triggered_by or "") and not run.ended and not self.stopping(run)
-
-    def _check_is_there(self, resource_id: str) -> Flow[None]:
-        """Raise NotFound if Qlik Cloud knows no such resource.
-
-        A user may be allowed to run something and not to read it: of what Qlik Cloud refuses to show nothing follows.
-        """
-        try:
-            yield from self.resource(resource_id)
-        except ForbiddenError:
-            return
+    def intend(self, resource_id: str, marker: str, parameters: Mapping[str, Any] | None = None) -> Flow[Intent]:
+        """Return what must be known before a start, see `starting.intend`."""
+        return starting.intend(self, resource_id, marker, parameters)
 
     def start(
         self,
         intent: Intent,
-        search: Search,
+        timeouts: MatchTimeouts,
         write_log: LogCallback,
         clock: Callable[[], float] = time.monotonic,
         *,
         parameters: Mapping[str, Any] | None = None,
     ) -> Flow[Run]:
-        """The run that was started: once, whatever answer comes back. *parameters* are the kind's own.
-
-        Raises CannotStartError when Qlik refused it, RunNotFoundError when it was started or may have been and no run showed
-        up, AmbiguousRunError when several could be it, and what kept the start from arriving if it surely did not.
-
-        Where the user may not list the runs (`Intent.known` is None), a response that was lost is RunNotFoundError at once:
-        what is not known to be new is never taken for the run of this start.
-        """
-        unanswered: QlikCloudError | None = None
-        if intent.known is None:
-            write_log(
-                logging.INFO,
-                f"This user may not list the runs of {self.name} {intent.resource_id}. It is started all the same; only"
-                " if the response to the start is lost, nothing can tell whether there is a run.",
-            )
-        try:
-            run = yield from self.send_start(intent, write_log, parameters or {})
-        except QlikCloudError as error:
-            if not error.outcome_unknown:
-                raise (yield from self._why_not(intent.resource_id, error)) from None
-            if intent.known is not None:
-                write_log(logging.WARNING, f"{error} Looking for the run instead of starting again.")
-            unanswered, run = error, None
-        if run is not None:
-            return run
-        resource = f"{self.name} {intent.resource_id}"
-        what = "may have been started" if unanswered else "was started"
-        if intent.known is None:
-            raise cannot_find(self, intent, unanswered) from None
-        try:
-            run = yield from find(self, intent, search, write_log, clock, answered=unanswered is None)
-        except StatusError as error:
-            raise RunNotFoundError(
-                f"{error.reason}. {error.advice} The {self.name} {what}, but its runs cannot be looked at: look at them"
-                f" in Qlik Cloud. It was not started again ({resource}; {error.request})"
-            ) from None
-        if run is not None:
-            return run
-        seconds = search.give_up_unanswered if unanswered else search.give_up
-        because = yield from self._why_disabled(intent.resource_id)
-        raise RunNotFoundError(
-            f"The {self.name} {what}, but no run of it showed up within {seconds:g} s"
-            + (f": it is {because}" if because else "")
-            + f". Look at its runs in Qlik Cloud, then clear this task. It was not started again ({resource})"
-            + (f". The response to the start: {unanswered}" if unanswered else "")
-        ) from None
+        """Start a run exactly once and return it, see `starting.start`."""
+        return starting.start(self, intent, timeouts, write_log, clock, parameters=parameters)
 
     def recent(self, resource_id: str, since: datetime | None, run_id: str | None = None) -> Flow[list[Run]]:
-        """Return the runs, the latest first, back to those that began before *since* (without it, the first page).
+        """Return the runs, latest start first, back to those that began before *since* (None: the first page).
 
-        Raises InvalidResponseError where what the list tells of the run *run_id* cannot be read.
+        Raises InvalidResponseError if what the list says about the run *run_id* cannot be read.
         """
-        return (yield from self._collect(resource_id, _all_before(since), 100, run_id))
+        return (yield from collect_runs(self, resource_id, until_before(since), 100, run_id))
 
     def poll(self, selector: RunSelector) -> Flow[Run | None]:
-        """The wanted run as it is now; None if there is none (yet).
+        """Return the current state of the selected run, see `polling.poll`."""
+        return polling.poll(self, selector)
 
-        Raises AmbiguousRunError, and NotFound if what it belongs to is not there.
-        """
-        if selector.run_id:
-            if selector.unconfirmed_since is not None:
-                return (
-                    yield from self._poll_among_competing_runs(selector, selector.run_id, selector.unconfirmed_since)
-                )
-            try:
-                return (yield from self.get(selector.resource_id, selector.run_id))
-            except NotFoundError:
-                yield from self._check_is_there(selector.resource_id)
-                return None
-        try:
-            if selector.started_after is None:
-                newest = yield from self._collect(selector.resource_id, _all_before(None), self.last_page_size)
-                return (yield from self.settled(newest[0])) if newest else None
-            moment = selector.started_after
-            runs = yield from self._collect(selector.resource_id, _all_before(moment), 100)
-        except NotFoundError:
-            # Of a resource that never ran, or of none: only the latter is an error.
-            yield from self._check_is_there(selector.resource_id)
-            return None
-        begun = [run for run in runs if run.moment is not None and not run.began_before(moment)]
-        first = min(begun, key=lambda run: run.moment or moment, default=None)
-        return None if first is None else (yield from self.settled(first))
-
-    def poll_batch(self, selector: Sequence[RunSelector]) -> Flow[dict[RunSelector, Run | Exception | None]]:
-        """The wanted runs of one task or automation as `look` sees them, or what it raises.
-
-        What several of them would ask is asked once. Those for which that would take many calls are left out, but for
-        the first: they have a turn of their own.
-        """
-        known = Answers(MAX_CALLS)
-        given = [each for each in selector if each.run_id and each.unconfirmed_since is None]
-        seen: dict[RunSelector, Run | Exception | None] = {}
-        if self.polled_by_list and len(given) > 1:
-            seen |= yield from self._listed(given)
-        for each in selector:
-            if each in seen:
-                continue
-            if seen:
-                # Much may be known already: others in the event loop shall have their turn.
-                yield from pause(0)
-            with suppress(Unknown):
-                seen[each] = yield from remembering(self.poll(each), known, new=not seen)
-        return seen
-
-    def _listed(self, selector: Sequence[RunSelector]) -> Flow[dict[RunSelector, Run]]:
-        """Those that the list tells of: page by page, as long as each page tells of some."""
-        missing: dict[str | None, list[RunSelector]] = {}
-        for each in selector:
-            missing.setdefault(each.run_id, []).append(each)
-        listed: dict[RunSelector, Run] = {}
-        pages: Pages[Any] = Pages(self.newest(selector[0].resource_id, 100))
-        try:
-            while pages.next_call is not None and len(missing) > 1:
-                before = len(missing)
-                page = yield from ask(pages.next_call)
-                pages.take(page)
-                for run in without_repeats([self.run_of(selector[0].resource_id, item) for item in page.items]):
-                    listed |= dict.fromkeys(missing.pop(run.id, ()), run)
-                if len(missing) == before:
-                    break
-        except StatusError as error:
-            if error.transient or error.credentials_refused:
-                raise
-            # There may be no list to see, and the run all the same.
-        return listed
-
-    def poll_bulk_list(
-        self, selector: Sequence[RunSelector], most_pages: int, also: Sequence[RunSelector] = ()
-    ) -> Flow[dict[RunSelector, Run | None]]:
-        """The wanted runs, of whatever tasks or automations, that one list tells of in no more than so many pages.
-
-        Those that are *also* wanted are told where they turn up; nothing is read for their sake.
-        """
-        yield from ()
-        return {}
-
-    def is_over(self, seen: Run | Exception | None) -> bool:
-        """Whether what was seen of a run will change no more."""
-        return isinstance(seen, Run) and seen.ended
-
-    def _poll_among_competing_runs(self, selector: RunSelector, run_id: str, since: datetime) -> Flow[Run | None]:
-        """Look at a run that only its time tells to be ours, and at all others since.
-
-        A run with our marker is ours, whichever was followed until now: the wait goes over to it.
-        """
-        runs = yield from self.recent(selector.resource_id, since, run_id)
-        marked = [run for run in runs if selector.marker is not None and run.carries(selector.marker)]
-        if len(marked) > 1:
-            raise ambiguous(self, selector.resource_id, marked)
-        if marked:
-            return replace((yield from self.settled(marked[0])), marker=selector.marker)
-        ours = next((run for run in runs if run.id == run_id), None)
-        if ours is None:
-            return None
-        ours = replace(ours, unconfirmed_since=since, marker=selector.marker)
-        others = [run for run in competing_runs(ours, runs) if self.can_be_api_run(run)]
-        if others:
-            left = yield from self.exclude_other_users(selector.resource_id, [ours, *others])
-            others = [] if left == [ours] else others
-        if others or any(map(has_marker, runs)):
-            # Where Qlik shows markers, a run without one was started by somebody else.
-            raise ambiguous(self, selector.resource_id, [ours, *others])
-        return replace((yield from self.settled(ours)), unconfirmed_since=since, marker=selector.marker)
-
-    def _collect(self, resource_id: str, enough: Enough, limit: int, run_id: str | None = None) -> Flow[list[Run]]:
-        """Return the runs page by page, until a page that is not empty says that it is *enough*.
-
-        Raises InvalidResponseError where what the list tells of the run *run_id* cannot be read.
-        """
-        pages: Pages[Any] = Pages(self.newest(resource_id, limit))
-        found: list[Run] = []
-        for _ in range(MAX_PAGES):
-            if pages.next_call is None:
-                break
-            page = yield from ask(pages.next_call)
-            pages.take(page)
-            runs = [self.run_of(resource_id, item) for item in page.items]
-            found += runs
-            if runs and enough(runs):
-                break
-        self.check_was_read(resource_id, run_id, pages.left_out)
-        return self.group(without_repeats(found))
-
-    def check_was_read(self, resource_id: str, run_id: str | None, left_out: Sequence[Any]) -> None:
-        """Raise InvalidResponseError if what was left out of a list tells of a run: then nothing is known of it.
-
-        To call the run missing would end its wait; to leave out a part of it could make it a success.
-        """
-        for item in left_out if run_id is not None else ():
-            if isinstance(item, Mapping) and any(item.get(name) == run_id for name in self.id_names):
-                raise InvalidResponseError(
-                    f"what the list tells of {self.name} run {run_id} cannot be read: it lacks its id or its status"
-                    f" ({self.name} {resource_id})"
-                )
-
-    def _why_not(self, resource_id: str, refused: QlikCloudError) -> Flow[QlikCloudError]:
-        """The error to raise where a start was refused."""
-        if not isinstance(refused, StatusError) or refused.transient:
-            return refused
-        because = yield from self._why_disabled(resource_id)
-        resource = f"{self.name} {resource_id}"
-        if because:
-            return CannotStartError(f"The {self.name} is {because}. It was not started ({resource}). {refused}")
-        return CannotStartError(
-            " ".join(filter(None, (f"{refused.reason}.", refused.advice)))
-            + f" The {self.name} was not started ({resource}; {refused.request})"
-        )
-
-    def _why_disabled(self, resource_id: str) -> Flow[str | None]:
-        try:
-            resource = yield from self.resource(resource_id)
-        except QlikCloudError:
-            return None
-        if resource.disabled_because is None:
-            return None
-        return f"disabled ({resource.disabled_because}): {self.enable_hint}"
-
-
-def _all_before(moment: datetime | None) -> Enough:
-    """True for a page of runs that all began before a moment; without one, for any page."""
-
-    def all_before(page: Sequence[Run]) -> bool:
-        return moment is None or all(run.began_before(moment) for run in page)
-
-    return all_before
+    def poll_batch(self, selectors: Sequence[RunSelector]) -> Flow[dict[RunSelector, Run | Exception | None]]:
+        """Return the current states of several runs of one resource, see `polling.poll_batch`."""
+        return polling.poll_batch(self, selectors)

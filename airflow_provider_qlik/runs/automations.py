@@ -1,4 +1,4 @@
-"""Runs of automations: Qlik says which run a start made."""
+"""Runs of automations. The response to a start without inputs is the run; a start with inputs returns no run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import automations, users
-from airflow_provider_qlik.cloud.call import Call, Flow, ask
+from airflow_provider_qlik.cloud.call import Call, Flow, send
 from airflow_provider_qlik.cloud.errors import (
     BadRequestError,
     ConflictError,
@@ -22,21 +22,24 @@ from airflow_provider_qlik.cloud.models.automations import (
 )
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.runs.adapter import Resource, RunAdapter
-from airflow_provider_qlik.runs.cancelling import insist
+from airflow_provider_qlik.runs.cancelling import send_cancel
 from airflow_provider_qlik.runs.errors import CannotStartError, before_start
-from airflow_provider_qlik.runs.matching import Intent, LogCallback
+from airflow_provider_qlik.runs.intent import Intent
+from airflow_provider_qlik.runs.matching import LogCallback
 from airflow_provider_qlik.runs.run import Run, RunSelector, StatusMap
 
-MAX_PAGE = 200
+MAX_PAGE_SIZE = 200
+"""Items on a page of the list of automations, at most."""
 OTHER_CONTEXTS = frozenset({"test_run", "editor", "detail", "lookup"})
-"""The contexts of runs that somebody set off in Qlik Cloud's pages: no start through the API has one of them.
+"""The contexts of runs that were started in Qlik Cloud's pages: no start through the API has one of them.
 
-Of `webhook` nobody says that: an execution token is sent to an address much like that of a webhook.
+`webhook` is not among them: an execution token is sent to an address much like that of a webhook, and no document says
+which context such a run has.
 """
 
 
 class AutomationRunAdapter(RunAdapter):
-    """How runs of automations are handled."""
+    """The adapter for runs of automations."""
 
     name: ClassVar[str] = "automation"
     enable_hint: ClassVar[str] = "enable it in Qlik Cloud, or change its owner if that one is gone"
@@ -52,17 +55,18 @@ class AutomationRunAdapter(RunAdapter):
     has_bulk_list: ClassVar[bool] = True
 
     def resource(self, resource_id: str) -> Flow[Resource]:
-        """The automation."""
-        automation = yield from ask(automations.get(resource_id))
-        off = automation.state if automation.state in {"disabled", "unavailable"} else None
-        return Resource(resource_id, automation.name, f"its state is {off!r}" if off else None, automation.space_id)
+        """Return the automation."""
+        automation = yield from send(automations.get(resource_id))
+        disabled = automation.state in {"disabled", "unavailable"}
+        because = f"its state is {automation.state!r}" if disabled else None
+        return Resource(resource_id, automation.name, because, automation.space_id)
 
     def newest(self, resource_id: str, limit: int) -> Call[AutomationRunList]:
-        """The call for the runs of an automation."""
+        """Return the call that lists the runs of an automation."""
         return automations.runs(resource_id, sort="-startTime", limit=limit)
 
     def run_of(self, resource_id: str, item: AutomationRun) -> Run:
-        """The run in an item of the list, or alone."""
+        """Return the run in a list item or in the response about a single run."""
         return Run(
             kind=self.name,
             resource_id=resource_id,
@@ -81,125 +85,136 @@ class AutomationRunAdapter(RunAdapter):
         )
 
     def can_be_api_run(self, run: Run) -> bool:
-        """Return False for a run that was set off in Qlik Cloud's pages."""
+        """Return False for a run that was started in Qlik Cloud's pages."""
         return (run.origin or "").strip().casefold() not in OTHER_CONTEXTS
 
     def exclude_other_users(self, resource_id: str, candidates: Sequence[Run]) -> Flow[list[Run]]:
-        """Return the runs that are shown as executed by this user or by the owner of the automation.
+        """Return the candidates that this user or the owner of the automation has executed.
 
-        `executedById` is "the user who set it off". With inputs, a run is started by the token of the automation, and
-        nobody says whether the caller or the owner is shown for that: both are taken for this user. A run that shows
-        nobody may be anybody's. Where no run is left, or either user is not known, this rule says nothing.
+        A start with inputs is authorised by the token of the automation, and no document says whether `executedById` is
+        then the caller or the owner, so both count as this user. A run without `executedById` stays a candidate. If
+        either user is unknown, or no candidate would remain, all are returned.
         """
         try:
-            users_of_ours = {(yield from ask(users.me())).id, (yield from ask(automations.get(resource_id))).owner_id}
+            own_user_ids = {(yield from send(users.me())).id, (yield from send(automations.get(resource_id))).owner_id}
         except QlikCloudError:
             return list(candidates)
-        if None in users_of_ours:
+        if None in own_user_ids:
             return list(candidates)
-        left = [run for run in candidates if run.triggered_by is None or run.triggered_by in users_of_ours]
-        return left or list(candidates)
+        own = [run for run in candidates if run.triggered_by is None or run.triggered_by in own_user_ids]
+        return own or list(candidates)
 
     def start_returns_run(self, parameters: Mapping[str, Any]) -> bool:
         """Return True for a start without inputs."""
         return "inputs" not in parameters
 
     def send_start(self, intent: Intent, write_log: LogCallback, parameters: Mapping[str, Any]) -> Flow[Run | None]:
-        """The run, from the answer; None with inputs, where Qlik does not say which run it is."""
+        """Start a run and return it; with inputs return None, since the response contains no run."""
         if "inputs" in parameters:
             yield from self._execute(intent.resource_id, parameters["inputs"])
             return None
-        run = yield from ask(automations.create_run(intent.resource_id))
+        run = yield from send(automations.create_run(intent.resource_id))
         return self.run_of(intent.resource_id, run)
 
     def _execute(self, automation_id: str, inputs: Mapping[str, Any]) -> Flow[None]:
-        """Nothing: a triggered automation was started with inputs, by its execution token."""
-        automation = yield from before_start(ask(automations.get(automation_id)))
+        """Start a triggered automation with inputs, by its execution token. Raises CannotStartError."""
+        automation = yield from before_start(send(automations.get(automation_id)))
         name = f"automation {automation.name or ''} {automation_id}".replace("  ", " ")
         if automation.run_mode != "triggered":
             raise CannotStartError(
-                f"{name} is in run mode {automation.run_mode!r} and takes no inputs: set the run mode of its start"
-                " block to 'Triggered' in Qlik Cloud, or run it without inputs"
+                f"The automation is in run mode {automation.run_mode!r} and takes no inputs: set the run mode of its"
+                f" start block to 'Triggered' in Qlik Cloud, or run it without inputs ({name})"
             )
         if automation.execution_token is None:
-            raise CannotStartError(f"{name} does not show its execution token to this user: sign in as its owner")
-        yield from ask(automations.execute(automation_id, automation.execution_token.get_secret_value(), inputs))
+            raise CannotStartError(
+                "Qlik Cloud does not show the execution token of the automation to this user: sign in as its owner"
+                f" ({name})"
+            )
+        yield from send(automations.execute(automation_id, automation.execution_token.get_secret_value(), inputs))
 
     def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
-        """One run. Raises NotFound."""
-        run = yield from ask(automations.get_run(resource_id, run_id))
+        """Return one run. Raises NotFoundError."""
+        run = yield from send(automations.get_run(resource_id, run_id))
         return self.run_of(resource_id, run)
 
     def poll_bulk_list(
-        self, selector: Sequence[RunSelector], most_pages: int, also: Sequence[RunSelector] = ()
+        self, selectors: Sequence[RunSelector], max_pages: int, audited: Sequence[RunSelector] = ()
     ) -> Flow[dict[RunSelector, Run | None]]:
-        """What the last run of their automation tells of them, from the list of all automations."""
-        asked: dict[str, list[RunSelector]] = {}
-        for each in (*selector, *also):
-            if each.unconfirmed_since is None:
-                asked.setdefault(each.resource_id, []).append(each)
-        missing = {each.resource_id for each in selector if each.unconfirmed_since is None}
-        told: dict[RunSelector, Run | None] = {}
-        listed = automations.list(limit=MAX_PAGE).read_as(LastAutomationRunList)
+        """Return the runs that the list of all automations identifies, which shows the last run of each."""
+        unanswered: dict[str, list[RunSelector]] = {}
+        for selector in (*selectors, *audited):
+            if selector.unconfirmed_since is None:
+                unanswered.setdefault(selector.resource_id, []).append(selector)
+        missing = {selector.resource_id for selector in selectors if selector.unconfirmed_since is None}
+        answers: dict[RunSelector, Run | None] = {}
+        listed = automations.list(limit=MAX_PAGE_SIZE).read_as(LastAutomationRunList)
         pages: Pages[LastAutomationRun] = Pages(listed)
-        for _ in range(most_pages):
+        for _ in range(max_pages):
             if pages.next_call is None or not missing:
                 break
-            for item in pages.take((yield from ask(pages.next_call))):
-                if item.id in asked:
-                    told |= self._told_by(item, asked.pop(item.id))
+            for item in pages.take((yield from send(pages.next_call))):
+                if item.id in unanswered:
+                    answers |= self._answers_from(item, unanswered.pop(item.id))
                     missing.discard(item.id)
-        return told
+        return answers
 
-    def _told_by(self, item: LastAutomationRun, selector: Sequence[RunSelector]) -> dict[RunSelector, Run | None]:
+    def _answers_from(self, item: LastAutomationRun, selectors: Sequence[RunSelector]) -> dict[RunSelector, Run | None]:
+        """Return the answers that the last run of an automation gives to polls of its runs."""
         try:
             last = None if item.last_run is None else self.run_of(item.id, item.last_run)
         except InvalidResponseError:
             return {}
-        return {each: seen[0] for each in selector if (seen := _seen(last, each))}
+        answers: dict[RunSelector, Run | None] = {}
+        for selector in selectors:
+            if selector.run_id is None:
+                if _proves_that_there_is_none(last, selector):
+                    answers[selector] = None
+            elif last is not None and last.id == selector.run_id:
+                answers[selector] = last
+        return answers
 
     def cancel(self, run: Run) -> Flow[str]:
-        """The run is asked to stop."""
+        """Cancel the run."""
         return (yield from self.stop(run.resource_id, run.id))
 
     def stop(self, automation_id: str, run_id: str) -> Flow[str]:
-        """The run of an automation is asked to stop, whether it was started as such or by a task."""
+        """Cancel a run of an automation, whether it was started as such or by a task."""
         try:
-            yield from insist(automations.stop_run(automation_id, run_id))
+            yield from send_cancel(automations.stop_run(automation_id, run_id))
         except (ConflictError, NotFoundError):
             return f"nothing: automation run {run_id} has ended already"
         except BadRequestError:
-            # Nobody says what Qlik answers where there is nothing left to stop.
-            seen = yield from self.get(automation_id, run_id)
-            if seen is None or not seen.ended:
+            # No document says which status the cancel of an ended run has.
+            run = yield from self.get(automation_id, run_id)
+            if run is None or not run.ended:
                 raise
             return f"nothing: automation run {run_id} has ended already"
         return f"automation run {run_id}"
 
     def warnings(self, run: Run, log: Sequence[str]) -> str | None:
-        """Return what the run says where it has finished with warnings."""
+        """Return the text of a run that has finished with warnings, None for any other run."""
         if "warning" not in run.status.casefold():
             return None
         return run.reason or "Qlik Cloud does not say which; the run's page shows them"
 
     def log(self, run: Run) -> Flow[str]:
-        """The debug log of a run."""
-        return (yield from ask(automations.run_debug(run.resource_id, run.id)))
+        """Return the debug log of a run."""
+        return (yield from send(automations.run_debug(run.resource_id, run.id)))
 
     def reason(self, run: Run) -> Flow[str | None]:
-        """What the run itself says."""
+        """Return the error of the run."""
         yield from ()
         return run.reason
 
     def page(self, run: Run) -> str:
-        """The page of the automation, where its runs are."""
+        """Return the path of the automation's page, which lists its runs."""
         return f"/automations/{run.resource_id}"
 
 
-def _seen(last: Run | None, selector: RunSelector) -> tuple[Run | None] | None:
-    """What is to be seen of a wanted run, by the last run of its automation; nothing where that does not tell."""
-    if selector.run_id is not None:
-        return (last,) if last is not None and last.id == selector.run_id else None
-    # Nobody says that what is shown as the last run is the last to begin; and of several, the last is not the first.
-    none = last is None or (selector.started_after is not None and last.began_before(selector.started_after))
-    return (None,) if none else None
+def _proves_that_there_is_none(last: Run | None, selector: RunSelector) -> bool:
+    """Return True if there is no such run, by the last run of the automation.
+
+    That there is one does not follow from it: no document says that the run shown as the last is the last to begin, and
+    the last of several runs after a moment is not the first.
+    """
+    return last is None or (selector.started_after is not None and last.began_before(selector.started_after))

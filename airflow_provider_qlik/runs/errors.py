@@ -1,4 +1,4 @@
-"""What can go wrong with a run, other than that it fails."""
+"""Errors about runs, other than that a run fails."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ T = TypeVar("T")
 
 
 class RunError(QlikCloudError):
-    """Something about a run that asking again does not mend."""
+    """An error about a run that repeating the request does not resolve."""
 
 
 class CannotStartError(RunError):
-    """Qlik refused to start it, and why as far as it says: disabled, not there, not allowed. Nothing was started."""
+    """Qlik Cloud refused the start, such as for a disabled or missing resource. Nothing was started."""
 
 
 class NotStartedError(QlikCloudError):
-    """What had to be read before a start could not be: nothing was started, and it may well work a little later."""
+    """A read before the start has failed. Nothing was started, and a later attempt may succeed."""
 
     @property
     def transient(self) -> bool:
@@ -27,7 +27,7 @@ class NotStartedError(QlikCloudError):
 
 
 def before_start(flow: Flow[T]) -> Flow[T]:
-    """The result of a flow that only reads, before anything is started. Raises NotStartedError for a lost answer."""
+    """Return the result of a flow that only reads, before a start. Raises NotStartedError if a response was lost."""
     try:
         return (yield from flow)
     except QlikCloudError as error:
@@ -41,20 +41,20 @@ class ReloadPendingError(RunError):
 
 
 class RunNotFoundError(RunError):
-    """A start was accepted, or may have been, and no run of it showed up in time."""
+    """A start was accepted, or its outcome is unknown, and no run of it appeared in time."""
 
 
 class AmbiguousRunError(RunError):
-    """Several runs could be the one that was started, and nothing tells them apart. Lists them; never guessed."""
+    """Several runs may be the one that was started. The message lists them; none is ever chosen by a guess."""
 
 
 class RunGoneError(RunError):
-    """Qlik no longer knows the run, or what it belongs to."""
+    """Qlik Cloud no longer has the run or its resource."""
 
 
 class RunNotVisibleError(RunError):
-    """Qlik Cloud has refused for two minutes to show the run (401 or 403). The run itself may be going on."""
+    """Qlik Cloud has refused to show the run for two minutes (401 or 403). The run itself may still be active."""
 
 
 class WaitTimeoutError(RunError):
-    """The deadline passed while the run was still going, or before there was one."""
+    """The deadline passed while the run was active, or before there was a run."""

@@ -1,4 +1,4 @@
-"""Finding what a create operation would make a second time, so that a Dag can be run twice."""
+"""Finding the item that a create operation would make a second time, so that a Dag can be run twice."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from airflow_provider_qlik.cloud.pages import all_items
 Json: TypeAlias = Mapping[str, Any]
 
 TASK_ENDED, DATASET_UPDATED = "com.qlik.v1.task.run.finished", "com.qlik/active-analytics-orch"
-"""The types of events that set tasks off."""
+"""The types of events that start tasks."""
 
 
 def existing(operation: str, arguments: Mapping[str, Any]) -> Flow[Shape | None]:
-    """Return the item that a create operation would make again, or None.
+    """Return the item that a create operation would make again, None if there is none.
 
     An item is the same if it has the same name; a reload task, or a task whose creator is given no name, if it reloads
     the same app on the same occasion.
 
     :param operation: one of `operations.CREATES`, with the arguments that it would be called with.
     """
-    how = _HOW[operation]
-    given = arguments.get(how.body_argument) or {}
+    search = _SEARCHES[operation]
+    given = arguments.get(search.body_argument) or {}
     body = given.model_dump(by_alias=True, exclude_none=True, mode="json") if isinstance(given, Shape) else dict(given)
-    for item in (yield from all_items(how.list_call({**arguments, **body}))):
-        if how.is_same(body, item.model_dump(by_alias=True, mode="json")):
+    for item in (yield from all_items(search.list_call({**arguments, **body}))):
+        if search.is_same(body, item.model_dump(by_alias=True, mode="json")):
             return item  # type: ignore[no-any-return]
     return None
 
 
 @dataclass(frozen=True)
-class _How:
-    """Where a create operation has its body, what is to be listed, and whether an item is what the body describes."""
+class _Search:
+    """A search for an existing item: the argument with the body, the list to read, and the comparison with an item."""
 
     body_argument: str
     list_call: Callable[[Json], Call[Page[Any]]]
@@ -75,12 +75,13 @@ def _after_same_task(body: Json, item: Json) -> bool:
 
 def _correlated(event: Json) -> list[tuple[Any, Any]]:
     return [
-        (one.get("contextAttributeName"), one.get("contextAttributeValue")) for one in event.get("correlation") or ()
+        (attribute.get("contextAttributeName"), attribute.get("contextAttributeValue"))
+        for attribute in event.get("correlation") or ()
     ]
 
 
 def _on_dataset_update(_body: Json, item: Json) -> bool:
-    """Return True for a task of the kind of which an app has one at most."""
+    """Return True for a task that a dataset update starts; an app has one of them at most."""
     return any(event.get("type") == DATASET_UPDATED for event in item.get("events") or ())
 
 
@@ -88,26 +89,26 @@ def _by_name(body: Json) -> str:
     return f"name eq {json.dumps(body.get('name', ''), ensure_ascii=False)}"
 
 
-def _tasks_of_app(given: Json) -> Call[Page[Any]]:
-    return tasks.list(resource_id=given["app_id"], limit=100)
+def _tasks_of_app(arguments: Json) -> Call[Page[Any]]:
+    return tasks.list(resource_id=arguments["app_id"], limit=100)
 
 
-_HOW: dict[str, _How] = {
-    "tasks.create": _How(
+_SEARCHES: dict[str, _Search] = {
+    "tasks.create": _Search(
         "task", lambda body: tasks.list(resource_id=body.get("resourceId"), limit=100), _members("name", "version")
     ),
-    "tasks.create_reload_on_schedule": _How("reload", _tasks_of_app, _named(_same_schedule)),
-    "tasks.create_reload_after_task": _How("reload", _tasks_of_app, _named(_after_same_task)),
-    "tasks.create_reload_on_dataset_update": _How("reload", _tasks_of_app, _on_dataset_update),
-    "automations.create": _How(
+    "tasks.create_reload_on_schedule": _Search("reload", _tasks_of_app, _named(_same_schedule)),
+    "tasks.create_reload_after_task": _Search("reload", _tasks_of_app, _named(_after_same_task)),
+    "tasks.create_reload_on_dataset_update": _Search("reload", _tasks_of_app, _on_dataset_update),
+    "automations.create": _Search(
         "automation", lambda body: automations.list(filter=_by_name(body), limit=200), _members("name", "spaceId")
     ),
-    "reload_tasks.create": _How(
+    "reload_tasks.create": _Search(
         "reload_task",
         lambda body: reload_tasks.list(app_id=body.get("appId"), limit=100),
         _members("appId", "partial", "timeZone", "recurrence", "startDateTime", "endDateTime"),
     ),
-    "sharing_tasks.create": _How(
+    "sharing_tasks.create": _Search(
         "sharing_task", lambda body: sharing_tasks.list(app_id=body.get("appId"), limit=100), _members("name")
     ),
 }

@@ -1,13 +1,13 @@
-"""Names in place of ids: looked up when a task runs, matched exactly.
+"""Looking up ids by name. Names are matched exactly, when a task runs.
 
-Two texts that look the same may be written in two ways (an "ü" as one character or as two): names are compared in
-Unicode's normal form NFC. Qlik's search for names is a "contains" over what it has stored, and nobody says in which
-form that compares. So a name with such a character is searched for by its longest part without one.
+Two texts that look the same may be encoded differently (an "ü" as one character or as two), so names are compared in
+Unicode's normal form NFC. Qlik's search for names is a "contains" over what it has stored, and no document says in
+which form it compares. So a name with such a character is searched for by its longest part without one.
 
-A personal space has no name and no id in the list of spaces: `items` takes ``personal`` in place of an id, and what is
-in it has no space id, or an empty one. It is named "Personal" here, in any letter case; a space of that very name, if
-there is one, comes first. A user only sees the personal space of his own, but for administrators: twins are told apart
-by id then.
+A personal space has no name and no id in the list of spaces: `items` takes ``personal`` in place of an id, and the
+items in it have no space id, or an empty one. It is named "Personal" here, in any letter case; a space of that very
+name has precedence. Users see no personal space but their own. Administrators see all of them: items of the same name
+are then distinguished by id.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from airflow_provider_qlik.cloud.api import automations, catalog, sharing_tasks, tasks
@@ -26,13 +27,14 @@ from airflow_provider_qlik.cloud.pages import all_items
 from airflow_provider_qlik.validation import InvalidArgumentError
 
 MAX_CANDIDATES = 10
+"""Candidates that an error message lists, at most."""
 PERSONAL = "personal"
-"""What Qlik calls the personal space of whoever asks, in place of its id."""
+"""Stands in place of an id for the personal space of the user who sends the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a look-up has found: name, id and the space that it is in (None: the personal one, or not known)."""
+    """An item that a look-up has found: name, id and its space (None: the personal space, or unknown)."""
 
     name: str | None
     id: str | None
@@ -65,9 +67,9 @@ def automation_id(name: str, space_name: str | None = None) -> Flow[str]:
     """Return the id of the automation of that name, in a space if one is named. Raises as `space_id`."""
     space = (yield from space_id(space_name)) if space_name else None
     found: list[Any] = []
-    # The filter compares exactly, in a form that nobody has written down: both are tried.
-    for written in dict.fromkeys((name, _normal(name), unicodedata.normalize("NFD", name))):
-        filtered = automations.list(filter=f"name eq {json.dumps(written, ensure_ascii=False)}", limit=200)
+    # The filter compares exactly, in a normal form that is not documented, so both are tried.
+    for variant in dict.fromkeys((name, _normal(name), unicodedata.normalize("NFD", name))):
+        filtered = automations.list(filter=f"name eq {json.dumps(variant, ensure_ascii=False)}", limit=200)
         found += yield from all_items(filtered)
     candidates = [
         Candidate(item.name, item.id, item.space_id)
@@ -95,28 +97,34 @@ def _normal(name: str) -> str:
 
 
 def _searchable(name: str) -> str:
-    """Return what a search for a part of a name finds that name by, in whichever form it is stored."""
-    # Characters that can be written in two ways part the name.
-    same = "".join(each if unicodedata.normalize("NFD", each) == each else "\0" for each in _normal(name))
-    longest = max((part.strip() for part in re.split("\0", same)), key=len)
+    """Return the part of a name by which a "contains" search finds the name in any normal form."""
+    # Characters that can be encoded in two ways separate the parts.
+    parts = "".join(
+        character if unicodedata.normalize("NFD", character) == character else "\0" for character in _normal(name)
+    )
+    longest = max((part.strip() for part in re.split("\0", parts)), key=len)
     return longest or _normal(name)
 
 
 def _exact(name: str, candidates: Sequence[Candidate]) -> list[Candidate]:
-    return [each for each in candidates if each.name is not None and _normal(each.name) == _normal(name) and each.id]
+    return [
+        candidate
+        for candidate in candidates
+        if candidate.name is not None and _normal(candidate.name) == _normal(name) and candidate.id
+    ]
 
 
 def _only_with_spaces(argument: str, name: str, candidates: Sequence[Candidate]) -> Flow[str]:
-    """Return the id of the only one; where there are several, the error tells the space of each."""
+    """Return the id of the only exact match; if there are several, the error lists the space of each."""
     exact = _exact(name, candidates)
     spaces: dict[str, str | None] = {}
-    if len(exact) > 1 and any(each.space_id for each in exact):
+    if len(exact) > 1 and any(candidate.space_id for candidate in exact):
         try:
             spaces = {item.id: item.name for item in (yield from all_items(catalog.spaces(limit=100)))}
         except QlikCloudError:
-            # The ids of the spaces tell them apart as well.
+            # The error then lists the ids of the spaces.
             spaces = {}
-    return _only(argument, name, candidates, lambda each: _in_space(each, spaces))
+    return _only(argument, name, candidates, lambda candidate: _in_space(candidate, spaces))
 
 
 def _in_space(candidate: Candidate, spaces: dict[str, str | None]) -> str:
@@ -126,15 +134,15 @@ def _in_space(candidate: Candidate, spaces: dict[str, str | None]) -> str:
     return f"{candidate.id} in space {repr(space) if space else candidate.space_id}"
 
 
-def _only(argument: str, name: str, candidates: Sequence[Candidate], shown: Any = lambda each: each.id) -> str:
+def _only(argument: str, name: str, candidates: Sequence[Candidate], shown: Any = attrgetter("id")) -> str:
     exact = _exact(name, candidates)
     if len(exact) == 1:
         return str(exact[0].id)
     if exact:
-        listed = _listed(shown(each) for each in exact)
+        listed = _listed(shown(candidate) for candidate in exact)
         space = " or name the space" if argument in {"app_name", "automation_name"} else ""
         raise InvalidArgumentError(argument, name, f"{len(exact)} have that name: {listed}; give the id{space}")
-    near = [f"{each.name!r} is {each.id}" for each in candidates]
+    near = [f"{candidate.name!r} is {candidate.id}" for candidate in candidates]
     hint = f"; what comes near: {_listed(near, '; ')}" if near else ""
     raise InvalidArgumentError(argument, name, f"nothing that this user can see has exactly that name{hint}")
 

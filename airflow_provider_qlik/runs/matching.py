@@ -1,260 +1,255 @@
-"""Finding the run that a start made, where Qlik does not say which it is."""
+"""Matching: finding the run that a start made, where Qlik Cloud does not say which one it is.
+
+The response to the start of a task, a sharing task, or an automation with inputs contains no run id, and a response
+may be lost. The run has to be recognised among those that are new since the start. There are two kinds of evidence.
+
+**The marker.** A start carries a text that is made of the identity of the Airflow task (`marker`), in a member that
+Qlik Cloud may show with the run, such as `triggeredBy`. A run with our marker is our own, whatever its times are.
+Whether Qlik Cloud shows markers is documented nowhere, and a run without one says little: a word such as "manual" or a
+user's name stands in that member for the runs of other users where markers are shown, and for our own as well where
+they are not. Only this counts: a marker of this package on *any* run of the list proves that they are shown, and then a
+run without ours is never taken for our own, even if it is the only candidate. Proof is looked for on all runs before
+the start, on all that appear later and, before a run without a marker is adopted, once in the whole list.
+
+**The time.** Without such proof, a run that did not exist before the start, and did not begin before it by Qlik Cloud's
+own clock, is a candidate. A single candidate is taken for our own after it has been the only one for a while, and is
+marked as unconfirmed (`Run.unconfirmed_since`): each later poll looks for competing runs. If a run with our marker
+appears then, the wait goes over to it; if another candidate appears, the wait ends with AmbiguousRunError
+(`polling`). Two candidates are an error, never a guess: a wrong guess would cancel somebody else's run, or report its
+outcome as that of this task.
+
+What was rejected:
+
+- Starting again if no run is found. The first start may have been executed all the same.
+- The last run (`runs/last`): right after a start this is still the one before.
+- The latest of several candidates, or the first: schedules, event triggers and other users start runs at any moment.
+- Airflow's clock. It may differ from that of Qlik Cloud by minutes; `Date` headers do not.
+- Taking any unknown text in place of a marker as proof that markers are not shown: see above.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_provider_qlik.cloud.call import Flow, pause
 from airflow_provider_qlik.cloud.errors import NotFoundError, QlikCloudError
-from airflow_provider_qlik.runs import refusals as refusal
+from airflow_provider_qlik.runs import visibility
 from airflow_provider_qlik.runs.errors import AmbiguousRunError, RunNotFoundError
+from airflow_provider_qlik.runs.intent import Intent, has_marker
 from airflow_provider_qlik.runs.run import Run
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.runs.adapter import RunAdapter
 
 LogCallback: TypeAlias = Callable[[int, str], object]
-"""Where a flow says what a user should read: a level of `logging` and a sentence. A logger's `log` fits."""
+"""Writes a line for the user: a level of `logging` and a sentence. A logger's `log` fits."""
 
-
-def marker(*identity: str) -> str:
-    """What a start is marked with: short and plain, since nobody knows what Qlik takes there."""
-    return "airflow-" + hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
-
-
-def has_marker(run: Run) -> bool:
-    """Return whether a run shows a marker of this package, of whichever task: then Qlik shows markers."""
-    return MARKER.search(run.triggered_by or "") is not None
-
-
-MARKER = re.compile(r"airflow-[0-9a-f]{8,16}")
-"""What a marker looks like. Its beginning alone tells nothing: a user or OAuth client may be called airflow-prod."""
-CLOCK_SKEW = timedelta(seconds=5)
 COMPETING_WINDOW = timedelta(seconds=60)
+"""The longest time after the beginning of an unconfirmed run in which another run counts as competing."""
 BEGINNING = datetime(1980, 1, 1, tzinfo=UTC)
-"""Before all runs: to go through the whole list of them, as far as lists are read."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intent:
-    """What is known before a start: the marker it will carry, the runs that exist, the server's clock (UTC).
-
-    `known` is None where the user may not list the runs: nothing is known then, which is not the same as that there
-    are none, and no run is ever taken for the one of this start.
-    `underway` is a run that carries the very marker already and goes on: an earlier try has started it.
-    `markers_shown`: some run carried a marker of this package then, so Qlik shows them.
-    """
-
-    kind: str
-    resource_id: str
-    marker: str
-    known: tuple[str, ...] | None
-    server_time: datetime | None
-    resumable: Run | None = None
-    markers_shown: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """The intent as plain JSON."""
-        return {
-            "kind": self.kind,
-            "resource_id": self.resource_id,
-            "marker": self.marker,
-            "known": None if self.known is None else list(self.known),
-            "server_time": self.server_time.isoformat() if self.server_time else None,
-            "markers_shown": self.markers_shown,
-        }
-
-    @classmethod
-    def from_json(cls, given: Mapping[str, Any]) -> Self:
-        """The intent that `to_json` wrote. Raises ValueError for anything else."""
-        try:
-            moment, known = given["server_time"], None if given["known"] is None else tuple(given["known"])
-            texts = (given["kind"], given["resource_id"], given["marker"])
-            server_time = datetime.fromisoformat(moment).astimezone(UTC) if moment else None
-        except (KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise ValueError(f"expected an intent, not {given!r} ({error!r})") from error
-        if not all(isinstance(text, str) and text for text in (*texts, *(known or ()))):
-            raise ValueError(f"expected an intent, not {given!r}")
-        kind, resource_id, marker = texts
-        # Earlier versions did not note it.
-        shown = given.get("markers_shown") is True
-        return cls(
-            kind=kind,
-            resource_id=resource_id,
-            marker=marker,
-            known=known,
-            server_time=server_time,
-            markers_shown=shown,
-        )
-
-    def could_be(self, run: Run) -> bool:
-        """Whether a run can have come from this start: it did not exist before, and did not begin before."""
-        if self.known is None or run.id in self.known or (has_marker(run) and not self.marks(run)):
-            return False
-        return self.earliest is None or run.moment is None or run.moment >= self.earliest
-
-    def marks(self, run: Run) -> bool:
-        """Whether a run carries the marker, or enough of it where Qlik cuts it."""
-        return run.carries(self.marker)
-
-    @property
-    def earliest(self) -> datetime | None:
-        """When a run of this start can have begun at the earliest, by a clock that may be a little behind."""
-        return None if self.server_time is None else self.server_time - CLOCK_SKEW
+"""A moment before all runs: reads the whole list, up to the limit for pages."""
+BACKOFF_FACTOR = 1.5
+"""The factor by which the pause between two looks at the list grows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
-    """How long a run is looked for, in seconds; not so long where it is unsure that there is one.
+class MatchTimeouts:
+    """The durations of the search for the run of a start, in seconds.
 
-    With its marker a run is known at once. Without, it is taken for ours only after it was the only one for `settle`.
-    Where it has ended by then, so that no competing run would be noticed while it is watched, or where there are several, of
-    which ours may yet show a marker, that takes `settle_unsure`.
+    :param match_timeout: until the search ends without a run, if the start was accepted.
+    :param unknown_outcome_timeout: the same, if the outcome of the start is unknown.
+    :param confirmation_time: for which a run without a marker must be the only candidate before it is followed.
+    :param doubtful_confirmation_time: the same for a run that has ended, since nobody polls it any more and a competing
+        run would go unnoticed; and for several candidates, since our own may yet show its marker.
+    :param initial_backoff: the first pause between two looks at the list.
+    :param max_backoff: the longest pause between two looks.
     """
 
-    give_up: float = 300.0
-    give_up_unanswered: float = 60.0
-    settle: float = 20.0
-    settle_unsure: float = 60.0
+    match_timeout: float = 300.0
+    unknown_outcome_timeout: float = 60.0
+    confirmation_time: float = 20.0
+    doubtful_confirmation_time: float = 60.0
     initial_backoff: float = 1.0
     max_backoff: float = 10.0
 
 
 def find(
-    kind: RunAdapter,
+    adapter: RunAdapter,
     intent: Intent,
-    search: Search,
+    timeouts: MatchTimeouts,
     write_log: LogCallback,
     clock: Callable[[], float] = time.monotonic,
     *,
     answered: bool = True,
 ) -> Flow[Run | None]:
-    """The run that came of a start, or None when none showed up in time. *answered*: whether the start surely arrived.
+    """Return the run that a start made, None if none appeared in time.
 
-    The marker decides. Where Qlik does not show markers, a run that alone can be ours counts as ours, with
-    `unconfirmed_since` set so that whoever watches it notices a competing run later. Raises AmbiguousRunError when several could be it.
+    :param clock: returns seconds; only differences are used.
+    :param answered: True if the start certainly was executed, False if its outcome is unknown.
 
-    Whether Qlik shows markers is nowhere written. What a run shows in their place tells nothing: a word such as
-    "manual" or the name of a user stands there for a run of somebody else where markers are shown, and for ours as well
-    where they are not. So only this counts: a marker of this package, on any run of the list, proves that they are
-    shown, and then a run without ours is never taken for ours, whatever it shows and however lonely it is. The proof is
-    looked for on all runs there were before the start, on all that show up later and, before a run without a marker is
-    followed, once in the whole list. Without proof the run is followed, and the proof may still come: then the wait
-    goes over to the run with our marker, or ends in doubt (`RunAdapter.look`).
-
-    Raises RunNotFoundError at once where the runs before the start are not known (`Intent.known` is None).
+    A run that only its time identifies has `unconfirmed_since` set. Raises AmbiguousRunError if there are several
+    candidates, the error of Qlik Cloud if it refuses to list the runs for good, and RunNotFoundError at once if the
+    runs before the start are not known (`Intent.known_run_ids` is None).
     """
-    known = intent.known
-    if known is None:
-        raise cannot_find(kind, intent)
-    began = answering_since = clock()
-    seen_since: float | None = None
-    refused_since: float | None = None
-    markers_shown, all_seen = intent.markers_shown, False
-    candidates: list[Run] = []
-    seconds = search.initial_backoff
-    while True:
-        try:
-            recent = yield from kind.recent(intent.resource_id, intent.earliest)
-        except QlikCloudError as error:
-            # The list of a task that never ran may be a 404, until its first run shows up.
-            if not error.transient and not isinstance(error, NotFoundError):
-                refused_since = refused_since if refused_since is not None else clock()
-                lasts = clock() - refused_since >= refusal.REFUSAL_LASTS.total_seconds()
-                if lasts or not refusal.refuses_to_show(error):
-                    raise
+    if intent.known_run_ids is None:
+        raise cannot_match(adapter, intent)
+    return (yield from _Matching(adapter, intent, timeouts, write_log, clock, answered).run())
+
+
+@dataclass(slots=True)
+class _Matching:
+    """The state of one search. Moments are readings of *clock*, in seconds."""
+
+    adapter: RunAdapter
+    intent: Intent
+    timeouts: MatchTimeouts
+    write_log: LogCallback
+    clock: Callable[[], float]
+    answered: bool
+    markers_shown: bool = False
+    whole_list_read: bool = False
+    candidates: list[Run] = field(default_factory=list)
+    only_time_since: float | None = None
+    """When the first candidate without a marker was seen, None while there is none."""
+    hidden_since: float | None = None
+    """When Qlik Cloud began to refuse the list, None while it does not."""
+
+    def run(self) -> Flow[Run | None]:
+        """Look at the list again and again until the run is found or the time is up."""
+        self.markers_shown = self.intent.markers_shown
+        began = answering_since = self.clock()
+        seconds = self.timeouts.initial_backoff
+        while True:
+            try:
+                recent = yield from self.adapter.recent(self.intent.resource_id, self.intent.earliest)
+            except QlikCloudError as error:
+                self._note_failure(error)
+                if not isinstance(error, NotFoundError):
+                    # A list that cannot be read does not count as one without a run.
+                    answering_since = self.clock()
             else:
-                refused_since = None
-            write_log(logging.WARNING, f"Could not look for the {kind.name} run, looking again: {error}")
-            # While Qlik does not answer, that no run shows up tells nothing.
-            answering_since = answering_since if isinstance(error, NotFoundError) else clock()
+                self.hidden_since = None
+                found = yield from self._match(recent)
+                if found is not None:
+                    return found
+            now = self.clock()
+            unexecuted = not self.answered and not self.candidates
+            unexecuted = unexecuted and now - answering_since >= self.timeouts.unknown_outcome_timeout
+            if unexecuted or now - began >= self.timeouts.match_timeout:
+                if self.candidates:
+                    raise ambiguous(self.adapter, self.intent.resource_id, self.candidates)
+                return None
+            yield from pause(seconds)
+            seconds = min(seconds * BACKOFF_FACTOR, self.timeouts.max_backoff)
+
+    def _note_failure(self, error: QlikCloudError) -> None:
+        """Log an error of the list; raise it if it is permanent."""
+        # The list of a task that never ran may be a 404 until its first run appears.
+        if error.transient or isinstance(error, NotFoundError):
+            self.hidden_since = None
         else:
-            refused_since = None
-            # A marker of this package on any run proves that Qlik shows them: then ours will have one, too.
-            markers_shown = markers_shown or any(map(has_marker, recent))
-            marked = [run for run in recent if run.id not in known and intent.marks(run)]
-            if len(marked) == 1:
-                return marked[0]
-            if len(marked) > 1:
-                raise ambiguous(kind, intent.resource_id, marked)
-            candidates = [run for run in recent if intent.could_be(run) and kind.can_be_api_run(run)]
-            unmarked = [] if markers_shown else candidates
-            now = clock()
-            seen_since = (seen_since if seen_since is not None else now) if unmarked else None
-            one_goes_on = len(unmarked) == 1 and not unmarked[0].ended
-            needed = search.settle if one_goes_on else search.settle_unsure
-            if seen_since is not None and now - seen_since >= needed:
-                if len(unmarked) > 1:
-                    unmarked = yield from kind.exclude_other_users(intent.resource_id, unmarked)
-                if len(unmarked) > 1:
-                    raise ambiguous(kind, intent.resource_id, unmarked)
-                if not all_seen:
-                    # Older runs are read once: a marker that any of them shows is proof enough.
-                    older = yield from _whole_list(kind, intent.resource_id)
-                    all_seen, markers_shown = older is not None, any(map(has_marker, older or ()))
-                if all_seen and not markers_shown:
-                    ours = unmarked[0]
-                    write_log(logging.INFO, f"{ours} carries no marker, but no other can be ours: it is followed.")
-                    since = min(filter(None, (intent.server_time, ours.moment)), default=None)
-                    return replace(ours, unconfirmed_since=since, marker=intent.marker)
-        now = clock()
-        unanswered_for_long = not answered and not candidates and now - answering_since >= search.give_up_unanswered
-        if unanswered_for_long or now - began >= search.give_up:
-            if candidates:
-                raise ambiguous(kind, intent.resource_id, candidates)
+            if self.hidden_since is None:
+                self.hidden_since = self.clock()
+            lasts = self.clock() - self.hidden_since >= visibility.NOT_VISIBLE_TIMEOUT.total_seconds()
+            if lasts or not visibility.is_not_visible(error):
+                raise error
+        self.write_log(logging.WARNING, f"Could not look for the {self.adapter.name} run, looking again: {error}")
+
+    def _match(self, recent: Sequence[Run]) -> Flow[Run | None]:
+        """Return the run of the start if the list identifies it. Raises AmbiguousRunError."""
+        intent, adapter = self.intent, self.adapter
+        known = intent.known_run_ids or ()
+        self.markers_shown = self.markers_shown or any(map(has_marker, recent))
+        marked = [run for run in recent if run.id not in known and run.shows_marker(intent.marker)]
+        if len(marked) == 1:
+            return marked[0]
+        if len(marked) > 1:
+            raise ambiguous(adapter, intent.resource_id, marked)
+        self.candidates = [run for run in recent if intent.is_candidate(run) and adapter.can_be_api_run(run)]
+        unmarked = [] if self.markers_shown else self.candidates
+        if not self._confirmed(unmarked):
             return None
-        yield from pause(seconds)
-        seconds = min(seconds * 1.5, search.max_backoff)
+        if len(unmarked) > 1:
+            unmarked = yield from adapter.exclude_other_users(intent.resource_id, unmarked)
+        if len(unmarked) > 1:
+            raise ambiguous(adapter, intent.resource_id, unmarked)
+        if not self.whole_list_read:
+            # Older runs are read once: a marker on any of them proves that Qlik shows markers.
+            runs = yield from _whole_list(adapter, intent.resource_id)
+            self.whole_list_read, self.markers_shown = runs is not None, any(map(has_marker, runs or ()))
+        if not self.whole_list_read or self.markers_shown:
+            return None
+        (run,) = unmarked
+        self.write_log(
+            logging.INFO, f"The run shows no marker, but it is the only one that this start can have made: {run}."
+        )
+        since = min(filter(None, (intent.server_time, run.moment)), default=None)
+        return replace(run, unconfirmed_since=since, marker=intent.marker)
+
+    def _confirmed(self, unmarked: Sequence[Run]) -> bool:
+        """Return True once there have been candidates without a marker for the confirmation time."""
+        now = self.clock()
+        if not unmarked:
+            self.only_time_since = None
+            return False
+        if self.only_time_since is None:
+            self.only_time_since = now
+        one_active = len(unmarked) == 1 and not unmarked[0].ended
+        timeouts = self.timeouts
+        return now - self.only_time_since >= (
+            timeouts.confirmation_time if one_active else timeouts.doubtful_confirmation_time
+        )
 
 
-def _whole_list(kind: RunAdapter, resource_id: str) -> Flow[list[Run] | None]:
-    """Return all runs there are, as far as lists are read; None where they cannot be read just now."""
+def _whole_list(adapter: RunAdapter, resource_id: str) -> Flow[list[Run] | None]:
+    """Return all runs, up to the limit for pages; None if the list cannot be read at present."""
     try:
-        return (yield from kind.recent(resource_id, BEGINNING))
+        return (yield from adapter.recent(resource_id, BEGINNING))
     except QlikCloudError as error:
         if not error.transient and not isinstance(error, NotFoundError):
             raise
         return None
 
 
-def competing_runs(ours: Run, recent: Sequence[Run]) -> list[Run]:
-    """The other runs that could as well be ours, for a run that only the time tells."""
-    if ours.unconfirmed_since is None:
+def competing_runs(own: Run, recent: Sequence[Run]) -> list[Run]:
+    """Return the other runs that may be our own as well, for a run that only its time identifies; else none."""
+    if own.unconfirmed_since is None:
         return []
-    since, began = ours.unconfirmed_since, ours.moment or ours.unconfirmed_since
+    since, began = own.unconfirmed_since, own.moment or own.unconfirmed_since
     return [
         run
         for run in recent
-        if run.id != ours.id
+        if run.id != own.id
         and (
             (run.moment is not None and since <= run.moment and run.moment - began <= COMPETING_WINDOW)
-            or (ours.marker is not None and ours.marker in (run.triggered_by or ""))
+            or (own.marker is not None and own.marker in (run.triggered_by or ""))
         )
     ]
 
 
-def cannot_find(kind: RunAdapter, intent: Intent, unanswered: QlikCloudError | None = None) -> RunNotFoundError:
+def cannot_match(adapter: RunAdapter, intent: Intent, lost_response: QlikCloudError | None = None) -> RunNotFoundError:
     """Return the error for a start whose response was lost, by a user who may not list the runs."""
-    why = f" The response to the start: {unanswered}" if unanswered is not None else ""
+    why = f" The response to the start: {lost_response}" if lost_response is not None else ""
     return RunNotFoundError(
-        f"The {kind.name} may have been started, and nothing can tell: the response to the start was lost, and this"
-        f" user may not list its runs. Look at them in Qlik Cloud, then clear this task. It was not started again"
-        f" ({kind.name} {intent.resource_id}).{why}"
+        f"The response to the start was lost, and this user may not list the runs to look for it: the {adapter.name}"
+        " may have been started. Look at its runs in Qlik Cloud, then clear this task. It was not started again"
+        f" ({adapter.name} {intent.resource_id}).{why}"
     )
 
 
-def ambiguous(kind: RunAdapter, resource_id: str, candidates: Sequence[Run]) -> AmbiguousRunError:
-    """The error that lists the runs which could be ours."""
-    listed = "; ".join(map(str, candidates))
-    runs, which = ("runs", "which is ours") if len(candidates) > 1 else ("run", "whether it is ours")
+def ambiguous(adapter: RunAdapter, resource_id: str, candidates: Sequence[Run]) -> AmbiguousRunError:
+    """Return the error that lists the candidates, of which no evidence identifies one as our own."""
+    if len(candidates) > 1:
+        runs, which = "runs", "which of them this task has started"
+    else:
+        runs, which = "run", "whether this task has started it"
     return AmbiguousRunError(
-        f"{len(candidates)} {runs} of {kind.name} {resource_id} began since ours was started, and nothing tells"
-        f" {which}: {listed}. None was cancelled. Look at them in Qlik Cloud, then clear this task."
+        f"{len(candidates)} {runs} began since the start, and Qlik Cloud does not show {which}. None was cancelled."
+        " Look at them in Qlik Cloud, then clear this task"
+        f" ({adapter.name} {resource_id}): {'; '.join(map(str, candidates))}"
     )

@@ -1,4 +1,4 @@
-"""How a run ended and why, as a user should read it."""
+"""The outcome of a run, in sentences for the user."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from airflow_provider_qlik.runs.run import Run, RunState
 from airflow_provider_qlik.text import LINE_LENGTH, MESSAGE_LENGTH, REASON_LENGTH, printable, storable
 
 LOG_LINES = 200
+"""Lines of a run's log that go into the log of the task, at most; the last ones are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An ended run with Qlik's own reason, the link to its page, and what Qlik warns of where it succeeded."""
+    """An ended run with the reason of its failure or its warnings, and the link to its page."""
 
     run: Run
     link: str
@@ -26,28 +27,28 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        """Whether all is well."""
+        """Return True if the run succeeded."""
         return self.run.state is RunState.SUCCEEDED
 
     @property
     def message(self) -> str:
-        """One sentence: what, how it ended, why."""
-        return f"Qlik Cloud {self._what}, ended as {self._status}{self._why}"
+        """Return one sentence for the log: which run, how it ended, why."""
+        return f"Qlik Cloud {self._which}, ended as {self._status}{self._why}"
 
     @property
     def failure(self) -> str:
-        """The same as an error tells it: how the run ended and why first, then which run it is."""
-        return f"The run ended as {self._status}{self._why}. Qlik Cloud {self._what}"
+        """Return the message of an error: how the run ended, why, then which run it is."""
+        return f"The run ended as {self._status}{self._why}. Qlik Cloud {self._which}"
 
     def failure_by_warnings(self) -> str | None:
-        """Return how an error tells of a run that succeeded with warnings; None if it did not."""
+        """Return the message of an error for a run that succeeded with warnings; None for any other run."""
         if not self.succeeded or self.warnings is None:
             return None
         why = storable(self.warnings, MESSAGE_LENGTH)
-        return f"The run ended as {self._status} with warnings (fail_on_warnings): {why}. Qlik Cloud {self._what}"
+        return f"The run ended as {self._status} with warnings (fail_on_warnings): {why}. Qlik Cloud {self._which}"
 
     @property
-    def _what(self) -> str:
+    def _which(self) -> str:
         run = self.run
         name = f" '{printable(run.name, REASON_LENGTH)}'" if run.name else ""
         return f"{run.kind}{name} {printable(run.resource_id, REASON_LENGTH)}, run {printable(run.id, REASON_LENGTH)}"
@@ -59,26 +60,25 @@ class Outcome:
     @property
     def _why(self) -> str:
         if self.run.reason:
-            # The reason was cut already, and what says so makes it longer than REASON_LENGTH.
+            # The reason was cut already; the note about that makes it longer than REASON_LENGTH.
             return f": {storable(self.run.reason, MESSAGE_LENGTH)}"
         return "" if self.succeeded else ": Qlik Cloud gives no reason"
 
     def to_json(self) -> dict[str, Any]:
-        """The outcome as plain JSON: what a task returns."""
+        """Return the outcome as plain JSON, the return value of a task."""
         return {**self.run.to_json(), "link": self.link}
 
 
-def outcome(kind: RunAdapter, run: Run, tenant_url: str, write_log: LogCallback) -> Flow[Outcome]:
-    """What came of an ended run. Its log is said line by line, the last 200 of them, and where the rest is.
+def outcome(adapter: RunAdapter, run: Run, tenant_url: str, write_log: LogCallback) -> Flow[Outcome]:
+    """Return the outcome of an ended run, and write the last `LOG_LINES` lines of its log, with a link to the rest.
 
-    A line is cut at `LINE_LENGTH` characters, and says how many were left out; the reason is cut at `REASON_LENGTH`.
-
-    Nothing that goes wrong here changes how the run ended: a log that cannot be had is a warning.
+    A line is cut at `LINE_LENGTH` characters and says how many were cut; the reason is cut at `REASON_LENGTH`.
+    No error is raised: a log that cannot be fetched is a warning, and the run has ended as it has.
     """
-    link = tenant_url + kind.page(run)
+    link = tenant_url + adapter.page(run)
     lines: list[str] = []
     try:
-        text = yield from kind.log(run)
+        text = yield from adapter.log(run)
         lines = text.splitlines()
     except (QlikCloudError, InvalidArgumentError) as error:
         write_log(logging.WARNING, f"The log of {run.kind} run {run.id} could not be fetched: {error}")
@@ -92,14 +92,14 @@ def outcome(kind: RunAdapter, run: Run, tenant_url: str, write_log: LogCallback)
         for line in lines[-LOG_LINES:]:
             write_log(logging.INFO, f"| {printable(line, LINE_LENGTH)}")
     if run.state is not RunState.SUCCEEDED:
-        reason = (yield from kind.reason(run)) or run.reason
-        run = replace(run, reason=storable(reason, REASON_LENGTH) if reason else _last_words(lines))
+        reason = (yield from adapter.reason(run)) or run.reason
+        run = replace(run, reason=storable(reason, REASON_LENGTH) if reason else _reason_from_log(lines))
         return Outcome(run, link)
-    warnings = kind.warnings(run, lines)
+    warnings = adapter.warnings(run, lines)
     return Outcome(run, link, storable(warnings, REASON_LENGTH) if warnings else None)
 
 
-def _last_words(lines: list[str]) -> str | None:
-    """The last line of a log that tells something."""
+def _reason_from_log(lines: list[str]) -> str | None:
+    """Return a reason made of the last line of a log that is not blank, None if there is none."""
     last = next((line.strip() for line in reversed(lines) if line.strip()), None)
     return f"Qlik Cloud gives no reason; the last line of its log: {printable(last, REASON_LENGTH)}" if last else None

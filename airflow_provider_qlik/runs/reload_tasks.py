@@ -1,4 +1,4 @@
-"""Executions of reload tasks. They are schedules that cannot be started: all that is told is when they last fired."""
+"""Executions of reload tasks: schedules that cannot be started. Qlik Cloud shows only when they last executed."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import reload_tasks, tasks
-from airflow_provider_qlik.cloud.call import Call, Flow, ask
+from airflow_provider_qlik.cloud.call import Call, Flow, send
 from airflow_provider_qlik.cloud.errors import InvalidArgumentError, QlikCloudError, StatusError
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.reload_tasks import ReloadTask
 from airflow_provider_qlik.runs.adapter import Resource, RunAdapter
 from airflow_provider_qlik.runs.errors import RunError, RunGoneError
-from airflow_provider_qlik.runs.matching import Intent, LogCallback
+from airflow_provider_qlik.runs.intent import Intent
+from airflow_provider_qlik.runs.matching import LogCallback
 from airflow_provider_qlik.runs.run import Run, RunSelector, RunState, StatusMap, Worker
 
 GONE = frozenset({404, 410})
-"""The statuses by which Qlik Cloud says that there is no such reload task, or none at all any more."""
+"""HTTP statuses for a reload task that does not exist, and for the whole family once Qlik has removed it."""
 SUCCESSOR = "wait for a task of the app instead (QlikTaskRunSensor; for its reloads QlikReloadSensor)"
 
 
 class ReloadTaskAdapter(RunAdapter):
-    """How executions of reload tasks are handled: they are waited for, and nothing else."""
+    """The adapter for executions of reload tasks. They can only be waited for."""
 
     name: ClassVar[str] = "reload_task"
     enable_hint: ClassVar[str] = "enable it in Qlik Cloud"
@@ -30,18 +31,18 @@ class ReloadTaskAdapter(RunAdapter):
     )
 
     def resource(self, resource_id: str) -> Flow[Resource]:
-        """The reload task."""
-        task = yield from ask(reload_tasks.get(resource_id))
-        return Resource(resource_id, None, _off(task), task.space_id)
+        """Return the reload task."""
+        task = yield from send(reload_tasks.get(resource_id))
+        return Resource(resource_id, None, _disabled_reason(task), task.space_id)
 
     def poll(self, selector: RunSelector) -> Flow[Run | None]:
-        """The last execution, if it was at or after the wanted moment; None as long as it may still come.
+        """Return the last execution if it was at or after the selected moment; None while it may still come.
 
         Raises RunError, with the reason and what to use instead, if the reload task will not execute any more: it is
         disabled, was migrated to a task, or is gone.
         """
         try:
-            task = yield from ask(reload_tasks.get(selector.resource_id))
+            task = yield from send(reload_tasks.get(selector.resource_id))
         except StatusError as error:
             if error.status not in GONE:
                 raise
@@ -59,18 +60,18 @@ class ReloadTaskAdapter(RunAdapter):
                 f"The reload task was migrated to a task, and has not executed{since}: {SUCCESSOR}{successor}"
                 f" (reload task {selector.resource_id})"
             )
-        off = _off(task)
-        if off is not None:
+        reason = _disabled_reason(task)
+        if reason is not None:
             raise RunError(
-                f"reload task {selector.resource_id} is {off}, and has not executed{since}: {self.enable_hint},"
-                " or give it a schedule"
+                f"The reload task is {reason}, and has not executed{since}: {self.enable_hint}, or give it a schedule"
+                f" (reload task {selector.resource_id})"
             )
         return None
 
     def _successor(self, task: ReloadTask) -> Flow[str]:
-        """Return which task it was migrated to, as words; nothing where that cannot be read, or nobody knows."""
+        """Return a sentence that names the task it was migrated to; empty if that is not known."""
         try:
-            page = yield from ask(tasks.list(resource_id=task.app_id, limit=100))
+            page = yield from send(tasks.list(resource_id=task.app_id, limit=100))
         except (QlikCloudError, InvalidArgumentError):
             return ""
         for item in page.items:
@@ -79,7 +80,7 @@ class ReloadTaskAdapter(RunAdapter):
         return ""
 
     def run_of(self, resource_id: str, item: ReloadTask) -> Run:
-        """The last execution of a reload task. Qlik does not say how it ended."""
+        """Return the last execution of a reload task. Qlik Cloud does not show how it ended."""
         return Run(
             kind=self.name,
             resource_id=resource_id,
@@ -91,41 +92,44 @@ class ReloadTaskAdapter(RunAdapter):
         )
 
     def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
-        """The execution of that id, if it is still the last."""
+        """Return the execution with that id, None unless it is still the last one."""
         run = yield from self.poll(RunSelector(resource_id=resource_id))
         return run if run is not None and run.id == run_id else None
 
     def page(self, run: Run) -> str:
-        """The page of the app."""
+        """Return the path of the app's page."""
         return f"/sense/app/{run.worker.id}" if run.worker else "/"
 
     def log(self, run: Run) -> Flow[str]:
-        """Nothing: Qlik keeps no log of these."""
+        """Return an empty log, since Qlik Cloud keeps none."""
         yield from ()
         return ""
 
     def reason(self, run: Run) -> Flow[str | None]:
-        """Nothing: Qlik does not say how an execution ended."""
+        """Return None, since Qlik Cloud does not show how an execution ended."""
         yield from ()
         return None
 
     def newest(self, resource_id: str, limit: int) -> Call[Page[Any]]:
-        """Raises RunError: there is no list of executions."""
-        raise RunError(f"reload task {resource_id}: Qlik keeps no list of its executions")
+        """Raise RunError, since there is no list of executions."""
+        raise RunError(f"Qlik Cloud keeps no list of the executions of a reload task (reload task {resource_id})")
 
     def send_start(self, intent: Intent, write_log: LogCallback, parameters: Mapping[str, Any]) -> Flow[Run | None]:
-        """Raises RunError: a schedule cannot be started."""
+        """Raise RunError, since a schedule cannot be started."""
         yield from ()
-        raise RunError(f"reload task {intent.resource_id} is a schedule and cannot be started: reload its app instead")
+        raise RunError(
+            "A reload task is a schedule and cannot be started: reload its app instead"
+            f" (reload task {intent.resource_id})"
+        )
 
     def cancel(self, run: Run) -> Flow[str]:
-        """Raises RunError: a moment in the past cannot be cancelled."""
+        """Raise RunError, since all that is known of an execution is in the past."""
         yield from ()
-        raise RunError(f"{run} is past and cannot be cancelled")
+        raise RunError(f"An execution of a reload task cannot be cancelled ({run})")
 
 
-def _off(task: ReloadTask) -> str | None:
-    """Why a reload task will not execute again, if so."""
+def _disabled_reason(task: ReloadTask) -> str | None:
+    """Return why a reload task will not execute again, None if it will."""
     state = (task.state or "").casefold()
     if state == "completed":
         return "completed (its schedule is over)"

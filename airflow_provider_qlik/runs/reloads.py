@@ -1,4 +1,4 @@
-"""Reloads of apps: Qlik says which reload a start made, and takes only one at a time for each app."""
+"""Reloads of apps. The response to a start is the reload. Qlik Cloud takes one reload of an app at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import apps, catalog, reloads
-from airflow_provider_qlik.cloud.call import Call, Flow, ask, pause
+from airflow_provider_qlik.cloud.call import Call, Flow, pause, send
 from airflow_provider_qlik.cloud.errors import (
     BadRequestError,
     ConflictError,
@@ -21,32 +21,33 @@ from airflow_provider_qlik.cloud.errors import (
 )
 from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadList
 from airflow_provider_qlik.runs.adapter import Resource, RunAdapter
-from airflow_provider_qlik.runs.cancelling import insist
+from airflow_provider_qlik.runs.cancelling import send_cancel
 from airflow_provider_qlik.runs.errors import ReloadPendingError, before_start
-from airflow_provider_qlik.runs.matching import MARKER, Intent, LogCallback
+from airflow_provider_qlik.runs.intent import MARKER, Intent
+from airflow_provider_qlik.runs.matching import LogCallback
 from airflow_provider_qlik.runs.run import Run, StatusMap
 
-TRIES_FOR_A_PENDING_ONE = 5
-"""Starts that are refused because of a reload that does not show."""
-LOOKS_AT_A_STOPPING_ONE = 60
-"""So often a start is tried again while the pending reload is being cancelled: for two minutes."""
+MAX_PENDING_ATTEMPTS = 5
+"""Attempts that are refused because of a pending reload that the list does not show."""
+MAX_STOPPING_ATTEMPTS = 60
+"""Attempts that are refused while the pending reload is being cancelled: two minutes, at `PENDING_PAUSE` each."""
 PENDING_PAUSE = 2.0
-"""Seconds between two of those starts."""
-MARKED_AS = "api"
+"""Seconds between two of those attempts."""
+MARKER_RESOURCE_TYPE = "api"
 """The resource type of a reload whose resource id is our marker: Qlik's word for the callers of its API."""
 WARNING = re.compile(r"^\W*(?:[\d:.TZ -]*\W)?warning\b|\bwith warnings?\b|\b[1-9]\d* forced error", re.IGNORECASE)
-"""What a line of a log looks like that tells of a warning: [assumed], no document says how Qlik writes them.
+"""A log line with a warning: [assumed], no document says how Qlik writes them.
 
-A script goes past errors where its ErrorMode says so; the log counts them as forced.
+A script continues after errors if its ErrorMode says so; the log counts them as forced errors.
 """
 MAX_WARNINGS = 5
-"""So many of them are told."""
+"""Warnings that are reported, at most."""
 OTHER_ORIGINS = frozenset({"hub", "chronos", "choreographer", "automations", "data-refresh"})
-"""What Qlik calls reloads that did not come from a caller of its API (`external`)."""
+"""The types of reloads that were not started through the API (`external`)."""
 
 
 class ReloadAdapter(RunAdapter):
-    """How reloads of apps are handled."""
+    """The adapter for reloads of apps."""
 
     name: ClassVar[str] = "reload"
     enable_hint: ClassVar[str] = ""
@@ -61,33 +62,33 @@ class ReloadAdapter(RunAdapter):
     )
 
     def resource(self, resource_id: str) -> Flow[Resource]:
-        """The app, of which no more is known than its id."""
+        """Return the app, with its id only: no request is made for it."""
         yield from ()
         return Resource(resource_id, None, None)
 
     def described(self, run: Run) -> Flow[Run]:
-        """Return the reload with the name and space of its app, as the catalog has them."""
+        """Return the reload with the name and the space of its app from the catalog."""
         if run.name:
             return run
         try:
-            page = yield from ask(catalog.items(resource_type="app", resource_id=run.resource_id))
+            page = yield from send(catalog.items(resource_type="app", resource_id=run.resource_id))
         except (QlikCloudError, InvalidArgumentError):
             return run
         app = next((item for item in page.items if item.resource_id == run.resource_id), None)
         return run if app is None else replace(run, name=app.name, space_id=app.space_id or None)
 
     def warnings(self, run: Run, log: Sequence[str]) -> str | None:
-        """Return what a reload that succeeded complains of: an error that it names, or such lines of its log."""
+        """Return the warnings of a reload that succeeded: its error, if it has one, and the log lines with warnings."""
         found = [run.reason] if run.reason else []
         found += [line.strip() for line in log if WARNING.search(line)]
         return "; ".join(dict.fromkeys(found[:MAX_WARNINGS])) or None
 
     def newest(self, resource_id: str, limit: int) -> Call[ReloadList]:
-        """The call for the reloads of an app."""
+        """Return the call that lists the reloads of an app."""
         return reloads.list(resource_id, sort="-creationTime", limit=limit)
 
     def run_of(self, resource_id: str, item: Reload) -> Run:
-        """The run in an item of the list, or alone."""
+        """Return the run in a list item or in the response about a single reload."""
         return Run(
             kind=self.name,
             resource_id=resource_id,
@@ -105,32 +106,32 @@ class ReloadAdapter(RunAdapter):
         )
 
     def can_be_api_run(self, run: Run) -> bool:
-        """Return False for a reload that the hub, a schedule, a task or an automation has set off."""
+        """Return False for a reload that the hub, a schedule, a task or an automation has started."""
         return (run.origin or "").casefold() not in OTHER_ORIGINS
 
     def start_returns_run(self, parameters: Mapping[str, Any]) -> bool:
-        """Return True: the response is the reload."""
+        """Return True, since the response is the reload."""
         return True
 
     def send_start(self, intent: Intent, write_log: LogCallback, parameters: Mapping[str, Any]) -> Flow[Run | None]:
-        """The reload, from the answer; or the one that was pending already, if `if_pending` is "wait".
+        """Start a reload and return it, or the pending one if `if_pending` is "wait".
 
-        A pending one that is being cancelled is waited for in any case. Raises ReloadPendingError when there is another and
-        it is not to be waited for.
+        If the pending reload is being cancelled, the start is sent again until it has ended. Raises ReloadPendingError
+        if another reload is pending and is not to be waited for.
         """
-        told = {name: parameters.get(name) for name in ("partial", "weight", "variables")}
-        marked: dict[str, Any] = {"resource_type": MARKED_AS, "resource_id": intent.marker}
-        waits = parameters.get("if_pending") == "wait"
-        tries, stopping = 0, 0
-        while tries < TRIES_FOR_A_PENDING_ONE and stopping < LOOKS_AT_A_STOPPING_ONE:
+        options = {name: parameters.get(name) for name in ("partial", "weight", "variables")}
+        marker: dict[str, Any] = {"resource_type": MARKER_RESOURCE_TYPE, "resource_id": intent.marker}
+        wait_for_pending = parameters.get("if_pending") == "wait"
+        attempts, stopping = 0, 0
+        while attempts < MAX_PENDING_ATTEMPTS and stopping < MAX_STOPPING_ATTEMPTS:
             try:
-                reload = yield from ask(reloads.start(intent.resource_id, **told, **marked))
+                reload = yield from send(reloads.start(intent.resource_id, **options, **marker))
             except BadRequestError as error:
-                if not marked:
+                if not marker:
                     raise
-                # Nobody says what a resource id may look like. A 400 started nothing; without one it is asked plainly.
-                write_log(logging.INFO, f"{error} Starting without a marker.")
-                marked = {}
+                # No document says which resource ids are valid. A 400 started nothing: it is sent again without one.
+                write_log(logging.INFO, f"{error}. Starting the reload without a marker.")
+                marker = {}
                 continue
             except TooManyRequestsError as error:
                 if error.rate_limited:
@@ -142,56 +143,62 @@ class ReloadAdapter(RunAdapter):
                 pending = yield from before_start(self._pending(intent.resource_id))
             except StatusError:
                 # A user may be allowed to start a reload and not to list reloads.
-                if waits:
+                if wait_for_pending:
                     raise
                 break
             if pending is not None and self.stopping(pending):
-                # As after a clear: it was asked to stop, and that takes a while.
+                # As after a clear: a cancel takes a while.
                 if not stopping:
-                    write_log(logging.INFO, f"A reload of this app is being cancelled and is waited for: {pending}")
+                    write_log(
+                        logging.INFO, f"A reload of this app is being cancelled; the start waits for its end: {pending}"
+                    )
                 stopping += 1
-            elif pending is not None and not waits:
+            elif pending is not None and not wait_for_pending:
                 break
             elif pending is not None:
-                write_log(logging.INFO, f"A reload of this app was pending already and is waited for: {pending}")
+                write_log(
+                    logging.INFO, f"A reload of this app was pending already; the task waits for that one: {pending}"
+                )
                 return replace(pending, adopted=True)
             else:
-                # It has ended since, or does not show up yet.
-                tries += 1
+                # It has ended since, or the list does not show it yet.
+                attempts += 1
             yield from pause(PENDING_PAUSE)
         raise ReloadPendingError(
-            f"a reload of app {intent.resource_id} is pending already, and Qlik takes one at a time: {refused}"
+            "A reload of the app is pending already, and Qlik Cloud takes one at a time. No other was started (app"
+            f" {intent.resource_id}). {refused}"
         ) from refused
 
     def _pending(self, app_id: str) -> Flow[Run | None]:
-        page = yield from ask(self.newest(app_id, 20))
+        """Return the active reload of an app, None if the list shows none."""
+        page = yield from send(self.newest(app_id, 20))
         runs = [self.run_of(app_id, item) for item in page.items]
         return next((run for run in runs if not run.ended), None)
 
     def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
-        """One reload. Raises NotFound."""
-        reload = yield from ask(reloads.get(run_id))
+        """Return one reload. Raises NotFoundError."""
+        reload = yield from send(reloads.get(run_id))
         return self.run_of(resource_id, reload)
 
     def cancel(self, run: Run) -> Flow[str]:
-        """The reload is asked to stop."""
+        """Cancel the reload."""
         return (yield from self.stop(run.id))
 
     def stop(self, reload_id: str) -> Flow[str]:
-        """A reload is asked to stop, whether it was started as such or by a task."""
+        """Cancel a reload, whether it was started as such or by a task."""
         try:
-            yield from insist(reloads.cancel(reload_id))
+            yield from send_cancel(reloads.cancel(reload_id))
         except (ConflictError, NotFoundError):
             return f"nothing: reload {reload_id} has ended already"
         return f"reload {reload_id}"
 
     def log(self, run: Run) -> Flow[str]:
-        """Return the log of the reload's script; the short one of the reload itself where that cannot be had.
+        """Return the log of the reload's script, or the short log of the reload where that one cannot be read.
 
-        The former takes the right to reload the app, the latter only to see it. Lists leave it out.
+        The former needs the right to reload the app, the latter only the right to see it. Lists contain neither.
         """
         try:
-            return (yield from ask(apps.reload_log(run.resource_id, run.id)))
+            return (yield from send(apps.reload_log(run.resource_id, run.id)))
         except QlikCloudError as error:
             short = run.log or (yield from self._short_log(run.id))
             if not short:
@@ -200,20 +207,20 @@ class ReloadAdapter(RunAdapter):
 
     def _short_log(self, reload_id: str) -> Flow[str | None]:
         try:
-            return (yield from ask(reloads.get(reload_id))).log
+            return (yield from send(reloads.get(reload_id))).log
         except QlikCloudError:
             return None
 
     def reason(self, run: Run) -> Flow[str | None]:
-        """What the reload itself says."""
+        """Return the error of the reload."""
         yield from ()
         return run.reason
 
     def page(self, run: Run) -> str:
-        """The page of the app."""
+        """Return the path of the app's page."""
         return f"/sense/app/{run.resource_id}"
 
 
 def reason_of(reload: Reload) -> str | None:
-    """What went wrong in a reload, with Qlik's code for it."""
+    """Return the error of a reload, with Qlik's code for it."""
     return ": ".join(part for part in (reload.error_code, reload.error_message) if part) or None

@@ -1,4 +1,4 @@
-"""A run as all kinds share it: plain values."""
+"""A run, its states, and the selector that says which run is meant. All kinds share these values."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
-ENOUGH_OF_A_MARKER = 16
-"""Characters by which a marker is known where Qlik cuts it."""
+MIN_MARKER_LENGTH = 16
+"""Characters of a marker that identify it where Qlik Cloud cuts it off."""
 
 
 class RunState(StrEnum):
-    """What a run's status comes to."""
+    """The four states that Qlik Cloud's status words stand for."""
 
     ACTIVE = "active"
     SUCCEEDED = "succeeded"
@@ -23,7 +23,10 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StatusMap:
-    """Qlik's status words of one kind of run, by meaning. `stopping` words are active until an end time is set."""
+    """The status words of one kind of run, by the state that they stand for, in lower case.
+
+    `stopping` words are active until an end time is set, and cancelled from then on.
+    """
 
     active: frozenset[str]
     succeeded: frozenset[str]
@@ -32,10 +35,10 @@ class StatusMap:
     stopping: frozenset[str] = frozenset()
 
     def state(self, status: str, ended: bool) -> RunState:
-        """The state that a status comes to.
+        """Return the state that a status word stands for; *ended* is True if the run has an end time.
 
-        A word nobody knows is active until an end time is set; then it is never a success: cancelled if it sounds like
-        that, else failed. A known active word stays active even with an end time: the one who watches looks again.
+        An unknown word is active until an end time is set. Then it is never a success: it is cancelled if it contains a
+        word for that, else failed. A known active word stays active even with an end time: `RunWait` polls it again.
         """
         word = status.strip().casefold()
         if word in self.succeeded:
@@ -49,17 +52,14 @@ class StatusMap:
         return RunState.CANCELLED if any(hint in word for hint in ("cancel", "abort", "stop")) else RunState.FAILED
 
     def knows(self, status: str) -> bool:
-        """Whether the word is one of ours."""
+        """Return True if the status word is in this map."""
         word = status.strip().casefold()
-        return any(
-            word in status_map
-            for status_map in (self.active, self.succeeded, self.failed, self.cancelled, self.stopping)
-        )
+        return any(word in words for words in (self.active, self.succeeded, self.failed, self.cancelled, self.stopping))
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """Who does the work of a task run: a reload of an app, or a run of an automation."""
+    """The run that does the work of a task run: a reload of an app, or a run of an automation."""
 
     type: str
     id: str
@@ -68,14 +68,15 @@ class Worker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run: ids, state, Qlik's own word for it, times in UTC.
+    """One run: ids, state, the status word of Qlik Cloud, times in UTC.
 
-    `known_word` is False for a status that this version has never heard of. `reason` is what Qlik itself gave as error.
-    `origin` is Qlik's word for what set it off, as long as it was just read: it is not part of its JSON.
-    `unconfirmed_since` is set when nothing but the time tells that the run is ours: from then on no other may turn up, and
-    none with our `marker` at all.
-    `adopted` marks somebody else's run that is waited for in place of one of ours, and never cancelled. A run that is
-    made up of several executions has their ids as `parts`, and `counts` how many of them are in which state.
+    - `known_word` is False for a status that is not in the status map of this version.
+    - `reason` is the error that Qlik Cloud gave.
+    - `origin` is Qlik's word for what started the run. It is not part of the JSON, so a stored run has none.
+    - `unconfirmed_since` is set if only its time identifies the run as our own. If a competing run begins after that
+      moment, or a run shows our `marker`, the match was wrong or doubtful (see `matching`).
+    - `adopted` is True for a run of another user that is waited for in place of one of our own; it is never cancelled.
+    - `parts` are the ids of the executions that make up a run, `counts` the number of them in each state.
     """
 
     kind: str
@@ -102,32 +103,35 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether it is over."""
+        """Return True if the status is terminal."""
         return self.state is not RunState.ACTIVE
 
     @property
     def moment(self) -> datetime | None:
-        """When it began, or else when it came to be."""
+        """Return when the run began; if that is not known, when it was created."""
         return self.started_at or self.created_at
 
     def began_before(self, moment: datetime) -> bool:
-        """Whether it surely began before a moment. Where its times are cut to the second, so is the moment."""
+        """Return True if the run certainly began before a moment.
+
+        Where the times of the run are cut to the second, so is the moment.
+        """
         if self.moment is None:
             return False
         return self.moment < (moment if self.moment.microsecond else moment.replace(microsecond=0))
 
     def takes_over_from(self, other: Run) -> bool:
-        """Return whether this run is the one that *other* was only taken for, by its time: it shows our marker."""
-        return other.unconfirmed_since is not None and other.marker is not None and self.carries(other.marker)
+        """Return True if *other* was taken for our own by its time alone, and this run shows its marker."""
+        return other.unconfirmed_since is not None and other.marker is not None and self.shows_marker(other.marker)
 
-    def carries(self, marker: str) -> bool:
-        """Return whether the run shows that marker, or enough of it where Qlik cuts it."""
+    def shows_marker(self, marker: str) -> bool:
+        """Return True if the run shows the marker, or enough of it where Qlik Cloud cuts it off."""
         shown = self.triggered_by or ""
-        return marker in shown or (len(shown) >= ENOUGH_OF_A_MARKER and marker.startswith(shown))
+        return marker in shown or (len(shown) >= MIN_MARKER_LENGTH and marker.startswith(shown))
 
     @property
     def seconds(self) -> float | None:
-        """How long it ran, in seconds, if both ends are known."""
+        """Return the duration in seconds, None unless start and end are known."""
         if self.started_at is None or self.ended_at is None:
             return None
         return (self.ended_at - self.started_at).total_seconds()
@@ -138,7 +142,7 @@ class Run:
         return f"{self.kind} run {self.id} ({self.status}{began}{by})"
 
     def to_json(self) -> dict[str, Any]:
-        """The run as plain JSON: what a task returns and an event carries. Without its log."""
+        """Return the run as plain JSON, for the return value of a task and for events. Without its log."""
         return {
             "kind": self.kind,
             "resource_id": self.resource_id,
@@ -164,42 +168,42 @@ class Run:
         }
 
     @classmethod
-    def from_json(cls, given: Mapping[str, Any]) -> Self:
-        """The run that `to_json` wrote. Raises ValueError for anything else."""
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Return the run that `to_json` wrote. Raises ValueError for anything else."""
         try:
-            worker = given["worker"]
+            worker = value["worker"]
             return cls(
-                kind=_word(given["kind"]),
-                resource_id=_word(given["resource_id"]),
-                id=_word(given["run_id"]),
-                name=_perhaps(given["name"]),
-                state=RunState(given["state"]),
-                status=_word(given["status"], empty=True),
-                created_at=_moment(given["created_at"]),
-                started_at=_moment(given["started_at"]),
-                ended_at=_moment(given["ended_at"]),
-                reason=_perhaps(given["reason"]),
-                triggered_by=_perhaps(given["triggered_by"]),
+                kind=_required_text(value["kind"]),
+                resource_id=_required_text(value["resource_id"]),
+                id=_required_text(value["run_id"]),
+                name=_optional_text(value["name"]),
+                state=RunState(value["state"]),
+                status=_required_text(value["status"], empty=True),
+                created_at=_moment(value["created_at"]),
+                started_at=_moment(value["started_at"]),
+                ended_at=_moment(value["ended_at"]),
+                reason=_optional_text(value["reason"]),
+                triggered_by=_optional_text(value["triggered_by"]),
                 worker=_worker(worker) if worker else None,
-                unconfirmed_since=_moment(given["unconfirmed_since"]),
-                marker=_perhaps(given["marker"]),
-                adopted=bool(given["adopted"]),
-                counts={_word(state): int(count) for state, count in given["counts"].items()}
-                if given["counts"] is not None
+                unconfirmed_since=_moment(value["unconfirmed_since"]),
+                marker=_optional_text(value["marker"]),
+                adopted=bool(value["adopted"]),
+                counts={_required_text(state): int(count) for state, count in value["counts"].items()}
+                if value["counts"] is not None
                 else None,
-                parts=tuple(map(_word, given["parts"])),
-                # Earlier versions did not note it.
-                space_id=_perhaps(given.get("space_id")),
+                parts=tuple(map(_required_text, value["parts"])),
+                # Earlier versions did not store it.
+                space_id=_optional_text(value.get("space_id")),
             )
         except (KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise ValueError(f"expected a run, not {given!r} ({error!r})") from error
+            raise ValueError(f"expected a run, not {value!r} ({error!r})") from error
 
 
 def without_repeats(runs: Sequence[Run]) -> list[Run]:
-    """Return the runs, each once, where a list shows some on two pages.
+    """Return the runs, each once, where a list contains some on two pages.
 
-    Where two copies of a run differ, the one that has ended counts, else the one that was read last. A run that is made
-    up of executions is not yet grouped here: its executions are told apart.
+    Of two copies of a run, the one that has ended is kept, else the one that was read last. Executions that make up a
+    run are kept apart; `RunAdapter.group` joins them later.
     """
     found: dict[tuple[str, ...], Run] = {}
     for run in runs:
@@ -217,25 +221,27 @@ def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text).astimezone(UTC) if text else None
 
 
-def _worker(given: Mapping[str, Any]) -> Worker:
-    return Worker(_perhaps(given["type"]) or "", _word(given["id"]), _perhaps(given["resource_id"]))
+def _worker(value: Mapping[str, Any]) -> Worker:
+    return Worker(
+        _optional_text(value["type"]) or "", _required_text(value["id"]), _optional_text(value["resource_id"])
+    )
 
 
-def _perhaps(given: object) -> str | None:
-    if given is not None and not isinstance(given, str):
-        raise ValueError(f"expected a text, not {given!r}")
-    return given
+def _optional_text(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"expected a text, not {value!r}")
+    return value
 
 
-def _word(given: object, *, empty: bool = False) -> str:
-    if not isinstance(given, str) or not (given or empty):
-        raise ValueError(f"expected a text, not {given!r}")
-    return given
+def _required_text(value: object, *, empty: bool = False) -> str:
+    if not isinstance(value, str) or not (value or empty):
+        raise ValueError(f"expected a text, not {value!r}")
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSelector:
-    """Which run of a task or automation is meant: a given one, the first begun at or after a moment, or the last."""
+    """A reference to one run of a resource: by id, the first that began at or after a moment, or the last."""
 
     resource_id: str
     run_id: str | None = None
@@ -246,7 +252,7 @@ class RunSelector:
 
     @classmethod
     def of(cls, run: Run) -> Self:
-        """The wish for exactly that run."""
+        """Return the selector of exactly that run."""
         return cls(
             resource_id=run.resource_id,
             run_id=run.id,
@@ -256,9 +262,9 @@ class RunSelector:
         )
 
     def pinned_to(self, run: Run) -> RunSelector:
-        """Return the same wish, from now on for the run that was seen.
+        """Return the selector of the run that was found, by its id from now on.
 
-        Once a run shows our marker, it is no longer the time alone that tells that it is ours.
+        Once a run shows our marker, it is confirmed.
         """
         unconfirmed_since = run.unconfirmed_since if self.unconfirmed_since is not None else None
         if self.run_id == run.id and self.started_after is None and self.unconfirmed_since == unconfirmed_since:

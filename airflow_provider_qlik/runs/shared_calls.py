@@ -1,4 +1,9 @@
-"""Flows that want to know much the same: what several of them would ask is asked once."""
+"""Making equal calls of several flows once.
+
+The polls of one resource often need the same page of the same list. `with_shared_calls` runs one flow after the other
+and gives each the responses that an earlier one has received. A flow that repeats a call wants to know what has
+changed since, so a repeated call is answered only by a response that is later than all the flow has received.
+"""
 
 from __future__ import annotations
 
@@ -11,43 +16,43 @@ from airflow_provider_qlik.cloud.errors import InvalidArgumentError, QlikCloudEr
 T = TypeVar("T")
 
 
-class Answers:
-    """The answers to the calls of several flows, in the order in which they came: to so many calls, *most*."""
+class SharedCalls:
+    """The calls that several flows have made and their responses, numbered in the order of arrival.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._answers: dict[Call[Any], list[tuple[int, Any]]] = {}
+    :param max_calls: calls after which only an unlimited flow may make further ones.
+    """
+
+    def __init__(self, max_calls: int) -> None:
+        self._max_calls = max_calls
+        self._responses: dict[Call[Any], list[tuple[int, Any]]] = {}
         self._calls = 0
 
     @property
-    def enough(self) -> bool:
-        """Whether no more calls are to be made."""
-        return self._calls >= self._most
+    def spent(self) -> bool:
+        """Return True if no further calls are to be made."""
+        return self._calls >= self._max_calls
 
-    def answer(self, call: Call[Any], after: int) -> tuple[int, Any] | None:
-        """The first answer to a call after so many others, and how many answers there were with it; None: none yet."""
-        return next((known for known in self._answers.get(call, ()) if known[0] > after), None)
+    def response(self, call: Call[Any], after: int) -> tuple[int, Any] | None:
+        """Return number and value of the first response to a call that came after number *after*, None if none has."""
+        return next((numbered for numbered in self._responses.get(call, ()) if numbered[0] > after), None)
 
-    def add(self, call: Call[Any], answer: Any) -> tuple[int, Any]:
-        """Keeps an answer."""
+    def add(self, call: Call[Any], response: Any) -> tuple[int, Any]:
+        """Keep a response, or the error that came in its place; return its number and itself."""
         self._calls += 1
-        self._answers.setdefault(call, []).append((self._calls, answer))
-        return self._calls, answer
+        self._responses.setdefault(call, []).append((self._calls, response))
+        return self._calls, response
 
 
-class Unknown(Exception):
-    """What a flow asks is not known, and would take more calls than are to be made."""
+class CallBudgetSpent(Exception):
+    """A flow needs a further call, and no further calls are to be made."""
 
 
-def remembering(flow: Flow[T], known: Answers, *, new: bool = True) -> Flow[T | Exception]:
-    """The result of a flow of reads, or what went wrong; its calls are not made if their answer is *known*.
+def with_shared_calls(flow: Flow[T], shared: SharedCalls, *, unlimited: bool = True) -> Flow[T | Exception]:
+    """Return the result of a flow of reads, or its error; calls that have a response in *shared* are not made again.
 
-    Raises Unknown before a call of a flow that is not *new*, once there are enough.
-
-    What a flow asks a second time has to be later than all that it was told before: it wants to know what has happened
-    since.
+    Raises CallBudgetSpent before a call that is not to be made, unless the flow is *unlimited*.
     """
-    asked: set[Call[Any]] = set()
+    made: set[Call[Any]] = set()
     latest = 0
     try:
         step = next(flow)
@@ -55,18 +60,19 @@ def remembering(flow: Flow[T], known: Answers, *, new: bool = True) -> Flow[T | 
             if not isinstance(step, Call):
                 step = flow.send((yield step))
                 continue
-            told = known.answer(step, latest if step in asked else 0)
-            if told is None:
-                if known.enough and not new:
-                    raise Unknown
+            numbered = shared.response(step, latest if step in made else 0)
+            if numbered is None:
+                if shared.spent and not unlimited:
+                    raise CallBudgetSpent
                 try:
-                    told = known.add(step, (yield step))
+                    numbered = shared.add(step, (yield step))
                 except QlikCloudError as error:
-                    told = known.add(step, error)
-            asked.add(step)
-            latest = max(latest, told[0])
-            answer = told[1]
-            step = flow.throw(copy(answer)) if isinstance(answer, QlikCloudError) else flow.send(answer)
+                    numbered = shared.add(step, error)
+            made.add(step)
+            number, response = numbered
+            latest = max(latest, number)
+            # An error collects notes and a traceback on its way, so each flow gets its own copy.
+            step = flow.throw(copy(response)) if isinstance(response, QlikCloudError) else flow.send(response)
     except StopIteration as end:
         result: T = end.value
         return result

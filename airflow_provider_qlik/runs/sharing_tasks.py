@@ -1,4 +1,4 @@
-"""Runs of sharing tasks (reports, subscriptions): one execution for each recipient, together one workflow."""
+"""Runs of sharing tasks (reports, subscriptions). A run is a workflow with one execution for each recipient."""
 
 from __future__ import annotations
 
@@ -8,22 +8,26 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import sharing_tasks
-from airflow_provider_qlik.cloud.call import Call, Flow, ask
+from airflow_provider_qlik.cloud.call import Call, Flow, send
 from airflow_provider_qlik.cloud.errors import ConflictError, NotFoundError
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution, SharingTaskExecutionList
 from airflow_provider_qlik.runs.adapter import Resource, RunAdapter
-from airflow_provider_qlik.runs.cancelling import insist
-from airflow_provider_qlik.runs.matching import Intent, LogCallback
+from airflow_provider_qlik.runs.cancelling import send_cancel
+from airflow_provider_qlik.runs.intent import Intent
+from airflow_provider_qlik.runs.listing import collect_runs
+from airflow_provider_qlik.runs.matching import LogCallback
 from airflow_provider_qlik.runs.run import Run, RunState, StatusMap, Worker
 
-AT_WORK = "IN_PROGRESS"
-FINE = frozenset({"VALID", AT_WORK, "CANCELLING", "CANCELLED"})
+IN_PROGRESS = "IN_PROGRESS"
+"""The status code of a sharing task that may still add executions to its workflow."""
+ENABLED = frozenset({"VALID", IN_PROGRESS, "CANCELLING", "CANCELLED"})
+"""The status codes of sharing tasks that can be executed."""
 
 
 class SharingTaskRunAdapter(RunAdapter):
-    """How runs of sharing tasks are handled. A run is a workflow: its id is that of the workflow.
+    """The adapter for runs of sharing tasks. The id of a run is that of its workflow.
 
-    It is over when all its executions are, and none has come since the task was no longer at work.
+    A run has ended when all its executions have ended, and none was added after the task was no longer in progress.
     """
 
     name: ClassVar[str] = "sharing_task"
@@ -40,18 +44,18 @@ class SharingTaskRunAdapter(RunAdapter):
     )
 
     def resource(self, resource_id: str) -> Flow[Resource]:
-        """The sharing task."""
-        task = yield from ask(sharing_tasks.get(resource_id))
-        off = task.status_code if task.status_code and task.status_code.upper() not in FINE else None
-        because = off or ("it is switched off" if task.enabled is False else None)
+        """Return the sharing task."""
+        task = yield from send(sharing_tasks.get(resource_id))
+        problem = task.status_code if task.status_code and task.status_code.upper() not in ENABLED else None
+        because = problem or ("it is switched off" if task.enabled is False else None)
         return Resource(resource_id, task.name, because, task.space_id)
 
     def newest(self, resource_id: str, limit: int) -> Call[SharingTaskExecutionList]:
-        """The call for the executions of a sharing task."""
+        """Return the call that lists the executions of a sharing task."""
         return sharing_tasks.executions(resource_id, sort="-starttime", limit=limit)
 
     def run_of(self, resource_id: str, item: SharingTaskExecution) -> Run:
-        """The run in an item of the list: as if it were its workflow's only execution."""
+        """Return the run of a list item, as if it were the only execution of its workflow."""
         state = self.status_map.state(item.status, item.ended_at is not None)
         return Run(
             kind=self.name,
@@ -70,74 +74,74 @@ class SharingTaskRunAdapter(RunAdapter):
         )
 
     def group(self, runs: Sequence[Run]) -> list[Run]:
-        """One run for each workflow, in the order of the first of its executions."""
+        """Return one run for each workflow, in the order of their first executions."""
         workflows: dict[str, list[Run]] = {}
         for run in runs:
             workflows.setdefault(run.id, []).append(run)
-        return [_together(executions) for executions in workflows.values()]
+        return [_joined(executions) for executions in workflows.values()]
 
     def recent(self, resource_id: str, since: datetime | None, run_id: str | None = None) -> Flow[list[Run]]:
-        """Return the runs that a start of ours can have made: not those that a reload of the app has caused."""
+        """Return the recent runs without those that a reload of the app has started."""
         runs = yield from super().recent(resource_id, since, run_id)
         return [run for run in runs if run.triggered_by is None]
 
     def send_start(self, intent: Intent, write_log: LogCallback, parameters: Mapping[str, Any]) -> Flow[Run | None]:
-        """None: Qlik does not say which executions it makes."""
-        yield from ask(sharing_tasks.execute(intent.resource_id))
+        """Execute the sharing task and return None, since the response contains no execution."""
+        yield from send(sharing_tasks.execute(intent.resource_id))
         return None
 
     def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
-        """One run, with all executions that there are by now."""
+        """Return one run, with all its executions up to now."""
         run = yield from self._find(resource_id, run_id)
         if run is None or not run.ended:
             return run
-        task = yield from ask(sharing_tasks.get(resource_id))
-        if (task.status_code or "").upper() == AT_WORK:
+        task = yield from send(sharing_tasks.get(resource_id))
+        if (task.status_code or "").upper() == IN_PROGRESS:
             return replace(run, state=RunState.ACTIVE, status="more to come", ended_at=None)
-        # Asked in this order, nothing slips through: whatever the task still made before it was done is there now.
+        # Read after the task, the list has all executions that the task added before it was done.
         return (yield from self._find(resource_id, run_id))
 
-    def settled(self, run: Run) -> Flow[Run]:
-        """A run found in the list: whether it is over takes a second look."""
+    def completed(self, run: Run) -> Flow[Run]:
+        """Return a run from the list, with its final state if its listed executions have ended."""
         return ((yield from self.get(run.resource_id, run.id)) or run) if run.ended else run
 
     def _find(self, resource_id: str, run_id: str) -> Flow[Run | None]:
-        begun = False
+        found = False
 
-        def past(page: Sequence[Run]) -> bool:
-            nonlocal begun
-            here = any(run.id == run_id for run in page)
-            over, begun = begun and not here, begun or here
-            return over
+        def is_past_the_run(page: Sequence[Run]) -> bool:
+            nonlocal found
+            on_page = any(run.id == run_id for run in page)
+            past, found = found and not on_page, found or on_page
+            return past
 
-        runs = yield from self._collect(resource_id, past, 200, run_id)
+        runs = yield from collect_runs(self, resource_id, is_past_the_run, 200, run_id)
         return next((run for run in runs if run.id == run_id), None)
 
     def cancel(self, run: Run) -> Flow[str]:
-        """The sharing task is asked to stop: a single run cannot be."""
+        """Cancel all executions of the sharing task, since a single run cannot be cancelled."""
         try:
-            yield from insist(sharing_tasks.cancel(run.resource_id))
+            yield from send_cancel(sharing_tasks.cancel(run.resource_id))
         except (ConflictError, NotFoundError):
             return f"nothing: sharing task {run.resource_id} is not at work"
         return f"sharing task {run.resource_id}"
 
     def log(self, run: Run) -> Flow[str]:
-        """Nothing: Qlik keeps no log of these runs."""
+        """Return an empty log, since Qlik Cloud keeps none of these runs."""
         yield from ()
         return ""
 
     def reason(self, run: Run) -> Flow[str | None]:
-        """What the executions say."""
+        """Return the errors of the executions."""
         yield from ()
         return run.reason
 
     def page(self, run: Run) -> str:
-        """The page of the app that the reports are made of."""
+        """Return the path of the page of the app that the reports are made from."""
         return f"/sense/app/{run.worker.resource_id}" if run.worker and run.worker.resource_id else "/"
 
 
-def _together(executions: Sequence[Run]) -> Run:
-    """The run that some executions make up: as active as any, as bad as the worst."""
+def _joined(executions: Sequence[Run]) -> Run:
+    """Return the run of some executions: active while one of them is, else with the worst of their states."""
     counts: dict[str, int] = {}
     for execution in executions:
         counts[str(execution.state)] = counts.get(str(execution.state), 0) + 1

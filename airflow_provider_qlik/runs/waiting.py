@@ -1,4 +1,24 @@
-"""Waiting for a run: one rule for workers, sensors and the triggerer."""
+"""Waiting for the end of a run: the same rules for workers, sensors and the triggerer.
+
+A wait polls its run until the status is terminal, and decides three things about each response:
+
+- **Is it an error that passes?** Transient errors never end a wait. They are counted and logged, and the next poll
+  comes after the usual interval, or after the time that Qlik Cloud demands (`Retry-After`). Only the deadline ends such
+  a wait.
+- **Does the run still exist?** 401, 403 and 404 are common for a while: a run appears late, a key is rotated, a role is
+  changed. They end the wait only if nothing else comes for `NOT_VISIBLE_TIMEOUT` (see `visibility`). A reschedule
+  sensor carries the beginning of such a period from one poke to the next (`refused_since`).
+- **Has the run ended?** A status word decides, not the end time. A run with an end time and an active status is polled
+  a few times more; if the status stays, the run has failed.
+
+A wait does no I/O: its polls go to the dispatcher (`Poll`), which joins those of many waits. So a poll has a range of
+time, and not a moment, at which it is due. If the response is the same as before, the dispatcher sets the next poll
+without waking the wait (`_next_poll_if_unchanged`): with thousands of waits, waking each would cost more than the
+requests do.
+
+What does not work: a fixed poll interval. With a short one, the waits for long runs use up the rate limit; with a long
+one, the end of a short run is noticed late. The interval is a fixed part of the run's age instead, within limits.
+"""
 
 from __future__ import annotations
 
@@ -9,43 +29,49 @@ from datetime import UTC, datetime, timedelta
 
 from airflow_provider_qlik.cloud.call import Flow, Poll, pause
 from airflow_provider_qlik.cloud.errors import NotFoundError, QlikCloudError, StatusError
-from airflow_provider_qlik.runs import refusals as refusal
+from airflow_provider_qlik.runs import visibility
 from airflow_provider_qlik.runs.adapter import RunAdapter
 from airflow_provider_qlik.runs.errors import RunError, RunGoneError, RunNotVisibleError, WaitTimeoutError
 from airflow_provider_qlik.runs.matching import LogCallback
 from airflow_provider_qlik.runs.run import Run, RunSelector, RunState
 
 HEARTBEAT_INTERVAL = timedelta(minutes=5)
-"""A wait that has nothing new to tell says so this often."""
+"""The longest time between two log lines of a wait."""
 UNCLEAR_POLLS = 3
-"""So many looks at a run that has an end time and is called active before the end time is believed."""
+"""Polls of a run with an end time and an active status before the end time is believed."""
 UNCLEAR_PAUSE = 2.0
-"""Seconds between those looks."""
+"""Seconds between those polls."""
 GROWTH = 0.05
-"""The part of a run's age at which it is looked at again: so much later than need be its end is noticed, at most."""
-SOONEST = 0.5
-"""The part of an interval after which a look may be shared with others whose time has come."""
-MAX_ASKED = 300.0
-"""Seconds that Qlik may ask a wait to stay away."""
+"""The poll interval as a part of the run's age: its end is noticed later by this part of its duration, at most."""
+EARLIEST_PART = 0.5
+"""The part of an interval after which a poll may be sent early, in a batch with others that are due."""
+MAX_RETRY_AFTER = 300.0
+"""Seconds by which Qlik Cloud can delay the next poll, at most."""
 
 
 def utc_now() -> datetime:
-    """Now, aware."""
+    """Return the current time as an aware datetime."""
     return datetime.now(UTC)
 
 
 class RunWait:
-    """One wait for one run: what was seen last, what was said when, how long something has been wrong.
+    """A wait for the end of one run.
 
-    *say* takes the lines for the task's log (level and text). *seen* is what is known of the run, and was said,
-    already; *says_end* is False where somebody else says how it ended. Polls that fail for a passing reason are
-    counted, said and outlasted; the deadline (UTC, None: no end) decides. A refusal to show the run must last for
-    *refusal_lasts* before it ends the wait: *refused_since* is when it began, where an earlier wait has seen that.
+    :param adapter: the kind of the run.
+    :param selector: the run to wait for; `selector` is set to its id once it is found.
+    :param write_log: writes the lines for the task log.
+    :param seen: the state of the run that is known and logged already.
+    :param deadline: the moment (UTC) at which `until_end` gives up, None for no limit.
+    :param says_end: False if the caller itself logs how the run has ended.
+    :param clock: returns the current time.
+    :param refusal_lasts: how long Qlik Cloud must refuse to show the run before the wait ends; `NOT_VISIBLE_TIMEOUT`
+        if None.
+    :param refused_since: when this refusal began, if an earlier wait for the same run has noticed it.
     """
 
     def __init__(
         self,
-        kind: RunAdapter,
+        adapter: RunAdapter,
         selector: RunSelector,
         write_log: LogCallback,
         *,
@@ -56,28 +82,31 @@ class RunWait:
         refusal_lasts: timedelta | None = None,
         refused_since: datetime | None = None,
     ) -> None:
-        self.kind = kind
+        self.adapter = adapter
         self.selector = selector
         self.run = seen
-        self._said = (seen.status, seen.id) if seen is not None and seen.known_word else None
-        self._say = write_log
-        self._says_end = says_end
+        self.refused_since = refused_since
+        self._logged_status = (seen.status, seen.id) if seen is not None and seen.known_word else None
+        self._write_log = write_log
+        self._logs_end = says_end
         self._deadline = deadline
         self._clock = clock
-        self._began = self._spoke = clock()
-        self._refusal_lasts = refusal.REFUSAL_LASTS if refusal_lasts is None else refusal_lasts
-        self.refused_since = refused_since
+        self._began = self._last_log_line = clock()
+        self._refusal_lasts = visibility.NOT_VISIBLE_TIMEOUT if refusal_lasts is None else refusal_lasts
         self._failures = 0
-        self._asked_to_wait = 0.0
-        self._answer: Run | None = None
+        self._retry_after = 0.0
+        self._last_response: Run | None = None
         self._refusal: StatusError | None = None
         self._intervals: tuple[float, float] | None = None
 
     def until_end(self, poll_interval: float, max_poll_interval: float | None = None) -> Flow[Run]:
-        """The run, ended. Looks every so many seconds, or when Qlik says that it may be asked again.
+        """Poll the run until it has ended, and return it.
 
-        The interval grows with the age of the run, up to *max_poll_interval*, if that is given. Raises WaitTimeoutError
-        after the deadline, RunGoneError, AmbiguousRunError, and what Qlik refuses for good (401, 403, …).
+        :param poll_interval: seconds between two polls.
+        :param max_poll_interval: seconds up to which the interval grows with the age of the run; None for no growth.
+
+        Raises WaitTimeoutError after the deadline, RunGoneError, RunNotVisibleError, AmbiguousRunError, and permanent
+        errors of Qlik Cloud.
         """
         self._intervals = poll_interval, max(poll_interval, max_poll_interval or 0.0)
         seconds = 0.0
@@ -85,171 +114,169 @@ class RunWait:
             ended = yield from self.poll(seconds)
             if ended is not None:
                 return ended
-            left = self._left()
-            if left is not None and left <= 0:
-                raise WaitTimeoutError(self._out_of_time())
-            seconds = max(self._interval(*self._intervals), self._asked_to_wait)
-            if left is not None and left <= seconds:
-                # The last look, at the deadline and no sooner: else there would be another, and another.
-                seconds = self._asked_to_wait = left
+            remaining = self._remaining()
+            if remaining is not None and remaining <= 0:
+                raise self.timed_out()
+            seconds = max(self._interval(*self._intervals), self._retry_after)
+            if remaining is not None and remaining <= seconds:
+                # The last poll, exactly at the deadline: if it were sent early, another would follow, and another.
+                seconds = self._retry_after = remaining
 
     def poll(self, after: float = 0.0) -> Flow[Run | None]:
-        """The run if it has ended; None while it goes on, there is none yet, or no answer came.
+        """Return the run if it has ended; None if it is active, does not exist yet, or the poll failed.
 
-        Looks *after* so many seconds, or somewhat sooner together with others. Raises as `until_end` does, but for the
-        deadline.
+        Polls *after* this number of seconds, or somewhat earlier in a batch with others. Raises the errors of
+        `until_end`, except for WaitTimeoutError.
         """
         try:
             run = yield from self._poll(after)
             for _ in range(UNCLEAR_POLLS - 1):
                 if run is None or run.ended or run.ended_at is None:
                     break
-                # An end time beside a word for "still going": a moment later it should be clear.
+                # An active status with an end time contradicts itself, and should be corrected a moment later.
                 yield from pause(UNCLEAR_PAUSE)
                 run = yield from self._poll()
         except QlikCloudError as error:
             if not error.transient:
                 raise
-            self._asked_to_wait = min(error.retry_after or 0.0, MAX_ASKED)
+            self._retry_after = min(error.retry_after or 0.0, MAX_RETRY_AFTER)
             self.refused_since = None
-            self._failed(error)
+            self._log_failure(error)
             return None
+        self._retry_after = 0.0
         if self.refused_since is not None and self._refusal is not None:
-            self._asked_to_wait = 0.0
-            self._failed(self._refusal)
+            self._log_failure(self._refusal)
             return None
-        self._asked_to_wait = 0.0
         if run is not None and not run.ended and run.ended_at is not None:
-            why = run.reason or f"it has ended, yet Qlik calls it {run.status!r}"
-            run = replace(run, state=RunState.FAILED, reason=why)
-        self._note(run)
+            reason = run.reason or f"it has ended, yet Qlik calls it {run.status!r}"
+            run = replace(run, state=RunState.FAILED, reason=reason)
+        self._log_response(run)
         return run if run is not None and run.ended else None
 
     def _poll(self, after: float = 0.0) -> Flow[Run | None]:
+        """Poll once. A refusal to show the run is an error only if it lasts; until then the response is None."""
         run: Run | None
-        refused: StatusError | None = None
+        refusal: StatusError | None = None
         try:
-            run = self._answer = yield self._question(after)
+            run = self._last_response = yield self._poll_step(after)
         except StatusError as error:
-            if not refusal.refuses_to_show(error):
+            if not visibility.is_not_visible(error):
                 raise
-            run, refused = None, error
-            self._answer = None
-        # A 404 directly after a start is nothing to report: the run shows up a moment later.
-        self._refusal = None if isinstance(refused, NotFoundError) else refused
+            run, refusal = None, error
+            self._last_response = None
+        # A 404 directly after a start is not worth a log line: the run appears a moment later.
+        self._refusal = None if isinstance(refusal, NotFoundError) else refusal
         if run is not None:
             if run.adopted != self.selector.adopted:
                 run = replace(run, adopted=self.selector.adopted)
             self.selector = self.selector.pinned_to(run)
             self.refused_since = None
-        elif refused or self.selector.run_id:
+        elif refusal or self.selector.run_id:
             self.refused_since = self.refused_since or self._clock()
-            lasting = self._clock() - self.refused_since >= self._refusal_lasts
-            # For something that nobody has seen yet a 404 will not pass.
-            unknown = isinstance(refused, NotFoundError) and not self.selector.run_id
-            if lasting or unknown:
-                raise self._not_shown(refused)
+            lasts = self._clock() - self.refused_since >= self._refusal_lasts
+            # A 404 for a resource of which no run was found yet will not pass.
+            missing_resource = isinstance(refusal, NotFoundError) and not self.selector.run_id
+            if lasts or missing_resource:
+                raise self._not_visible(refusal)
         return run
 
-    def _not_shown(self, refused: StatusError | None) -> RunError:
-        """The error that ends a wait for what Qlik Cloud does not show."""
-        resource = f"{self.kind.name} {self.selector.resource_id}"
+    def _not_visible(self, refusal: StatusError | None) -> RunError:
+        """Return the error that ends a wait for a run that Qlik Cloud does not show."""
+        resource = f"{self.adapter.name} {self.selector.resource_id}"
         run = f"{self.selector} of {resource}" if self.selector.run_id else resource
-        if refused is None:
+        if refusal is None:
             return RunGoneError(f"Qlik Cloud does not know the run any more, or does not show it to this user ({run})")
-        if isinstance(refused, NotFoundError):
-            return RunGoneError(f"{refused.reason}. {refused.advice} ({run}; {refused.request})")
+        if isinstance(refusal, NotFoundError):
+            return RunGoneError(f"{refusal.reason}. {refusal.advice} ({run}; {refusal.request})")
         seconds = self._refusal_lasts.total_seconds()
         return RunNotVisibleError(
-            f"{refused.reason}. {refused.advice} Qlik Cloud has refused for {seconds:g} s to show the run, which may"
-            f" still be going on ({run}; {refused.request})"
+            f"{refusal.reason}. {refusal.advice} Qlik Cloud has refused for {seconds:g} s to show the run, which may"
+            f" still be going on ({run}; {refusal.request})"
         )
 
-    def _question(self, after: float) -> Poll:
-        """What is to be seen of the wanted run?"""
+    def _poll_step(self, after: float) -> Poll:
+        """Return the step that polls the run *after* a number of seconds, at the latest."""
         return Poll(
-            source=self.kind,
-            about=self.selector,
-            group=self.selector.resource_id,
-            soonest=max(after * SOONEST, min(after, self._asked_to_wait)),
-            latest=after,
-            again=self._nothing_new,
+            source=self.adapter,
+            key=self.selector,
+            batch_key=self.selector.resource_id,
+            min_delay=max(after * EARLIEST_PART, min(after, self._retry_after)),
+            max_delay=after,
+            reschedule=self._next_poll_if_unchanged,
         )
 
-    def _nothing_new(self, answer: Run | None) -> tuple[float, float] | None:
-        """When to look again, where an answer is the last one over again and nothing else is due; else None.
+    def _next_poll_if_unchanged(self, response: Run | None) -> tuple[float, float] | None:
+        """Return when to poll again, as seconds from now, if the response is the last one again; else None.
 
-        Thousands of waits are spared that a look wakes them.
+        None also if a log line or the deadline is due: then the wait has to be woken.
         """
-        if self._intervals is None or answer is None or answer != self._answer:
+        if self._intervals is None or response is None or response != self._last_response:
             return None
-        if answer.ended or answer.ended_at is not None or self._failures or self._silent_for_long():
+        if response.ended or response.ended_at is not None or self._failures or self._heartbeat_due():
             return None
-        seconds, left = self._interval(*self._intervals), self._left()
-        if left is not None and left <= seconds:
+        seconds, remaining = self._interval(*self._intervals), self._remaining()
+        if remaining is not None and remaining <= seconds:
             return None
-        return seconds * SOONEST, seconds
+        return seconds * EARLIEST_PART, seconds
 
-    def _left(self) -> float | None:
-        """Seconds until the deadline, if there is one."""
+    def _remaining(self) -> float | None:
+        """Return the seconds until the deadline, None if there is none."""
         return None if self._deadline is None else (self._deadline - self._clock()).total_seconds()
 
     def _interval(self, shortest: float, longest: float) -> float:
-        """Seconds until the next look: they grow with the age of the run."""
+        """Return the seconds until the next poll, which grow with the age of the run."""
         return min(max(shortest, self._age() * GROWTH), longest)
 
     def _age(self) -> float:
-        """How long the run has been going on, in seconds; or the wait, where there is none yet."""
+        """Return the age of the run in seconds; without a run, that of the wait."""
         began = (self.run and self.run.moment) or self._began
         return (self._clock() - began).total_seconds()
 
-    def _note(self, run: Run | None) -> None:
-        """Says each change of status, and a sign of life now and then."""
+    def _log_response(self, run: Run | None) -> None:
+        """Log a change of status, or that the wait goes on if there was no line for `HEARTBEAT_INTERVAL`."""
         if self._failures:
-            self._tell(logging.INFO, f"Qlik Cloud answers again, after {self._failures} polls without an answer.")
+            self._log(logging.INFO, f"Qlik Cloud responds again, after {self._failures} failed polls.")
             self._failures = 0
         self.run = run or self.run
-        if run is not None and self._said != (run.status, run.id):
-            self._said = (run.status, run.id)
+        if run is not None and self._logged_status != (run.status, run.id):
+            self._logged_status = (run.status, run.id)
             if not run.known_word:
-                self._tell(
+                self._log(
                     logging.WARNING,
                     f"{run.status!r} is a status that this version does not know: taken for "
                     + ("still active." if not run.ended else f"{run.state}."),
                 )
-            if self._says_end or not run.ended:
-                self._tell(logging.INFO, f"{run.kind} run {run.id}: {run.status}")
-        elif self._silent_for_long():
-            what = f"{run.kind} run {run.id} is still {run.status}" if run else f"Still waiting for {self.selector}"
-            self._tell(logging.INFO, f"{what}, {self._waited()}.")
+            if self._logs_end or not run.ended:
+                self._log(logging.INFO, f"{run.kind} run {run.id}: {run.status}")
+        elif self._heartbeat_due():
+            subject = f"{run.kind} run {run.id} is still {run.status}" if run else f"Still waiting for {self.selector}"
+            self._log(logging.INFO, f"{subject}, {self._waited()}.")
 
-    def _failed(self, error: QlikCloudError) -> None:
+    def _log_failure(self, error: QlikCloudError) -> None:
+        """Count a failed poll, and log the first in a row and one for each `HEARTBEAT_INTERVAL`."""
         self._failures += 1
-        why = str(error).rstrip(".")
-        if self._failures == 1 or self._silent_for_long():
-            self._tell(
+        reason = str(error).rstrip(".")
+        if self._failures == 1 or self._heartbeat_due():
+            self._log(
                 logging.WARNING,
-                f"Poll without an answer ({self._failures} in a row, {self._waited()}): {why}. The wait goes on"
+                f"A poll failed ({self._failures} in a row, {self._waited()}): {reason}. The wait goes on"
                 + (f" until {self._deadline.isoformat(timespec='seconds')}." if self._deadline else "."),
             )
 
-    def _silent_for_long(self) -> bool:
-        return self._clock() - self._spoke >= HEARTBEAT_INTERVAL
+    def _heartbeat_due(self) -> bool:
+        return self._clock() - self._last_log_line >= HEARTBEAT_INTERVAL
 
-    def _tell(self, level: int, text: str) -> None:
-        self._spoke = self._clock()
-        self._say(level, text)
+    def _log(self, level: int, text: str) -> None:
+        self._last_log_line = self._clock()
+        self._write_log(level, text)
 
     def _waited(self) -> str:
         return f"waited {timedelta(seconds=round((self._clock() - self._began).total_seconds()))}"
 
-    def _out_of_time(self) -> str:
-        seen = f"the run is {self.run.status!r}" if self.run else "there was no run"
-        failing = f"; the last {self._failures} polls got no answer" if self._failures else ""
-        what = f"{self.selector} of {self.kind.name} {self.selector.resource_id}"
-        hint = "" if failing else " Give a longer timeout if it needs more time."
-        return f"Gave up waiting: {seen}, {self._waited()}{failing}.{hint} ({what})"
-
     def timed_out(self) -> WaitTimeoutError:
-        """Return the error of a wait whose deadline has passed while a poll was still under way."""
-        return WaitTimeoutError(self._out_of_time())
+        """Return the error of a wait whose deadline has passed."""
+        state = f"the run is {self.run.status!r}" if self.run else "there was no run"
+        failing = f"; the last {self._failures} polls failed" if self._failures else ""
+        selected = f"{self.selector} of {self.adapter.name} {self.selector.resource_id}"
+        hint = "" if failing else " Give a longer timeout if it needs more time."
+        return WaitTimeoutError(f"Gave up waiting: {state}, {self._waited()}{failing}.{hint} ({selected})")

@@ -1,4 +1,4 @@
-"""Waiting for runs of Qlik Cloud's automations."""
+"""The sensor that waits for runs of automations."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from airflow_provider_qlik.validation import checked_flag
 
 
 class QlikAutomationRunSensor(AutomationArguments, QlikRunSensor):
-    """Waits for a run of an automation: a given one, the first after a moment, or the last.
+    """Wait for a run of an automation: by its id, the first after a moment, or the last.
 
     :param automation_id: the id of the automation.
     :param automation_name: its name instead.
-    :param space_name: the space of an automation that is named.
-    :param fail_on_warnings: let the task fail where the run has the status "finished with warnings".
+    :param space_name: the space of the automation, beside its name.
+    :param fail_on_warnings: fail the task if the run has the status "finished with warnings".
 
     All other parameters are those of `QlikRunSensor`.
     """

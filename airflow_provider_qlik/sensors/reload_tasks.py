@@ -1,4 +1,4 @@
-"""Waiting for reload tasks: Qlik Cloud's older schedules of app reloads."""
+"""The sensor that waits for reload tasks, the deprecated predecessor of tasks that reload an app."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class QlikReloadTaskSensor(ReloadTaskArguments, QlikRunSensor):
-    """Waits until a reload task has executed at or after a moment. **Deprecated**: use `QlikTaskRunSensor` for a task.
+    """Wait until a reload task has executed at or after a moment. **Deprecated**: use `QlikTaskRunSensor` for a task.
 
     Qlik has deprecated reload tasks since June 2026, and may remove them any day since 29 September 2026. The sensor
     fails at once, with the reason, if the reload task is disabled, migrated to a task, or gone.
 
-    Qlik says when a reload task last executed, and not how that ended: for this wait for the reload itself, with
-    `QlikReloadSensor`.
+    Qlik says when a reload task was last executed, and not with which outcome: to get that, wait for the reload itself
+    with `QlikReloadSensor`.
 
     :param reload_task_id: the id of the reload task.
     :param started_after: the moment (a datetime, or ISO 8601 text; without a zone it is UTC).
@@ -38,7 +38,7 @@ class QlikReloadTaskSensor(ReloadTaskArguments, QlikRunSensor):
         self, *, reload_task_id: str | None = None, started_after: datetime | str | None = None, **kwargs: Any
     ) -> None:
         if started_after is None:
-            raise InvalidArgumentError("started_after", None, "must be given: Qlik tells only the last execution")
+            raise InvalidArgumentError("started_after", None, "must be given: Qlik shows only the last execution")
         if kwargs.get("run_id") is not None:
             raise InvalidArgumentError("run_id", kwargs["run_id"], "a reload task has no runs: give started_after")
         super().__init__(started_after=started_after, **kwargs)
@@ -46,6 +46,6 @@ class QlikReloadTaskSensor(ReloadTaskArguments, QlikRunSensor):
         self.check_resource()
 
     def execute(self, context: Context) -> Any:
-        """Wait as all sensors do, after a word on what to use instead."""
+        """Log the deprecation, then wait as all sensors do."""
         write(self.log, logging.WARNING, RELOAD_TASKS_DEPRECATED)
         return super().execute(context)

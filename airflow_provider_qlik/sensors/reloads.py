@@ -1,4 +1,4 @@
-"""Waiting for reloads of Qlik Cloud's apps."""
+"""The sensor that waits for reloads of apps."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from airflow_provider_qlik.validation import checked_flag
 
 
 class QlikReloadSensor(AppArguments, QlikRunSensor):
-    """Waits for a reload of an app: a given one (`run_id` is its id), the first after a moment, or the last.
+    """Wait for a reload of an app: a given one (`run_id` is its id), the first after a moment, or the last.
 
     :param app_id: the id of the app.
     :param app_name: its name instead.
-    :param space_name: the space of an app that is named.
-    :param fail_on_warnings: let the task fail where the reload succeeded with warnings: Qlik names an error all the
-        same, or its log has lines that warn or that count forced errors. A log that cannot be read fails nothing.
+    :param space_name: the space of the app, beside its name.
+    :param fail_on_warnings: fail the task if the reload succeeded with warnings: Qlik names an error
+        nevertheless, or its log has warnings or counts forced errors. A log that cannot be read does not fail the task.
 
     All other parameters are those of `QlikRunSensor`.
     """

@@ -1,4 +1,4 @@
-"""Waiting for runs of Qlik Cloud's sharing tasks."""
+"""The sensor that waits for runs of sharing tasks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class QlikSharingTaskSensor(SharingTaskArguments, QlikRunSensor):
-    """Waits for a run of a sharing task: a given one, the first after a moment, or the last, whatever set it off.
+    """Wait for a run of a sharing task: by its id, the first after a moment, or the last, whatever started it.
 
     :param sharing_task_id: the id of the sharing task. A run's id is that of its workflow.
     :param sharing_task_name: its name instead.
-    :param app_id: the app of a sharing task that is named.
+    :param app_id: the app of the sharing task, beside its name.
     :param app_name: the name of that app instead.
-    :param space_name: the space of an app that is named.
+    :param space_name: the space of that app, beside its name.
     :param fail_on: fail if ``any`` execution failed or was cancelled, only if ``all`` did, or ``never``.
 
     All other parameters are those of `QlikRunSensor`.
@@ -50,5 +50,5 @@ class QlikSharingTaskSensor(SharingTaskArguments, QlikRunSensor):
         self.check_resource()
 
     def verdict(self, result: Outcome) -> str | None:
-        """As `fail_on` says."""
+        """Return why the run fails the task according to `fail_on`, or None."""
         return why_failed(result, self.fail_on)

@@ -1,4 +1,4 @@
-"""Waiting for runs of Qlik Cloud's tasks."""
+"""The sensor that waits for runs of tasks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from airflow_provider_qlik.sensors.run import QlikRunSensor
 
 
 class QlikTaskRunSensor(TaskArguments, QlikRunSensor):
-    """Waits for a run of a task of Qlik Cloud: a given one, the first after a moment, or the last.
+    """Wait for a run of a task of Qlik Cloud: by its id, the first after a moment, or the last.
 
     :param qlik_task_id: the id of the task in Qlik Cloud (`task_id` is Airflow's own).
     :param qlik_task_name: its name instead, with its app.
-    :param app_id: the app that a task of that name works on.
+    :param app_id: the app of the task, beside its name.
     :param app_name: the name of that app instead.
-    :param space_name: the space of an app that is named.
+    :param space_name: the space of that app, beside its name.
 
     All other parameters are those of `QlikRunSensor`.
     """

@@ -1,4 +1,4 @@
-"""What triggers say, written in a thread: a busy triggerer makes whoever writes wait, and its event loop must not."""
+"""The log of a trigger, written in a thread: a busy triggerer blocks writers, and its event loop must not block."""
 
 from __future__ import annotations
 
@@ -14,35 +14,38 @@ from airflow_provider_qlik.lifecycle.task_log import write
 
 
 @cache
-def _writing() -> ThreadPoolExecutor:
-    # One thread keeps the lines in order. It is not of those that Airflow's own lines go through.
+def _executor() -> ThreadPoolExecutor:
+    # One thread keeps the lines in order. It is not one of those that Airflow's own lines go through.
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="qlik-log")
 
 
-# A thread does not live on in another process.
-os.register_at_fork(after_in_child=_writing.cache_clear)
+# A thread does not survive a fork.
+os.register_at_fork(after_in_child=_executor.cache_clear)
 
 
 class TaskLogWriter:
-    """What one trigger says, line after line, by its *log*. A line that cannot be written is lost, and nothing else."""
+    """Write the lines of one trigger, in order, without blocking. A line that cannot be written is dropped.
+
+    :param log: the trigger's logger.
+    """
 
     def __init__(self, log: Any) -> None:
         self._log = log
-        self._spoke = False
+        self._has_written = False
 
-    def write_log(self, level: int, text: str) -> None:
-        """Says it soon, from where this is called: Airflow tells by the context whose log it goes to."""
-        with suppress(RuntimeError):  # where no thread can be had
-            _writing().submit(copy_context().run, self._write, level, text)
-            self._spoke = True
+    def write(self, level: int, text: str) -> None:
+        """Write a line soon, in the caller's context: Airflow finds the task's log by the context."""
+        with suppress(RuntimeError):  # if no thread can be started
+            _executor().submit(copy_context().run, self._write, level, text)
+            self._has_written = True
 
-    async def said(self) -> None:
-        """Returns when all of it is written."""
-        if not self._spoke:
+    async def flush(self) -> None:
+        """Wait until all lines are written."""
+        if not self._has_written:
             return
-        # The thread comes to this when it is through with all before. To keep each line's future costs 1.6 KB a wait.
+        # The thread reaches this job after all lines before it. To keep the future of each line takes 1.6 KB a wait.
         with suppress(RuntimeError):
-            await asyncio.wait([asyncio.wrap_future(_writing().submit(lambda: None))])
+            await asyncio.wait([asyncio.wrap_future(_executor().submit(lambda: None))])
 
     def _write(self, level: int, text: str) -> None:
         with suppress(Exception):

@@ -12,7 +12,7 @@ from chaos.plan import AIRFLOWS_LIMIT, NO_TRIGGERER
 
 # Airflow's own time-out comes five minutes after the trigger's deadline. Here, in the process of these tasks alone, it
 # comes long before it: so that it is Airflow that ends the deferral.
-waiting.SAFETY_NET = timedelta(seconds=30 - 3600)
+waiting.DEFERRAL_TIMEOUT_MARGIN = timedelta(seconds=30 - 3600)
 
 with DAG("chaos_airflows_timeout", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
     for queue, group in (("timeouts", AIRFLOWS_LIMIT), ("nobody", NO_TRIGGERER)):
@@ -23,6 +23,6 @@ with DAG("chaos_airflows_timeout", schedule=None, start_date=datetime(2026, 1, 1
                 deferrable=True,
                 timeout=3600,
                 poll_interval=5,
-                settle=3,
+                settle_time=3,
                 queue=queue,
             )

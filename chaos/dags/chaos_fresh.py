@@ -12,5 +12,7 @@ from chaos.plan import FRESH, QUEUES
 for queue in QUEUES:
     with DAG(f"chaos_fresh_{queue}", schedule=None, start_date=datetime(2026, 1, 1), max_active_tasks=8) as dag:
         for task in FRESH:
-            operator(task, qlik_conn_id=f"chaos_fresh_{queue}", deferrable=True, poll_interval=2, settle=1, queue=queue)
+            operator(
+                task, qlik_conn_id=f"chaos_fresh_{queue}", deferrable=True, poll_interval=2, settle_time=1, queue=queue
+            )
     globals()[dag.dag_id] = dag

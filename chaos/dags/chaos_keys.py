@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import DAG
 from chaos.bulk import operator
 from chaos.plan import MISTYPED_DEFERRED, MISTYPED_HELD, MISTYPED_MARKED, ROTATED_DEFERRED, ROTATED_HELD
 
-common = {"poll_interval": 5, "settle": 3, "queue": "keys"}
+common = {"poll_interval": 5, "settle_time": 3, "queue": "keys"}
 
 with DAG("chaos_mistyped", schedule=None, start_date=datetime(2026, 1, 1), max_active_tasks=8) as mistyped:
     for deferrable, group in ((False, MISTYPED_HELD), (True, [*MISTYPED_DEFERRED, *MISTYPED_MARKED])):

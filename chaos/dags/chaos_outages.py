@@ -13,5 +13,10 @@ with DAG("chaos_outages", schedule=None, start_date=datetime(2026, 1, 1), max_ac
     for deferrable, group in ((False, [*EARLY_HELD, *LATE_HELD]), (True, [*EARLY_DEFERRED, *LATE_DEFERRED])):
         for task in group:
             operator(
-                task, qlik_conn_id="chaos_outages", deferrable=deferrable, poll_interval=5, settle=3, queue="outages"
+                task,
+                qlik_conn_id="chaos_outages",
+                deferrable=deferrable,
+                poll_interval=5,
+                settle_time=3,
+                queue="outages",
             )

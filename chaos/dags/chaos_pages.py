@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import DAG
 from chaos.bulk import operator
 from chaos.plan import PAGES_DEFERRED, PAGES_HELD, PAGES_STARTED_DEFERRED, PAGES_STARTED_HELD
 
-common = {"qlik_conn_id": "chaos_pages", "poll_interval": 5, "settle": 3, "queue": "pages"}
+common = {"qlik_conn_id": "chaos_pages", "poll_interval": 5, "settle_time": 3, "queue": "pages"}
 
 with DAG("chaos_pages", schedule=None, start_date=datetime(2026, 1, 1), max_active_tasks=8) as waits:
     for deferrable, group in ((False, PAGES_HELD), (True, PAGES_DEFERRED)):

@@ -13,5 +13,10 @@ with DAG("chaos_secrets", schedule=None, start_date=datetime(2026, 1, 1), max_ac
     for deferrable, group in ((False, HELD), (True, DEFERRED)):
         for task in group:
             operator(
-                task, qlik_conn_id="chaos_secrets", deferrable=deferrable, poll_interval=5, settle=3, queue="secrets"
+                task,
+                qlik_conn_id="chaos_secrets",
+                deferrable=deferrable,
+                poll_interval=5,
+                settle_time=3,
+                queue="secrets",
             )

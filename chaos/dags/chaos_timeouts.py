@@ -17,6 +17,6 @@ with DAG("chaos_own_timeout", schedule=None, start_date=datetime(2026, 1, 1)) as
             deferrable=True,
             timeout=20,
             poll_interval=5,
-            settle=3,
+            settle_time=3,
             queue="timeouts",
         )

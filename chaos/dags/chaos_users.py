@@ -14,7 +14,7 @@ from chaos.plan import CLEARED, MANY_AUTOMATIONS, MANY_TASKS, MARKED_FAILED, MAR
 for name in ("chaos_users", "chaos_users_oauth"):
     with DAG(name, schedule=None, start_date=datetime(2026, 1, 1), max_active_tasks=8) as dag:
         for task in [*SUCCEEDED, *MARKED_FAILED, *MARKED_SUCCESS, *CLEARED]:
-            operator(task, qlik_conn_id=name, deferrable=True, poll_interval=5, settle=3, queue="users")
+            operator(task, qlik_conn_id=name, deferrable=True, poll_interval=5, settle_time=3, queue="users")
     globals()[name] = dag
 
 with DAG("chaos_many", schedule=None, start_date=datetime(2026, 1, 1), max_active_tasks=8) as many:

@@ -17,7 +17,7 @@ with DAG("chaos_workers", schedule=None, start_date=datetime(2026, 1, 1), max_ac
                 qlik_conn_id=f"chaos_{connection}",
                 deferrable=group is not WAITING,
                 poll_interval=2,
-                settle=3,
+                settle_time=3,
                 retries=5,
                 retry_delay=timedelta(seconds=1),
                 queue="workers",

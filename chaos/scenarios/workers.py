@@ -86,7 +86,7 @@ def all_wait_again(run: DagRun, killed: Mapping[str, int]) -> bool:
         if each["try_number"] <= killed[each["task_id"]] or each["state"] not in ("deferred", "running"):
             return False
     # Those that wait on workers say when they do.
-    waiting = all("Taking up" in run.log(task) for task in WAITING)
+    waiting = all("Resuming" in run.log(task) for task in WAITING)
     return waiting and run.tally([*UNANSWERED, *UNSTORED]) == f"{len(UNANSWERED) + len(UNSTORED)} deferred"
 
 

@@ -12,7 +12,7 @@ from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS, V1_TA
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.listener import Listener, listening
 
-QUICK = RetryPolicy(tries=5, initial_backoff=0.001, max_backoff=0.002, max_retry_after=0.002)
+QUICK = RetryPolicy(max_attempts=5, initial_backoff=0.001, max_backoff=0.002, max_retry_after=0.002)
 """As patient as usual, without the waiting."""
 
 
@@ -25,7 +25,7 @@ def _no_token_is_left_over() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _nothing_was_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lenient, "_told", set())
+    monkeypatch.setattr(lenient, "_warned", set())
 
 
 @pytest.fixture
@@ -56,11 +56,11 @@ def tenant(sandbox: SandboxTenant) -> Tenant:
 
 @pytest.fixture
 def client(sandbox: SandboxTenant, tenant: Tenant) -> Iterator[Client]:
-    with Client(tenant, ApiKey(sandbox.api_key), patience=QUICK) as client:
+    with Client(tenant, ApiKey(sandbox.api_key), retry_policy=QUICK) as client:
         yield client
 
 
 @pytest.fixture
 def async_client(sandbox: SandboxTenant, tenant: Tenant) -> AsyncClient:
     """Not yet entered: each test has an event loop of its own."""
-    return AsyncClient(tenant, ApiKey(sandbox.api_key), patience=QUICK)
+    return AsyncClient(tenant, ApiKey(sandbox.api_key), retry_policy=QUICK)

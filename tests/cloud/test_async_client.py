@@ -13,8 +13,8 @@ import pytest
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, QlikCloudError, RetryPolicy, Tenant
 from airflow_provider_qlik.cloud.api import tasks, users
 from airflow_provider_qlik.cloud.call import Tier
-from airflow_provider_qlik.cloud.polling.rate_limiter import Limits
-from airflow_provider_qlik.cloud.polling.slots import CONNECTIONS, FOR_THE_URGENT, WaitingList
+from airflow_provider_qlik.cloud.polling.rate_limiter import RateLimits
+from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, RESERVED_SLOTS, Priority
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from tests.virtual_time import now, run
 
@@ -23,8 +23,8 @@ POLL = tasks.get("poll").read_as(str)
 LOOK = tasks.get("look").read_as(str)
 PAGE = tasks.get("page").read_as(str)
 CANCEL = tasks.delete("cancel")
-URGENT = RetryPolicy(tries=1, high_priority=True)
-FOR_POLLS = CONNECTIONS - FOR_THE_URGENT
+URGENT = RetryPolicy(max_attempts=1, high_priority=True)
+FOR_POLLS = MAX_CONCURRENT_REQUESTS - RESERVED_SLOTS
 
 
 class Qlik:
@@ -66,9 +66,9 @@ def play(scene: Callable[[AsyncClient], Coroutine[Any, Any, None]], answer: Any,
 
 
 def many(
-    client: AsyncClient, call: Call[Any], count: int, patience: RetryPolicy = ONE_TRY
+    client: AsyncClient, call: Call[Any], count: int, retry_policy: RetryPolicy = ONE_TRY
 ) -> list[asyncio.Future[Any]]:
-    return [asyncio.ensure_future(client.call(call, patience)) for _ in range(count)]
+    return [asyncio.ensure_future(client.call(call, retry_policy)) for _ in range(count)]
 
 
 async def stop(*waiting: asyncio.Future[Any]) -> None:
@@ -78,10 +78,12 @@ async def stop(*waiting: asyncio.Future[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "call", "patience"), [("cancel", CANCEL, ONE_TRY), ("look", LOOK, URGENT)], ids=["cancel", "urgent look"]
+    ("name", "call", "retry_policy"),
+    [("cancel", CANCEL, ONE_TRY), ("look", LOOK, URGENT)],
+    ids=["cancel", "urgent look"],
 )
-def test_what_is_urgent_goes_past_polls_that_wait_for_their_turn(
-    name: str, call: Call[Any], patience: RetryPolicy
+def test_high_priority_goes_before_polls_that_wait_for_a_token(
+    name: str, call: Call[Any], retry_policy: RetryPolicy
 ) -> None:
     qlik = Qlik()
 
@@ -89,15 +91,17 @@ def test_what_is_urgent_goes_past_polls_that_wait_for_their_turn(
         polls = many(client, POLL, 500)
         await asyncio.sleep(10.2)
         began = now()
-        await client.call(call, patience)
+        await client.call(call, retry_policy)
         assert qlik.moments(name) == [began]
         await stop(*polls)
 
     play(scene, qlik)
 
 
-@pytest.mark.parametrize(("call", "most"), [(POLL, FOR_POLLS), (CANCEL, CONNECTIONS)], ids=["polls", "cancels"])
-def test_no_more_connections_are_used_than_there_are(call: Call[Any], most: int) -> None:
+@pytest.mark.parametrize(
+    ("call", "most"), [(POLL, FOR_POLLS), (CANCEL, MAX_CONCURRENT_REQUESTS)], ids=["polls", "cancels"]
+)
+def test_requests_in_flight_never_exceed_the_concurrency_limit(call: Call[Any], most: int) -> None:
     qlik = Qlik(seconds=1)
 
     async def scene(client: AsyncClient) -> None:
@@ -108,27 +112,27 @@ def test_no_more_connections_are_used_than_there_are(call: Call[Any], most: int)
     assert qlik.most == most
 
 
-def test_polls_that_hang_hold_up_no_cancel() -> None:
+def test_polls_that_hang_block_no_cancel() -> None:
     qlik = Qlik(seconds=60)
 
     async def scene(client: AsyncClient) -> None:
         polls = many(client, POLL, 40)
         await asyncio.sleep(5)
-        cancels = many(client, CANCEL, FOR_THE_URGENT)
+        cancels = many(client, CANCEL, RESERVED_SLOTS)
         await asyncio.sleep(0.01)
-        assert qlik.moments("cancel") == [5] * FOR_THE_URGENT
+        assert qlik.moments("cancel") == [5] * RESERVED_SLOTS
         await stop(*polls, *cancels)
 
     play(scene, qlik)
 
 
-def test_cancels_are_first_to_get_a_connection_that_is_free_again() -> None:
+def test_cancels_are_first_to_get_a_released_slot() -> None:
     qlik = Qlik(seconds=1)
 
     async def scene(client: AsyncClient) -> None:
         first = many(client, POLL, 100)
         await asyncio.sleep(0.5)
-        cancels = many(client, CANCEL, FOR_THE_URGENT + 10)
+        cancels = many(client, CANCEL, RESERVED_SLOTS + 10)
         await asyncio.sleep(0.7)
         assert qlik.came[FOR_POLLS : FOR_POLLS + len(cancels)] == [(0.5, "cancel")] * 2 + [(1, "cancel")] * 10
         await stop(*first, *cancels)
@@ -138,9 +142,7 @@ def test_cancels_are_first_to_get_a_connection_that_is_free_again() -> None:
 
 @pytest.mark.parametrize("in_its_form", [True, False], ids=["of Qlik", "of something in between"])
 @pytest.mark.parametrize("call", [POLL, CANCEL], ids=["polls", "cancels"])
-def test_nothing_is_sent_while_a_rate_limit_holds_even_what_had_its_turn_before(
-    call: Call[Any], in_its_form: bool
-) -> None:
+def test_a_pause_also_stops_requests_that_have_their_token(call: Call[Any], in_its_form: bool) -> None:
     qlik = Qlik(seconds=1)
     qlik.refuses_first, qlik.in_its_form = True, in_its_form
     told: Counter[str] = Counter()
@@ -152,7 +154,7 @@ def test_nothing_is_sent_while_a_rate_limit_holds_even_what_had_its_turn_before(
     play(scene, qlik, count=lambda name, number: told.update({name: number}))
     before = [moment for moment, _ in qlik.came if moment < 0.5]
     after = [moment for moment, _ in qlik.came if moment >= 0.5]
-    assert len(before) == (FOR_POLLS if call is POLL else CONNECTIONS)
+    assert len(before) == (FOR_POLLS if call is POLL else MAX_CONCURRENT_REQUESTS)
     assert len(before) + len(after) == 60 == told["requests"]
     assert min(after) >= 30.5
     if call is CANCEL:
@@ -160,42 +162,42 @@ def test_nothing_is_sent_while_a_rate_limit_holds_even_what_had_its_turn_before(
         assert max(after) <= 31.6
 
 
-def test_further_pages_are_not_sent_either_while_a_rate_limit_holds() -> None:
+def test_a_pause_also_stops_further_pages() -> None:
     qlik = Qlik(seconds=1)
 
     async def scene(client: AsyncClient) -> None:
-        limits = client._kept()
-        waiting = many(client, CANCEL, CONNECTIONS)
+        limits = client._rate_limits()
+        waiting = many(client, CANCEL, MAX_CONCURRENT_REQUESTS)
         await asyncio.sleep(0.2)
-        going_on = asyncio.ensure_future(client._send(PAGE, WaitingList.GOING_ON))
+        going_on = asyncio.ensure_future(client._send(PAGE, Priority.FOLLOW_UP))
         await asyncio.sleep(0.2)
-        limits.hold(Tier.TASKS, 30)
+        limits.pause(Tier.TASKS, 30)
         await asyncio.gather(*waiting)
         polls = many(client, POLL, 10)
         await going_on
         # Who had begun is the first to go on.
-        assert qlik.came[CONNECTIONS][1] == "page"
+        assert qlik.came[MAX_CONCURRENT_REQUESTS][1] == "page"
         assert qlik.moments("page") == pytest.approx([30.4])
         await stop(*polls)
 
     play(scene, qlik)
 
 
-def test_a_poll_whose_turn_came_just_before_a_rate_limit_was_met_is_the_first_after_it() -> None:
+def test_a_poll_with_a_token_from_before_a_pause_is_the_first_after_it() -> None:
     qlik = Qlik()
 
     async def scene(client: AsyncClient) -> None:
-        client._kept().hold(Tier.TASKS, 30)
+        client._rate_limits().pause(Tier.TASKS, 30)
         polls = many(client, POLL, 10)
         await asyncio.sleep(1)
-        await client._send(PAGE, WaitingList.POLL, has_turn=True)
+        await client._send(PAGE, Priority.POLL, has_token=True)
         assert qlik.came[0] == (30, "page")
         await stop(*polls)
 
     play(scene, qlik)
 
 
-def test_who_goes_away_while_it_waits_takes_neither_a_turn_nor_a_connection() -> None:
+def test_cancelled_requests_keep_neither_token_nor_slot() -> None:
     qlik = Qlik(seconds=1)
 
     async def scene(client: AsyncClient) -> None:
@@ -205,15 +207,15 @@ def test_who_goes_away_while_it_waits_takes_neither_a_turn_nor_a_connection() ->
             await stop(*gone)
         await asyncio.sleep(60)
         qlik.most, began = 0, now()
-        await asyncio.gather(*many(client, CANCEL, CONNECTIONS))
-        assert (qlik.most, now()) == (CONNECTIONS, began + 1)
+        await asyncio.gather(*many(client, CANCEL, MAX_CONCURRENT_REQUESTS))
+        assert (qlik.most, now()) == (MAX_CONCURRENT_REQUESTS, began + 1)
         await asyncio.gather(*many(client, POLL, FOR_POLLS))
         assert now() == began + 2
 
     play(scene, qlik)
 
 
-def test_statistics_that_fail_end_no_call() -> None:
+def test_metrics_that_fail_end_no_call() -> None:
     def fail(_name: str, _number: float) -> None:
         raise OSError("no statistics")
 
@@ -239,11 +241,11 @@ def test_an_error_behind_a_redirect_is_counted_once() -> None:
     assert (told["requests"], told["errors"]) == (2, 1)
 
 
-def test_clients_of_one_user_keep_their_limits_together() -> None:
+def test_clients_of_one_user_share_their_rate_limits() -> None:
     qlik = Qlik()
 
     async def scene(client: AsyncClient) -> None:
-        Limits.of(Tenant.at("acme.eu.qlikcloud.com", read_timeout=5), ApiKey("one")).hold(Tier.TASKS, 30)
+        RateLimits.of(Tenant.at("acme.eu.qlikcloud.com", read_timeout=5), ApiKey("one")).pause(Tier.TASKS, 30)
         await client.call(POLL)
         assert qlik.came == [(30, "poll")]
 

@@ -33,7 +33,7 @@ from airflow_provider_qlik.cloud import (
 )
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.errors import BadRequestError, ForbiddenError, UnauthorizedError
-from airflow_provider_qlik.cloud.polling.slots import CONNECTIONS, FOR_THE_URGENT
+from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, RESERVED_SLOTS
 from airflow_provider_qlik.cloud.transport import auth
 from airflow_provider_qlik.cloud.transport.auth import auth_type, forget_tokens
 from airflow_provider_qlik.cloud.transport.clock import forget_offsets, measured_offset
@@ -42,7 +42,7 @@ from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.cloud.conftest import QUICK
 from tests.listener import Answer, Listener
 
-ONCE = RetryPolicy(tries=1)
+ONCE = RetryPolicy(max_attempts=1)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def machine(sandbox: SandboxTenant) -> ClientCredentials:
 
 @pytest.fixture
 def oauth(sandbox: SandboxTenant, machine: ClientCredentials) -> Client:
-    return Client(Tenant.at(sandbox.url), machine, patience=QUICK)
+    return Client(Tenant.at(sandbox.url), machine, retry_policy=QUICK)
 
 
 def tokens(sandbox: SandboxTenant) -> int:
@@ -83,13 +83,13 @@ def test_every_way_to_sign_in_is_understood(sandbox: SandboxTenant, driver: str)
     tenant = Tenant.at(sandbox.url)
 
     async def listed(credentials: Credentials) -> None:
-        async with AsyncClient(tenant, credentials, patience=ONCE) as client:
+        async with AsyncClient(tenant, credentials, retry_policy=ONCE) as client:
             await client.call(tasks.list())
 
     for way, (credentials, whom) in ways(sandbox).items():
         sandbox.clear_request_log()
         if driver == "sync":
-            with Client(tenant, credentials, patience=ONCE) as client:
+            with Client(tenant, credentials, retry_policy=ONCE) as client:
                 client.call(tasks.list())
         else:
             asyncio.run(listed(credentials))
@@ -154,13 +154,13 @@ def sign_in_of(driver: str, sandbox: SandboxTenant, key: PrivateKey) -> None:
     tenant = Tenant.at(sandbox.url)
 
     async def listed() -> None:
-        async with AsyncClient(tenant, key, patience=ONCE) as client:
+        async with AsyncClient(tenant, key, retry_policy=ONCE) as client:
             await client.call(tasks.list())
 
     if driver == "async":
         asyncio.run(listed())
     else:
-        with Client(tenant, key, patience=ONCE) as client:
+        with Client(tenant, key, retry_policy=ONCE) as client:
             client.call(tasks.list())
 
 
@@ -229,7 +229,7 @@ def test_the_clock_is_no_reason_to_refuse_a_secret(
 ) -> None:
     clock_of_this_machine.ahead = 3600
     with (
-        Client(Tenant.at(sandbox.url), ClientCredentials(sandbox.client_id, "wrong"), patience=ONCE) as client,
+        Client(Tenant.at(sandbox.url), ClientCredentials(sandbox.client_id, "wrong"), retry_policy=ONCE) as client,
         pytest.raises(UnauthorizedError) as error,
     ):
         client.call(tasks.list())
@@ -283,7 +283,7 @@ def test_a_changed_secret_is_not_served_the_old_token(sandbox: SandboxTenant, oa
         oauth.call(tasks.list())
     wrong = ClientCredentials(sandbox.client_id, "wrong")
 
-    with Client(Tenant.at(sandbox.url), wrong, patience=ONCE) as client, pytest.raises(UnauthorizedError):
+    with Client(Tenant.at(sandbox.url), wrong, retry_policy=ONCE) as client, pytest.raises(UnauthorizedError):
         client.call(tasks.list())
 
 
@@ -407,7 +407,10 @@ def test_a_second_401_is_final(sandbox: SandboxTenant, oauth: Client) -> None:
 
 
 def test_an_api_key_that_is_refused_is_not_tried_again(sandbox: SandboxTenant) -> None:
-    with Client(Tenant.at(sandbox.url), ApiKey("wrong"), patience=QUICK) as client, pytest.raises(UnauthorizedError):
+    with (
+        Client(Tenant.at(sandbox.url), ApiKey("wrong"), retry_policy=QUICK) as client,
+        pytest.raises(UnauthorizedError),
+    ):
         client.call(tasks.list())
     assert len(sandbox.request_log()) == 1
 
@@ -501,7 +504,7 @@ def test_who_is_cancelled_while_asking_hangs_nobody(sandbox: SandboxTenant, mach
     sandbox.fault("POST", "/oauth/token", delay=30)
 
     async def asked() -> list[Any]:
-        async with AsyncClient(Tenant.at(sandbox.url), machine, patience=QUICK) as client:
+        async with AsyncClient(Tenant.at(sandbox.url), machine, retry_policy=QUICK) as client:
             first = asyncio.create_task(client.call(tasks.list()))
             while not sandbox.request_log("token"):
                 await asyncio.sleep(0.005)
@@ -520,7 +523,7 @@ def test_who_is_cancelled_while_waiting_disturbs_nobody(sandbox: SandboxTenant, 
     sandbox.fault("POST", "/oauth/token", delay=0.1)
 
     async def asked() -> Any:
-        async with AsyncClient(Tenant.at(sandbox.url), machine, patience=ONCE) as client:
+        async with AsyncClient(Tenant.at(sandbox.url), machine, retry_policy=ONCE) as client:
             first = asyncio.create_task(client.call(tasks.list()))
             while not sandbox.request_log("token"):
                 await asyncio.sleep(0.005)
@@ -551,7 +554,7 @@ def test_a_refused_sign_in_refuses_all_who_wait_with_few_requests(sandbox: Sandb
     sandbox.fault("POST", "/oauth/token", delay=0.4, times=None)
     wrong = ClientCredentials(sandbox.client_id, "hunter2-wrong")
 
-    with Client(Tenant.at(sandbox.url), wrong, patience=QUICK) as client:
+    with Client(Tenant.at(sandbox.url), wrong, retry_policy=QUICK) as client:
         errors = at_once(lambda: client.call(tasks.list()))
 
     assert {type(error) for error in errors} == {UnauthorizedError}
@@ -566,8 +569,8 @@ def test_a_loop_is_refused_alike(sandbox: SandboxTenant) -> None:
 
     async def asked() -> list[Any]:
         wrong = ClientCredentials(sandbox.client_id, "hunter2-wrong")
-        async with AsyncClient(Tenant.at(sandbox.url), wrong, patience=QUICK) as client:
-            return await listed(client, CONNECTIONS - FOR_THE_URGENT)
+        async with AsyncClient(Tenant.at(sandbox.url), wrong, retry_policy=QUICK) as client:
+            return await listed(client, MAX_CONCURRENT_REQUESTS - RESERVED_SLOTS)
 
     assert {type(error) for error in asyncio.run(asked())} == {UnauthorizedError}
     assert tokens(sandbox) == 1
@@ -584,7 +587,7 @@ def test_a_client_that_may_not_act_for_others_is_told_so(
     credentials = Impersonation(sandbox.client_id, sandbox.client_secret, sandbox.user_subject)
 
     with (
-        Client(Tenant.at(sandbox.url), credentials, patience=QUICK) as client,
+        Client(Tenant.at(sandbox.url), credentials, retry_policy=QUICK) as client,
         pytest.raises(kind, match=r"(not trusted|disabled).*HTTP 403 for POST /oauth/token"),
     ):
         client.call(tasks.list())
@@ -595,7 +598,7 @@ def test_a_user_who_does_not_exist_is_named(sandbox: SandboxTenant) -> None:
     credentials = Impersonation(sandbox.client_id, sandbox.client_secret, "auth0|nobody")
 
     with (
-        Client(Tenant.at(sandbox.url), credentials, patience=QUICK) as client,
+        Client(Tenant.at(sandbox.url), credentials, retry_policy=QUICK) as client,
         pytest.raises(BadRequestError, match=r"auth0\|nobody"),
     ):
         client.call(tasks.list())
@@ -620,7 +623,7 @@ def test_a_sign_in_that_gives_no_token_tells_no_secret(listener: Listener, answe
     listener.answers(answer)
 
     with (
-        Client(Tenant.at(listener.url), ClientCredentials("id", "secret"), patience=QUICK) as client,
+        Client(Tenant.at(listener.url), ClientCredentials("id", "secret"), retry_policy=QUICK) as client,
         pytest.raises(ConnectError, match=r"^Could not sign in: .*POST /oauth/token") as raised,
     ):
         client.call(tasks.start("t"))
@@ -671,7 +674,7 @@ def test_no_secret_is_shown_anywhere(sandbox: SandboxTenant) -> None:
     shown: list[object] = []
     for credentials, _ in ways(sandbox).values():
         tenant = Tenant.at(sandbox.url)
-        with Client(tenant, credentials, patience=ONCE, on_secret=told.append) as client:
+        with Client(tenant, credentials, retry_policy=ONCE, on_secret=told.append) as client:
             client.call(tasks.list())
             for fault in ({"status": 401}, {"status": 500}, {"reset": "after"}, {"answer": "html"}):
                 sandbox.fault("GET", **fault, times=2)

@@ -51,7 +51,7 @@ WRONG, RIGHT, NEW = ApiKey(WRONG_KEY), ApiKey(RIGHT_KEY), ApiKey(NEW_KEY)
 
 @pytest.fixture(autouse=True)
 def _nothing_has_worked_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wires, "_proven", {})
+    monkeypatch.setattr(wires, "_accepted_credentials", {})
 
 
 # New credentials, until they have worked
@@ -114,7 +114,7 @@ class InThread(Driver):
     def __init__(self, keys: Keys, credentials: Credentials, stack: ExitStack) -> None:
         self._keys = keys
         self._client = stack.enter_context(
-            Client(Tenant.at(keys.url), credentials, patience=QUICK, connection="c", reread=keys.reread)
+            Client(Tenant.at(keys.url), credentials, retry_policy=QUICK, connection="c", reread=keys.reread)
         )
 
     def call(self) -> str | None:
@@ -132,7 +132,7 @@ class InLoop(Driver):
         self._keys = keys
         self._runner = stack.enter_context(asyncio.Runner())
         self._client = AsyncClient(
-            Tenant.at(keys.url), credentials, patience=QUICK, connection="c", reread=keys.areread
+            Tenant.at(keys.url), credentials, retry_policy=QUICK, connection="c", reread=keys.areread
         )
         stack.callback(lambda: self._runner.run(self._client.aclose()))
 
@@ -144,7 +144,7 @@ class InLoop(Driver):
             self._client._reread_at -= REREAD_INTERVAL
             read = self._keys.read
             await self._client.call(tasks.get("t"))
-            while self._client._keeping_up is not None or self._keys.read == read:
+            while self._client._reread_task is not None or self._keys.read == read:
                 await asyncio.sleep(0.001)
 
         self._runner.run(after_a_while())
@@ -319,7 +319,7 @@ def test_a_wrong_key_that_never_worked_is_no_fallback(client: Make, keys: Keys) 
         client(WRONG).call()
     client(RIGHT).call()
     assert keys.keys[-1] == RIGHT_KEY
-    assert wires._proven == {("c", keys.url): RIGHT}
+    assert wires._accepted_credentials == {("c", keys.url): RIGHT}
 
 
 def test_credentials_that_worked_for_another_tenant_are_not_used(client: Make, keys: Keys) -> None:
@@ -334,9 +334,9 @@ def test_credentials_that_worked_for_another_tenant_are_not_used(client: Make, k
 
 def test_a_client_without_a_connection_keeps_no_credentials_for_others(keys: Keys) -> None:
     tenant = Tenant.at(keys.url)
-    with Client(tenant, RIGHT, patience=QUICK) as one:
+    with Client(tenant, RIGHT, retry_policy=QUICK) as one:
         one.call(tasks.get("t"))
-    with Client(tenant, WRONG, patience=QUICK) as another, pytest.raises(UnauthorizedError):
+    with Client(tenant, WRONG, retry_policy=QUICK) as another, pytest.raises(UnauthorizedError):
         another.call(tasks.get("t"))
     assert keys.keys == [RIGHT_KEY, WRONG_KEY]
 
@@ -372,18 +372,18 @@ def test_certificates_that_are_replaced_on_disk_are_trusted_by_a_client_that_goe
 
         # The second server stands for the first one with its new certificate.
         if kind == "Client":
-            with Client(tenant, RIGHT, patience=QUICK, reread=known) as client:
+            with Client(tenant, RIGHT, retry_policy=QUICK, reread=known) as client:
                 assert client.call(call).name == "A task"
                 object.__setattr__(client.tenant, "url", after.url)
-                client._use(NEW)
+                client._set_credentials(NEW)
                 assert client.call(call, ONE_TRY).name == "Another task"
         else:
 
             async def asked() -> None:
-                async with AsyncClient(tenant, RIGHT, patience=QUICK, reread=aknown) as client:
+                async with AsyncClient(tenant, RIGHT, retry_policy=QUICK, reread=aknown) as client:
                     assert (await client.call(call)).name == "A task"
                     object.__setattr__(client.tenant, "url", after.url)
-                    client._use(NEW)
+                    client._set_credentials(NEW)
                     assert (await client.call(call, ONE_TRY)).name == "Another task"
 
             asyncio.run(asked())
@@ -405,11 +405,11 @@ def test_a_redirect_to_something_odd_is_unreadable(listener: Listener, kind: str
         tenant = Tenant.at(listener.url)
 
         async def in_loop(call: Any = call, tenant: Tenant = tenant) -> None:
-            async with AsyncClient(tenant, RIGHT, patience=ONE_TRY) as client:
+            async with AsyncClient(tenant, RIGHT, retry_policy=ONE_TRY) as client:
                 await client.call(call)
 
         def in_thread(call: Any = call, tenant: Tenant = tenant) -> None:
-            with Client(tenant, RIGHT, patience=ONE_TRY) as client:
+            with Client(tenant, RIGHT, retry_policy=ONE_TRY) as client:
                 client.call(call)
 
         with pytest.raises(InvalidResponseError) as raised:
@@ -428,12 +428,12 @@ def test_an_address_that_is_too_long_is_an_error_of_ours_and_sent_to_nobody(list
     tenant = Tenant.at(listener.url)
 
     async def in_loop() -> None:
-        async with AsyncClient(tenant, RIGHT, patience=QUICK) as client:
+        async with AsyncClient(tenant, RIGHT, retry_policy=QUICK) as client:
             async for _ in client.iterate(tasks.list()):
                 pass
 
     def in_thread() -> None:
-        with Client(tenant, RIGHT, patience=QUICK) as client:
+        with Client(tenant, RIGHT, retry_policy=QUICK) as client:
             list(client.iterate(tasks.list()))
 
     with pytest.raises(QlikCloudError, match=r"^The address of the request cannot be sent") as raised:
@@ -493,7 +493,7 @@ def echo() -> Iterator[Listener]:
 
 @pytest.mark.parametrize("credentials", [RIGHT, ClientCredentials("client", "secret")], ids=["key", "OAuth"])
 def test_a_client_that_is_used_after_a_fork_gets_its_own_answers(echo: Listener, credentials: Credentials) -> None:
-    with Client(Tenant.at(echo.url), credentials, patience=ONE_TRY) as client:
+    with Client(Tenant.at(echo.url), credentials, retry_policy=ONE_TRY) as client:
         client.call(tasks.get("before"))
         children = [in_child(lambda name=f"child{number}": names_of(client, name)) for number in range(3)]  # type: ignore[misc]
         ours = names_of(client, "parent")
@@ -511,7 +511,7 @@ def names_of(client: Client, who: str) -> list[str | None]:
 
 def test_a_lock_that_somebody_held_at_the_fork_stops_no_child(echo: Listener) -> None:
     credentials = ClientCredentials("client", "secret")
-    with Client(Tenant.at(echo.url), credentials, patience=ONE_TRY) as client:
+    with Client(Tenant.at(echo.url), credentials, retry_policy=ONE_TRY) as client:
         client.call(tasks.get("before"))
         holder, held, release = client._auth._holder, threading.Event(), threading.Event()  # type: ignore[attr-defined]
 
@@ -542,7 +542,7 @@ def test_a_sign_in_that_was_under_way_at_the_fork_stops_no_child(echo: Listener)
         return echoing(seen)
 
     echo.answers(slowly)
-    with Client(Tenant.at(echo.url), ClientCredentials("client", "secret"), patience=ONE_TRY) as client:
+    with Client(Tenant.at(echo.url), ClientCredentials("client", "secret"), retry_policy=ONE_TRY) as client:
         signing_in = threading.Thread(target=lambda: client.call(tasks.get("before")))
         signing_in.start()
         try:
@@ -555,7 +555,7 @@ def test_a_sign_in_that_was_under_way_at_the_fork_stops_no_child(echo: Listener)
 
 
 def test_a_child_that_closes_a_client_leaves_that_of_the_parent_open(echo: Listener) -> None:
-    with Client(Tenant.at(echo.url), RIGHT, patience=ONE_TRY) as client:
+    with Client(Tenant.at(echo.url), RIGHT, retry_policy=ONE_TRY) as client:
         client.call(tasks.get("before"))
         child = in_child(lambda: client.close())
         assert found_by(*child) is None

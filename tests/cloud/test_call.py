@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_qlik.cloud import Flow, Pause, Tenant, ask, pause
+from airflow_provider_qlik.cloud import Flow, Pause, Tenant, pause, send
 from airflow_provider_qlik.cloud.api import automations, reloads, sharing_tasks, tasks
 from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.validation import InvalidArgumentError
@@ -135,7 +135,7 @@ def test_an_id_that_is_the_word_for_the_tasks_root_is_an_id() -> None:
 
 def test_a_flow_asks_pauses_and_gives() -> None:
     def flow() -> Flow[str]:
-        started = yield from ask(tasks.start("t"))
+        started = yield from send(tasks.start("t"))
         yield from pause(3)
         return f"{started.message}!"
 

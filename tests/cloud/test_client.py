@@ -22,8 +22,8 @@ from airflow_provider_qlik.cloud import (
     RetryPolicy,
     StatusError,
     Tenant,
-    ask,
     pause,
+    send,
 )
 from airflow_provider_qlik.cloud.api import automations, tasks
 from airflow_provider_qlik.cloud.errors import NotFoundError
@@ -41,12 +41,12 @@ def run_flow(request: pytest.FixtureRequest, sandbox: SandboxTenant) -> RunFlow:
     tenant, key = Tenant.at(sandbox.url), ApiKey(sandbox.api_key)
 
     def in_thread(flow: Flow[T]) -> T:
-        with Client(tenant, key, patience=QUICK) as client:
+        with Client(tenant, key, retry_policy=QUICK) as client:
             return client.run_flow(flow)
 
     def in_loop(flow: Flow[T]) -> T:
         async def run() -> T:
-            async with AsyncClient(tenant, key, patience=QUICK) as client:
+            async with AsyncClient(tenant, key, retry_policy=QUICK) as client:
                 return await client.run_flow(flow)
 
         return asyncio.run(run())
@@ -56,10 +56,10 @@ def run_flow(request: pytest.FixtureRequest, sandbox: SandboxTenant) -> RunFlow:
 
 def test_a_flow_is_sent_the_answers_and_gives_its_result(sandbox: SandboxTenant, run_flow: RunFlow) -> None:
     def flow() -> Flow[list[str | None]]:
-        first = yield from ask(tasks.get("t"))
+        first = yield from send(tasks.get("t"))
         yield from pause(0.001)
-        yield from ask(tasks.start("t", source="a flow"))
-        run = yield from ask(tasks.last_run("t"))
+        yield from send(tasks.start("t", source="a flow"))
+        run = yield from send(tasks.last_run("t"))
         return [first.name, run.triggered_by]
 
     sandbox.add_task("A task", id="t")
@@ -71,9 +71,9 @@ def test_a_flow_is_sent_the_answers_and_gives_its_result(sandbox: SandboxTenant,
 def test_an_error_is_thrown_into_the_flow_which_may_go_on(sandbox: SandboxTenant, run_flow: RunFlow) -> None:
     def flow() -> Flow[str]:
         try:
-            yield from ask(tasks.get("no-such"))
+            yield from send(tasks.get("no-such"))
         except NotFoundError as error:
-            found = yield from ask(tasks.get("t"))
+            found = yield from send(tasks.get("t"))
             return f"{found.name} in place of {error.status}"
         return "unexpected"
 
@@ -84,7 +84,7 @@ def test_an_error_is_thrown_into_the_flow_which_may_go_on(sandbox: SandboxTenant
 
 def test_an_error_that_the_flow_leaves_alone_is_the_callers(sandbox: SandboxTenant, run_flow: RunFlow) -> None:
     with pytest.raises(NotFoundError, match="no-such"):
-        run_flow(ask(tasks.get("no-such")))
+        run_flow(send(tasks.get("no-such")))
 
 
 def test_an_error_of_the_flow_itself_is_the_callers_and_ends_it(sandbox: SandboxTenant, run_flow: RunFlow) -> None:
@@ -92,8 +92,8 @@ def test_an_error_of_the_flow_itself_is_the_callers_and_ends_it(sandbox: Sandbox
 
     def flow() -> Flow[None]:
         try:
-            yield from ask(tasks.get("t"))
-            yield from ask(tasks.get(""))
+            yield from send(tasks.get("t"))
+            yield from send(tasks.get(""))
         finally:
             ended.append(True)
 
@@ -115,8 +115,8 @@ def test_a_flow_that_asks_nothing_gives_its_result(run_flow: RunFlow) -> None:
 
 def test_each_call_of_a_flow_is_retried_by_itself(sandbox: SandboxTenant, run_flow: RunFlow) -> None:
     def flow() -> Flow[None]:
-        yield from ask(tasks.get("t"))
-        yield from ask(tasks.get("t"))
+        yield from send(tasks.get("t"))
+        yield from send(tasks.get("t"))
 
     sandbox.add_task(id="t")
     for _ in range(2):
@@ -127,11 +127,11 @@ def test_each_call_of_a_flow_is_retried_by_itself(sandbox: SandboxTenant, run_fl
     assert len(sandbox.request_log()) == 5, "the first call has used up its five tries"
 
 
-def test_a_flow_may_be_given_a_patience_of_its_own(sandbox: SandboxTenant, client: Client) -> None:
+def test_a_flow_can_have_its_own_retry_policy(sandbox: SandboxTenant, client: Client) -> None:
     sandbox.fault("GET", status=502, times=None)
 
     with pytest.raises(StatusError):
-        client.run_flow(ask(tasks.get("t")), RetryPolicy(tries=1))
+        client.run_flow(send(tasks.get("t")), RetryPolicy(max_attempts=1))
     assert len(sandbox.request_log()) == 1
 
 
@@ -142,7 +142,7 @@ def test_both_drivers_fail_alike(sandbox: SandboxTenant, run_flow: RunFlow) -> N
     with pytest.raises(
         NoResponseError, match=r"^No response came from 127\.0\.0\.1 .*POST /api/scheduling/tasks/t/actions/start"
     ):
-        run_flow(ask(tasks.start("t")))
+        run_flow(send(tasks.start("t")))
     assert len(sandbox.runs("t")) == 1
 
 
@@ -151,7 +151,7 @@ def test_an_answer_that_was_read_leaves_nothing_to_the_garbage_collector(
 ) -> None:
     def flow() -> Flow[int]:
         for _ in range(3):
-            yield from ask(tasks.get("t"))
+            yield from send(tasks.get("t"))
         return sum(type(each) is httpx.Response for each in gc.get_objects())
 
     sandbox.add_task("A task", id="t")

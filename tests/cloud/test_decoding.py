@@ -22,6 +22,9 @@ from airflow_provider_qlik.cloud.transport.responses import is_web_page
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from tests.listener import Answer, Listener
 
+pytestmark = pytest.mark.slow
+
+
 MEGABYTE = 1024 * 1024
 TEXT = b"".join(b"%d, " % number for number in range(200_000))
 NOISE = random.Random(1).randbytes(300_000)
@@ -193,7 +196,7 @@ def test_what_is_announced_can_be_decoded() -> None:
 def test_a_response_in_an_unknown_encoding_keeps_no_connection(listener: Listener) -> None:
     listener.answers(Answer(200, b"x", {"content-encoding": "br"}))
 
-    with Client(Tenant.at(listener.url), ApiKey("key"), patience=ONE_TRY) as client:
+    with Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_TRY) as client:
         with pytest.raises(InvalidResponseError, match="not asked for, 'br'"):
             client.call(tasks.get("t"))
         assert active(client._http) == []
@@ -203,7 +206,7 @@ def test_a_response_in_an_unknown_encoding_keeps_no_connection_in_an_event_loop(
     listener.answers(Answer(200, b"x", {"content-encoding": "br"}))
 
     async def call() -> list[str]:
-        async with AsyncClient(Tenant.at(listener.url), ApiKey("key"), patience=ONE_TRY) as client:
+        async with AsyncClient(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_TRY) as client:
             with pytest.raises(InvalidResponseError, match="not asked for, 'br'"):
                 await client.call(tasks.get("t"))
             return active(client._http)

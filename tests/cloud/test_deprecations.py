@@ -105,7 +105,7 @@ def test_a_deprecated_operation_is_said_once_and_counted_each_time(
 
 def test_a_refusal_tells_of_it_too(sandbox: SandboxTenant, caplog: pytest.LogCaptureFixture) -> None:
     sandbox.switch(deprecated_paths="/api/v1/reload-tasks*", sunset="")
-    with Client(Tenant.at(sandbox.url), ApiKey(sandbox.api_key), patience=QUICK) as client:
+    with Client(Tenant.at(sandbox.url), ApiKey(sandbox.api_key), retry_policy=QUICK) as client:
         with pytest.raises(Exception, match="404"):
             client.call(reload_tasks.get("gone"))
         client.call(tasks.list())
@@ -123,14 +123,14 @@ def test_a_refusal_tells_of_it_too(sandbox: SandboxTenant, caplog: pytest.LogCap
 )
 def test_no_header_makes_a_call_fail(listener: Listener, headers: dict[str, str]) -> None:
     listener.answers(Answer(200, {"id": "t"}, headers))
-    with Client(Tenant.at(listener.url), ApiKey("key"), patience=ONE_TRY) as client:
+    with Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_TRY) as client:
         assert client.call(tasks.get("t")).id == "t"
 
 
 def test_what_a_header_says_is_shown_without_secrets(listener: Listener, caplog: pytest.LogCaptureFixture) -> None:
     link = "<https://elsewhere.example/?access_token=planted-secret-0123456789>"
     listener.answers(Answer(200, {"id": "t"}, {"deprecation": "true", "link": link}))
-    with Client(Tenant.at(listener.url), ApiKey("key"), patience=ONE_TRY) as client:
+    with Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_TRY) as client:
         client.call(tasks.get("t"))
     (line,) = lines(caplog)
     assert "elsewhere.example" in line

@@ -252,8 +252,10 @@ class ResourceArguments:
             raise
 
 
-def fetch(url: str, target: ResourceArguments, patience: RetryPolicy = QUICK, file_type: str | None = "pdf") -> None:
-    with Client(Tenant.at(url), ApiKey("key"), patience=patience) as downloading:
+def fetch(
+    url: str, target: ResourceArguments, retry_policy: RetryPolicy = QUICK, file_type: str | None = "pdf"
+) -> None:
+    with Client(Tenant.at(url), ApiKey("key"), retry_policy=retry_policy) as downloading:
         downloading.download(CALL, target.open, file_type=file_type)
 
 
@@ -353,7 +355,7 @@ def test_an_encoded_file_that_is_cut_off_says_so(
     listener.answers(Answer(200, body[: int(len(body) * kept)], {"content-encoding": encoding}))
 
     with pytest.raises(InvalidResponseError, match=f"^The response is no whole file: the {encoding} body is cut off"):
-        fetch(listener.url, target, RetryPolicy(tries=1))
+        fetch(listener.url, target, RetryPolicy(max_attempts=1))
     assert not target.path.exists()
 
 
@@ -375,7 +377,7 @@ def test_what_breaks_off_says_so(target: ResourceArguments) -> None:
         with pytest.raises(
             NoResponseError, match=rf"^The download broke off after {len(PDF):,} bytes \(peer closed .*GET /api"
         ):
-            fetch(url, target, RetryPolicy(tries=1))
+            fetch(url, target, RetryPolicy(max_attempts=1))
     assert not target.path.exists()
 
 
@@ -410,7 +412,7 @@ def test_bytes_that_never_make_a_chunk_are_no_progress(
         serving(trickle()) as url,
         pytest.raises(NoResponseError, match=r"^The download stands still after 1,000 bytes \(GET"),
     ):
-        fetch(url, target, RetryPolicy(tries=1))
+        fetch(url, target, RetryPolicy(max_attempts=1))
     pause.set()
     assert not target.path.exists()
 
@@ -442,7 +444,7 @@ def test_what_writing_raises_is_not_an_error_of_qlik_and_not_tried_again(listene
 
     listener.answers(Answer(200, PDF, {"content-type": "application/pdf"}))
 
-    with Client(Tenant.at(listener.url), ApiKey("key"), patience=QUICK) as downloading:
+    with Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=QUICK) as downloading:
         with pytest.raises(OSError, match="No space left"):
             downloading.download(CALL, Full)
     assert len(listener.seen) == 1

@@ -35,7 +35,7 @@ from airflow_provider_qlik.cloud.transport.tenant import AUTO, V1_TASKS
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.listener import Answer, Listener, listening, refused_by_qlik
 
-ONCE = RetryPolicy(tries=1)
+ONCE = RetryPolicy(max_attempts=1)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def answered(listener: Listener, answer: Answer) -> QlikCloudError:
     """The error that such an answer to the start of a task becomes."""
     listener.answers(answer)
     with (
-        Client(Tenant.at(listener.url), ApiKey("key"), patience=ONCE) as client,
+        Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONCE) as client,
         pytest.raises(QlikCloudError) as raised,
     ):
         client.call(tasks.start("t"))
@@ -60,7 +60,7 @@ def sign_in_answered(listener: Listener, answer: Answer) -> QlikCloudError:
     """The error that such an answer to a sign-in becomes."""
     listener.answers(answer)
     with (
-        Client(Tenant.at(listener.url), ClientCredentials("client", "secret"), patience=ONCE) as client,
+        Client(Tenant.at(listener.url), ClientCredentials("client", "secret"), retry_policy=ONCE) as client,
         pytest.raises(QlikCloudError) as raised,
     ):
         client.call(tasks.start("t"))
@@ -76,7 +76,9 @@ def sign_in_answered(listener: Listener, answer: Answer) -> QlikCloudError:
 )
 def test_a_tenant_that_is_not_there_could_not_be_connected_to(closed_port: int, path: str, asked: str) -> None:
     with (
-        Client(Tenant.at(f"http://127.0.0.1:{closed_port}", tasks_path=path), ApiKey("key"), patience=ONCE) as client,
+        Client(
+            Tenant.at(f"http://127.0.0.1:{closed_port}", tasks_path=path), ApiKey("key"), retry_policy=ONCE
+        ) as client,
         pytest.raises(ConnectError, match=rf"^Could not connect to .*{asked}") as raised,
     ):
         client.call(tasks.start("t"))
@@ -87,7 +89,7 @@ def test_a_tenant_that_is_not_there_could_not_be_connected_to(closed_port: int, 
 
 def test_a_tenant_whose_name_is_unknown_could_not_be_connected_to() -> None:
     with (
-        Client(Tenant.at("https://tenant.invalid"), ApiKey("key"), patience=ONCE) as client,
+        Client(Tenant.at("https://tenant.invalid"), ApiKey("key"), retry_policy=ONCE) as client,
         pytest.raises(ConnectError, match=r"tenant\.invalid"),
     ):
         client.call(tasks.get("t"))
@@ -96,7 +98,7 @@ def test_a_tenant_whose_name_is_unknown_could_not_be_connected_to() -> None:
 def test_where_nobody_signs_in_nothing_was_sent(closed_port: int) -> None:
     credentials = ClientCredentials("client", "secret")
     with (
-        Client(Tenant.at(f"http://127.0.0.1:{closed_port}"), credentials, patience=ONCE) as client,
+        Client(Tenant.at(f"http://127.0.0.1:{closed_port}"), credentials, retry_policy=ONCE) as client,
         pytest.raises(ConnectError, match="^Could not sign in"),
     ):
         client.call(tasks.start("t"))
@@ -131,7 +133,7 @@ def test_a_sign_in_that_takes_too_long_means_that_nothing_was_sent(sandbox: Sand
     sandbox.fault("POST", "/oauth/token", delay=0.5)
     credentials = ClientCredentials(sandbox.client_id, sandbox.client_secret)
     with (
-        Client(Tenant.at(sandbox.url, read_timeout=0.05), credentials, patience=ONCE) as client,
+        Client(Tenant.at(sandbox.url, read_timeout=0.05), credentials, retry_policy=ONCE) as client,
         pytest.raises(ConnectError, match="^Could not sign in"),
     ):
         client.call(tasks.start("t"))
@@ -294,7 +296,7 @@ def test_a_list_that_makes_no_sense_is_not_an_empty_list(
 def test_a_list_without_items_is_no_list(listener: Listener) -> None:
     listener.answers(Answer(200, {"message": "hello"}))
     with (
-        Client(Tenant.at(listener.url), ApiKey("key"), patience=ONCE) as client,
+        Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONCE) as client,
         pytest.raises(InvalidResponseError, match=r"data: Field required .*The response begins"),
     ):
         client.call(tasks.list())
@@ -324,7 +326,7 @@ def test_the_first_200_characters_of_nonsense_are_shown(listener: Listener) -> N
 def test_a_web_page_is_no_answer_to_anything(listener: Listener, call: object) -> None:
     listener.answers(Answer(200, b"<html>Sign in</html>", {"content-type": "text/html; charset=utf-8"}))
     with (
-        Client(Tenant.at(listener.url), ApiKey("key"), patience=ONCE) as client,
+        Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONCE) as client,
         pytest.raises(InvalidResponseError, match="Sign in"),
     ):
         client.call(call)  # type: ignore[arg-type]
@@ -386,7 +388,7 @@ def test_no_redirect_leads_to_another_host(sandbox: SandboxTenant, client: Clien
 def test_a_redirect_that_leaves_or_makes_no_sense_is_not_followed(listener: Listener, location: str) -> None:
     listener.answers(Answer(301, headers={"location": location}))
     with (
-        Client(Tenant.at(listener.url), ApiKey("key"), patience=ONCE) as client,
+        Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONCE) as client,
         pytest.raises((InvalidResponseError, NoResponseError)),
     ):
         client.call(users.me())
@@ -396,7 +398,7 @@ def test_a_redirect_that_leaves_or_makes_no_sense_is_not_followed(listener: List
 def test_a_redirect_without_an_address_is_not_followed(listener: Listener) -> None:
     listener.answers(Answer(301))
     with (
-        Client(Tenant.at(listener.url), ApiKey("key"), patience=ONCE) as client,
+        Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONCE) as client,
         pytest.raises(InvalidResponseError, match="301"),
     ):
         client.call(users.me())
@@ -405,7 +407,7 @@ def test_a_redirect_without_an_address_is_not_followed(listener: Listener) -> No
 def test_a_redirect_is_followed_once(listener: Listener) -> None:
     listener.answers(Answer(301, headers={"location": "/api/v1/users/u"}))
     with (
-        Client(Tenant.at(listener.url), ApiKey("key"), patience=ONCE) as client,
+        Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONCE) as client,
         pytest.raises(InvalidResponseError, match="301"),
     ):
         client.call(users.me())

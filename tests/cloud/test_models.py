@@ -557,9 +557,9 @@ def test_inputs_are_sent_as_they_are(sandbox: SandboxTenant, client: Client) -> 
 
 def test_what_cannot_be_read_is_asked_for_again_in_vain(listener: Listener) -> None:
     listener.answers(Answer(200, {"id": "r"}))
-    patience = RetryPolicy(tries=3, initial_backoff=0.001)
+    retry_policy = RetryPolicy(max_attempts=3, initial_backoff=0.001)
     with (
-        Client(Tenant.at(listener.url), ApiKey("key"), patience=patience) as client,
+        Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=retry_policy) as client,
         pytest.raises(InvalidResponseError, match="status: Field required") as raised,
     ):
         client.call(tasks.last_run("t"))

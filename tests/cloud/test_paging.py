@@ -125,7 +125,7 @@ def page(*ids: str, next: Any = None) -> dict[str, Any]:
 def gone_through(listener: Listener, *pages: dict[str, Any]) -> list[str]:
     """The ids that come from a list with such pages."""
     listener.answers(*(Answer(200, body) for body in pages))
-    with Client(Tenant.at(listener.url), ApiKey("very-secret"), patience=RetryPolicy(tries=1)) as client:
+    with Client(Tenant.at(listener.url), ApiKey("very-secret"), retry_policy=RetryPolicy(max_attempts=1)) as client:
         return [run.id for run in client.iterate(tasks.runs("t", limit=5))]
 
 
@@ -255,7 +255,7 @@ def endless(listener: Listener, *ids: str) -> None:
 @pytest.mark.parametrize("ids", [(), ("a", "b")], ids=["empty", "always the same"])
 def test_pages_without_an_end_end(listener: Listener, ids: tuple[str, ...]) -> None:
     endless(listener, *ids)
-    with Client(Tenant.at(listener.url), ApiKey("key"), patience=RetryPolicy(tries=1)) as client:
+    with Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=RetryPolicy(max_attempts=1)) as client:
         for walk in (
             lambda: list(client.iterate(tasks.runs("t"))),
             lambda: client.run_flow(all_items(tasks.runs("t"))),
@@ -271,7 +271,9 @@ def test_pages_without_an_end_end_in_an_event_loop(listener: Listener) -> None:
     endless(listener)
 
     async def walk() -> None:
-        async with AsyncClient(Tenant.at(listener.url), ApiKey("key"), patience=RetryPolicy(tries=1)) as client:
+        async with AsyncClient(
+            Tenant.at(listener.url), ApiKey("key"), retry_policy=RetryPolicy(max_attempts=1)
+        ) as client:
             async for _ in client.iterate(tasks.runs("t")):
                 pass
 

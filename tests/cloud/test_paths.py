@@ -30,7 +30,7 @@ from airflow_provider_qlik.cloud import (
 from airflow_provider_qlik.cloud.api import automations, tasks
 from airflow_provider_qlik.cloud.call import Family, Poll, Tier
 from airflow_provider_qlik.cloud.errors import IntermediaryResponseError
-from airflow_provider_qlik.cloud.polling.rate_limiter import Limits
+from airflow_provider_qlik.cloud.polling.rate_limiter import RateLimits
 from airflow_provider_qlik.cloud.transport import paths
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS, TASKS_PATHS, V1_TASKS
@@ -60,15 +60,17 @@ def starts(sandbox: SandboxTenant) -> list[str]:
     return [entry.path for entry in sandbox.request_log(method="POST", path="*/actions/start")]
 
 
-def called(driver: str, sandbox: SandboxTenant, call: Call[Any], patience: RetryPolicy = QUICK, **tenant: Any) -> Any:
+def called(
+    driver: str, sandbox: SandboxTenant, call: Call[Any], retry_policy: RetryPolicy = QUICK, **tenant: Any
+) -> Any:
     """What a call gives or raises, by a client of its own in a thread or in an event loop."""
     where, key = Tenant.at(sandbox.url, **tenant), ApiKey(sandbox.api_key)
     if driver == "sync":
-        with Client(where, key, patience=patience) as client:
+        with Client(where, key, retry_policy=retry_policy) as client:
             return client.call(call)
 
     async def ask() -> Any:
-        async with AsyncClient(where, key, patience=patience) as client:
+        async with AsyncClient(where, key, retry_policy=retry_policy) as client:
             return await client.call(call)
 
     return asyncio.run(ask())
@@ -131,7 +133,7 @@ def test_what_a_stranger_says_holds_for_a_while_and_what_qlik_says_for_the_proce
     sandbox: SandboxTenant, monkeypatch: pytest.MonkeyPatch, form: str, again: str
 ) -> None:
     task = sandbox.add_task()
-    monkeypatch.setattr(paths, "STRANGERS_WORD", 0.0)
+    monkeypatch.setattr(paths, "INTERMEDIARY_TTL", 0.0)
     sandbox.switch(tasks_paths="v1", no_route=form)
     called("sync", sandbox, tasks.get(task))
     sandbox.switch(tasks_paths="both")
@@ -239,7 +241,7 @@ def test_calls_that_come_together_share_one_look(sandbox: SandboxTenant) -> None
     sandbox.fault("GET", SCHEDULING_TASKS, delay=0.2)
 
     async def many() -> None:
-        async with AsyncClient(Tenant.at(sandbox.url), ApiKey(sandbox.api_key), patience=QUICK) as client:
+        async with AsyncClient(Tenant.at(sandbox.url), ApiKey(sandbox.api_key), retry_policy=QUICK) as client:
             await asyncio.gather(*(client.call(tasks.get(task)) for _ in range(20)))
 
     with ThreadPoolExecutor(6) as threads:
@@ -348,7 +350,7 @@ def test_a_call_counts_in_the_tier_of_the_path_that_it_takes(path: str, reading:
 
 @pytest.mark.parametrize("only", ["v1", "scheduling"])
 @pytest.mark.parametrize("known", [True, False], ids=["known", "to be found"])
-def test_merged_polls_take_turns_of_the_tier_of_the_path_and_lose_none(
+def test_a_batch_of_polls_uses_tokens_of_the_tier_of_the_path_and_loses_none(
     sandbox: SandboxTenant, monkeypatch: pytest.MonkeyPatch, only: str, known: bool
 ) -> None:
     task = sandbox.add_task()
@@ -356,30 +358,30 @@ def test_merged_polls_take_turns_of_the_tier_of_the_path_and_lose_none(
     sandbox.switch(tasks_paths=only)
     path, tier = (V1_TASKS, Tier.TASKS) if only == "v1" else (SCHEDULING_TASKS, Tier.ONE)
     balance: dict[Tier, int] = dict.fromkeys(Tier, 0)
-    join, turn, refund = Limits.join, Limits.turn, Limits.refund
+    enqueue, acquire, refund = RateLimits.enqueue, RateLimits.acquire, RateLimits.refund
 
-    def joined(limits: Limits, tier: Tier, since: float) -> Any:
+    def counted_enqueue(limits: RateLimits, tier: Tier, since: float) -> Any:
         balance[tier] += 1
-        return join(limits, tier, since)
+        return enqueue(limits, tier, since)
 
-    def taken(limits: Limits, tier: Tier, *of: Any) -> Any:
+    def counted_acquire(limits: RateLimits, tier: Tier, *of: Any) -> Any:
         balance[tier] += 1
-        return turn(limits, tier, *of)
+        return acquire(limits, tier, *of)
 
-    def given(limits: Limits, tier: Tier) -> None:
+    def counted_refund(limits: RateLimits, tier: Tier) -> None:
         balance[tier] -= 1
         refund(limits, tier)
 
-    monkeypatch.setattr(Limits, "join", joined)
-    monkeypatch.setattr(Limits, "turn", taken)
-    monkeypatch.setattr(Limits, "refund", given)
+    monkeypatch.setattr(RateLimits, "enqueue", counted_enqueue)
+    monkeypatch.setattr(RateLimits, "acquire", counted_acquire)
+    monkeypatch.setattr(RateLimits, "refund", counted_refund)
 
     async def ask() -> Any:
         async with AsyncClient(Tenant.at(sandbox.url), ApiKey(sandbox.api_key)) as client:
             if known:
                 paths.remember(sandbox.url, path)
             selector = RunSelector(resource_id=task, run_id=run)
-            poll = Poll(source=ADAPTERS["task"], about=selector, group=task)
+            poll = Poll(source=ADAPTERS["task"], key=selector, batch_key=task)
             return await asyncio.gather(*(client.run_flow(asked(poll)) for _ in range(5)))
 
     def asked(poll: Poll) -> Any:
@@ -566,7 +568,7 @@ def test_what_counts_as_a_list(listener: Listener, answer: Answer, there: bool) 
         return answer if seen.target.endswith("?limit=1") else Answer(200, {"id": "t"})
 
     listener.answers(reply)
-    with Client(Tenant.at(listener.url), ApiKey("key"), patience=ONE_TRY) as client:
+    with Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_TRY) as client:
         if there:
             assert client.call(tasks.get("t")).id == "t"
         else:

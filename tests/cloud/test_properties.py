@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 
 from airflow_provider_qlik.cloud import ClientCredentials, QlikCloudError, StatusError, Tenant
 from airflow_provider_qlik.cloud.api import tasks
-from airflow_provider_qlik.cloud.call import Call, Pause, Renew
+from airflow_provider_qlik.cloud.call import Call, Pause, RefreshCredentials
 from airflow_provider_qlik.cloud.errors import ConnectError, NoResponseError
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.operations import OPERATIONS
 from airflow_provider_qlik.cloud.pages import Pages
-from airflow_provider_qlik.cloud.transport.auth import Token, TokenAnswer, auth_type
+from airflow_provider_qlik.cloud.transport.auth import Token, TokenResponse, auth_type
 from airflow_provider_qlik.cloud.transport.responses import read, retry_after
-from airflow_provider_qlik.cloud.transport.retry import RetryPolicy, attempts
+from airflow_provider_qlik.cloud.transport.retry import RetryPolicy, send_with_retries
 from tests.contract.cases import ALL_CASES
 from tests.contract.openapi import HERE
 from tests.planted_secret import plant, searching
@@ -42,6 +42,9 @@ from tests.replies import (
     whole,
     with_one_damage,
 )
+
+pytestmark = pytest.mark.slow
+
 
 EXAMPLES = {
     name: (HERE / "examples" / f"{name}.json").read_bytes()
@@ -195,7 +198,7 @@ def test_any_date_and_any_time_to_wait_is_one_or_none(given: dict[str, str]) -> 
 
 
 @examples(150)
-@given(replies(TokenAnswer), st.booleans())
+@given(replies(TokenResponse), st.booleans())
 def test_whatever_a_sign_in_is_answered_with_is_a_token_or_an_error_of_ours(reply: Reply, renews: bool) -> None:
     tenant = Tenant.at("https://acme.eu.qlikcloud.com")
     auth: Any = auth_type(tenant, ClientCredentials("client", "s" * 20, str(renews)))
@@ -217,7 +220,7 @@ def test_a_token_whose_lifetime_is_no_number_is_renewed_like_one_that_does_not_s
     auth: Any = auth_type(Tenant.at("https://acme.eu.qlikcloud.com"), ClientCredentials("client", "s" * 20))
     body = f'{{"access_token": "{SECRET}", "expires_in": {lifetime}}}'
     token = auth._read(httpx.Response(200, content=body.encode()), 0.0)
-    assert 0 < token.renew_at < 3600
+    assert 0 < token.refresh_at < 3600
 
 
 FAILURES = st.sampled_from((ConnectError("no way there"), NoResponseError("no answer"))) | replies(NoneType).map(
@@ -236,17 +239,17 @@ def test_a_call_is_tried_as_often_as_is_allowed_and_ends_with_its_last_error(
     outcomes: list[Any], method: str, chance: float, renews: bool
 ) -> None:
     call: Call[Any] = Call(**{**_members(tasks.delete("t")), "method": method})
-    elapsed, asked, patience = 0.0, 0, RetryPolicy(tries=4)
-    flow = attempts(call, patience, lambda: elapsed, lambda: chance)
+    elapsed, asked, retry_policy = 0.0, 0, RetryPolicy(max_attempts=4)
+    flow = send_with_retries(call, retry_policy, lambda: elapsed, lambda: chance)
     step: Any = next(flow)
     try:
         while True:
             if isinstance(step, Pause):
-                assert 0 <= step.seconds <= patience.max_retry_after + patience.initial_backoff
+                assert 0 <= step.seconds <= retry_policy.max_retry_after + retry_policy.initial_backoff
                 elapsed += step.seconds
                 step = flow.send(None)
                 continue
-            if isinstance(step, Renew):
+            if isinstance(step, RefreshCredentials):
                 asked -= renews
                 step = flow.send(renews)
                 continue
@@ -259,8 +262,8 @@ def test_a_call_is_tried_as_often_as_is_allowed_and_ends_with_its_last_error(
         pass
     except QlikCloudError as error:
         assert_sound(error)
-    assert asked <= patience.tries
-    assert elapsed <= patience.budget
+    assert asked <= retry_policy.max_attempts
+    assert elapsed <= retry_policy.max_total_wait
 
 
 def _members(call: Call[Any]) -> dict[str, Any]:

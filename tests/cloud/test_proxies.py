@@ -233,13 +233,13 @@ def recording_proxy() -> Iterator[tuple[str, list[str]]]:
 
 
 def listed() -> None:
-    with Client(Tenant.at(ACME), ApiKey("key"), patience=RetryPolicy(tries=1)) as client:
+    with Client(Tenant.at(ACME), ApiKey("key"), retry_policy=RetryPolicy(max_attempts=1)) as client:
         client.call(tasks.list())
 
 
 def listed_in_a_loop() -> None:
     async def play() -> None:
-        async with AsyncClient(Tenant.at(ACME), ApiKey("key"), patience=RetryPolicy(tries=1)) as client:
+        async with AsyncClient(Tenant.at(ACME), ApiKey("key"), retry_policy=RetryPolicy(max_attempts=1)) as client:
             await client.call(tasks.list())
 
     asyncio.run(play())

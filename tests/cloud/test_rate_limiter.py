@@ -16,14 +16,23 @@ import pytest
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, ClientCredentials, Tenant
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.call import Tier
-from airflow_provider_qlik.cloud.polling.rate_limiter import A_MINUTE, BURST, LEAST, TOGETHER, Limits
-from airflow_provider_qlik.cloud.polling.slots import CONNECTIONS, FOR_THE_URGENT, WaitingList
+from airflow_provider_qlik.cloud.polling.rate_limiter import (
+    BURST_SECONDS,
+    LOT_INTERVAL,
+    MIN_RATE_FACTOR,
+    REQUESTS_PER_MINUTE,
+    RateLimits,
+)
+from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, RESERVED_SLOTS, Priority
 from airflow_provider_qlik.cloud.transport.credentials import Credentials
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.virtual_time import now, run
 
-FOR_POLLS = CONNECTIONS - FOR_THE_URGENT
+pytestmark = pytest.mark.slow
+
+
+FOR_POLLS = MAX_CONCURRENT_REQUESTS - RESERVED_SLOTS
 TENANT, KEY = Tenant.at("acme.eu.qlikcloud.com"), ApiKey("one")
 
 
@@ -31,11 +40,11 @@ def taken(tier: Tier, count: int, *, share: float = 1.0, high_priority: bool = F
     """When each of so many who come at once gets its turn."""
 
     async def all_at_once() -> list[float]:
-        limits = Limits(share, now)
+        limits = RateLimits(share, now)
         moments: list[float] = []
 
         async def one() -> None:
-            await limits.turn(tier, WaitingList.URGENT if high_priority else WaitingList.POLL)
+            await limits.acquire(tier, Priority.HIGH if high_priority else Priority.POLL)
             moments.append(now())
 
         await asyncio.gather(*(one() for _ in range(count)))
@@ -48,17 +57,17 @@ def taken(tier: Tier, count: int, *, share: float = 1.0, high_priority: bool = F
 @pytest.mark.parametrize("share", [1.0, 0.25])
 def test_polls_never_pass_nine_tenths_of_a_limit_but_for_a_small_burst(tier: Tier, share: float) -> None:
     moments = taken(tier, 2000, share=share)
-    a_minute = A_MINUTE[tier] * share * 0.9
+    a_minute = REQUESTS_PER_MINUTE[tier] * share * 0.9
     for begin in moments[::50]:
         for minutes in (1, 5):
             within = sum(begin <= moment < begin + minutes * 60 for moment in moments)
             assert within <= a_minute * (minutes + 5 / 60) + 1
 
 
-def test_beyond_the_limits_polls_go_out_in_small_lots_and_what_is_urgent_waits_for_none() -> None:
+def test_beyond_the_rate_polls_are_granted_in_lots_and_high_priority_at_once() -> None:
     moments = taken(Tier.ONE, 600)
     lots = sorted(Counter(moments).items())
-    assert [count for _, count in lots[1:-1]] == pytest.approx([15 * TOGETHER] * (len(lots) - 2), abs=1)
+    assert [count for _, count in lots[1:-1]] == pytest.approx([15 * LOT_INTERVAL] * (len(lots) - 2), abs=1)
     assert set(taken(Tier.ONE, 600, high_priority=True)) == {0}
 
 
@@ -67,13 +76,13 @@ def test_a_thousand_cancels_use_all_of_tier_2_and_take_two_windows_of_it() -> No
     assert moments == {0: 500, 301: 500}
 
 
-def test_what_is_urgent_waits_for_the_window_and_not_for_the_bucket() -> None:
+def test_high_priority_waits_for_the_window_and_not_for_the_bucket() -> None:
     async def play() -> list[float]:
-        limits = Limits(clock=now)
+        limits = RateLimits(clock=now)
         for _ in range(250):
-            await limits.turn(Tier.TWO, WaitingList.URGENT)
+            await limits.acquire(Tier.TWO, Priority.HIGH)
         await asyncio.sleep(100)
-        turns = await asyncio.gather(*(limits.turn(Tier.TWO, WaitingList.URGENT) for _ in range(260)))
+        turns = await asyncio.gather(*(limits.acquire(Tier.TWO, Priority.HIGH) for _ in range(260)))
         return [turn.waited for turn in turns]
 
     waited = Counter(run(play()))
@@ -81,16 +90,16 @@ def test_what_is_urgent_waits_for_the_window_and_not_for_the_bucket() -> None:
     assert waited == {0: 250, 201: 10}
 
 
-def test_an_urgent_request_counts_from_when_it_is_sent() -> None:
+def test_a_request_of_high_priority_counts_from_when_it_is_sent() -> None:
     """Five hundred cancels have their turns at once, and then wait for one of twenty connections."""
 
     async def play() -> list[float]:
-        limits, sent = Limits(clock=now), list[float]()
+        limits, sent = RateLimits(clock=now), list[float]()
 
         async def one() -> None:
-            turn = await limits.turn(Tier.TWO, WaitingList.URGENT)
-            async with limits.connection(WaitingList.URGENT):
-                limits.sent(Tier.TWO, turn)
+            turn = await limits.acquire(Tier.TWO, Priority.HIGH)
+            async with limits.slot(Priority.HIGH):
+                limits.mark_sent(Tier.TWO, turn)
                 sent.append(now())
                 await asyncio.sleep(0.4 if now() < 300 else 0.02)
 
@@ -99,7 +108,7 @@ def test_an_urgent_request_counts_from_when_it_is_sent() -> None:
 
     sent = run(play())
     for moment in sent:
-        assert sum(moment - 300 < each <= moment for each in sent) <= A_MINUTE[Tier.TWO] * 5
+        assert sum(moment - 300 < each <= moment for each in sent) <= REQUESTS_PER_MINUTE[Tier.TWO] * 5
     assert sent[499] == pytest.approx(9.6)
     assert sent[-1] == pytest.approx(301 + 9.6, abs=1)
 
@@ -110,21 +119,21 @@ def test_polls_use_what_they_may() -> None:
 
 
 @pytest.mark.parametrize("tier", list(Tier), ids=str)
-def test_what_is_urgent_may_come_all_at_once_and_never_passes_the_limit(tier: Tier) -> None:
+def test_high_priority_may_use_the_window_at_once_and_never_exceeds_it(tier: Tier) -> None:
     moments = taken(tier, 3000, high_priority=True)
     for begin in moments[::50]:
-        assert sum(begin <= moment < begin + 300 for moment in moments) <= A_MINUTE[tier] * 5
+        assert sum(begin <= moment < begin + 300 for moment in moments) <= REQUESTS_PER_MINUTE[tier] * 5
     at_once = sum(moment == 0 for moment in moments)
     assert at_once >= {Tier.ONE: 3000, Tier.TASKS: 2850, Tier.TWO: 500, Tier.RELOADS: 250}[tier]
 
 
-def test_turns_come_in_the_order_of_asking_but_for_the_urgent() -> None:
+def test_tokens_are_granted_first_come_first_served_within_a_priority() -> None:
     async def play() -> list[str]:
-        limits = Limits(1.0, now)
+        limits = RateLimits(1.0, now)
         order: list[str] = []
 
         async def one(name: str, high_priority: bool = False) -> None:
-            await limits.turn(Tier.ONE, WaitingList.URGENT if high_priority else WaitingList.POLL)
+            await limits.acquire(Tier.ONE, Priority.HIGH if high_priority else Priority.POLL)
             order.append(name)
 
         polls = [asyncio.ensure_future(one(f"poll {number}")) for number in range(200)]
@@ -140,19 +149,19 @@ def test_turns_come_in_the_order_of_asking_but_for_the_urgent() -> None:
     assert run(play()) == [f"poll {number}" for number in range(200)]
 
 
-def test_who_has_begun_goes_before_those_who_have_not_and_takes_no_room_of_the_urgent() -> None:
+def test_follow_up_requests_go_before_new_polls_and_after_high_priority() -> None:
     async def play() -> list[str]:
-        limits = Limits(1.0, now)
+        limits = RateLimits(1.0, now)
         order: list[str] = []
 
-        async def one(name: str, lane: WaitingList) -> None:
-            await limits.turn(Tier.ONE, lane)
+        async def one(name: str, priority: Priority) -> None:
+            await limits.acquire(Tier.ONE, priority)
             order.append(name)
 
-        polls = [asyncio.ensure_future(one("poll", WaitingList.POLL)) for _ in range(100)]
+        polls = [asyncio.ensure_future(one("poll", Priority.POLL)) for _ in range(100)]
         await asyncio.sleep(0.01)
-        others = [asyncio.ensure_future(one("going on", WaitingList.GOING_ON)) for _ in range(300)]
-        high_priority = asyncio.ensure_future(one("urgent", WaitingList.URGENT))
+        others = [asyncio.ensure_future(one("going on", Priority.FOLLOW_UP)) for _ in range(300)]
+        high_priority = asyncio.ensure_future(one("urgent", Priority.HIGH))
         await asyncio.gather(*polls, *others, high_priority)
         assert now() == pytest.approx((401 - 75) / 15, abs=1)
         return order[75:]
@@ -162,28 +171,28 @@ def test_who_has_begun_goes_before_those_who_have_not_and_takes_no_room_of_the_u
     assert order[1:301] == ["going on"] * 300
 
 
-def test_a_rate_limit_that_is_met_holds_up_everybody() -> None:
+def test_a_pause_holds_up_all_priorities_of_its_tier() -> None:
     async def play() -> list[float]:
-        limits = Limits(1.0, now)
-        await limits.turn(Tier.ONE)
-        limits.hold(Tier.ONE, 7)
+        limits = RateLimits(1.0, now)
+        await limits.acquire(Tier.ONE)
+        limits.pause(Tier.ONE, 7)
         began = now()
-        waited = [await limits.turn(Tier.ONE), await limits.turn(Tier.ONE, WaitingList.URGENT)]
+        waited = [await limits.acquire(Tier.ONE), await limits.acquire(Tier.ONE, Priority.HIGH)]
         assert now() - began == pytest.approx(7)
-        assert (await limits.turn(Tier.TASKS)).waited == 0
+        assert (await limits.acquire(Tier.TASKS)).waited == 0
         return [turn.waited for turn in waited]
 
     assert run(play()) == pytest.approx([7, 0])
 
 
-def test_after_a_rate_limit_polls_begin_slowly() -> None:
+def test_after_a_pause_there_is_no_burst() -> None:
     async def play() -> list[float]:
-        limits = Limits(1.0, now)
-        limits.hold(Tier.ONE, 30)
+        limits = RateLimits(1.0, now)
+        limits.pause(Tier.ONE, 30)
         moments: list[float] = []
 
         async def one() -> None:
-            await limits.turn(Tier.ONE)
+            await limits.acquire(Tier.ONE)
             moments.append(now())
 
         await asyncio.gather(*(one() for _ in range(100)))
@@ -194,66 +203,66 @@ def test_after_a_rate_limit_polls_begin_slowly() -> None:
     assert sum(moment < 31 for moment in moments) <= 16
 
 
-def test_what_was_begun_is_not_held_up_by_those_who_wait_in_lots() -> None:
+def test_follow_up_requests_do_not_wait_for_lots() -> None:
     async def play() -> float:
-        limits = Limits(1.0, now)
-        polls = [asyncio.ensure_future(limits.turn(Tier.ONE)) for _ in range(1000)]
+        limits = RateLimits(1.0, now)
+        polls = [asyncio.ensure_future(limits.acquire(Tier.ONE)) for _ in range(1000)]
         await asyncio.sleep(10)
         began = now()
         for _ in range(20):
-            await limits.turn(Tier.ONE, WaitingList.GOING_ON)
+            await limits.acquire(Tier.ONE, Priority.FOLLOW_UP)
         for each in polls:
             each.cancel()
         return now() - began
 
-    assert run(play()) == pytest.approx(20 / 15, abs=TOGETHER)
+    assert run(play()) == pytest.approx(20 / 15, abs=LOT_INTERVAL)
 
 
-def test_nobody_is_held_up_for_longer_than_five_minutes() -> None:
+def test_a_pause_lasts_five_minutes_at_most() -> None:
     async def play() -> float:
-        limits = Limits(1.0, now)
-        limits.hold(Tier.TWO, 86400)
-        return (await limits.turn(Tier.TWO, WaitingList.URGENT)).waited
+        limits = RateLimits(1.0, now)
+        limits.pause(Tier.TWO, 86400)
+        return (await limits.acquire(Tier.TWO, Priority.HIGH)).waited
 
     assert run(play()) == pytest.approx(300)
 
 
-def test_limits_are_kept_when_nobody_asks_for_a_while() -> None:
+def test_rate_limits_are_kept_when_no_client_uses_them() -> None:
     async def play() -> float:
-        Limits.of(TENANT, KEY).hold(Tier.ONE, 50)
+        RateLimits.of(TENANT, KEY).pause(Tier.ONE, 50)
         await asyncio.sleep(0)
-        return (await asyncio.wait_for(Limits.of(TENANT, KEY).turn(Tier.ONE), 10)).waited
+        return (await asyncio.wait_for(RateLimits.of(TENANT, KEY).acquire(Tier.ONE), 10)).waited
 
     with pytest.raises(TimeoutError):
         run(play())
 
 
-def test_who_goes_away_takes_nobodys_turn() -> None:
+def test_a_cancelled_wait_for_a_token_uses_none() -> None:
     async def play() -> float:
-        limits = Limits(1.0, now)
+        limits = RateLimits(1.0, now)
         for _ in range(75):
-            await limits.turn(Tier.ONE)
-        gone = [asyncio.ensure_future(limits.turn(Tier.ONE)) for _ in range(100)]
+            await limits.acquire(Tier.ONE)
+        gone = [asyncio.ensure_future(limits.acquire(Tier.ONE)) for _ in range(100)]
         await asyncio.sleep(0)
-        last = asyncio.ensure_future(limits.turn(Tier.ONE))
+        last = asyncio.ensure_future(limits.acquire(Tier.ONE))
         await asyncio.sleep(0)
         for each in gone:
             each.cancel()
         return (await last).waited
 
-    assert run(play()) <= TOGETHER
+    assert run(play()) <= LOT_INTERVAL
 
 
-@pytest.mark.parametrize("going", [0, 3, CONNECTIONS])
-@pytest.mark.parametrize("lane", WaitingList)
-def test_no_more_connections_are_used_at_once_whoever_goes_away(lane: WaitingList, going: int) -> None:
+@pytest.mark.parametrize("going", [0, 3, MAX_CONCURRENT_REQUESTS])
+@pytest.mark.parametrize("priority", Priority)
+def test_the_concurrency_limit_holds_when_waits_are_cancelled(priority: Priority, going: int) -> None:
     async def play() -> int:
-        limits = Limits(1.0, now)
+        limits = RateLimits(1.0, now)
         used = most = 0
 
         async def one() -> None:
             nonlocal used, most
-            async with limits.connection(lane):
+            async with limits.slot(priority):
                 used += 1
                 most = max(most, used)
                 try:
@@ -269,13 +278,13 @@ def test_no_more_connections_are_used_at_once_whoever_goes_away(lane: WaitingLis
         assert now() <= 6
         return most
 
-    assert run(play()) == (CONNECTIONS if lane is WaitingList.URGENT else FOR_POLLS)
+    assert run(play()) == (MAX_CONCURRENT_REQUESTS if priority is Priority.HIGH else FOR_POLLS)
 
 
 class OneByOne:
     """A source of questions: one place in line for all of them, and the next joins as soon as one has its turn."""
 
-    def __init__(self, limits: Limits, sinces: Sequence[float], turns: list[float]) -> None:
+    def __init__(self, limits: RateLimits, sinces: Sequence[float], turns: list[float]) -> None:
         self._limits, self._sinces, self._turns = limits, iter(sinces), turns
         self.through = asyncio.Event()
 
@@ -284,22 +293,22 @@ class OneByOne:
         if since is None:
             self.through.set()
         else:
-            self._limits.join(Tier.ONE, since).add_done_callback(lambda _: self._turn_came(since))
+            self._limits.enqueue(Tier.ONE, since).add_done_callback(lambda _: self._turn_came(since))
 
     def _turn_came(self, since: float) -> None:
         self._turns.append(since)
         self.join()
 
 
-async def after_the_burst() -> Limits:
-    """Limits where turns come in lots from now on."""
-    limits = Limits(1.0, now)
-    while not (await limits.turn(Tier.ONE)).waited:
+async def after_the_burst() -> RateLimits:
+    """RateLimits where turns come in lots from now on."""
+    limits = RateLimits(1.0, now)
+    while not (await limits.acquire(Tier.ONE)).waited:
         pass
     return limits
 
 
-def test_a_source_whose_questions_have_waited_longer_gets_its_due_within_a_lot() -> None:
+def test_within_a_lot_the_source_with_the_oldest_polls_is_first() -> None:
     async def play() -> list[float]:
         limits, turns = await after_the_burst(), list[float]()
         old = OneByOne(limits, range(-60, -20), turns)
@@ -308,7 +317,7 @@ def test_a_source_whose_questions_have_waited_longer_gets_its_due_within_a_lot()
         for source in (young, old):
             source.join()
         await asyncio.gather(old.through.wait(), young.through.wait())
-        assert now() - began == pytest.approx(60 / 15, abs=TOGETHER)
+        assert now() - began == pytest.approx(60 / 15, abs=LOT_INTERVAL)
         return turns
 
     turns = run(play())
@@ -316,20 +325,20 @@ def test_a_source_whose_questions_have_waited_longer_gets_its_due_within_a_lot()
     assert len(turns) == 60
 
 
-def test_who_joins_just_after_a_turn_was_given_does_not_come_before_the_next_of_who_had_it() -> None:
+def test_a_younger_poll_does_not_get_the_token_before_the_next_of_an_older_source() -> None:
     async def play() -> list[float]:
         limits, turns = await after_the_burst(), list[float]()
         old, young = OneByOne(limits, [-60, -59, -58], turns), OneByOne(limits, [-1], turns)
         old.join()
         # In the very moment of the next lot.
-        asyncio.get_running_loop().call_at(now() + TOGETHER, young.join)
+        asyncio.get_running_loop().call_at(now() + LOT_INTERVAL, young.join)
         await asyncio.gather(old.through.wait(), young.through.wait())
         return turns
 
     assert run(play()) == [-60, -59, -58, -1]
 
 
-def test_a_lot_goes_out_together_however_few_places_there_are() -> None:
+def test_a_lot_is_granted_together_to_a_source_with_one_ticket() -> None:
     async def play() -> list[float]:
         limits, moments = await after_the_burst(), list[float]()
 
@@ -344,24 +353,24 @@ def test_a_lot_goes_out_together_however_few_places_there_are() -> None:
         return moments
 
     lots = [count for _, count in sorted(Counter(run(play())).items())]
-    assert lots[1:-1] == pytest.approx([15 * TOGETHER] * (len(lots) - 2), abs=1)
+    assert lots[1:-1] == pytest.approx([15 * LOT_INTERVAL] * (len(lots) - 2), abs=1)
 
 
-def test_polls_wait_for_their_turn_as_long_as_there_is_no_connection_for_them() -> None:
+def test_polls_get_no_token_while_there_is_no_slot() -> None:
     async def play() -> None:
-        limits = Limits(1.0, now)
+        limits = RateLimits(1.0, now)
         waited: list[float] = []
         turns = 0
 
         async def one() -> None:
             nonlocal turns
-            await limits.turn(Tier.ONE)
+            await limits.acquire(Tier.ONE)
             turns += 1
             # As with questions, which are asked in a task of their own.
             await asyncio.create_task(poll(now()))
 
         async def poll(its_turn: float) -> None:
-            async with limits.connection():
+            async with limits.slot():
                 waited.append(now() - its_turn)
                 await asyncio.sleep(1)
 
@@ -379,15 +388,15 @@ def test_polls_wait_for_their_turn_as_long_as_there_is_no_connection_for_them() 
     run(play())
 
 
-def test_a_connection_that_is_free_again_goes_to_the_oldest_poll_of_all_tiers() -> None:
+def test_a_released_slot_goes_to_the_oldest_poll_of_all_tiers() -> None:
     async def play() -> list[float]:
-        limits = Limits(1.0, now)
+        limits = RateLimits(1.0, now)
         turns: list[float] = []
 
         async def one(tier: Tier, since: float) -> None:
-            await limits.join(tier, since)
+            await limits.enqueue(tier, since)
             turns.append(since)
-            async with limits.connection():
+            async with limits.slot():
                 await asyncio.sleep(1 + len(turns) / 100)
 
         sinces = [(Tier.ONE, -each) for each in range(10, 30)] + [(Tier.TASKS, -each - 0.5) for each in range(20, 30)]
@@ -400,91 +409,91 @@ def test_a_connection_that_is_free_again_goes_to_the_oldest_poll_of_all_tiers() 
     assert turns == sorted(turns)
 
 
-def test_a_connection_that_the_owner_of_a_turn_has_no_use_for_is_anothers() -> None:
+def test_a_token_that_is_not_used_blocks_no_slot() -> None:
     async def play() -> float:
-        limits = Limits(1.0, now)
+        limits = RateLimits(1.0, now)
         for _ in range(FOR_POLLS):
-            limits.join(Tier.ONE, 0)
-        return (await limits.turn(Tier.TASKS)).waited
+            limits.enqueue(Tier.ONE, 0)
+        return (await limits.acquire(Tier.TASKS)).waited
 
     assert run(play()) == 0
 
 
-def test_some_connections_are_left_to_what_is_urgent_which_is_first_in_line_for_the_others() -> None:
-    async def play() -> list[WaitingList]:
-        limits = Limits(1.0, now)
-        order: list[WaitingList] = []
+def test_some_slots_are_reserved_for_high_priority_which_is_first_for_the_others() -> None:
+    async def play() -> list[Priority]:
+        limits = RateLimits(1.0, now)
+        order: list[Priority] = []
 
-        async def one(lane: WaitingList, seconds: float) -> None:
-            async with limits.connection(lane):
-                order.append(lane)
+        async def one(priority: Priority, seconds: float) -> None:
+            async with limits.slot(priority):
+                order.append(priority)
                 await asyncio.sleep(seconds)
 
-        begun = [asyncio.ensure_future(one(WaitingList.POLL, 5 + each)) for each in range(FOR_POLLS)]
+        begun = [asyncio.ensure_future(one(Priority.POLL, 5 + each)) for each in range(FOR_POLLS)]
         await asyncio.sleep(1)
         waiting = [
-            asyncio.ensure_future(one(lane, 50))
-            for lane in (WaitingList.POLL, WaitingList.GOING_ON, *[WaitingList.URGENT] * 4)
+            asyncio.ensure_future(one(priority, 50))
+            for priority in (Priority.POLL, Priority.FOLLOW_UP, *[Priority.HIGH] * 4)
         ]
         await asyncio.sleep(1)
-        assert order[FOR_POLLS:] == [WaitingList.URGENT] * FOR_THE_URGENT
+        assert order[FOR_POLLS:] == [Priority.HIGH] * RESERVED_SLOTS
         await asyncio.gather(*begun, *waiting)
         return order[FOR_POLLS:]
 
-    assert run(play()) == [WaitingList.URGENT] * 4 + [WaitingList.GOING_ON, WaitingList.POLL]
+    assert run(play()) == [Priority.HIGH] * 4 + [Priority.FOLLOW_UP, Priority.POLL]
 
 
-def test_who_goes_away_when_the_turn_or_the_connection_has_come_hands_it_on() -> None:
+def test_a_task_cancelled_after_the_grant_releases_its_slot_and_token() -> None:
     async def play() -> None:
-        limits = Limits(1.0, now)
+        limits = RateLimits(1.0, now)
         async with AsyncExitStack() as others:
-            for _ in range(CONNECTIONS - 1):
-                await others.enter_async_context(limits.connection(WaitingList.URGENT))
-            async with limits.connection(WaitingList.URGENT):
-                gone = asyncio.ensure_future(others.enter_async_context(limits.connection(WaitingList.URGENT)))
+            for _ in range(MAX_CONCURRENT_REQUESTS - 1):
+                await others.enter_async_context(limits.slot(Priority.HIGH))
+            async with limits.slot(Priority.HIGH):
+                gone = asyncio.ensure_future(others.enter_async_context(limits.slot(Priority.HIGH)))
                 await asyncio.sleep(0)
             gone.cancel()
-            async with asyncio.timeout(1), limits.connection(WaitingList.URGENT):
+            async with asyncio.timeout(1), limits.slot(Priority.HIGH):
                 pass
-        while not (await limits.turn(Tier.ONE, WaitingList.GOING_ON)).waited:
+        while not (await limits.acquire(Tier.ONE, Priority.FOLLOW_UP)).waited:
             pass
-        gone_too = asyncio.ensure_future(limits.turn(Tier.ONE, WaitingList.GOING_ON))
+        gone_too = asyncio.ensure_future(limits.acquire(Tier.ONE, Priority.FOLLOW_UP))
         await asyncio.sleep(0)
         limits.refund(Tier.ONE)
         gone_too.cancel()
         await asyncio.sleep(0)
-        assert (await limits.turn(Tier.ONE, WaitingList.GOING_ON)).waited == 0
+        assert (await limits.acquire(Tier.ONE, Priority.FOLLOW_UP)).waited == 0
 
     run(play())
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_whoever_goes_away_in_whichever_line_nothing_is_lost(seed: int) -> None:
+def test_random_cancellations_lose_no_slot_and_no_token(seed: int) -> None:
     chance = random.Random(seed)
 
     async def play() -> None:
-        limits = Limits(1.0, now)
+        limits = RateLimits(1.0, now)
 
-        async def one(lane: WaitingList) -> None:
-            await limits.turn(chance.choice([Tier.ONE, Tier.TASKS]), lane)
-            async with limits.connection(lane):
+        async def one(priority: Priority) -> None:
+            await limits.acquire(chance.choice([Tier.ONE, Tier.TASKS]), priority)
+            async with limits.slot(priority):
                 await asyncio.sleep(chance.choice([0.1, 1, 3]))
 
-        async def goes_away(lane: WaitingList) -> None:
+        async def goes_away(priority: Priority) -> None:
             await asyncio.sleep(chance.uniform(0, 5))
-            one_of_them = asyncio.ensure_future(one(lane))
+            one_of_them = asyncio.ensure_future(one(priority))
             for _ in range(chance.randrange(5)):
                 await asyncio.sleep(0)
             await asyncio.sleep(chance.choice([0, chance.uniform(0, 5)]))
             one_of_them.cancel()
 
-        await asyncio.gather(*(goes_away(chance.choice(list(WaitingList))) for _ in range(300)))
+        await asyncio.gather(*(goes_away(chance.choice(list(Priority))) for _ in range(300)))
         await asyncio.sleep(60)
         began = now()
 
         async def poll() -> None:
-            await limits.turn(Tier.ONE)
-            async with limits.connection():
+            await limits.acquire(Tier.ONE)
+            async with limits.slot():
                 await asyncio.sleep(1)
 
         await asyncio.gather(*(poll() for _ in range(FOR_POLLS * 4)))
@@ -495,13 +504,13 @@ def test_whoever_goes_away_in_whichever_line_nothing_is_lost(seed: int) -> None:
 
 def test_with_three_times_the_demand_nobody_is_polled_less_than_half_as_often_as_another() -> None:
     async def play() -> Counter[int]:
-        limits = Limits(1.0, now)
+        limits = RateLimits(1.0, now)
         polls: Counter[int] = Counter()
 
         async def one(name: int) -> None:
             await asyncio.sleep(name % 7)
             while True:
-                await limits.turn(Tier.TASKS)
+                await limits.acquire(Tier.TASKS)
                 polls[name] += 1
                 await asyncio.sleep(15)
 
@@ -517,24 +526,24 @@ def test_with_three_times_the_demand_nobody_is_polled_less_than_half_as_often_as
     assert sum(polls.values()) == pytest.approx(1800 * 9, rel=0.02)
 
 
-def test_limits_are_those_of_a_user_and_not_of_a_client() -> None:
+def test_rate_limits_belong_to_a_user_and_not_to_a_client() -> None:
 
     async def kept() -> list[bool]:
-        first = Limits.of(TENANT, KEY)
+        first = RateLimits.of(TENANT, KEY)
         others: list[tuple[Tenant, Credentials]] = [
             (TENANT, ApiKey("one")),
             (Tenant.at(TENANT.url, read_timeout=5), KEY),
             (TENANT, ClientCredentials("a", "b")),
             (Tenant.at("other.eu.qlikcloud.com"), KEY),
         ]
-        return [first is Limits.of(*each) for each in others]
+        return [first is RateLimits.of(*each) for each in others]
 
     assert run(kept()) == [True, True, False, False]
 
 
-async def given(limits: Limits, seconds: float) -> int:
+async def given(limits: RateLimits, seconds: float) -> int:
     """How many polls get their turn within so many seconds, if there are always more."""
-    places = [limits.join(Tier.ONE, now()) for _ in range(1000)]
+    places = [limits.enqueue(Tier.ONE, now()) for _ in range(1000)]
     await asyncio.sleep(seconds)
     turns = sum(place.done() for place in places)
     for place in places:
@@ -545,22 +554,22 @@ async def given(limits: Limits, seconds: float) -> int:
 @pytest.mark.parametrize(("tier", "share"), [(Tier.ONE, 1.0), (Tier.ONE, 0.2), (Tier.TASKS, 1.0)], ids=str)
 def test_an_idle_hour_saves_up_no_more_than_a_burst(tier: Tier, share: float) -> None:
     async def play() -> int:
-        limits = Limits(share, now)
-        await limits.turn(tier)
+        limits = RateLimits(share, now)
+        await limits.acquire(tier)
         await asyncio.sleep(3600)
-        places = [limits.join(tier, now()) for _ in range(1000)]
+        places = [limits.enqueue(tier, now()) for _ in range(1000)]
         await asyncio.sleep(1)
         return sum(place.done() for place in places)
 
-    a_second = A_MINUTE[tier] / 60 * 0.9 * share
-    assert run(play()) == pytest.approx(a_second * (BURST + 1), abs=a_second * TOGETHER + 1)
+    a_second = REQUESTS_PER_MINUTE[tier] / 60 * 0.9 * share
+    assert run(play()) == pytest.approx(a_second * (BURST_SECONDS + 1), abs=a_second * LOT_INTERVAL + 1)
 
 
-def of_share(share: float) -> Limits:
-    return Limits.of(Tenant.at(TENANT.url, rate_limit_share=share), KEY)
+def of_share(share: float) -> RateLimits:
+    return RateLimits.of(Tenant.at(TENANT.url, rate_limit_share=share), KEY)
 
 
-def test_of_the_limits_a_connection_uses_its_share() -> None:
+def test_a_connection_uses_its_share_of_the_limits() -> None:
     async def play() -> int:
         return await given(of_share(0.2), 20)
 
@@ -568,7 +577,7 @@ def test_of_the_limits_a_connection_uses_its_share() -> None:
 
 
 @pytest.mark.parametrize(("before", "after"), [(1.0, 0.2), (0.2, 1.0)])
-def test_a_share_that_is_changed_is_used_from_then_on_also_by_those_who_wait(before: float, after: float) -> None:
+def test_a_changed_share_applies_to_waiting_polls_as_well(before: float, after: float) -> None:
     async def play() -> tuple[int, int]:
         limits = of_share(before)
         at_first = asyncio.ensure_future(given(limits, 10))
@@ -581,7 +590,7 @@ def test_a_share_that_is_changed_is_used_from_then_on_also_by_those_who_wait(bef
     assert then == pytest.approx(15 * after * 20, abs=8)
 
 
-def test_a_share_that_is_changed_brings_no_new_burst() -> None:
+def test_a_changed_share_brings_no_new_burst() -> None:
     async def play() -> list[int]:
         first = await given(of_share(1.0), 0.1)
         return [first, *[await given(of_share(share), 0.1) for share in (0.5, 1.0, 0.2, 1.0)]]
@@ -591,7 +600,7 @@ def test_a_share_that_is_changed_brings_no_new_burst() -> None:
     assert sum(others) <= 15
 
 
-def test_what_a_small_share_has_saved_up_is_counted_by_that_share() -> None:
+def test_tokens_saved_under_a_small_share_are_counted_by_that_share() -> None:
     async def play() -> int:
         await given(of_share(0.2), 0.1)
         await asyncio.sleep(4)
@@ -600,12 +609,12 @@ def test_what_a_small_share_has_saved_up_is_counted_by_that_share() -> None:
     assert run(play()) == pytest.approx(4 * 3, abs=2)
 
 
-def test_a_larger_share_is_used_at_once_by_who_waits_already() -> None:
+def test_a_larger_share_grants_waiting_requests_at_once() -> None:
     async def play() -> None:
         limits = of_share(0.01)
         for _ in range(47):
-            assert not (await limits.turn(Tier.ONE, WaitingList.URGENT)).waited
-        waiting = asyncio.ensure_future(limits.turn(Tier.ONE, WaitingList.URGENT))
+            assert not (await limits.acquire(Tier.ONE, Priority.HIGH)).waited
+        waiting = asyncio.ensure_future(limits.acquire(Tier.ONE, Priority.HIGH))
         await asyncio.sleep(1)
         assert not waiting.done()
         of_share(1.0)
@@ -614,23 +623,23 @@ def test_a_larger_share_is_used_at_once_by_who_waits_already() -> None:
     run(play())
 
 
-def test_room_for_the_urgent_is_there_when_a_share_becomes_smaller() -> None:
+def test_a_smaller_share_leaves_room_for_high_priority() -> None:
     async def play() -> float:
         limits = of_share(1.0)
         for _ in range(200):
-            await limits.turn(Tier.ONE, WaitingList.URGENT)
-        return (await of_share(0.1).turn(Tier.ONE, WaitingList.URGENT)).waited
+            await limits.acquire(Tier.ONE, Priority.HIGH)
+        return (await of_share(0.1).acquire(Tier.ONE, Priority.HIGH)).waited
 
     assert run(play()) < 1
 
 
-def test_limits_keep_no_event_loop() -> None:
+def test_rate_limits_keep_no_event_loop_alive() -> None:
     """Who calls `asyncio.run` again and again would keep each of them, with its credentials."""
 
     async def ask() -> weakref.ref[asyncio.AbstractEventLoop]:
-        limits = Limits.of(TENANT, KEY)
-        await asyncio.gather(*(limits.turn(Tier.ONE) for _ in range(80)))
-        await limits.turn(Tier.ONE, WaitingList.URGENT)
+        limits = RateLimits.of(TENANT, KEY)
+        await asyncio.gather(*(limits.acquire(Tier.ONE) for _ in range(80)))
+        await limits.acquire(Tier.ONE, Priority.HIGH)
         return weakref.ref(asyncio.get_running_loop())
 
     loop = asyncio.run(ask())
@@ -645,7 +654,7 @@ REFUSED_LATER = 0.2
 """Seconds after which a refusal comes back."""
 
 
-async def polled(limits: Limits, seconds: float, allowed: float = math.inf, tier: Tier = Tier.ONE) -> list[float]:
+async def polled(limits: RateLimits, seconds: float, allowed: float = math.inf, tier: Tier = Tier.ONE) -> list[float]:
     """When requests were sent by somebody who polls as fast as it may, where others leave *allowed* a minute.
 
     Qlik Cloud counts as it says: over five minutes, and refuses for so long as that lasts.
@@ -656,7 +665,7 @@ async def polled(limits: Limits, seconds: float, allowed: float = math.inf, tier
     end = now() + seconds
 
     async def one() -> None:
-        begun = limits.time()
+        begun = limits.clock()
         sent.append(begun)
         while taken and taken[0] <= begun - 300:
             taken.popleft()
@@ -664,12 +673,12 @@ async def polled(limits: Limits, seconds: float, allowed: float = math.inf, tier
             taken.append(begun)
             return
         await asyncio.sleep(REFUSED_LATER)
-        limits.hold(tier, max(1.0, taken[0] + 300 - begun))
-        limits.refused(tier, begun)
+        limits.pause(tier, max(1.0, taken[0] + 300 - begun))
+        limits.slow_down(tier, begun)
 
     while now() < end:
-        await limits.turn(tier)
-        if not limits.held(tier):
+        await limits.acquire(tier)
+        if not limits.is_paused(tier):
             request = asyncio.ensure_future(one())
             under_way.add(request)
             request.add_done_callback(under_way.discard)
@@ -680,11 +689,11 @@ def a_minute(sent: list[float], begin: float, end: float) -> float:
     return sum(begin <= moment < end for moment in sent) / (end - begin) * 60
 
 
-def test_a_refusal_that_we_did_not_earn_halves_the_polls_which_get_it_back_within_ten_minutes() -> None:
+def test_an_undeserved_429_halves_the_rate_of_polls_for_up_to_ten_minutes() -> None:
     async def play() -> list[float]:
-        limits = Limits(clock=now)
+        limits = RateLimits(clock=now)
         await polled(limits, 60)
-        limits.refused(Tier.ONE, limits.time())
+        limits.slow_down(Tier.ONE, limits.clock())
         return await polled(limits, 900)
 
     sent = run(play())
@@ -694,34 +703,34 @@ def test_a_refusal_that_we_did_not_earn_halves_the_polls_which_get_it_back_withi
     assert a_minute(sent, 720, 900) == pytest.approx(900, rel=0.02)
 
 
-def test_a_lone_refusal_never_takes_more_than_half_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_lone_refusal_never_takes_more_than_half_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     async def play() -> list[float]:
-        limits, parts = Limits(clock=now), list[float]()
+        limits, parts = RateLimits(clock=now), list[float]()
         for _ in range(3):
-            begun = limits.time()
+            begun = limits.clock()
             # Twenty were under way, and all of them are refused.
             for _ in range(20):
                 await asyncio.sleep(0.01)
-                limits.hold(Tier.ONE, 1)
-                limits.refused(Tier.ONE, begun)
-            parts.append(limits.part(Tier.ONE))
+                limits.pause(Tier.ONE, 1)
+                limits.slow_down(Tier.ONE, begun)
+            parts.append(limits.rate_factor(Tier.ONE))
             await polled(limits, 700)
         return parts
 
     assert run(play()) == [0.5, 0.5, 0.5]
     (line,) = [record.getMessage() for record in caplog.records]
-    assert "others use up what the whole tenant may ask" in line
+    assert "others use up the limit of the whole tenant" in line
     assert "50 %" in line
     assert "tier 1" in line
 
 
 def test_polls_always_keep_a_quarter_of_their_rate() -> None:
     async def play() -> list[float]:
-        limits = Limits(clock=now)
+        limits = RateLimits(clock=now)
         for _ in range(10):
             await asyncio.sleep(1)
-            limits.refused(Tier.ONE, limits.time())
-        assert limits.part(Tier.ONE) == LEAST
+            limits.slow_down(Tier.ONE, limits.clock())
+        assert limits.rate_factor(Tier.ONE) == MIN_RATE_FACTOR
         return await polled(limits, 50)
 
     assert a_minute(run(play()), 20, 60) == pytest.approx(225, rel=0.05)
@@ -729,53 +738,53 @@ def test_polls_always_keep_a_quarter_of_their_rate() -> None:
 
 def test_only_the_tier_that_was_refused_slows_down() -> None:
     async def play() -> list[float]:
-        limits = Limits(clock=now)
-        limits.refused(Tier.TASKS, limits.time())
-        return [limits.part(tier) for tier in (Tier.ONE, Tier.TASKS)]
+        limits = RateLimits(clock=now)
+        limits.slow_down(Tier.TASKS, limits.clock())
+        return [limits.rate_factor(tier) for tier in (Tier.ONE, Tier.TASKS)]
 
     assert run(play()) == [1.0, 0.5]
 
 
 def test_starts_and_cancels_go_on_as_before() -> None:
     async def play() -> list[float]:
-        limits = Limits(clock=now)
+        limits = RateLimits(clock=now)
         for _ in range(5):
             await asyncio.sleep(0.1)
-            limits.refused(Tier.TWO, limits.time())
-        turns = await asyncio.gather(*(limits.turn(Tier.TWO, WaitingList.URGENT) for _ in range(500)))
+            limits.slow_down(Tier.TWO, limits.clock())
+        turns = await asyncio.gather(*(limits.acquire(Tier.TWO, Priority.HIGH) for _ in range(500)))
         return [turn.waited for turn in turns]
 
     assert set(run(play())) == {0}
 
 
-def test_what_we_used_up_ourselves_is_no_sign_of_others() -> None:
+def test_a_429_for_a_limit_that_this_user_used_up_does_not_slow_down() -> None:
     async def play() -> float:
-        limits = Limits(clock=now)
+        limits = RateLimits(clock=now)
         for _ in range(500):
-            await limits.turn(Tier.TWO, WaitingList.URGENT)
-        limits.refused(Tier.TWO, limits.time())
-        return limits.part(Tier.TWO)
+            await limits.acquire(Tier.TWO, Priority.HIGH)
+        limits.slow_down(Tier.TWO, limits.clock())
+        return limits.rate_factor(Tier.TWO)
 
     assert run(play()) == 1.0
 
 
 @pytest.mark.parametrize("users", [1, 2])
-def test_polls_find_what_a_whole_tenant_may_ask_and_use_most_of_it(users: int) -> None:
+def test_polls_find_the_limit_of_the_whole_tenant_and_use_most_of_it(users: int) -> None:
     """A tenant with one user has 500 a minute in tier 1, one with two of them what a single user has."""
     minutes, allowed = 50, 500.0 * users
 
     async def play() -> list[float]:
-        return await polled(Limits(clock=now), minutes * 60, allowed)
+        return await polled(RateLimits(clock=now), minutes * 60, allowed)
 
     sent = run(play())
     assert a_minute(sent, 900, minutes * 60) >= 0.75 * min(allowed, 900)
     assert a_minute(sent, 900, minutes * 60) <= min(allowed, 900) * 1.01
 
 
-def test_the_share_of_a_triggerer_and_what_is_felt_for_are_both_kept() -> None:
+def test_the_share_and_the_probed_rate_both_apply() -> None:
     async def play() -> list[float]:
-        limits = Limits(0.5, now)
-        limits.refused(Tier.ONE, limits.time())
+        limits = RateLimits(0.5, now)
+        limits.slow_down(Tier.ONE, limits.clock())
         limits.change_share(1.0)
         return await polled(limits, 50)
 
@@ -790,19 +799,19 @@ def test_against_a_tenant_of_one_user_polls_settle_below_its_limit_and_starts_go
     sandbox.set_limits(window=4, tenant_users=1)
 
     async def play() -> tuple[float, list[bool]]:
-        limits = Limits.of(where, key)
+        limits = RateLimits.of(where, key)
         async with AsyncClient(where, key) as client:
             polls = [asyncio.ensure_future(client.call(tasks.get(task), ONE_TRY)) for _ in range(150)]
             await asyncio.sleep(1)
-            began = limits.time()
+            began = limits.clock()
             await client.call(tasks.start(task))
-            started_within = limits.time() - began
+            started_within = limits.clock() - began
             done, late = await asyncio.wait(polls, timeout=11)
             for each in late:
                 each.cancel()
             # Half of the rate is just below the limit: on a busy machine a second refusal may come.
-            assert limits.part(Tier.ONE) in {0.5, 0.25}
-            assert limits.part(Tier.TWO) == 1.0
+            assert limits.rate_factor(Tier.ONE) in {0.5, 0.25}
+            assert limits.rate_factor(Tier.TWO) == 1.0
             return started_within, [each.exception() is None for each in done]
 
     where, key = Tenant.at(sandbox.url), ApiKey(sandbox.api_key)

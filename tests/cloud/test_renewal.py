@@ -41,11 +41,11 @@ class Driver:
     def calls(self, credentials: Any, *calls: Call[Any]) -> list[Any]:
         """The answers, asked one after the other by a thread, all at once in an event loop."""
         if self.kind == "Client":
-            with Client(self.tenant, credentials, patience=QUICK, reread=self.reread) as client:
+            with Client(self.tenant, credentials, retry_policy=QUICK, reread=self.reread) as client:
                 return [client.call(call, ONE_TRY) for call in calls]
 
         async def all_at_once() -> list[Any]:
-            async with AsyncClient(self.tenant, credentials, patience=QUICK, reread=self.areread) as client:
+            async with AsyncClient(self.tenant, credentials, retry_policy=QUICK, reread=self.areread) as client:
                 return await asyncio.gather(*(client.call(call, ONE_TRY) for call in calls))
 
         return asyncio.run(all_at_once())
@@ -138,7 +138,7 @@ def test_a_second_change_is_noticed_as_well(sandbox: SandboxTenant) -> None:
     tenant = Tenant.at(sandbox.url)
     task = sandbox.add_task("Refresh")
     with Client(
-        tenant, ApiKey(sandbox.api_key), patience=QUICK, reread=lambda: (tenant, ApiKey(sandbox.api_key))
+        tenant, ApiKey(sandbox.api_key), retry_policy=QUICK, reread=lambda: (tenant, ApiKey(sandbox.api_key))
     ) as client:
         for _ in range(3):
             sandbox.rotate("api_key")

@@ -52,13 +52,13 @@ def called(driver: str, listener: Listener, call: Call[Any], credentials: Any = 
     tenant = Tenant.at(listener.url)
 
     async def in_loop() -> Any:
-        async with AsyncClient(tenant, credentials, patience=QUICK) as client:
+        async with AsyncClient(tenant, credentials, retry_policy=QUICK) as client:
             return await client.call(call)
 
     try:
         if driver == "AsyncClient":
             return asyncio.run(in_loop())
-        with Client(tenant, credentials, patience=QUICK) as client:
+        with Client(tenant, credentials, retry_policy=QUICK) as client:
             return client.call(call)
     except QlikCloudError as error:
         return error
@@ -270,7 +270,7 @@ def test_401_403_and_404_name_the_connection_and_what_to_check(listener: Listene
     ):
         listener.answers(refused_by_qlik(status, title="No"))
         with (
-            Client(Tenant.at(listener.url), ApiKey("key"), patience=ONE_TRY, connection="qlik_prod") as client,
+            Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_TRY, connection="qlik_prod") as client,
             pytest.raises(StatusError) as raised,
         ):
             client.call(tasks.get("t"))

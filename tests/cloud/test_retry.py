@@ -19,11 +19,11 @@ from airflow_provider_qlik.cloud import (
     StatusError,
 )
 from airflow_provider_qlik.cloud.api import automations, tasks
-from airflow_provider_qlik.cloud.call import Renew
+from airflow_provider_qlik.cloud.call import RefreshCredentials
 from airflow_provider_qlik.cloud.errors import IntermediaryResponseError
 from airflow_provider_qlik.cloud.models.shape import Reply
 from airflow_provider_qlik.cloud.transport.responses import refusal
-from airflow_provider_qlik.cloud.transport.retry import attempts, may_repeat
+from airflow_provider_qlik.cloud.transport.retry import may_repeat, send_with_retries
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
 GET, PUT = tasks.get("t"), tasks.update("t", {"name": "n", "specVersion": "1"})
@@ -61,15 +61,15 @@ class Played:
     Only the pauses move the clock, and each request by the seconds that it *takes*.
     """
 
-    def __init__(self, call: Call[Any], errors: list[QlikCloudError], chance: float = 0.0, **patience: Any) -> None:
+    def __init__(self, call: Call[Any], errors: list[QlikCloudError], jitter: float = 0.0, **retry_policy: Any) -> None:
         self.now = 1000.0
-        self.others = patience.pop("others", [False])
-        takes = patience.pop("takes", 0.0)
-        self.tries = 0
+        self.others = retry_policy.pop("others", [False])
+        takes = retry_policy.pop("takes", 0.0)
+        self.attempts = 0
         self.pauses: list[float] = []
         self.result: Any = None
         self.error: QlikCloudError | None = None
-        steps = attempts(call, RetryPolicy(**patience), clock=lambda: self.now, chance=lambda: chance)
+        steps = send_with_retries(call, RetryPolicy(**retry_policy), clock=lambda: self.now, draw=lambda: jitter)
         left: Iterator[QlikCloudError] = iter(errors)
         try:
             step = next(steps)
@@ -79,11 +79,11 @@ class Played:
                     self.now += step.seconds
                     step = steps.send(None)
                     continue
-                if isinstance(step, Renew):
+                if isinstance(step, RefreshCredentials):
                     step = steps.send(self.others.pop(0))
                     continue
                 assert step == call
-                self.tries += 1
+                self.attempts += 1
                 self.now += takes
                 error = next(left, None)
                 step = steps.throw(error) if error else steps.send("answer")
@@ -96,14 +96,14 @@ class Played:
 def test_an_answer_is_the_answer() -> None:
     played = Played(GET, [])
 
-    assert (played.result, played.tries, played.pauses) == ("answer", 1, [])
+    assert (played.result, played.attempts, played.pauses) == ("answer", 1, [])
 
 
 @pytest.mark.parametrize("error", SURELY_NOT_ARRIVED, ids=str)
 @pytest.mark.parametrize("call", [GET, PUT, DELETE, POST], ids=str)
 def test_what_surely_did_not_arrive_is_sent_again_whatever_it_is(call: Call[Any], error: QlikCloudError) -> None:
     assert not error.outcome_unknown
-    assert Played(call, [error, error]).tries == 3
+    assert Played(call, [error, error]).attempts == 3
 
 
 @pytest.mark.parametrize("error", PERHAPS_DONE, ids=str)
@@ -111,7 +111,7 @@ def test_a_post_that_may_have_arrived_is_never_sent_again(error: QlikCloudError)
     played = Played(POST, [error])
 
     assert error.outcome_unknown
-    assert (played.tries, played.error) == (1, error)
+    assert (played.attempts, played.error) == (1, error)
 
 
 @pytest.mark.parametrize("error", PERHAPS_DONE, ids=str)
@@ -123,14 +123,14 @@ def test_what_does_no_more_the_second_time_is_sent_again(call: Call[Any], error:
 @pytest.mark.parametrize("error", PLAIN_NO, ids=str)
 @pytest.mark.parametrize("call", [GET, PUT, DELETE, POST], ids=str)
 def test_a_plain_no_is_not_asked_again(call: Call[Any], error: QlikCloudError) -> None:
-    assert Played(call, [error]).tries == 1
+    assert Played(call, [error]).attempts == 1
     assert not may_repeat(call, error)
 
 
 def test_every_post_of_the_families_is_treated_alike() -> None:
     for call in (automations.create_run("a"), automations.stop_run("a", "r"), automations.execute("a", "token")):
-        assert Played(call, [NoResponseError("reset")]).tries == 1
-        assert Played(call, [ConnectError("refused")]).tries == 2
+        assert Played(call, [NoResponseError("reset")]).attempts == 1
+        assert Played(call, [ConnectError("refused")]).attempts == 2
 
 
 def test_a_reload_that_is_pending_is_no_rate_limit() -> None:
@@ -158,14 +158,14 @@ def test_a_429_of_something_in_between_may_come_after_the_request_was_carried_ou
     error = refusal("POST", "/path", Reply(429, {"retry-after": "7"}, body))
 
     assert isinstance(error, IntermediaryResponseError)
-    assert Played(POST, [error]).tries == 1
+    assert Played(POST, [error]).attempts == 1
     assert Played(GET, [error]).pauses == [7.0]
 
 
 def test_credentials_are_read_again_once_and_not_for_each_refusal() -> None:
     played = Played(GET, [refused(401, method="GET")] * 9, others=[True] * 9)
 
-    assert played.tries == 2
+    assert played.attempts == 2
     assert isinstance(played.error, StatusError)
 
 
@@ -212,58 +212,58 @@ def test_a_rate_limit_without_retry_after_is_a_second() -> None:
 
 
 def test_pauses_double_up_to_the_longest() -> None:
-    played = Played(GET, [DOWN] * 9, tries=9, initial_backoff=1.0, max_backoff=20.0, budget=1000.0)
+    played = Played(GET, [DOWN] * 9, max_attempts=9, initial_backoff=1.0, max_backoff=20.0, max_total_wait=1000.0)
 
     assert played.pauses == [1, 2, 4, 8, 16, 20, 20, 20]
 
 
 def test_chance_shortens_pauses_of_ours_and_lengthens_those_of_qlik() -> None:
-    assert Played(GET, [DOWN, DOWN], chance=1.0, initial_backoff=1.0).pauses == [0.5, 1.0]
-    assert Played(GET, [RATE_LIMIT], chance=1.0, initial_backoff=1.0).pauses == [8.0], "never earlier than Qlik said"
+    assert Played(GET, [DOWN, DOWN], jitter=1.0, initial_backoff=1.0).pauses == [0.5, 1.0]
+    assert Played(GET, [RATE_LIMIT], jitter=1.0, initial_backoff=1.0).pauses == [8.0], "never earlier than Qlik said"
 
 
 def test_everybody_waits_for_a_different_time() -> None:
-    patience = RetryPolicy()
+    retry_policy = RetryPolicy()
 
-    pauses = {patience.pause_after(1, DOWN, chance / 10) for chance in range(11)}
+    pauses = {retry_policy.pause_after(1, DOWN, chance / 10) for chance in range(11)}
     assert len(pauses) == 11
 
 
 # Limits
 
 
-def test_there_is_a_number_of_tries() -> None:
+def test_the_number_of_attempts_is_bounded() -> None:
     played = Played(GET, [DOWN] * 10)
 
-    assert (played.tries, played.error) == (5, DOWN)
-    assert Played(GET, [DOWN] * 10, tries=1).tries == 1
+    assert (played.attempts, played.error) == (5, DOWN)
+    assert Played(GET, [DOWN] * 10, max_attempts=1).attempts == 1
 
 
 def test_there_is_a_budget_of_time_for_all_pauses_together() -> None:
-    played = Played(GET, [refused(503, retry_after="50")] * 10, tries=10)
+    played = Played(GET, [refused(503, retry_after="50")] * 10, max_attempts=10)
 
     assert played.pauses == [50.0, 50.0]
-    assert played.now - 1000.0 <= RetryPolicy().budget
+    assert played.now - 1000.0 <= RetryPolicy().max_total_wait
     assert isinstance(played.error, StatusError)
 
 
 def test_what_breaks_off_after_ten_minutes_is_tried_again_as_often_as_what_breaks_off_at_once() -> None:
     played = Played(GET, [NoResponseError("cut off")] * 10, takes=600.0)
 
-    assert (played.tries, len(played.pauses)) == (5, 4)
+    assert (played.attempts, len(played.pauses)) == (5, 4)
     assert isinstance(played.error, NoResponseError)
     assert played.error.__notes__ == [f"Tried 5 times in {3000 + sum(played.pauses):.1f} s."]
     assert Played(GET, [NoResponseError("cut off")], takes=600.0).result == "answer"
 
 
 def test_a_budget_that_the_next_pause_would_pass_ends_the_attempts_before_it() -> None:
-    played = Played(GET, [refused(503, retry_after="3")] * 10, takes=60.0, budget=8.0)
+    played = Played(GET, [refused(503, retry_after="3")] * 10, takes=60.0, max_total_wait=8.0)
 
     assert played.pauses == [3.0, 3.0]
 
 
 def test_the_error_at_last_tells_how_often_it_was_tried() -> None:
-    error = Played(GET, [refused(503, retry_after="2"), last := refused(502)], tries=2).error
+    error = Played(GET, [refused(503, retry_after="2"), last := refused(502)], max_attempts=2).error
 
     assert error is last
     assert last.__notes__ == ["Tried 2 times in 2.0 s."]
@@ -277,7 +277,7 @@ def test_the_error_at_last_tells_how_often_it_was_tried() -> None:
 def test_a_delete_whose_answer_was_lost_and_that_finds_nothing_has_done_it(lost: QlikCloudError) -> None:
     played = Played(DELETE, [lost, refused(404)])
 
-    assert (played.result, played.error, played.tries) == (None, None, 2)
+    assert (played.result, played.error, played.attempts) == (None, None, 2)
 
 
 @pytest.mark.parametrize("between", SURELY_NOT_ARRIVED, ids=str)
@@ -287,7 +287,7 @@ def test_a_delete_whose_answer_was_lost_has_done_it_whatever_turned_the_next_try
 ) -> None:
     played = Played(DELETE, [lost, between, refused(404)])
 
-    assert (played.result, played.error, played.tries) == (None, None, 3)
+    assert (played.result, played.error, played.attempts) == (None, None, 3)
 
 
 @pytest.mark.parametrize("error", SURELY_NOT_ARRIVED, ids=str)
@@ -316,7 +316,7 @@ def test_a_failed_sign_in_means_that_nothing_was_sent(failed: int, body: bytes) 
 def test_a_refused_sign_in_is_not_tried_again() -> None:
     for body in (b'{"error": "invalid_client"}', b'{"errors": [{"code": "X-1"}]}'):
         for status in (400, 401, 403):
-            assert Played(GET, [refusal("POST", "/oauth/token", Reply(status, content=body))]).tries == 1
+            assert Played(GET, [refusal("POST", "/oauth/token", Reply(status, content=body))]).attempts == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>Sign in</html>", b'{"message": "no"}'])
@@ -325,7 +325,7 @@ def test_a_sign_in_that_something_in_between_answered_is_tried_again(body: bytes
         error = refusal("POST", "/oauth/token", Reply(status, content=body))
 
         assert type(error) is ConnectError
-        assert Played(POST, [error]).tries == 2
+        assert Played(POST, [error]).attempts == 2
 
 
 # Over HTTP: how often the tenant carried it out
@@ -433,11 +433,11 @@ def test_a_question_is_not_asked_for_ever(sandbox: SandboxTenant, client: Client
     assert raised.value.__notes__[0].startswith("Tried 5 times")
 
 
-def test_a_call_may_be_given_a_patience_of_its_own(sandbox: SandboxTenant, client: Client) -> None:
+def test_a_call_can_have_its_own_retry_policy(sandbox: SandboxTenant, client: Client) -> None:
     sandbox.fault("GET", times=None, status=502)
 
     with pytest.raises(StatusError):
-        client.call(tasks.get("t"), RetryPolicy(tries=1))
+        client.call(tasks.get("t"), RetryPolicy(max_attempts=1))
 
     assert len(sandbox.request_log("get_task")) == 1
 
@@ -487,7 +487,7 @@ def test_the_tenants_rate_limit_tells_when_to_come_back(
     client.call(tasks.get("t"))
 
     with pytest.raises(StatusError, match="the rate limit is exceeded") as raised:
-        client.call(tasks.get("t"), RetryPolicy(tries=1))
+        client.call(tasks.get("t"), RetryPolicy(max_attempts=1))
     assert raised.value.rate_limited
     assert raised.value.retry_after == seconds
 

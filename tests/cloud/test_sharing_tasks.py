@@ -82,7 +82,7 @@ def test_an_alias_of_a_file_may_hold_anything_and_stays_one_segment_of_the_path(
     listener.answers(Answer(404))
     call = sharing_tasks.execution_file("s", "e", alias)
 
-    with Client(Tenant.at(listener.url), ApiKey("key"), patience=RetryPolicy(tries=1)) as client:
+    with Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=RetryPolicy(max_attempts=1)) as client:
         with pytest.raises(QlikCloudError):
             client.download(call, lambda: nullcontext(BytesIO()))
 

@@ -255,7 +255,7 @@ def test_a_server_that_nobody_vouches_for_is_refused_and_is_sent_nothing(certifi
     with listening(certificate.server()) as listener:
         listener.answers(Answer(200, {"data": []}))
         with (
-            Client(Tenant.at(listener.url), ApiKey("key"), patience=RetryPolicy(tries=1)) as client,
+            Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=RetryPolicy(max_attempts=1)) as client,
             pytest.raises(ConnectError, match="CERTIFICATE_VERIFY_FAILED"),
         ):
             client.call(tasks.list())
@@ -273,7 +273,7 @@ def test_a_certificate_for_another_name_is_refused(certificate: SelfSigned) -> N
     with listening(certificate.server()) as listener:
         tenant = Tenant.at(listener.url.replace("127.0.0.1", "localhost"), ca_bundle=str(certificate.path))
         with (
-            Client(tenant, ApiKey("key"), patience=RetryPolicy(tries=1)) as client,
+            Client(tenant, ApiKey("key"), retry_policy=RetryPolicy(max_attempts=1)) as client,
             pytest.raises(ConnectError, match="CERTIFICATE_VERIFY_FAILED"),
         ):
             client.call(tasks.list())

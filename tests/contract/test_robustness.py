@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from airflow_provider_qlik.cloud.api import tasks
-from airflow_provider_qlik.cloud.models import shape
+from airflow_provider_qlik.cloud.models import writing as request_bodies
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.tasks import Task
 from airflow_provider_qlik.cloud.transport.download import Download
@@ -33,7 +33,7 @@ each_style = pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
 
 @pytest.fixture(autouse=True)
 def _nothing_was_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shape, "_warned", set())
+    monkeypatch.setattr(request_bodies, "_warned", set())
 
 
 def answer_of(operation: Operation, style: Style) -> Any:
@@ -250,7 +250,7 @@ def test_values_in_lists_and_numbers_are_checked_too(caplog: pytest.LogCaptureFi
 
 
 def test_the_number_of_warnings_about_unknown_values_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    for number in range(shape.MAX_WARNINGS + 100):
+    for number in range(request_bodies.MAX_WARNINGS + 100):
         tasks.create({"name": "t", "specVersion": "1", "metadata": {"usage": f"NEW-{number}"}})
 
-    assert len(caplog.records) == shape.MAX_WARNINGS
+    assert len(caplog.records) == request_bodies.MAX_WARNINGS

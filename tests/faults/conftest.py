@@ -14,7 +14,7 @@ from airflow_provider_qlik.cloud.call import Pause, Poll
 from airflow_provider_qlik.cloud.polling.dispatcher import Dispatcher
 from airflow_provider_qlik.cloud.polling.rate_limiter import RateLimiter
 from airflow_provider_qlik.cloud.transport.auth import forget_tokens
-from airflow_provider_qlik.runs import refusals as refusal
+from airflow_provider_qlik.runs import visibility
 from tests.faults.dimensions import SPEED
 from tests.faults.proxy import Proxy, proxy_to
 
@@ -42,27 +42,27 @@ def proxy(tenant: sandboxes.Tenant) -> Iterator[Proxy]:
 def _as_fast_as_the_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
     """Divide the waits of the package by SPEED, and shorten the time after which a refusal is permanent."""
     seconds: Any = vars(Pause)["seconds"]
-    answer, hold = Dispatcher.answer, RateLimiter.hold
+    submit, pause = Dispatcher.submit, RateLimiter.pause
 
-    def answer_sooner(rounds: Dispatcher, poll: Poll) -> Any:
-        return answer(
-            rounds,
+    def submit_sooner(dispatcher: Dispatcher, poll: Poll) -> Any:
+        return submit(
+            dispatcher,
             replace(
                 poll,
-                soonest=poll.soonest / SPEED,
-                latest=poll.latest / SPEED,
+                min_delay=poll.min_delay / SPEED,
+                max_delay=poll.max_delay / SPEED,
             ),
         )
 
-    def hold_shorter(turns: RateLimiter, seconds: float) -> None:
-        hold(turns, seconds / SPEED)
+    def pause_shorter(limiter: RateLimiter, seconds: float) -> None:
+        pause(limiter, seconds / SPEED)
 
     monkeypatch.setattr(
         Pause,
         "seconds",
         property(lambda step: seconds.__get__(step) / SPEED, seconds.__set__),
     )
-    monkeypatch.setattr(Dispatcher, "answer", answer_sooner)
-    monkeypatch.setattr(RateLimiter, "hold", hold_shorter)
+    monkeypatch.setattr(Dispatcher, "submit", submit_sooner)
+    monkeypatch.setattr(RateLimiter, "pause", pause_shorter)
     # Long enough for transient errors on a busy machine; permanent errors get a shorter time where they are set up.
-    monkeypatch.setattr(refusal, "REFUSAL_LASTS", timedelta(seconds=5))
+    monkeypatch.setattr(visibility, "NOT_VISIBLE_TIMEOUT", timedelta(seconds=5))

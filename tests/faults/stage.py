@@ -15,9 +15,9 @@ from airflow_provider_qlik.operators.automations import QlikRunAutomationOperato
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
 from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOperator
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
-from airflow_provider_qlik.runs import refusals as refusal
+from airflow_provider_qlik.runs import visibility
 from airflow_provider_qlik.sandbox import Script, Tenant
-from airflow_provider_qlik.triggers import run as trigger_module
+from airflow_provider_qlik.triggers import cancellation
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
 from tests.faults.dimensions import (
     AFTER,
@@ -57,9 +57,9 @@ class Stage:
         self.still_deferred = False
         self.old_trigger: Any = None
         self._connect(monkeypatch)
-        monkeypatch.setattr(trigger_module, "task_state", self._task_state)
+        monkeypatch.setattr(cancellation, "task_state", self._task_state)
         if case.fault.lasts:
-            monkeypatch.setattr(refusal, "REFUSAL_LASTS", timedelta(seconds=0.25))
+            monkeypatch.setattr(visibility, "NOT_VISIBLE_TIMEOUT", timedelta(seconds=0.25))
         self.resource = self._add_resource()
         self._arm_fault()
 
@@ -228,7 +228,7 @@ class Stage:
             SHARING_TASK: (QlikRunSharingTaskOperator, {"sharing_task_id": self.resource}),
         }
         operator, named = made[self.case.kind]
-        quick = {"poll_interval": 1.0, "settle": 0.02, "match_timeout": 1.0, "unknown_outcome_timeout": 0.3}
+        quick = {"poll_interval": 1.0, "settle_time": 0.02, "match_timeout": 1.0, "unknown_outcome_timeout": 0.3}
         return operator(task_id="run", deferrable=self.case.mode == DEFERRED, **{**quick, **named, **arguments})
 
     # Checks.

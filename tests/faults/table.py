@@ -79,9 +79,16 @@ DONE = End("succeeds")
 DONE_AT_THE_SECOND = End("succeeds", sent=2)
 DONE_AT_LAST = End("succeeds", sent=None)
 NEVER_SHOWED_UP = End("fails for good", "may have been started, but no run.*showed up", carried_out=0, kept=A_START)
-AMBIGUOUS = End("fails for good", "nothing tells which is ours.*None was cancelled", running=True, kept=A_START)
+AMBIGUOUS = End(
+    "fails for good",
+    "does not show which of them this task has started.*None was cancelled",
+    running=True,
+    kept=A_START,
+)
 AMBIGUOUS_SINCE = replace(AMBIGUOUS, kept=A_RUN)
-NOT_KNOWN_WHETHER = End("fails for good", "nothing tells whether it is ours.*None was", carried_out=0, kept=A_START)
+NOT_KNOWN_WHETHER = End(
+    "fails for good", "does not show whether this task has started it.*None was", carried_out=0, kept=A_START
+)
 LEFT_UNKNOWN = End("fails for good", "was started, but.*It was not started again", running=True, kept=A_START)
 """It has started, but it cannot be seen which one it is: so it cannot be cancelled, and a user must look."""
 
@@ -175,7 +182,7 @@ TABLE = (
     # Sign-in passes and lasts as everything else does.
     Row(faults.SIGN_IN_FAULTS, [BEFORE, WAITING, AT_END], DONE),
     Row(faults.SIGN_IN_FAULTS, [DURING], DONE_AT_LAST),
-    Row([faults.NO_SIGN_IN], [WAITING], End("fails", "Gave up waiting.*no answer", running=True, kept=A_RUN)),
+    Row([faults.NO_SIGN_IN], [WAITING], End("fails", "Gave up waiting.*polls failed", running=True, kept=A_RUN)),
     # A cancel is done when Qlik says so, and nobody else.
     Row(faults.CANCELS_MET, [CANCELLING], cancelled_and_anew("Gave up waiting")),
     Row(faults.CANCELS_MET_FOR_GOOD, [CANCELLING], End("fails", "Gave up waiting", running=True, kept=A_RUN)),
@@ -199,10 +206,10 @@ TABLE = (
     Row([faults.NOT_THERE], [AT_END], replace(not_to_be_seen("404|does not know"), running=False)),
     # An outage ends a wait at its deadline. A retry starts anew what was cancelled, and takes up what was not.
     Row([faults.OUTAGE], [BEFORE], End("fails", says("503", "Fault"))),
-    Row([faults.OUTAGE], [AFTER], by_kind(LEFT_UNKNOWN, returned=cancelled_and_anew("Gave up waiting.*no answer"))),
-    Row([faults.OUTAGE], [WAITING], cancelled_and_anew("Gave up waiting.*no answer")),
+    Row([faults.OUTAGE], [AFTER], by_kind(LEFT_UNKNOWN, returned=cancelled_and_anew("Gave up waiting.*polls failed"))),
+    Row([faults.OUTAGE], [WAITING], cancelled_and_anew("Gave up waiting.*polls failed")),
     Row([faults.LINE_CUT], [BEFORE, DURING], End("fails", "^Could not connect")),
-    Row([faults.LINE_CUT], [WAITING], End("fails", "Gave up waiting.*no answer", running=True, kept=A_RUN)),
+    Row([faults.LINE_CUT], [WAITING], End("fails", "Gave up waiting.*polls failed", running=True, kept=A_RUN)),
     # Nobody else's run is taken for ours or cancelled. Where nothing tells which is ours, that is said.
     Row(
         [faults.COMPETING_WITH_MARKERS],

@@ -4,27 +4,26 @@ import asyncio
 import importlib
 import json
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests import airflow_database
+
 # Airflow reads its settings when it is first imported.
 _HOME = tempfile.TemporaryDirectory(prefix="qlik-airflow-")
 DAGS = Path(_HOME.name) / "dags"
 DAGS.mkdir()
-os.environ |= {
-    "AIRFLOW_HOME": _HOME.name,
-    "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
-    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME.name}/airflow.db",
-}
+os.environ |= airflow_database.settings(Path(_HOME.name), DAGS)
 
 from airflow.providers.common.compat.sdk import TaskDeferred  # noqa: E402
 
@@ -49,6 +48,21 @@ NO_RETRY_POLICIES = "Airflow before 3.3 has no retry policies"
 FAST: dict[str, Any] = {"poll_interval": 0.1}
 
 
+InstallAirflow = Callable[[Path, Path], dict[str, str]]
+
+
+@pytest.fixture(scope="session")
+def install_airflow(tmp_path_factory: pytest.TempPathFactory) -> InstallAirflow:
+    """Return a function that puts a migrated database into a home, and returns the environment of its processes."""
+    return partial(airflow_database.installed, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give the Airflow of this process a migrated database."""
+    shutil.copyfile(airflow_database.template(tmp_path_factory), Path(_HOME.name) / "airflow.db")
+
+
 @pytest.fixture(scope="session")
 def _fast_sandbox() -> Iterator[sandboxes.Tenant]:
     with sandboxes.serve(speed=20) as tenant:
@@ -68,9 +82,9 @@ def tenant(_fast_sandbox: sandboxes.Tenant, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture(autouse=True)
 def _refusals_that_last_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a refusal to show a run last for a moment and not for two minutes before it ends a wait."""
-    from airflow_provider_qlik.runs import refusals as refusal
+    from airflow_provider_qlik.runs import visibility
 
-    monkeypatch.setattr(refusal, "REFUSAL_LASTS", timedelta(seconds=0.3))
+    monkeypatch.setattr(visibility, "NOT_VISIBLE_TIMEOUT", timedelta(seconds=0.3))
 
 
 class Store:

@@ -53,7 +53,7 @@ def test_nothing_but_compat_hands_a_function_of_airflow_to_a_thread() -> None:
         # Writes a line to the log, which is a pipe of its own.
         "airflow_provider_qlik/triggers/task_log.py": {"copy_context().run self._write", "lambda: None"},
         # On a worker, in a signal handler: the thread may hang, the worker does not.
-        "airflow_provider_qlik/lifecycle/ending.py": {"work"},
+        "airflow_provider_qlik/lifecycle/cancellation.py": {"function"},
     }
     found = {}
     for path in PACKAGE.rglob("*.py"):
@@ -118,7 +118,7 @@ def interrupted(ask: Callable[[], Any], supervisor: Supervisor) -> None:
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        while compat._asked:
+        while compat._requests:
             await asyncio.sleep(0.001)
 
     asyncio.run(act())
@@ -128,12 +128,10 @@ def test_the_state_of_a_task_is_asked_for(supervisor: Supervisor) -> None:
     assert asyncio.run(compat.task_state(TASK)) == "failed"
 
 
-def test_airflow_2_reads_the_state_of_a_task_from_its_database() -> None:
+def test_airflow_2_reads_the_state_of_a_task_from_its_database(request: pytest.FixtureRequest) -> None:
     if importlib.util.find_spec("airflow.sdk") is not None:
         pytest.skip("Airflow 3 asks its supervisor")
-    from airflow.utils.db import initdb
-
-    initdb()
+    request.getfixturevalue("database")
     # There is no such task: its Dag run was deleted.
     assert asyncio.run(compat.task_state(TASK)) == "None"
 
@@ -184,7 +182,7 @@ def test_a_secret_is_masked_without_waiting(monkeypatch: pytest.MonkeyPatch) -> 
 
     async def mask() -> None:
         compat.mask_soon("the-token")
-        while compat._asked:
+        while compat._requests:
             await asyncio.sleep(0.001)
 
     monkeypatch.setattr("airflow.providers.common.compat.sdk.mask_secret", mask_secret)
@@ -241,8 +239,8 @@ def test_a_trigger_that_is_cancelled_by_itself_asks_about_its_task(tenant: Any, 
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        if trigger._ending is not None:
-            await trigger._ending
+        if trigger.cancellation is not None:
+            await trigger.cancellation.task
 
     tenant.clear_request_log()
     asyncio.run(triggerer())

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 
 from airflow_provider_qlik import operations
 from airflow_provider_qlik.operators.call import QlikCallOperator
-from airflow_provider_qlik.runs.existing import _HOW
+from airflow_provider_qlik.runs.existing import _SEARCHES
 from airflow_provider_qlik.sandbox import Tenant
 from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.provider.conftest import Task
@@ -53,16 +53,16 @@ def test_a_list_is_fetched_whole_up_to_a_limit(tenant: Tenant, task: Task, logge
     tenant.clear_request_log()
     assert len(call("tasks.list", max_items=30).execute(task.context)) == 30
     assert len(tenant.request_log()) == 2, "where the tenant has its tasks is known by now"
-    assert "more than max_items=30" in logged()
+    assert "more items than max_items=30" in logged()
 
 
 def test_a_dag_can_create_the_same_thing_twice(tenant: Tenant, task: Task) -> None:
     first = call("tasks.create", {"task": NEW_TASK}, if_exists="return").execute(task.context)
     again = call("tasks.create", {"task": NEW_TASK}, if_exists="return").execute(task.context)
     assert again["id"] == first["id"]
-    with pytest.raises(AirflowSkipException, match=f"there already, as {first['id']}"):
+    with pytest.raises(AirflowSkipException, match=f"exists already, with the id {first['id']}"):
         call("tasks.create", {"task": NEW_TASK}, if_exists="skip").execute(task.context)
-    with pytest.raises(AirflowFailException, match=f"there already, as {first['id']}"):
+    with pytest.raises(AirflowFailException, match=f"exists already, with the id {first['id']}"):
         call("tasks.create", {"task": NEW_TASK}, if_exists="fail").execute(task.context)
     assert len(tenant.request_log(operation="create_task")) == 1
 
@@ -114,7 +114,7 @@ def test_a_reload_task_that_is_there_already_is_not_created_again(
 
 
 def test_whatever_can_be_there_already_can_be_looked_for() -> None:
-    assert set(_HOW) == set(operations.CREATES)
+    assert set(_SEARCHES) == set(operations.CREATES)
     made = {name for name in operations.OPERATIONS if name.partition(".")[2].startswith("create")}
     assert made - set(operations.CREATES) == {"automations.create_run"}
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
-from airflow_provider_qlik.lifecycle import starting
+from airflow_provider_qlik.lifecycle import cancellation
 from airflow_provider_qlik.sandbox import Script, Tenant
-from airflow_provider_qlik.triggers import run as trigger_module
+from airflow_provider_qlik.triggers import cancellation as trigger_cancellation
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
 from tests.provider.conftest import Task, finish
 from tests.provider.test_durable import SUCCESS, operator, some
@@ -30,7 +30,7 @@ def old_trigger(kind: str, resource: str, task: Task) -> QlikRunTrigger:
     with pytest.raises(TaskDeferred) as deferred:
         operator(kind, resource, deferrable=True).execute(without_store(task))
     arguments = deferred.value.trigger.serialize()[1]
-    assert arguments["remembered"] is False
+    assert arguments["has_checkpoint"] is False
     return QlikRunTrigger(**arguments)
 
 
@@ -45,7 +45,7 @@ def test_the_new_try_begins_when_the_trigger_of_the_old_one_has_ended_its_run(
     async def task_state(_: object) -> str:
         return "running"
 
-    monkeypatch.setattr(trigger_module, "task_state", task_state)
+    monkeypatch.setattr(trigger_cancellation, "task_state", task_state)
     looked = len(tenant.request_log(method="GET"))
 
     def clear() -> None:
@@ -93,7 +93,7 @@ def test_a_retry_takes_up_the_reload_that_carries_its_marker(tenant: Tenant, tas
 def test_what_goes_on_for_longer_does_not_keep_a_cleared_task(
     tenant: Tenant, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starting, "LAST_TRY", 0.5)
+    monkeypatch.setattr(cancellation, "MAX_PREVIOUS_RUN_WAIT", 0.5)
     resource = some(tenant, "sharing_task", Script(end=None), Script(run=1, end=SUCCESS["sharing_task"]))
     old_trigger("sharing_task", resource, task)
     with pytest.raises(TaskDeferred):

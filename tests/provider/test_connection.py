@@ -124,10 +124,10 @@ def test_no_field_that_users_must_read_has_a_name_that_airflow_masks() -> None:
 def test_a_client_id_beside_an_api_key_is_a_method_that_was_not_selected() -> None:
     for extra in ({}, {"auth_type": "api_key"}, {"auth_type": None}):
         with pytest.raises(
-            InvalidArgumentError, match="^auth_type: a client id .* is given, but API key is selected"
+            InvalidArgumentError, match="^auth_type: a client ID .* is given, but the authentication method is API key"
         ) as error:
             parse(host=HOST, login="my-client", password="secret", extra=extra)
-        assert "choose 'client_credentials' (OAuth, machine to machine)" in str(error.value)
+        assert "choose 'client_credentials' (OAuth client credentials)" in str(error.value)
     with pytest.raises(InvalidArgumentError, match="choose 'private_key'"):
         parse(host=HOST, login="my-client", password="secret", extra={"private_key": "x"})
     with pytest.raises(InvalidArgumentError, match="choose 'impersonation'"):

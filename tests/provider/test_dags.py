@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.sandbox import Script, Tenant
+from tests.provider.conftest import InstallAirflow
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,8 +36,6 @@ with DAG("morning", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
 
 RUN = """
 import json, sys
-from airflow.utils.db import initdb
-initdb()
 sys.path.insert(0, sys.argv[1])
 from morning import dag
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
@@ -57,8 +55,11 @@ with open(sys.argv[2], "w") as file:
 """
 
 
+@pytest.mark.whole_airflow
 @pytest.mark.parametrize("deferrable", ["False", "True"], ids=["on the worker", "deferred"])
-def test_a_whole_dag_ends_rightly_and_keeps_its_secrets(tenant: Tenant, tmp_path: Path, deferrable: str) -> None:
+def test_a_whole_dag_ends_rightly_and_keeps_its_secrets(
+    tenant: Tenant, tmp_path: Path, install_airflow: InstallAirflow, deferrable: str
+) -> None:
     tenant.add_automation("Prepare", id="prepare")
     tenant.add_automation("Fail", id="fail")
     tenant.script("fail", Script(run=2, end="failed", error="no connection to SAP"))
@@ -79,11 +80,7 @@ def test_a_whole_dag_ends_rightly_and_keeps_its_secrets(tenant: Tenant, tmp_path
         text=True,
         check=False,
         env={
-            **os.environ,
-            "AIRFLOW_HOME": str(tmp_path),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
+            **install_airflow(tmp_path, dags),
             # Not all of Airflow's: that logs the very secrets it is told to mask.
             "AIRFLOW__LOGGING__NAMESPACE_LEVELS": (
                 "airflow_provider_qlik=DEBUG airflow.task=DEBUG httpx=DEBUG httpcore=DEBUG"
@@ -122,8 +119,6 @@ EXAMPLES = ("qlik_run_task", "qlik_run_automation", "qlik_reload_apps", "qlik_re
 
 RUN_EXAMPLES = """
 import importlib, json, sys
-from airflow.utils.db import initdb
-initdb()
 sys.path.insert(0, sys.argv[1])
 result = {}
 for name in sys.argv[3:]:
@@ -138,20 +133,23 @@ print("RESULT " + json.dumps(result))
 """
 
 
+@pytest.mark.whole_airflow
 @pytest.mark.parametrize("deferrable", ["False", "True"], ids=["on the worker", "deferred"])
-def test_every_example_dag_works(tenant: Tenant, tmp_path: Path, deferrable: str) -> None:
+def test_every_example_dag_works(
+    tenant: Tenant, tmp_path: Path, install_airflow: InstallAirflow, deferrable: str
+) -> None:
     furnish(tenant)
-    result, output = run_examples(tmp_path, deferrable)
+    result, output = run_examples(tmp_path, install_airflow, deferrable)
 
     tasks = [(name, *row) for name, rows in result.items() for row in rows]
     assert {row[4] for row in tasks} == {"success"}, output[-6000:]
     assert len(tasks) == 14
-    assert {label for _, task_id, _, label, *_ in tasks if task_id in {"regions", "looked"}} == {
+    assert {label for _, task_id, _, label, *_ in tasks if task_id in {"regions", "last_reloads"}} == {
         "demo-north",
         "demo-south",
     }
     for name, task_id, _, _, _, returned, link in tasks:
-        if task_id not in {"schedules", "last", "looked", "exported", "nightly"}:
+        if task_id not in {"schedules", "last", "last_reloads", "exported", "nightly"}:
             assert link == returned["link"], (name, task_id)
             assert link.startswith(tenant.url)
     assert len(list((tmp_path / "reports").iterdir())) == 2
@@ -160,9 +158,14 @@ def test_every_example_dag_works(tenant: Tenant, tmp_path: Path, deferrable: str
     assert tenant.active() == []
 
 
+@pytest.mark.whole_airflow
 @pytest.mark.parametrize("deferrable", ["False", "True"], ids=["on the worker", "deferred"])
 def test_every_example_dag_works_as_the_least_that_its_docstring_names(
-    tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deferrable: str
+    tenant: Tenant,
+    tmp_path: Path,
+    install_airflow: InstallAirflow,
+    monkeypatch: pytest.MonkeyPatch,
+    deferrable: str,
 ) -> None:
     user = tenant.add_user("Airflow")
     space = tenant.add_space("Finance")
@@ -171,7 +174,7 @@ def test_every_example_dag_works_as_the_least_that_its_docstring_names(
     connection = {"conn_type": "qlik_cloud", "host": tenant.url, "password": user.api_key}
     monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(connection))
 
-    result, output = run_examples(tmp_path, deferrable)
+    result, output = run_examples(tmp_path, install_airflow, deferrable)
 
     tasks = [(name, *row) for name, rows in result.items() for row in rows]
     assert {row[4] for row in tasks} == {"success"}, output[-6000:]
@@ -180,7 +183,7 @@ def test_every_example_dag_works_as_the_least_that_its_docstring_names(
     # The list of all tasks is asked once to see where the tenant has them; a refusal tells that, too.
     assert refused <= {"list_automation_runs", "get_automation", "list_tasks"}
     for name in (*EXAMPLES, "qlik_morning_refresh"):
-        assert "The least that it needs: " in (ROOT / f"example_dags/{name}.py").read_text(encoding="utf-8")
+        assert "Required permissions: " in (ROOT / f"example_dags/{name}.py").read_text(encoding="utf-8")
 
 
 def furnish(tenant: Tenant, space: str | None = None, owner: str | None = None) -> None:
@@ -201,7 +204,7 @@ def furnish(tenant: Tenant, space: str | None = None, owner: str | None = None) 
         tenant.script(each, Script(run=60, end="finished" if each == "demo-mail" else "successful"))
 
 
-def run_examples(tmp_path: Path, deferrable: str) -> tuple[dict[str, Any], str]:
+def run_examples(tmp_path: Path, install_airflow: InstallAirflow, deferrable: str) -> tuple[dict[str, Any], str]:
     """What the tasks of each example came to, and all that was written."""
     process = subprocess.run(
         [sys.executable, "-c", RUN_EXAMPLES, str(ROOT / "example_dags"), str(tmp_path / "reports"), *EXAMPLES],
@@ -209,11 +212,7 @@ def run_examples(tmp_path: Path, deferrable: str) -> tuple[dict[str, Any], str]:
         text=True,
         check=False,
         env={
-            **os.environ,
-            "AIRFLOW_HOME": str(tmp_path),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
+            **install_airflow(tmp_path, ROOT / "example_dags"),
             "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": deferrable,
         },
     )
@@ -224,6 +223,7 @@ def run_examples(tmp_path: Path, deferrable: str) -> tuple[dict[str, Any], str]:
     return dict(json.loads(found[1])), output
 
 
+@pytest.mark.whole_airflow
 def test_make_demo_works() -> None:
     process = subprocess.run([sys.executable, str(ROOT / "demo/run.py")], capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stdout + process.stderr

@@ -18,7 +18,7 @@ from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOper
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from airflow_provider_qlik.runs import ADAPTERS
 from airflow_provider_qlik.sandbox import Script, Tenant
-from airflow_provider_qlik.triggers import run as trigger_module
+from airflow_provider_qlik.triggers import cancellation
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
 from tests.provider.conftest import FAST, Store, Task, finish, fire
 
@@ -53,7 +53,7 @@ def operator(kind: str, resource: str, **arguments: Any) -> Any:
         "reload": (QlikReloadAppOperator, "app_id"),
         "sharing_task": (QlikRunSharingTaskOperator, "sharing_task_id"),
     }[kind]
-    patience = {"settle": 0.2, "unknown_outcome_timeout": 0.2}
+    patience = {"settle_time": 0.2, "unknown_outcome_timeout": 0.2}
     return cls(task_id="run", **{name: resource}, **{**FAST, **patience, **arguments})
 
 
@@ -65,17 +65,17 @@ def killed(task: Task, an_operator: Any, monkeypatch: pytest.MonkeyPatch, moment
     """Runs an operator on a worker that is killed at some moment."""
     from airflow_provider_qlik.lifecycle.checkpoint import CheckpointStore
 
-    keep = CheckpointStore.keep
+    save = CheckpointStore.save
 
-    def keep_and_die(checkpoint: CheckpointStore, intent: Any, run: Any = None) -> None:
+    def save_and_die(checkpoint: CheckpointStore, intent: Any, run: Any = None) -> None:
         if moment == "before its id is kept" and run is not None:
             raise WorkerKilled
-        keep(checkpoint, intent, run)
+        save(checkpoint, intent, run)
         if moment == "before the start" or (moment == "while waiting" and run is not None):
             raise WorkerKilled
 
     with monkeypatch.context() as patch:
-        patch.setattr(CheckpointStore, "keep", keep_and_die)
+        patch.setattr(CheckpointStore, "save", save_and_die)
         with pytest.raises(WorkerKilled):
             an_operator.execute(task.context)
 
@@ -88,8 +88,8 @@ def test_a_retry_after_a_killed_worker_starts_nothing_twice(
 ) -> None:
     from airflow_provider_qlik.runs import matching as find
 
-    monkeypatch.setattr(find.Search.__init__, "__defaults__", (300.0, 0.2, 0.2, 0.2, 0.1, 0.2))
-    resource = some(tenant, kind)
+    monkeypatch.setattr(find.MatchTimeouts.__init__, "__defaults__", (300.0, 0.2, 0.2, 0.2, 0.1, 0.2))
+    resource = some(tenant, kind, Script(run=16, end=SUCCESS[kind]))
     killed(task, operator(kind, resource, deferrable=deferrable), monkeypatch, moment)
     assert starts(tenant, resource) == (0 if moment == "before the start" else 1)
 
@@ -116,7 +116,7 @@ def test_a_retry_after_a_failed_run_starts_a_new_one(tenant: Tenant, task: Task,
 def test_a_cleared_task_starts_anew_and_leaves_nothing_of_the_old_run(
     tenant: Tenant, task: Task, kind: str, deferrable: bool
 ) -> None:
-    resource = some(tenant, kind)
+    resource = some(tenant, kind, Script(end=None), Script(run=12, end=SUCCESS[kind]))
     with pytest.raises(TaskDeferred):
         operator(kind, resource, deferrable=True).execute(task.context)
 
@@ -173,11 +173,11 @@ def test_a_trigger_that_is_broken_off_ends_the_run_though_airflow_never_comes_to
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        while trigger_module._cancels:
+        while cancellation._active:
             await asyncio.sleep(0.01)
 
     tenant.clear_request_log()
-    monkeypatch.setattr(trigger_module, "task_state", task_state)
+    monkeypatch.setattr(cancellation, "task_state", task_state)
     asyncio.run(break_off())
     tenant.advance(5)
     assert tenant.active() == []
@@ -292,10 +292,10 @@ def kill(
             await asyncio.wait_for(trigger.on_kill(), timeout=patience)
         except TimeoutError:
             # Airflow interrupts it after about a second: what was begun goes on all the same.
-            while trigger_module._cancels:
+            while cancellation._active:
                 await asyncio.sleep(0.01)
 
-    monkeypatch.setattr(trigger_module, "task_state", task_state)
+    monkeypatch.setattr(cancellation, "task_state", task_state)
     asyncio.run(as_airflow_does())
 
 
@@ -394,14 +394,14 @@ def test_an_outage_from_the_start_to_the_deadline_leaves_nothing_running(
 ) -> None:
     resource = some(tenant, kind, Script(end=None))
     an_operator = operator(kind, resource, deferrable=deferrable, timeout=0.5)
-    show = an_operator._show
+    show = an_operator._publish_run
 
     def show_then_outage(*given: Any) -> None:
         show(*given)
         tenant.fault(method="GET", status=503, times=None)
 
-    an_operator._show = show_then_outage
-    with pytest.raises(AirflowException, match="got no answer"):
+    an_operator._publish_run = show_then_outage
+    with pytest.raises(AirflowException, match="polls failed"):
         finish(an_operator, task.context)
     tenant.clear_faults()
     tenant.advance(5)
@@ -531,7 +531,7 @@ def test_a_kill_asks_airflow_for_nothing_that_its_interrupted_try_may_hold(
 
     task.store = Supervised()
     task.store.kept = store.kept
-    monkeypatch.setattr(type(an_operator), "_show", poll_interrupted_in_airflow)
+    monkeypatch.setattr(type(an_operator), "_publish_run", poll_interrupted_in_airflow)
     with pytest.raises(WorkerKilled):
         an_operator.execute(task.context)
     assert tenant.runs(resource)[0]["stop_asked_at"] is not None
@@ -554,10 +554,12 @@ def test_a_retry_after_a_failed_download_only_downloads(
     assert len(tenant.request_log(operation="execute_sharing_task")) == 1
 
 
-def test_without_a_memory_a_failed_download_fails_for_good(tenant: Tenant, task: Task, tmp_path: Path) -> None:
+def test_without_a_checkpoint_a_failed_download_fails_without_retries(
+    tenant: Tenant, task: Task, tmp_path: Path
+) -> None:
     resource = some(tenant, "sharing_task", Script(run=8, end="successful"))
     tenant.fault(operation="get_sharing_task_execution_file", status=404)
-    with pytest.raises(AirflowFailException, match="The run succeeded, but not what comes after it"):
+    with pytest.raises(AirflowFailException, match="The run succeeded, but a later step of the task failed"):
         finish(operator("sharing_task", resource, download_to=str(tmp_path), durable=False), task.context)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import importlib.util
 import json
-import os
 import re
 import secrets
 import subprocess
@@ -16,11 +15,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.connection import AUTH_TYPES, EXTRA_FIELDS, STANDARD_FIELDS, TASKS_API
+from tests.provider.conftest import InstallAirflow
 
 API_SERVER = """
 import sys
-from airflow.utils.db import initdb
-initdb()
 from fastapi.testclient import TestClient
 from airflow.api_fastapi.app import create_app
 with TestClient(create_app()) as client:
@@ -30,8 +28,6 @@ open(sys.argv[1], "w").write(answer.text)
 """
 WEB_SERVER = """
 import sys
-from airflow.utils.db import initdb
-initdb()
 from airflow.www.app import create_app
 answer = create_app().test_client().get("/connection/add")
 assert answer.status_code == 200
@@ -41,18 +37,15 @@ HAS_API_SERVER = importlib.util.find_spec("airflow.api_fastapi") is not None
 
 
 @pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> str:
+def rendered(tmp_path_factory: pytest.TempPathFactory, install_airflow: InstallAirflow) -> str:
     """What the web server answers when somebody adds a connection."""
     home = tmp_path_factory.mktemp("form")
     # For the web server of Airflow 2: nobody has to sign in.
     (home / "webserver_config.py").write_text('AUTH_ROLE_PUBLIC = "Admin"\n')
     environment = {
-        **os.environ,
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        **install_airflow(home, home / "dags"),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(64),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
     }
     script, place = API_SERVER if HAS_API_SERVER else WEB_SERVER, home / "form"
     done = subprocess.run(
@@ -71,6 +64,7 @@ def form(rendered: str) -> dict[str, Any]:
     return dict(found)
 
 
+@pytest.mark.whole_airflow
 def test_it_has_all_fields_with_their_labels(form: dict[str, Any]) -> None:
     assert form["hook_name"] == "Qlik Cloud"
     shown = {name: field["schema"]["title"] for name, field in form["extra_fields"].items()}

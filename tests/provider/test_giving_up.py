@@ -25,7 +25,7 @@ ERRORS = [
     RunGoneError("Qlik Cloud does not know the run"),
     RunNotVisibleError("Qlik Cloud has refused for two minutes to show the run"),
     InvalidResponseError("an answer that makes no sense"),
-    InvalidArgumentError("qlik_conn_id", "qlik", "is no connection any more"),
+    InvalidArgumentError("qlik_conn_id", "qlik", "the connection does not exist any more"),
     QlikCloudError("something else"),
 ]
 both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
@@ -69,7 +69,7 @@ def test_a_run_that_cannot_be_looked_at_goes_on_and_is_left_to_the_next_try(
             finish(run_automation(automation, deferrable=deferrable), task.context)
     text = str(failed.value)
     assert text.startswith(str(error))
-    for said in ("may still be going on", "was not cancelled", task.pushed["run_id"], task.pushed["qlik_link"]):
+    for said in ("may still be active", "was not cancelled", task.pushed["run_id"], task.pushed["qlik_link"]):
         assert said in text
     assert [run["stop_asked_at"] for run in tenant.runs(automation)] == [None]
 
@@ -93,7 +93,7 @@ def test_a_foreign_error_of_a_look_cancels_nothing_either(
     assert [run["stop_asked_at"] for run in tenant.runs(automation)] == [None]
     assert task.store.get("qlik_run")["run"] is not None
     if not deferrable:
-        assert "The wait has failed. The run may still be going on" in logged()
+        assert "The wait has failed. The run may still be active" in logged()
 
 
 def test_a_trigger_that_fails_leaves_its_run_to_the_retry(
@@ -106,7 +106,7 @@ def test_a_trigger_that_fails_leaves_its_run_to_the_retry(
         operator.resume_execution("__fail__", {"error": "Trigger failure"}, task.context)
     assert [run["stop_asked_at"] for run in tenant.runs(automation)] == [None]
     log = logged()
-    assert "The trigger has failed. The run may still be going on" in log
+    assert "The trigger has failed. The run may still be active" in log
     assert task.pushed["run_id"] in log
 
 
@@ -122,7 +122,7 @@ def test_without_a_memory_nobody_is_told_that_a_retry_resumes_it(
     tenant: Tenant, task: Task, automation: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing(monkeypatch, error)
-    with pytest.raises(AirflowException, match="may still be going on") as failed:
+    with pytest.raises(AirflowException, match="may still be active") as failed:
         finish(run_automation(automation, durable=False), task.context)
     assert "A retry resumes it" not in str(failed.value)
     assert [run["stop_asked_at"] for run in tenant.runs(automation)] == [None]

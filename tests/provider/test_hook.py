@@ -9,15 +9,15 @@ import pytest
 
 from airflow_provider_qlik.cloud import UnauthorizedError
 from airflow_provider_qlik.cloud.api import automations, tasks, users
-from airflow_provider_qlik.cloud.call import Flow, ask
+from airflow_provider_qlik.cloud.call import Flow, send
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.sandbox import Tenant
 from airflow_provider_qlik.validation import InvalidArgumentError
 
 
 def names(automation_id: str, task_id: str) -> Flow[tuple[str | None, str | None]]:
-    automation = yield from ask(automations.get(automation_id))
-    task = yield from ask(tasks.get(task_id))
+    automation = yield from send(automations.get(automation_id))
+    task = yield from send(tasks.get(task_id))
     return automation.name, task.name
 
 
@@ -102,7 +102,7 @@ def test_the_test_button_says_what_is_wrong(tenant: Tenant, monkeypatch: pytest.
         ({"SSL_CERT_FILE": "/nowhere.pem"}, {}, "SSL_CERT_FILE: must be the path"),
         ({}, {"host": f"https://{'a' * 64}.example"}, "host: has more than the 63 characters"),
         ({}, {"password": "Bearer hidden"}, "password: the API key must be given without 'Bearer'"),
-        ({}, {"login": "client"}, "auth_type: a client id"),
+        ({}, {"login": "client"}, "auth_type: a client ID"),
         ({}, {"extra": {"read_timeout": "soon"}}, "read_timeout: must be a number"),
     ],
 )

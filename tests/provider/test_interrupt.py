@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from unittest.mock import AsyncMock
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
+from pytest_mock import MockerFixture
 
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
-from airflow_provider_qlik.triggers import run as trigger_module
+from airflow_provider_qlik.triggers import cancellation
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
-from tests.provider.conftest import FAST, Task
+from tests.provider.conftest import FAST, InstallAirflow, Task
 
 DAG = """
     from datetime import datetime
@@ -35,6 +33,7 @@ DAG = """
 RUN = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# The database is migrated already, so that this takes a moment; without it, Airflow 2 ends with another exit status.
 from airflow.utils.db import initdb
 initdb()
 sys.path.insert(0, sys.argv[1])
@@ -44,8 +43,11 @@ print("STATES", *(each.state for each in run.get_task_instances()))
 """
 
 
+@pytest.mark.whole_airflow
 @pytest.mark.parametrize("deferrable", ["False", "True"], ids=["on the worker", "deferred"])
-def test_an_interrupted_dag_leaves_nothing_running(tenant: Tenant, tmp_path: Path, deferrable: str) -> None:
+def test_an_interrupted_dag_leaves_nothing_running(
+    tenant: Tenant, tmp_path: Path, install_airflow: InstallAirflow, deferrable: str
+) -> None:
     tenant.add_automation("Prepare", id="prepare")
     tenant.script("prepare", Script(end=None))
     dags = tmp_path / "dags"
@@ -57,11 +59,7 @@ def test_an_interrupted_dag_leaves_nothing_running(tenant: Tenant, tmp_path: Pat
         stderr=subprocess.STDOUT,
         text=True,
         env={
-            **os.environ,
-            "AIRFLOW_HOME": str(tmp_path),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
+            **install_airflow(tmp_path, dags),
             "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": deferrable,
         },
     )
@@ -106,19 +104,19 @@ def test_whenever_a_task_is_interrupted_its_run_ends(
         raise KeyboardInterrupt
         yield
 
-    keep = CheckpointStore.keep
+    save = CheckpointStore.save
 
-    def keep_or_interrupt(checkpoint: CheckpointStore, intent: Any, run: Any = None) -> None:
+    def save_or_interrupt(checkpoint: CheckpointStore, intent: Any, run: Any = None) -> None:
         if run is not None:
             raise KeyboardInterrupt
-        keep(checkpoint, intent, run)
+        save(checkpoint, intent, run)
 
     if moment == "while it is started":
-        from airflow_provider_qlik.runs import adapter as kind
+        from airflow_provider_qlik.runs import starting
 
-        monkeypatch.setattr(kind, "find", interrupt)
+        monkeypatch.setattr(starting, "find", interrupt)
     elif moment == "once it has started":
-        monkeypatch.setattr(CheckpointStore, "keep", keep_or_interrupt)
+        monkeypatch.setattr(CheckpointStore, "save", save_or_interrupt)
     else:
         monkeypatch.setattr(RunWait, "until_end", interrupt)
     with pytest.raises(KeyboardInterrupt):
@@ -147,7 +145,7 @@ def test_a_run_that_is_to_be_left_alone_survives_an_interrupt(
 
 @pytest.mark.parametrize("task_instance", [None, "deferred"], ids=["in dag.test", "in a triggerer"])
 def test_only_without_a_triggerer_an_interrupted_trigger_is_the_end_of_its_run(
-    tenant: Tenant, task: Task, task_instance: str | None, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, task: Task, task_instance: str | None, mocker: MockerFixture
 ) -> None:
     automation = tenant.add_automation("Prepare")
     tenant.script(automation, Script(end=None))
@@ -156,8 +154,15 @@ def test_only_without_a_triggerer_an_interrupted_trigger_is_the_end_of_its_run(
         operator.execute(task.context)
     trigger = QlikRunTrigger(**deferred.value.trigger.serialize()[1])
     if task_instance is not None:
-        trigger.task_instance = SimpleNamespace(dag_id="dag", run_id="run", task_id="run", map_index=-1)  # type: ignore[assignment]
-        monkeypatch.setattr(trigger_module, "task_state", AsyncMock(return_value=task_instance))
+        # The task instance that a triggerer sets, with nothing but its identity.
+        trigger.task_instance = mocker.NonCallableMock(
+            spec_set=["dag_id", "run_id", "task_id", "map_index"],
+            dag_id="dag",
+            run_id="run",
+            task_id="run",
+            map_index=-1,
+        )
+        mocker.patch.object(cancellation, "task_state", return_value=task_instance)
     tenant.clear_request_log()
 
     async def interrupted() -> None:
@@ -170,8 +175,8 @@ def test_only_without_a_triggerer_an_interrupted_trigger_is_the_end_of_its_run(
         if task_instance is None:
             # It is done by then: dag.test() closes the event loop.
             assert len(tenant.request_log(operation="stop_automation_run")) == 1
-        elif trigger._ending is not None:
-            await trigger._ending
+        elif trigger.cancellation is not None:
+            await trigger.cancellation.task
 
     asyncio.run(interrupted())
     assert len(tenant.request_log(operation="stop_automation_run")) == (task_instance is None)

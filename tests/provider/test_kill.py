@@ -18,9 +18,10 @@ from airflow_provider_qlik.hooks import qlik_cloud
 from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from airflow_provider_qlik.runs import Run, RunState
 from airflow_provider_qlik.sandbox import Script, Tenant
-from airflow_provider_qlik.triggers import run as runs
+from airflow_provider_qlik.triggers import airflow_requests, cancellation
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
 from tests import virtual_time
+from tests.provider.conftest import Task
 
 
 class Lines:
@@ -58,13 +59,13 @@ class Airflow:
                 raise error
             return await compat.read_connection(name)
 
-        monkeypatch.setattr(runs, "task_state", task_state)
+        monkeypatch.setattr(cancellation, "task_state", task_state)
         monkeypatch.setattr(qlik_cloud, "read_connection", read_connection)
 
 
 @pytest.fixture
 def airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
-    monkeypatch.setattr(runs, "AIRFLOW_PAUSE", 0.01)
+    monkeypatch.setattr(airflow_requests, "RETRY_PAUSE", 0.01)
     return Airflow(monkeypatch)
 
 
@@ -77,7 +78,7 @@ def going_on(tenant: Tenant, kind: str = "automation", **arguments: Any) -> tupl
         resource, run = tenant.add_sharing_task("Weekly"), "workflow"
         tenant.add_execution(resource, started_ago=1, workflow_id=run, script=Script(end=None))
     trigger = QlikRunTrigger(kind=kind, resource_id=resource, run_id=run, cancel_on_kill=True, **arguments)
-    lines = trigger._saying._log = Lines()
+    lines = trigger.log_writer._log = Lines()
     return trigger, lines
 
 
@@ -90,9 +91,9 @@ def kill(trigger: QlikRunTrigger, *, patience: float | None = None) -> list[Any]
         try:
             await asyncio.wait_for(trigger.on_kill(), patience)
         except TimeoutError:
-            while runs._cancels:
+            while cancellation._active:
                 await asyncio.sleep(0.01)
-        trigger._ending = None
+        trigger.cancellation = None
         gc.collect()
         await asyncio.sleep(0)
 
@@ -136,10 +137,10 @@ def test_where_the_state_of_the_task_is_never_learned_nothing_is_cancelled_and_t
     assert kill(trigger, patience=patience) == []
     assert tenant.request_log(method="POST") == []
     assert len(tenant.active()) == 1
-    assert airflow.asked_states == runs.AIRFLOW_TRIES
+    assert airflow.asked_states == airflow_requests.MAX_ATTEMPTS
     assert lines.of(logging.ERROR) == [
-        "The state of its task could not be learned: Airflow is away. Stop the run in Qlik Cloud: automation run"
-        f" {trigger.run_id} could not be cancelled and may still be going on."
+        "The state of its task could not be read: Airflow is away. Stop the run in Qlik Cloud: automation run"
+        f" {trigger.run_id} could not be cancelled and may still be active."
     ]
 
 
@@ -147,10 +148,10 @@ def test_a_cancel_whose_connection_is_never_had_says_that_the_run_goes_on(tenant
     trigger, lines = going_on(tenant)
     airflow.connections = [TimeoutError()]
     assert kill(trigger) == []
-    assert airflow.asked_connections == runs.AIRFLOW_TRIES
+    assert airflow.asked_connections == airflow_requests.MAX_ATTEMPTS
     (said,) = lines.of(logging.ERROR)
     assert said.startswith("The connection could not be read: TimeoutError. Stop the run in Qlik Cloud")
-    assert said.endswith(f"automation run {trigger.run_id} could not be cancelled and may still be going on.")
+    assert said.endswith(f"automation run {trigger.run_id} could not be cancelled and may still be active.")
 
 
 def test_a_connection_that_is_gone_is_said_at_once(tenant: Tenant, airflow: Airflow) -> None:
@@ -159,7 +160,7 @@ def test_a_connection_that_is_gone_is_said_at_once(tenant: Tenant, airflow: Airf
     assert kill(trigger) == []
     assert airflow.asked_connections == 1
     (said,) = lines.of(logging.ERROR)
-    assert "could not be cancelled and may still be going on" in said
+    assert "could not be cancelled and may still be active" in said
     assert "there is no such connection" in said
 
 
@@ -172,7 +173,7 @@ def test_a_connection_that_is_no_good_is_said_at_once(
     assert kill(trigger) == []
     assert airflow.asked_connections == 1
     (said,) = lines.of(logging.ERROR)
-    assert "could not be cancelled and may still be going on" in said
+    assert "could not be cancelled and may still be active" in said
     assert "password: must be given" in said
 
 
@@ -180,7 +181,7 @@ def test_a_task_that_is_cleared_while_the_connection_cannot_be_had_keeps_its_new
     tenant: Tenant, airflow: Airflow
 ) -> None:
     """A cancel of a sharing task ends all its runs there are by then."""
-    trigger, _ = going_on(tenant, "sharing_task", remembered=True)
+    trigger, _ = going_on(tenant, "sharing_task", has_checkpoint=True)
     airflow.states = ["failed", "failed", "running"]
     airflow.connections = [*OUTAGE, None]
     kill(trigger)
@@ -225,13 +226,13 @@ def test_a_cancel_that_is_broken_off_ends_with_the_run_named(tenant: Tenant, air
         killing = asyncio.ensure_future(trigger.on_kill())
         while not airflow.asked_states:
             await asyncio.sleep(0.005)
-        (cancelling,) = runs._cancels
+        (cancelling,) = cancellation._active
         cancelling.cancel()
         with pytest.raises(asyncio.CancelledError):
             await killing
 
     asyncio.run(break_off())
-    assert airflow.asked_states < runs.AIRFLOW_TRIES
+    assert airflow.asked_states < airflow_requests.MAX_ATTEMPTS
     (said,) = lines.of(logging.ERROR)
     assert said.startswith(f"The triggerer stops: automation run {trigger.run_id} could not be cancelled")
 
@@ -241,7 +242,7 @@ def test_a_cancel_that_is_broken_off_ends_with_the_run_named(tenant: Tenant, air
 
 async def wait() -> Lines:
     trigger = QlikRunTrigger(kind="automation", resource_id="prepare", run_id="run")
-    lines = trigger._saying._log = Lines()
+    lines = trigger.log_writer._log = Lines()
     with pytest.raises(Exception, match="Airflow is away"):
         await anext(trigger.run())
     return lines
@@ -249,7 +250,7 @@ async def wait() -> Lines:
 
 async def end() -> Lines:
     trigger = QlikRunTrigger(kind="automation", resource_id="prepare", run_id="run", cancel_on_kill=True)
-    lines = trigger._saying._log = Lines()
+    lines = trigger.log_writer._log = Lines()
     await trigger.on_kill()
     return lines
 
@@ -261,7 +262,7 @@ def test_ten_minutes_without_a_connection_are_told_once_and_every_five_minutes(
     airflow = Airflow(monkeypatch)
     airflow.connections = [OSError("Airflow is away")]
     lines = virtual_time.run(work())
-    assert airflow.asked_connections == runs.AIRFLOW_TRIES
+    assert airflow.asked_connections == airflow_requests.MAX_ATTEMPTS
     said = lines.of(logging.WARNING)
     assert len(said) == 2
     assert all(line.startswith("The connection could not be read: Airflow is away. Trying again") for line in said)
@@ -272,7 +273,7 @@ def test_a_wait_goes_on_when_the_connection_can_be_read_again(tenant: Tenant, ai
     run = tenant.add_run(automation, started_ago=0, script=Script(run=1))
     airflow.connections = [*OUTAGE, None]
     trigger = QlikRunTrigger(kind="automation", resource_id=automation, run_id=run, poll_interval=0.1)
-    lines = trigger._saying._log = Lines()
+    lines = trigger.log_writer._log = Lines()
 
     async def event() -> Any:
         return [event.payload async for event in trigger.run()]
@@ -323,23 +324,23 @@ def test_a_killed_trigger_cancels_the_run_that_shows_our_marker_since_and_not_a_
         marker=MARKER,
         cancel_on_kill=True,
     )
-    trigger._saying._log = Lines()
+    trigger.log_writer._log = Lines()
     assert kill(trigger) == []
     tenant.advance(60)
     assert asked_to_stop(tenant, task) == {colleagues: False, ours: True}
 
 
 def test_a_killed_worker_cancels_the_run_that_shows_our_marker_since_and_not_a_strangers(
-    tenant: Tenant, airflow: Airflow
+    tenant: Tenant, airflow: Airflow, task: Task
 ) -> None:
-    task, colleagues, ours = a_strangers_run_followed_for_ours(tenant)
-    operator = QlikRunTaskOperator(task_id="refresh", qlik_task_id=task)
+    qlik_task, colleagues, ours = a_strangers_run_followed_for_ours(tenant)
+    operator = QlikRunTaskOperator(task_id="refresh", qlik_task_id=qlik_task)
     with qlik_cloud.QlikCloudHook() as hook:
         hook.get_conn()
-        operator._hook = hook
-        operator._run = Run(
+        operator._lifecycle = operator._new_lifecycle(hook, task.context)
+        operator._lifecycle.run = Run(
             kind="task",
-            resource_id=task,
+            resource_id=qlik_task,
             id=colleagues,
             state=RunState.ACTIVE,
             status="RUNNING",
@@ -348,13 +349,13 @@ def test_a_killed_worker_cancels_the_run_that_shows_our_marker_since_and_not_a_s
         )
         operator.on_kill()
     tenant.advance(60)
-    assert asked_to_stop(tenant, task) == {colleagues: False, ours: True}
+    assert asked_to_stop(tenant, qlik_task) == {colleagues: False, ours: True}
 
 
 def test_a_cancel_that_waits_says_which_run_may_be_left(
     tenant: Tenant, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "SLOW_CANCEL", 0.05)
+    monkeypatch.setattr(cancellation, "NOTICE_DELAY", 0.05)
     trigger, lines = going_on(tenant)
     tenant.fault(operation="stop_automation_run", delay=0.5)
     assert kill(trigger) == []
@@ -372,9 +373,9 @@ def test_a_cancel_that_a_stopping_triggerer_breaks_off_names_its_run(tenant: Ten
         ending = asyncio.ensure_future(trigger.on_kill())
         while not tenant.request_log(operation="stop_automation_run"):
             await asyncio.sleep(0.01)
-        for cancel in tuple(runs._cancels):
+        for cancel in tuple(cancellation._active):
             cancel.cancel()
-        await asyncio.gather(ending, *runs._cancels, return_exceptions=True)
+        await asyncio.gather(ending, *cancellation._active, return_exceptions=True)
 
     asyncio.run(stop_the_triggerer())
     assert any(f"The triggerer stops: automation run {trigger.run_id}" in line for line in lines.of(logging.ERROR))

@@ -25,7 +25,7 @@ both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["on the w
 def a_run_that_fails(tenant: Tenant, kind: str, deferrable: bool) -> tuple[Any, str]:
     """An operator for it, and the path of the page that it leads to."""
     app = tenant.add_app("Sales")
-    common: dict[str, Any] = {"task_id": "run", "deferrable": deferrable, "settle": 0.2, **FAST}
+    common: dict[str, Any] = {"task_id": "run", "deferrable": deferrable, "settle_time": 0.2, **FAST}
     if kind == "task":
         resource = tenant.add_task("Refresh", resource_id=app)
         operator: Any = QlikRunTaskOperator(qlik_task_id=resource, **common)

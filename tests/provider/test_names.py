@@ -17,7 +17,7 @@ from tests.provider.conftest import FAST, Task, finish
 
 
 def start(operator: type, **arguments: Any) -> Any:
-    return operator(task_id="start", **{**FAST, "wait_for_completion": False, "settle": 0.2, **arguments})
+    return operator(task_id="start", **{**FAST, "wait_for_completion": False, "settle_time": 0.2, **arguments})
 
 
 def posts(tenant: Tenant) -> int:
@@ -166,7 +166,7 @@ def test_inputs_go_through_the_execution_token_of_a_triggered_automation(
     tenant.script(automation, Script(run=10))
     tenant.switch(show_after=2)
     operator = QlikRunAutomationOperator(
-        task_id="mail", automation_id=automation, inputs={"month": "11"}, deferrable=deferrable, settle=0.2, **FAST
+        task_id="mail", automation_id=automation, inputs={"month": "11"}, deferrable=deferrable, settle_time=0.2, **FAST
     )
 
     result = finish(operator, task.context)

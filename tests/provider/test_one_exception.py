@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.call import QlikCallOperator
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
-from airflow_provider_qlik.runs import refusals as refusal
+from airflow_provider_qlik.runs import visibility
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
 from tests.provider.conftest import FAST, NO_RETRY_POLICIES, Task, fire
@@ -61,7 +61,7 @@ def test_what_is_expected_is_one_exception(
     tenant: Tenant, task: Task, make: Any, deferrable: bool, wrong: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A refusal has to last before it ends a wait; here it need not.
-    monkeypatch.setattr(refusal, "REFUSAL_LASTS", timedelta(0))
+    monkeypatch.setattr(visibility, "NOT_VISIBLE_TIMEOUT", timedelta(0))
     if wrong == "key":
         tenant.rotate("api_key")
     elif wrong == "connection":

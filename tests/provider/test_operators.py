@@ -205,7 +205,7 @@ def test_two_runs_that_could_be_ours_are_an_error_and_none_is_cancelled(tenant: 
     qlik_task = tenant.add_task("Refresh")
     tenant.script(qlik_task, Script(end=None))
     tenant.switch(echo_source=False, competing_runs=1, competing_moment="after")
-    with pytest.raises(AirflowFailException, match="2 runs of task .* nothing tells which is ours"):
+    with pytest.raises(AirflowFailException, match="2 runs began .* which of them this task has started.*task "):
         finish(run_task(qlik_task, match_timeout=0.5), task.context)
     assert [run["stop_asked_at"] for run in tenant.runs(qlik_task)] == [None, None]
     assert starts(tenant) == 1
@@ -263,7 +263,7 @@ def test_an_event_that_cannot_be_read_fails_loudly(tenant: Tenant, task: Task, e
 
 
 def test_the_marker_is_the_same_for_a_retry_and_another_after_a_clear() -> None:
-    from airflow_provider_qlik.lifecycle.starting import start_marker as marker
+    from airflow_provider_qlik.lifecycle.start_request import start_marker as marker
 
     first, retry = marker(Task().context), marker(Task(try_number=2).context)
     assert first == retry

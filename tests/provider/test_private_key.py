@@ -11,8 +11,9 @@ from typing import Any
 import jwt
 import pytest
 
-from airflow_provider_qlik.cloud import PrivateKey, credentials
+from airflow_provider_qlik.cloud import PrivateKey
 from airflow_provider_qlik.cloud.api import users
+from airflow_provider_qlik.cloud.transport import credentials
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.sandbox import Tenant
 

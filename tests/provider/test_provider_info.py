@@ -58,8 +58,8 @@ def test_airflow_shows_its_connection_form() -> None:
     widgets = manager.connection_form_widgets
     if not widgets and importlib.util.find_spec("flask_appbuilder") is None:
         pytest.skip("Airflow before 3.2 reads form fields with Flask AppBuilder alone, its API server without")
-    assert "extra__qlik_cloud__sign_in" in widgets
-    assert manager.field_behaviours["qlik_cloud"]["relabeling"]["host"] == "Tenant address"
+    assert "extra__qlik_cloud__auth_type" in widgets
+    assert manager.field_behaviours["qlik_cloud"]["relabeling"]["host"] == "Tenant URL"
 
 
 def test_it_needs_the_standard_library_only() -> None:

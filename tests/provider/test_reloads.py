@@ -105,7 +105,7 @@ def test_a_reload_whose_answer_was_lost_is_found_and_not_started_again(tenant: T
     tenant.add_run(app)
     tenant.script(app, Script(run=40))
     tenant.fault(method="POST", path="/api/v1/reloads", reset="after")
-    result = finish(reload(app, settle=0.3), task.context)
+    result = finish(reload(app, settle_time=0.3), task.context)
     assert result["state"] == "succeeded"
     assert starts(tenant) == 1
     assert result["run_id"] == tenant.runs(app)[-1]["id"]

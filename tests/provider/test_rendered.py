@@ -141,7 +141,7 @@ def test_a_folder_may_be_of_digits_or_a_path(
             {"it": folder},
             sharing_task_id=sharing_task,
             download_to="{{ params.it }}",
-            settle=0.2,
+            settle_time=0.2,
             **FAST,
         )
         result = finish(operator, Task(map_index=number).context)

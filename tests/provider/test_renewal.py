@@ -94,7 +94,7 @@ def test_a_connection_that_is_deleted_is_named(tenant: Tenant, qlik_task: str) -
         ok, why = hook.test_connection()
     assert not ok
     assert "qlik_cloud_default" in why
-    assert "is no connection any more" in why
+    assert "the connection does not exist any more" in why
 
 
 def test_a_kill_after_a_renewal_signs_in_with_the_new_key(tenant: Tenant) -> None:

@@ -12,19 +12,17 @@ import pytest
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
 
-from airflow_provider_qlik.runs import refusals as refusal
+from airflow_provider_qlik.runs import visibility
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
 from tests.provider.conftest import Task
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _database() -> None:
+def _database(request: pytest.FixtureRequest) -> None:
     """Airflow 2 asks its database when a sensor was rescheduled first."""
     if importlib.util.find_spec("airflow.sdk") is None:
-        from airflow.utils.db import initdb
-
-        initdb()
+        request.getfixturevalue("database")
 
 
 def poke(task: Task, **arguments: Any) -> Any:
@@ -120,7 +118,7 @@ def test_nothing_is_kept_when_the_wait_is_over(tenant: Tenant, task: Task, autom
 def test_a_refusal_that_lasts_over_the_pokes_ends_the_wait(
     tenant: Tenant, task: Task, automation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refusal, "REFUSAL_LASTS", timedelta(seconds=0.3))
+    monkeypatch.setattr(visibility, "NOT_VISIBLE_TIMEOUT", timedelta(seconds=0.3))
     going_on(tenant, automation)
     assert poke(task, automation_id=automation) is None
     tenant.fault(operation="get_automation_run", status=403, code="HTTP-403", times=None)
@@ -134,7 +132,7 @@ def test_a_refusal_that_lasts_over_the_pokes_ends_the_wait(
 def test_a_refusal_that_has_passed_begins_anew(
     tenant: Tenant, task: Task, automation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refusal, "REFUSAL_LASTS", timedelta(seconds=0.3))
+    monkeypatch.setattr(visibility, "NOT_VISIBLE_TIMEOUT", timedelta(seconds=0.3))
     going_on(tenant, automation)
     for refused in (False, True, False, True):
         tenant.clear_faults()

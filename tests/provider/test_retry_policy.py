@@ -47,7 +47,7 @@ def test_a_start_that_qlik_puts_off_is_tried_again_when_it_says(tenant: Tenant, 
     tenant.fault(status=status, retry_after=240, code="HTTP-429", operation="create_automation_run", times=None)
     decision = decided(QlikRunAutomationOperator(task_id="run", automation_id=automation), task)
     assert (decision.action, decision.retry_delay) == (RetryAction.RETRY, timedelta(seconds=240))
-    assert decision.reason == "Qlik Cloud asks to come back in 240 s"
+    assert decision.reason == "Qlik Cloud's Retry-After is 240 s"
     assert tenant.runs(automation) == []
 
 

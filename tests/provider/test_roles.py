@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 
+from airflow_provider_qlik.cloud.transport import base_client
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.call import QlikCallOperator
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
@@ -106,6 +107,8 @@ def acting(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> Callable[[Case, s
             tenant.give_role(space, user.id, role)
         connection = {"conn_type": "qlik_cloud", "host": tenant.url, "password": user.api_key}
         monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(connection))
+        # As in a process of its own: a key that worked for this connection before would be used where this one may not.
+        monkeypatch.setattr(base_client, "_proven", {})
         return resource(tenant, case, space, user.id if role == OWNER else None, user.id if role == RECIPIENT else "")
 
     return prepare
@@ -139,8 +142,8 @@ def operator_of(case: Case, resource_id: str, **more: Any) -> Any:
     if case.make is QlikCallOperator:
         arguments = {"automation_id": resource_id}
         return QlikCallOperator(task_id="task", operation=case.resource, arguments=arguments)
-    interval = {"poke_interval" if case.make.__name__.endswith("Sensor") else "poll_interval": 0.1}
-    return case.make(task_id="task", **{case.resource: resource_id}, **case.arguments, **interval, **more)
+    quick = {"poke_interval": 0.1} if case.make.__name__.endswith("Sensor") else {"poll_interval": 0.1, "settle": 0.2}
+    return case.make(task_id="task", **{case.resource: resource_id}, **case.arguments, **quick, **more)
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])

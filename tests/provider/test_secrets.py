@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, attempts
+from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, send_with_retries
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.call import QlikCallOperator
@@ -25,7 +24,7 @@ from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
 from tests.planted_secret import Search, searching
-from tests.provider.conftest import FAST, Task, finish, fire
+from tests.provider.conftest import FAST, InstallAirflow, Task, finish, fire
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "planted-secret-c0ffee-c0ffee"
@@ -135,7 +134,7 @@ def test_nothing_shows_where_all_there_is_is_done(
     mail = tenant.add_automation("Mail", run_mode="triggered")
     tenant.script(mail, Script(run=4, end="finished"))
     operator = QlikRunAutomationOperator(
-        task_id="run", automation_id=mail, inputs={"to": "anna"}, settle=0.2, deferrable=deferrable, **FAST
+        task_id="run", automation_id=mail, inputs={"to": "anna"}, settle_time=0.2, deferrable=deferrable, **FAST
     )
     finish(operator, task.context)
     for operation in ("automations.get", "automations.list"):
@@ -157,7 +156,10 @@ def test_nothing_shows_where_all_there_is_is_done(
 def test_nothing_shows_where_what_comes_back_makes_no_sense(
     tenant: Tenant, task: Task, nothing_shows_a_secret: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_qlik.cloud.transport.paths.attempts", lambda call, _: attempts(call, ONE_TRY))
+    monkeypatch.setattr(
+        "airflow_provider_qlik.cloud.transport.paths.send_with_retries",
+        lambda call, _: send_with_retries(call, ONE_TRY),
+    )
     mail = tenant.add_automation("Mail", run_mode="triggered")
     operation: dict[str, Any] = {"operation": "automations.get", "arguments": {"automation_id": mail}}
     for answer in ("truncated", "nonsense", "html"):
@@ -177,7 +179,7 @@ from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 
 with DAG("secretive", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
     mail = QlikRunAutomationOperator(
-        task_id="mail", automation_id="mail", inputs={"to": "anna"}, settle=0.2, poll_interval=0.2
+        task_id="mail", automation_id="mail", inputs={"to": "anna"}, settle_time=0.2, poll_interval=0.2
     )
     shown = QlikCallOperator(task_id="shown", operation="automations.get", arguments={"automation_id": "mail"})
     listed = QlikCallOperator(task_id="listed", operation="automations.list")
@@ -188,8 +190,6 @@ with DAG("secretive", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
 
 RUN = """
 import json, sys
-from airflow.utils.db import initdb
-initdb()
 sys.path[:0] = sys.argv[1:3]
 try:
     import airflow.sdk.execution_time.task_runner
@@ -208,7 +208,8 @@ with open(sys.argv[3], "w") as file:
 """
 
 
-def test_nothing_shows_in_a_whole_dag(tenant: Tenant, tmp_path: Path) -> None:
+@pytest.mark.whole_airflow
+def test_nothing_shows_in_a_whole_dag(tenant: Tenant, tmp_path: Path, install_airflow: InstallAirflow) -> None:
     tenant.add_automation("Mail", id="mail", run_mode="triggered")
     tenant.script("mail", Script(run=4, end="finished"))
     tenant.add_task("Refresh", id="refresh")
@@ -229,11 +230,7 @@ def test_nothing_shows_in_a_whole_dag(tenant: Tenant, tmp_path: Path) -> None:
         text=True,
         check=False,
         env={
-            **os.environ,
-            "AIRFLOW_HOME": str(tmp_path),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
+            **install_airflow(tmp_path, dags),
             "AIRFLOW_CONN_QLIK_CLOUD_DEFAULT": json.dumps(connection),
         },
     )

@@ -22,7 +22,7 @@ THREE = ("anna@example.com", "bert@example.com", "cleo@example.com")
 
 def report(sharing_task_id: str | None = None, **arguments: Any) -> QlikRunSharingTaskOperator:
     return QlikRunSharingTaskOperator(
-        task_id="report", sharing_task_id=sharing_task_id, **{**FAST, "settle": 0.3, **arguments}
+        task_id="report", sharing_task_id=sharing_task_id, **{**FAST, "settle_time": 0.3, **arguments}
     )
 
 
@@ -73,7 +73,9 @@ def test_an_execution_that_a_reload_caused_in_the_same_minute_is_not_ours(
 def test_two_runs_that_could_be_ours_are_an_error(tenant: Tenant, task: Task) -> None:
     sharing_task = tenant.add_sharing_task("Weekly", recipients=THREE[:1])
     tenant.switch(competing_runs=1, competing_moment="after")
-    with pytest.raises(AirflowFailException, match="2 runs of sharing_task .* nothing tells which is ours"):
+    with pytest.raises(
+        AirflowFailException, match="2 runs began .* which of them this task has started.*sharing_task "
+    ):
         finish(report(sharing_task), task.context)
     assert tenant.request_log(operation="cancel_sharing_task") == []
 

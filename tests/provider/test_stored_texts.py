@@ -257,9 +257,9 @@ def test_a_trigger_shows_control_characters_as_well() -> None:
     log = Log()
 
     async def play() -> None:
-        saying = TaskLogWriter(log)
-        saying.write_log(logging.INFO, "a\x1bb\nc")
-        await saying.said()
+        writer = TaskLogWriter(log)
+        writer.write(logging.INFO, "a\x1bb\nc")
+        await writer.flush()
 
     asyncio.run(play())
     assert log.lines == ["a\\x1bb\\x0ac"]

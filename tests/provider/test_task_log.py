@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.sandbox import Script, Tenant
-from airflow_provider_qlik.triggers import run as runs
-from airflow_provider_qlik.triggers import task_log as saying
+from airflow_provider_qlik.triggers import cancellation, task_log
+from airflow_provider_qlik.triggers import run as trigger_module
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
 from airflow_provider_qlik.triggers.task_log import TaskLogWriter
 
@@ -41,10 +41,10 @@ def test_whoever_reads_the_log_slowly_holds_up_nobody() -> None:
     log = Log()
 
     async def play() -> int:
-        saying = TaskLogWriter(log)
+        writer = TaskLogWriter(log)
         for number in range(50):
-            saying.write_log(logging.INFO, f"{number} %")
-        written = asyncio.ensure_future(saying.said())
+            writer.write(logging.INFO, f"{number} %")
+        written = asyncio.ensure_future(writer.flush())
         steps = 0
         for _ in range(20):
             await asyncio.sleep(0.001)
@@ -63,9 +63,9 @@ def test_a_line_goes_to_the_log_of_whoever_said_it() -> None:
 
     async def one(name: str) -> None:
         whose.set(name)
-        saying = TaskLogWriter(log)
-        saying.write_log(logging.WARNING, "so")
-        await saying.said()
+        writer = TaskLogWriter(log)
+        writer.write(logging.WARNING, "so")
+        await writer.flush()
 
     async def play() -> None:
         await asyncio.gather(one("a"), one("b"))
@@ -78,12 +78,12 @@ def test_who_goes_away_before_all_is_written_still_has_said_it() -> None:
     log = Log()
 
     async def play() -> None:
-        saying = TaskLogWriter(log)
-        saying.write_log(logging.INFO, "so")
+        writer = TaskLogWriter(log)
+        writer.write(logging.INFO, "so")
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(saying.said(), 0.01)
+            await asyncio.wait_for(writer.flush(), 0.01)
         log.free.set()
-        await saying.said()
+        await writer.flush()
 
     asyncio.run(play())
     assert len(log.lines) == 1
@@ -112,7 +112,7 @@ def test_a_trigger_has_said_all_before_its_event_and_leaves_the_end_to_its_task(
     async def play() -> tuple[Any, list[str]]:
         asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
         trigger = QlikRunTrigger(kind="automation", resource_id=automation, run_id=run_id, poll_interval=0.1)
-        log = trigger._saying._log = SlowLog(fails)
+        log = trigger.log_writer._log = SlowLog(fails)
         event = await first(trigger)
         return event.payload, [text for _, _, text in log.lines]
 
@@ -135,11 +135,11 @@ def test_a_trigger_that_is_cancelled_has_said_all_by_then(tenant: Tenant) -> Non
     automation = tenant.add_automation("Morning")
     run_id = tenant.add_run(automation, started_ago=0, script=Script(end=None))
     trigger = QlikRunTrigger(kind="automation", resource_id=automation, run_id=run_id, poll_interval=0.1)
-    log = trigger._saying._log = SlowLog()
+    log = trigger.log_writer._log = SlowLog()
 
     async def play() -> list[str]:
         waiting = asyncio.ensure_future(first(trigger))
-        while not trigger._saying._spoke:
+        while not trigger.log_writer._has_written:
             await asyncio.sleep(0.01)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -153,11 +153,11 @@ def test_a_cancel_has_said_what_it_did_when_it_is_over(tenant: Tenant) -> None:
     automation = tenant.add_automation("Morning")
     run_id = tenant.add_run(automation, started_ago=0, script=Script(end=None))
     trigger = QlikRunTrigger(kind="automation", resource_id=automation, run_id=run_id, cancel_on_kill=True)
-    log = trigger._saying._log = SlowLog()
+    log = trigger.log_writer._log = SlowLog()
 
     asyncio.run(trigger.on_kill())  # without a task, Airflow cannot tell that it is over
 
-    assert [text for _, _, text in log.lines] == [f"The task is deferred: automation run {run_id} is left alone"]
+    assert [text for _, _, text in log.lines] == [f"The task is deferred: automation run {run_id} is not cancelled"]
 
 
 def test_a_kill_while_the_last_lines_are_written_still_stops_the_run(
@@ -166,8 +166,8 @@ def test_a_kill_while_the_last_lines_are_written_still_stops_the_run(
     async def failed(_: object) -> str:
         return "failed"
 
-    monkeypatch.setattr(runs, "kills_deferred_tasks", lambda: False)
-    monkeypatch.setattr(runs, "task_state", failed)
+    monkeypatch.setattr(trigger_module, "kills_deferred_tasks", lambda: False)
+    monkeypatch.setattr(cancellation, "task_state", failed)
     automation = tenant.add_automation("Morning")
     run_id = tenant.add_run(automation, started_ago=0, script=Script(end=None))
     trigger = QlikRunTrigger(
@@ -178,15 +178,15 @@ def test_a_kill_while_the_last_lines_are_written_still_stops_the_run(
         poll_interval=0.1,
         deadline=(datetime.now(UTC) + timedelta(seconds=0.5)).isoformat(),
     )
-    log = trigger._saying._log = Log()
+    log = trigger.log_writer._log = Log()
     about_to_wait = threading.Event()
-    said = trigger._saying.said
+    flush = trigger.log_writer.flush
 
     async def noted() -> None:
         about_to_wait.set()
-        await said()
+        await flush()
 
-    monkeypatch.setattr(trigger._saying, "said", noted)
+    monkeypatch.setattr(trigger.log_writer, "flush", noted)
 
     async def play() -> None:
         waiting = asyncio.ensure_future(first(trigger))
@@ -205,31 +205,31 @@ def test_where_no_thread_can_be_had_a_line_is_lost_and_nothing_else(monkeypatch:
     def refused(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    saying._writing.cache_clear()
+    task_log._executor.cache_clear()
     monkeypatch.setattr(threading.Thread, "start", refused)
 
     async def play() -> None:
-        says = TaskLogWriter(Log())
-        says.write_log(logging.INFO, "so")
-        await asyncio.wait_for(says.said(), 10)
+        writer = TaskLogWriter(Log())
+        writer.write(logging.INFO, "so")
+        await asyncio.wait_for(writer.flush(), 10)
 
     asyncio.run(play())
-    saying._writing.cache_clear()
+    task_log._executor.cache_clear()
 
 
 def test_after_a_fork_lines_are_written_as_before() -> None:
     script = textwrap.dedent("""
         import asyncio, logging, os
-        from airflow_provider_qlik.triggers.task_log import Saying
+        from airflow_provider_qlik.triggers.task_log import TaskLogWriter
 
         class Log:
             def log(self, level, text, *values):
                 print(text % values, flush=True)
 
         async def play():
-            saying = Saying(Log())
-            saying.say(logging.INFO, "so")
-            await asyncio.wait_for(saying.said(), 20)
+            writer = TaskLogWriter(Log())
+            writer.write(logging.INFO, "so")
+            await asyncio.wait_for(writer.flush(), 20)
 
         asyncio.run(play())
         child = os.fork()

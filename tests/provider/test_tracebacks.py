@@ -200,12 +200,12 @@ def test_what_goes_wrong_on_the_way_shows_no_secret(method: str, way: str, drive
         tenant = Tenant.at(url, read_timeout=0.2, connect_timeout=0.2)
 
         def ask() -> None:
-            with Client(tenant, CREDENTIALS[method], patience=RetryPolicy(tries=1)) as client:
+            with Client(tenant, CREDENTIALS[method], retry_policy=RetryPolicy(max_attempts=1)) as client:
                 client.call(tasks.list())
 
         def ask_in_a_loop() -> None:
             async def play() -> None:
-                async with AsyncClient(tenant, CREDENTIALS[method], patience=RetryPolicy(tries=1)) as client:
+                async with AsyncClient(tenant, CREDENTIALS[method], retry_policy=RetryPolicy(max_attempts=1)) as client:
                     await client.call(tasks.list())
 
             asyncio.run(play())

@@ -41,6 +41,7 @@ def a_triggerer(trigger: QlikRunTrigger) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)})
 
 
+@pytest.mark.whole_airflow
 def test_a_wait_survives_a_triggerer_that_is_killed_and_started_again(tenant: Tenant, task: Task) -> None:
     qlik_task = tenant.add_task("Refresh")
     tenant.script(qlik_task, Script(end=None))

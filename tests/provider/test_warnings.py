@@ -122,7 +122,7 @@ def in_a_space(tenant: Tenant) -> dict[str, tuple[Any, str]]:
         "reload": (reload(app), "Sales"),
         "task": (QlikRunTaskOperator(task_id="run", qlik_task_id=task_id, **FAST), "Refresh"),
         "sharing_task": (
-            QlikRunSharingTaskOperator(task_id="run", sharing_task_id=report, settle=0.3, **FAST),
+            QlikRunSharingTaskOperator(task_id="run", sharing_task_id=report, settle_time=0.3, **FAST),
             "Weekly",
         ),
     }

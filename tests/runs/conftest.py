@@ -10,16 +10,16 @@ import pytest
 
 from airflow_provider_qlik import sandbox as sandboxes
 from airflow_provider_qlik.cloud import ApiKey, Call, Client, Flow, Pause, QlikCloudError, RetryPolicy, Tenant
-from airflow_provider_qlik.cloud.call import Step, by_itself
+from airflow_provider_qlik.cloud.call import Step, unbatched
 from airflow_provider_qlik.cloud.transport.auth import forget_tokens
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.cloud.transport.tenant import AUTO, V1_TASKS
-from airflow_provider_qlik.runs import ADAPTERS, Intent, Run, RunAdapter, RunSelector, RunWait, Search
+from airflow_provider_qlik.runs import ADAPTERS, Intent, MatchTimeouts, Run, RunAdapter, RunSelector, RunWait
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
 T = TypeVar("T")
 
-QUICK = RetryPolicy(tries=3, initial_backoff=0.001, max_backoff=0.002, max_retry_after=0.002)
+QUICK = RetryPolicy(max_attempts=3, initial_backoff=0.001, max_backoff=0.002, max_retry_after=0.002)
 MAX_STEPS = 2000
 MARKER = "airflow-0123456789abcdef"
 OTHER_MARKER = "airflow-fedcba9876543210"
@@ -27,105 +27,107 @@ TASK, AUTOMATION = ADAPTERS["task"], ADAPTERS["automation"]
 
 
 class Stage:
-    """Runs flows against a sandbox whose time stands still but for their pauses: no test waits or needs luck."""
+    """Runs flows against a sandbox whose clock advances only in their pauses, so that no test depends on time."""
 
     def __init__(self, sandbox: SandboxTenant, client: Client) -> None:
         self.sandbox = sandbox
         self.client = client
         self.elapsed = 0.0
         self.pauses: list[float] = []
-        self.told: list[tuple[int, str]] = []
+        self.log_records: list[tuple[int, str]] = []
         self._began = sandbox.now()
         self._later: list[tuple[float, Callable[[], object]]] = []
 
     def clock(self) -> float:
-        """Seconds, for the flows that measure them."""
+        """Return the elapsed seconds, as a monotonic clock for flows."""
         return self.elapsed
 
     def now(self) -> datetime:
-        """The wall clock of whoever waits."""
+        """Return the wall clock time for waits."""
         return self._began + timedelta(seconds=self.elapsed)
 
     def write_log(self, level: int, text: str) -> None:
-        self.told.append((level, text))
+        self.log_records.append((level, text))
 
     @property
-    def said(self) -> list[str]:
-        return [text for _, text in self.told]
+    def messages(self) -> list[str]:
+        return [text for _, text in self.log_records]
 
     @property
     def warnings(self) -> list[str]:
-        return [text for level, text in self.told if level >= logging.WARNING]
+        return [text for level, text in self.log_records if level >= logging.WARNING]
 
-    def after(self, seconds: float, do: Callable[[], object]) -> None:
-        """Lets something happen in so many seconds from now, while a flow pauses."""
-        self._later.append((self.elapsed + seconds, do))
+    def after(self, seconds: float, action: Callable[[], object]) -> None:
+        """Call a function after a number of seconds from now, during a pause of a flow."""
+        self._later.append((self.elapsed + seconds, action))
         self._later.sort(key=lambda later: later[0])
 
-    def run(self, flow: Flow[T], patience: RetryPolicy = QUICK) -> T:
-        """What comes of a flow."""
-        flow = by_itself(flow)
+    def run(self, flow: Flow[T], retry_policy: RetryPolicy = QUICK) -> T:
+        """Run a flow and return its result."""
+        flow = unbatched(flow)
         try:
             step = next(flow)
             for _ in range(MAX_STEPS):
                 try:
-                    answer = self._pause(step) if isinstance(step, Pause) else self._ask(step, patience)
+                    response = self._pause(step) if isinstance(step, Pause) else self._send(step, retry_policy)
                 except QlikCloudError as error:
                     step = flow.throw(error)
                 else:
-                    step = flow.send(answer)
+                    step = flow.send(response)
         except StopIteration as end:
             result: T = end.value
             return result
-        raise AssertionError(f"a flow that never ends; at last it was at {step}")
+        raise AssertionError(f"the flow does not end; its last step was {step}")
 
-    def _ask(self, step: Step, patience: RetryPolicy) -> Any:
+    def _send(self, step: Step, retry_policy: RetryPolicy) -> Any:
         assert isinstance(step, Call)
-        return self.client.call(step, patience)
+        return self.client.call(step, retry_policy)
 
     def _pause(self, step: Pause) -> Any:
         self.pauses.append(step.seconds)
         end = self.elapsed + step.seconds
         while self._later and self._later[0][0] <= end:
-            moment, do = self._later.pop(0)
+            moment, action = self._later.pop(0)
             self._advance(moment)
-            do()
+            action()
         self._advance(end)
 
     def _advance(self, to: float) -> None:
         self.sandbox.advance(to - self.elapsed)
         self.elapsed = to
 
-    def intend(self, kind: RunAdapter, resource_id: str, marker: str = MARKER, **parameters: Any) -> Intent:
-        return self.run(kind.intend(resource_id, marker, parameters))
+    def intend(self, adapter: RunAdapter, resource_id: str, marker: str = MARKER, **parameters: Any) -> Intent:
+        return self.run(adapter.intend(resource_id, marker, parameters))
 
     def start(
         self,
-        kind: RunAdapter,
+        adapter: RunAdapter,
         resource_id: str,
-        search: Search = Search(),  # noqa: B008
+        timeouts: MatchTimeouts = MatchTimeouts(),  # noqa: B008
         between: Any = None,
         **parameters: Any,
     ) -> Run:
-        """The run that a start made; *between* the look before it and the start something may happen."""
-        intent = self.intend(kind, resource_id, **parameters)
+        """Start a run and return it; *between* is called after the intent and before the start."""
+        intent = self.intend(adapter, resource_id, **parameters)
         if between:
             between()
-        return self.run(kind.start(intent, search, self.write_log, self.clock, parameters=parameters))
+        return self.run(adapter.start(intent, timeouts, self.write_log, self.clock, parameters=parameters))
 
-    def watch(self, kind: RunAdapter, selector: RunSelector, **arguments: Any) -> RunWait:
-        return RunWait(kind, selector, self.write_log, clock=self.now, **arguments)
+    def watch(self, adapter: RunAdapter, selector: RunSelector, **arguments: Any) -> RunWait:
+        return RunWait(adapter, selector, self.write_log, clock=self.now, **arguments)
 
-    def until_end(self, kind: RunAdapter, selector: RunSelector, poll_interval: float = 15.0, **arguments: Any) -> Run:
-        return self.run(self.watch(kind, selector, **arguments).until_end(poll_interval), ONE_TRY)
+    def until_end(
+        self, adapter: RunAdapter, selector: RunSelector, poll_interval: float = 15.0, **arguments: Any
+    ) -> Run:
+        return self.run(self.watch(adapter, selector, **arguments).until_end(poll_interval), ONE_TRY)
 
-    def ours(self, resource_id: str) -> str:
-        """The id of the one run that was started through the API, as the tenant knows it."""
+    def own_run_id(self, resource_id: str) -> str:
+        """Return the id of the only run that was started through the API."""
         (run,) = (run for run in self.sandbox.runs(resource_id) if run["via"] == "api")
         return str(run["id"])
 
     def starts(self) -> int:
-        """How often a start was asked for, whatever came of it."""
+        """Return the number of requests that start a run, whatever their outcome."""
         return len(self.sandbox.request_log("start_task")) + len(self.sandbox.request_log("create_automation_run"))
 
     def posts(self) -> list[str | None]:
@@ -134,21 +136,21 @@ class Stage:
 
 @contextmanager
 def staged(sandbox: SandboxTenant, **tenant: Any) -> Iterator[Stage]:
-    """A stage on the sandbox as new, for a client that was told these things about its tenant."""
+    """Yield a stage on the reset sandbox, for a client with these settings of its tenant."""
     sandbox.reset()
-    with Client(Tenant.at(sandbox.url, **tenant), ApiKey(sandbox.api_key), patience=QUICK) as client:
+    with Client(Tenant.at(sandbox.url, **tenant), ApiKey(sandbox.api_key), retry_policy=QUICK) as client:
         yield Stage(sandbox, client)
 
 
 @pytest.fixture(scope="module")
 def still() -> Iterator[SandboxTenant]:
-    """A sandbox whose time stands still."""
+    """Yield a sandbox whose clock stands still."""
     with sandboxes.serve(speed=0) as tenant:
         yield tenant
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what is about tasks on both paths that a tenant may have them on."""
+    """Run tests about tasks on both paths of the Tasks family."""
     code = metafunc.function.__code__
     if "stage" in code.co_varnames[: code.co_argcount] and {"TASK", "add_task"} & {*code.co_names}:
         metafunc.parametrize("stage", [AUTO, V1_TASKS], indirect=True, ids=["auto", "v1"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud import StatusError
-from airflow_provider_qlik.runs import Run, RunAdapter, RunError, RunSelector, RunState, Search
+from airflow_provider_qlik.runs import MatchTimeouts, Run, RunAdapter, RunError, RunSelector, RunState
 from airflow_provider_qlik.sandbox import Script
 from tests.runs.conftest import AUTOMATION, TASK, Stage
 
@@ -95,16 +95,16 @@ def test_reloads_are_known_however_their_type_is_written(stage: Stage, worker: s
     assert stop_asked(stage, run) == [run.id]
 
 
-def test_a_worker_of_a_type_nobody_knows_is_an_error_that_names_it_and_nothing_is_sent(stage: Stage) -> None:
+def test_a_worker_of_an_unknown_type_is_an_error_that_names_it_and_sends_no_request(stage: Stage) -> None:
     run = started(stage, TASK, "dataflows")
 
-    with pytest.raises(RunError, match=f"{run.id}.* is worked off by 'dataflows', which this package cannot cancel"):
+    with pytest.raises(RunError, match=f"is a 'dataflows', which this package cannot cancel .*{run.id}"):
         stage.run(TASK.cancel(run))
 
     assert stage.sandbox.request_log() == []
 
 
-def test_a_worker_that_was_not_known_yet_is_looked_up(stage: Stage) -> None:
+def test_a_worker_that_was_not_known_yet_is_read(stage: Stage) -> None:
     """Right after the start a run may not have one."""
     run = started(stage, TASK, "reloads")
 
@@ -138,7 +138,7 @@ def test_a_run_that_is_queued_can_be_stopped(stage: Stage) -> None:
     automation = stage.sandbox.add_automation(maxConcurrentRuns=1)
     stage.sandbox.script(automation, LONG)
     stage.start(AUTOMATION, automation)
-    run = stage.run(AUTOMATION.start(stage.intend(AUTOMATION, automation), Search(), stage.write_log))
+    run = stage.run(AUTOMATION.start(stage.intend(AUTOMATION, automation), MatchTimeouts(), stage.write_log))
     assert run.status == "queued"
 
     stage.run(AUTOMATION.cancel(run))

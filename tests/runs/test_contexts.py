@@ -45,7 +45,7 @@ def test_a_run_of_the_pages_in_the_same_moment_is_no_candidate(stage: Stage, mai
 
 
 @pytest.mark.parametrize("context", UNSURE)
-def test_a_run_of_any_other_context_may_be_ours(stage: Stage, mail: str, context: str) -> None:
+def test_a_run_of_any_other_context_is_a_candidate(stage: Stage, mail: str, context: str) -> None:
     def another() -> None:
         by_user(stage, mail, context=context)
 
@@ -63,7 +63,7 @@ def test_the_run_of_the_pages_is_not_followed_where_the_start_did_not_arrive(sta
         stage.start(AUTOMATION, mail, between=pressed, inputs={})
 
 
-def test_a_run_of_the_pages_brings_no_doubt_to_a_wait(stage: Stage, mail: str) -> None:
+def test_a_run_started_in_the_pages_is_no_competing_run(stage: Stage, mail: str) -> None:
     stage.sandbox.script(mail, Script(run=300))
     run = stage.start(AUTOMATION, mail, inputs={})
     assert run.unconfirmed_since is not None
@@ -72,7 +72,7 @@ def test_a_run_of_the_pages_brings_no_doubt_to_a_wait(stage: Stage, mail: str) -
     assert stage.until_end(AUTOMATION, RunSelector.of(run)).id == run.id
 
 
-def test_a_caller_who_comes_later_still_brings_doubt_to_a_wait(stage: Stage, mail: str) -> None:
+def test_a_later_run_of_another_api_caller_is_a_competing_run(stage: Stage, mail: str) -> None:
     run = stage.start(AUTOMATION, mail, inputs={})
     by_user(stage, mail)
 
@@ -108,10 +108,10 @@ def test_a_lost_response_is_resolved_by_the_user_who_started(stage: Stage, by: s
         with pytest.raises(AmbiguousRunError, match="2 runs"):
             stage.start(AUTOMATION, automation, between=another)
     else:
-        assert stage.start(AUTOMATION, automation, between=another).id == stage.ours(automation)
+        assert stage.start(AUTOMATION, automation, between=another).id == stage.own_run_id(automation)
 
 
-def test_a_run_that_shows_no_user_may_be_ours(stage: Stage, mail: str) -> None:
+def test_a_run_that_shows_no_user_is_a_candidate(stage: Stage, mail: str) -> None:
     stage.sandbox.switch(executed_by="absent")
 
     def another() -> None:
@@ -122,7 +122,7 @@ def test_a_run_that_shows_no_user_may_be_ours(stage: Stage, mail: str) -> None:
 
 
 @pytest.mark.parametrize("hidden", ["get_me", "get_automation"])
-def test_without_both_users_nothing_is_ruled_out(stage: Stage, mail: str, hidden: str) -> None:
+def test_unless_both_users_are_known_all_candidates_stay(stage: Stage, mail: str, hidden: str) -> None:
     def another() -> None:
         stage.sandbox.add_run(mail, started_ago=0, script=LONG)
         # From here on: the start itself reads the automation before this.
@@ -132,7 +132,7 @@ def test_without_both_users_nothing_is_ruled_out(stage: Stage, mail: str, hidden
         stage.start(AUTOMATION, mail, between=another, inputs={})
 
 
-def test_a_run_of_another_user_that_comes_later_brings_no_doubt_to_a_wait(stage: Stage, mail: str) -> None:
+def test_a_later_run_of_another_user_is_no_competing_run(stage: Stage, mail: str) -> None:
     stage.sandbox.script(mail, Script(run=300))
     run = stage.start(AUTOMATION, mail, inputs={})
     assert run.unconfirmed_since is not None
@@ -141,7 +141,7 @@ def test_a_run_of_another_user_that_comes_later_brings_no_doubt_to_a_wait(stage:
     assert stage.until_end(AUTOMATION, RunSelector.of(run)).id == run.id
 
 
-def test_who_starts_is_not_asked_for_where_one_run_alone_can_be_it(stage: Stage, mail: str) -> None:
+def test_the_user_is_not_requested_if_there_is_one_candidate(stage: Stage, mail: str) -> None:
     stage.start(AUTOMATION, mail, inputs={})
 
     assert {"get_me", "get_user"}.isdisjoint(entry.operation for entry in stage.sandbox.request_log())

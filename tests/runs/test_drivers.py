@@ -11,14 +11,19 @@ import pytest
 
 from airflow_provider_qlik import sandbox as sandboxes
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, Flow, QlikCloudError, Tenant
-from airflow_provider_qlik.runs import ADAPTERS, Outcome, RunAdapter, RunSelector, RunWait, Search, outcome
+from airflow_provider_qlik.runs import ADAPTERS, MatchTimeouts, Outcome, RunAdapter, RunSelector, RunWait, outcome
 from airflow_provider_qlik.runs.matching import LogCallback
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import AUTOMATION, MARKER, QUICK, TASK
 
-SEARCH = Search(
-    give_up=2, give_up_unanswered=0.5, settle=0.2, settle_unsure=0.4, initial_backoff=0.02, max_backoff=0.05
+SEARCH = MatchTimeouts(
+    match_timeout=2,
+    unknown_outcome_timeout=0.5,
+    confirmation_time=0.2,
+    doubtful_confirmation_time=0.4,
+    initial_backoff=0.02,
+    max_backoff=0.05,
 )
 
 
@@ -37,7 +42,7 @@ def from_start_to_end(kind: RunAdapter, resource_id: str, tenant: Tenant, write_
 
 
 def on_a_worker(tenant: Tenant, key: ApiKey, kind: RunAdapter, resource_id: str, write_log: LogCallback) -> Outcome:
-    with Client(tenant, key, patience=QUICK) as client:
+    with Client(tenant, key, retry_policy=QUICK) as client:
         return client.run_flow(from_start_to_end(kind, resource_id, tenant, write_log))
 
 
@@ -45,7 +50,7 @@ def in_the_triggerer(
     tenant: Tenant, key: ApiKey, kind: RunAdapter, resource_id: str, write_log: LogCallback
 ) -> Outcome:
     async def run() -> Outcome:
-        async with AsyncClient(tenant, key, patience=QUICK) as client:
+        async with AsyncClient(tenant, key, retry_policy=QUICK) as client:
             return await client.run_flow(from_start_to_end(kind, resource_id, tenant, write_log))
 
     return asyncio.run(run())

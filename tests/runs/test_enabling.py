@@ -45,7 +45,7 @@ each_path = pytest.mark.parametrize("path", [V1, SCHEDULING])
 @pytest.fixture
 def client(sandbox: SandboxTenant, path: str) -> Iterator[Client]:
     tenant = Tenant.at(sandbox.url, tasks_path=path)
-    with Client(tenant, ApiKey(sandbox.api_key), patience=RetryPolicy(tries=1)) as client:
+    with Client(tenant, ApiKey(sandbox.api_key), retry_policy=RetryPolicy(max_attempts=1)) as client:
         yield client
 
 
@@ -83,7 +83,7 @@ def test_a_task_is_switched_on_and_off_and_stays_as_it_was(sandbox: SandboxTenan
 
 
 @each_path
-def test_a_task_that_is_so_already_is_left_to_its_owner(sandbox: SandboxTenant, client: Client, path: str) -> None:
+def test_a_task_with_the_right_state_keeps_its_owner(sandbox: SandboxTenant, client: Client, path: str) -> None:
     task_id = sandbox.add_task("A task", metadata={"ownerId": "user-other"})
 
     task = client.run_flow(enable_task(task_id))
@@ -94,7 +94,7 @@ def test_a_task_that_is_so_already_is_left_to_its_owner(sandbox: SandboxTenant, 
 
 
 @each_path
-def test_whoever_changes_a_task_becomes_its_owner(sandbox: SandboxTenant, client: Client, path: str) -> None:
+def test_the_caller_becomes_the_owner_of_a_changed_task(sandbox: SandboxTenant, client: Client, path: str) -> None:
     task_id = sandbox.add_task("A task", metadata={"ownerId": "user-other"})
 
     task = client.run_flow(disable_task(task_id))
@@ -110,7 +110,7 @@ def test_a_task_that_is_not_there_is_not_found(sandbox: SandboxTenant, client: C
 
 
 @pytest.mark.parametrize("path", [SCHEDULING])
-def test_a_patch_that_is_answered_with_nothing_is_looked_up(sandbox: SandboxTenant, client: Client, path: str) -> None:
+def test_after_an_empty_response_to_a_patch_the_task_is_read(sandbox: SandboxTenant, client: Client, path: str) -> None:
     sandbox.switch(patch_reply="no_content")
     task_id = sandbox.add_task("A task", enabled=False)
 
@@ -187,13 +187,13 @@ def test_another_refusal_of_the_patch_is_the_end(error: Exception) -> None:
     assert raised.value is error
 
 
-def test_a_patch_of_which_nobody_knows_is_sent_twice_at_most() -> None:
+def test_a_patch_of_unknown_outcome_is_sent_twice_at_most() -> None:
     lost: QlikCloudError = NoResponseError("nothing came back")
     with pytest.raises(NoResponseError):
         driven(enable_task("t"), task(False), lost, task(False), NoResponseError("again"))
 
 
-def test_what_a_task_does_not_say_is_added() -> None:
+def test_a_missing_enabled_member_is_added() -> None:
     _, made = driven(disable_task("t"), task(None), PatchedTask.from_json({"id": "t", "enabled": False}))
 
     assert made[1] == "PATCH [{'value': False, 'op': 'add', 'path': '/enabled'}]"

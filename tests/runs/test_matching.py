@@ -14,17 +14,20 @@ from airflow_provider_qlik.runs import (
     ADAPTERS,
     AmbiguousRunError,
     Intent,
+    MatchTimeouts,
     Run,
     RunNotFoundError,
     RunSelector,
     RunState,
-    Search,
 )
 from airflow_provider_qlik.runs.matching import competing_runs, find
 from airflow_provider_qlik.runs.run import without_repeats
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import MARKER, OTHER_MARKER, TASK, Stage, staged
+
+pytestmark = pytest.mark.slow
+
 
 LONG = Script(run=3600)
 AT_ONCE = Script(run=0)
@@ -66,29 +69,29 @@ def test_the_right_run_is_found_or_none_is_named(
             try:
                 found = stage.start(TASK, task, between=schedule if history == "schedule between" else None)
             except AmbiguousRunError as error:
-                assert stage.ours(task) in str(error)
+                assert stage.own_run_id(task) in str(error)
 
             assert stage.starts() == 1
             assert stage.posts() == ["start_task"]
-            if late > Search().settle and history == "schedule between" and not count:
+            if late > MatchTimeouts().confirmation_time and history == "schedule between" and not count:
                 # Followed for now, as the only one that goes on: until ours shows its marker, or there is doubt.
                 assert found is not None
                 assert found.unconfirmed_since is not None
                 if echo:
-                    assert stage.until_end(TASK, RunSelector.of(found)).id == stage.ours(task)
+                    assert stage.until_end(TASK, RunSelector.of(found)).id == stage.own_run_id(task)
                     continue
-                with pytest.raises(AmbiguousRunError, match=stage.ours(task)):
+                with pytest.raises(AmbiguousRunError, match=stage.own_run_id(task)):
                     stage.until_end(TASK, RunSelector.of(found))
                 continue
             alone = not count and history != "schedule between"
             assert (found is not None) == (echo or alone), (reply, count, moment)
-            assert found is None or found.id == stage.ours(task), (reply, count, moment)
+            assert found is None or found.id == stage.own_run_id(task), (reply, count, moment)
 
 
 # The false successes.
 
 
-def test_a_run_that_ended_in_the_very_second_of_the_start_is_not_taken_for_ours(stage: Stage) -> None:
+def test_a_run_that_ended_in_the_second_of_the_start_is_not_matched(stage: Stage) -> None:
     """Only that it was there before tells: by its time it could be ours."""
     task = stage.sandbox.add_task()
     before = stage.sandbox.add_run(task, started_ago=0, script=AT_ONCE)
@@ -97,11 +100,11 @@ def test_a_run_that_ended_in_the_very_second_of_the_start_is_not_taken_for_ours(
 
     found = stage.start(TASK, task)
 
-    assert found.id == stage.ours(task) != before
+    assert found.id == stage.own_run_id(task) != before
     assert not found.ended
 
 
-def test_a_run_of_before_that_shows_up_only_now_is_not_taken_for_ours(stage: Stage) -> None:
+def test_an_earlier_run_that_appears_late_is_not_matched(stage: Stage) -> None:
     """Only its time tells: it was not there before the start."""
     task = stage.sandbox.add_task()
     stage.sandbox.switch(echo_source=False, show_after=30)
@@ -109,10 +112,10 @@ def test_a_run_of_before_that_shows_up_only_now_is_not_taken_for_ours(stage: Sta
 
     found = stage.start(TASK, task, between=lambda: stage.sandbox.add_run(task, started_ago=60))
 
-    assert found.id == stage.ours(task)
+    assert found.id == stage.own_run_id(task)
 
 
-def test_the_run_of_last_night_never_passes_for_ours(stage: Stage) -> None:
+def test_the_run_of_last_night_is_never_matched(stage: Stage) -> None:
     """`last` and the top of the list still answer it right after a start."""
     task = stage.sandbox.add_task()
     last_night = stage.sandbox.add_run(task, started_ago=36000)
@@ -126,13 +129,13 @@ def test_the_run_of_last_night_never_passes_for_ours(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_somebody_elses_run_of_the_same_second_is_told_apart_by_the_marker(stage: Stage, moment: str) -> None:
+def test_the_marker_distinguishes_a_run_of_the_same_second(stage: Stage, moment: str) -> None:
     task = stage.sandbox.add_task()
     stage.sandbox.switch(competing_runs=1, competing_moment=moment, show_after=15)
 
     found = stage.start(TASK, task)
 
-    assert found.id == stage.ours(task)
+    assert found.id == stage.own_run_id(task)
     assert found.triggered_by == MARKER
     assert found.unconfirmed_since is None
 
@@ -145,34 +148,34 @@ def test_without_markers_two_runs_of_the_same_second_are_listed_and_none_is_gues
     stage.sandbox.script(task, LONG)
     stage.sandbox.switch(echo_source=False, competing_runs=1, competing_moment=moment)
 
-    with pytest.raises(AmbiguousRunError, match="2 runs of task .* nothing tells which is ours") as raised:
+    with pytest.raises(AmbiguousRunError, match="2 runs began .* which of them this task has started.*task ") as raised:
         stage.start(TASK, task)
 
     assert all(run["id"] in str(raised.value) for run in stage.sandbox.runs(task))
     assert stage.posts() == ["start_task"]
 
 
-def test_once_any_run_shows_a_marker_a_run_without_one_is_never_ours_however_late_ours_is(stage: Stage) -> None:
+def test_once_any_run_shows_a_marker_a_run_without_one_is_never_matched(stage: Stage) -> None:
     task = stage.sandbox.add_task()
     stage.sandbox.add_run(task, started_ago=36000, triggered_by=OTHER_MARKER)
     stage.sandbox.switch(competing_runs=1, show_after=200)
 
-    assert stage.start(TASK, task).id == stage.ours(task)
+    assert stage.start(TASK, task).id == stage.own_run_id(task)
 
 
-def test_a_run_of_another_airflow_task_is_not_ours(stage: Stage) -> None:
+def test_a_run_of_another_airflow_task_is_not_matched(stage: Stage) -> None:
     task = stage.sandbox.add_task()
     stage.sandbox.switch(show_after=8)
 
     def other() -> None:
         stage.sandbox.add_run(task, started_ago=0, triggered_by=OTHER_MARKER)
 
-    assert stage.start(TASK, task, between=other).id == stage.ours(task)
+    assert stage.start(TASK, task, between=other).id == stage.own_run_id(task)
 
 
 @pytest.mark.parametrize("word", ["manual", "jane", "", "67a3f0c2e1d4b5a697887766"])
 @pytest.mark.parametrize("newer", [0, 250], ids=["few runs", "many runs since"])
-def test_after_a_lost_start_a_run_with_another_word_is_not_ours_where_markers_are_shown(
+def test_after_a_lost_start_a_run_without_marker_is_not_matched_where_markers_are_shown(
     stage: Stage, word: str, newer: int
 ) -> None:
     """The proof that they are shown is an old run of another task, on the first page or on a later one."""
@@ -190,14 +193,16 @@ def test_after_a_lost_start_a_run_with_another_word_is_not_ours_where_markers_ar
 
 
 def test_that_markers_were_shown_before_the_start_is_remembered() -> None:
-    intent = Intent(kind="task", resource_id="t", marker=MARKER, known=("a",), server_time=NOW, markers_shown=True)
+    intent = Intent(
+        kind="task", resource_id="t", marker=MARKER, known_run_ids=("a",), server_time=NOW, markers_shown=True
+    )
 
     assert Intent.from_json(intent.to_json()) == intent
     older = {name: value for name, value in intent.to_json().items() if name != "markers_shown"}
     assert not Intent.from_json(older).markers_shown
 
 
-def test_where_no_markers_are_shown_the_run_of_a_lost_answer_is_found_as_before(stage: Stage) -> None:
+def test_where_no_markers_are_shown_the_run_of_a_lost_response_is_found(stage: Stage) -> None:
     task = stage.sandbox.add_task()
     stage.sandbox.add_run(task, started_ago=36000, triggered_by="manual")
     stage.sandbox.script(task, LONG)
@@ -206,7 +211,7 @@ def test_where_no_markers_are_shown_the_run_of_a_lost_answer_is_found_as_before(
 
     found = stage.start(TASK, task)
 
-    assert found.id == stage.ours(task)
+    assert found.id == stage.own_run_id(task)
     assert found.unconfirmed_since is not None
 
 
@@ -226,7 +231,7 @@ def test_a_run_that_is_listed_twice_is_not_two_candidates(stage: Stage, echo: bo
     item = {"id": "ours", "startedAt": began, "triggeredBy": MARKER if echo else "manual"}
     stage.sandbox.fault(operation="list_task_runs", times=None, body=listing(item, {**item, "status": "SUCCEEDED"}))
 
-    found = stage.run(find(TASK, intent, Search(), stage.write_log, stage.clock))
+    found = stage.run(find(TASK, intent, MatchTimeouts(), stage.write_log, stage.clock))
 
     assert found is not None
     assert (found.id, found.state) == ("ours", RunState.SUCCEEDED)
@@ -268,13 +273,13 @@ def test_the_list_of_runs_before_a_start_names_each_once(stage: Stage) -> None:
     task = stage.sandbox.add_task()
     stage.sandbox.fault(operation="list_task_runs", times=None, body=listing({"id": "a"}, {"id": "b"}, {"id": "a"}))
 
-    assert stage.intend(TASK, task).known == ("a", "b")
+    assert stage.intend(TASK, task).known_run_ids == ("a", "b")
 
 
 # What is unknown about Qlik, either way.
 
 
-def test_a_run_that_only_the_time_tells_says_so(stage: Stage) -> None:
+def test_a_run_that_only_its_time_identifies_is_unconfirmed(stage: Stage) -> None:
     task = stage.sandbox.add_task()
     stage.sandbox.switch(echo_source=False)
     began = stage.sandbox.now()
@@ -283,15 +288,15 @@ def test_a_run_that_only_the_time_tells_says_so(stage: Stage) -> None:
 
     assert found.unconfirmed_since is not None
     assert timedelta() <= began - found.unconfirmed_since < timedelta(seconds=1)
-    assert stage.elapsed >= Search().settle
-    assert any("carries no marker" in text for text in stage.said)
+    assert stage.elapsed >= MatchTimeouts().confirmation_time
+    assert any("shows no marker" in text for text in stage.messages)
 
 
 def test_a_run_with_its_marker_is_known_at_once(stage: Stage) -> None:
     stage.start(TASK, stage.sandbox.add_task())
 
     assert stage.elapsed == 0
-    assert stage.said == []
+    assert stage.messages == []
 
 
 def test_a_user_called_airflow_proves_no_markers(stage: Stage) -> None:
@@ -299,7 +304,7 @@ def test_a_user_called_airflow_proves_no_markers(stage: Stage) -> None:
     stage.sandbox.add_run(task, triggered_by="airflow-prod")
     stage.sandbox.switch(echo_source=False)
 
-    assert stage.start(TASK, task).id == stage.ours(task)
+    assert stage.start(TASK, task).id == stage.own_run_id(task)
 
 
 @pytest.mark.parametrize("user", ["airflow", "airflow-", "airflow-0123", "a"])
@@ -310,7 +315,7 @@ def test_a_user_whose_name_begins_like_a_marker_is_not_us(stage: Stage, user: st
     def start_it() -> None:
         stage.sandbox.add_run(task, started_ago=0, triggered_by=user)
 
-    assert stage.start(TASK, task, between=start_it).id == stage.ours(task)
+    assert stage.start(TASK, task, between=start_it).id == stage.own_run_id(task)
 
 
 @pytest.mark.parametrize("limit", [4, 12, 16, 20, 23])
@@ -318,7 +323,7 @@ def test_a_marker_that_is_cut_still_finds_the_run(stage: Stage, limit: int) -> N
     task = stage.sandbox.add_task()
     stage.sandbox.switch(source_limit=limit, source_cut=True)
 
-    assert stage.start(TASK, task).id == stage.ours(task)
+    assert stage.start(TASK, task).id == stage.own_run_id(task)
 
 
 @pytest.mark.parametrize("limit", [4, 12, 16, 20, 23])
@@ -330,7 +335,7 @@ def test_a_marker_that_is_cut_finds_no_wrong_run(stage: Stage, limit: int) -> No
         found = stage.start(TASK, task)
     except AmbiguousRunError:
         assert limit < 16
-    assert found is None or found.id == stage.ours(task)
+    assert found is None or found.id == stage.own_run_id(task)
 
 
 @pytest.mark.parametrize("skew", [-4.0, -1.5, 3.0, 3600.0])
@@ -340,24 +345,24 @@ def test_a_clock_that_is_off_hides_no_run(stage: Stage, skew: float, echo: bool)
     stage.sandbox.add_run(task, started_ago=36000)
     stage.sandbox.switch(run_clock_skew=skew, echo_source=echo)
 
-    assert stage.start(TASK, task).id == stage.ours(task)
+    assert stage.start(TASK, task).id == stage.own_run_id(task)
 
 
 def test_a_clock_that_is_far_off_hides_no_run_with_a_marker(stage: Stage) -> None:
     task = stage.sandbox.add_task()
     stage.sandbox.switch(run_clock_skew=-3600.0, competing_runs=1)
 
-    assert stage.start(TASK, task).id == stage.ours(task)
+    assert stage.start(TASK, task).id == stage.own_run_id(task)
 
 
 @pytest.mark.parametrize("form", ["nanoseconds", "milliseconds", "seconds"])
 @pytest.mark.parametrize("echo", [True, False], ids=["marker shown", "marker hidden"])
-def test_it_does_not_matter_how_finely_times_are_told(stage: Stage, form: str, echo: bool) -> None:
+def test_the_precision_of_times_does_not_matter(stage: Stage, form: str, echo: bool) -> None:
     task = stage.sandbox.add_task()
     stage.sandbox.add_run(task, started_ago=2)
     stage.sandbox.switch(task_times=form, echo_source=echo)
 
-    assert stage.start(TASK, task).id == stage.ours(task)
+    assert stage.start(TASK, task).id == stage.own_run_id(task)
 
 
 @pytest.mark.parametrize("echo", [True, False], ids=["marker shown", "marker hidden"])
@@ -366,7 +371,7 @@ def test_a_run_that_is_hidden_while_it_queues_is_found_when_it_begins(stage: Sta
     stage.sandbox.script(task, Script(wait=200, run=3600))
     stage.sandbox.switch(waiting_task_run="hidden", echo_source=echo)
 
-    assert stage.start(TASK, task).id == stage.ours(task)
+    assert stage.start(TASK, task).id == stage.own_run_id(task)
     assert stage.elapsed >= 200
 
 
@@ -379,7 +384,9 @@ def test_a_run_is_found_on_a_later_page(stage: Stage) -> None:
     for _ in range(120):
         stage.sandbox.add_run(task, started_ago=1)
 
-    assert [run.id for run in stage.run(TASK.recent(task, intent.earliest)) if intent.marks(run)] == [stage.ours(task)]
+    assert [run.id for run in stage.run(TASK.recent(task, intent.earliest)) if run.shows_marker(intent.marker)] == [
+        stage.own_run_id(task)
+    ]
 
 
 def test_two_runs_with_our_marker_are_never_guessed_between(stage: Stage) -> None:
@@ -396,7 +403,7 @@ def test_a_run_of_an_earlier_try_with_the_same_marker_is_not_the_new_one(stage: 
     task = stage.sandbox.add_task()
     earlier = stage.sandbox.add_run(task, started_ago=0, triggered_by=MARKER)
 
-    assert stage.start(TASK, task).id == stage.ours(task) != earlier
+    assert stage.start(TASK, task).id == stage.own_run_id(task) != earlier
 
 
 @pytest.mark.parametrize("echo", [True, False], ids=["marker shown", "marker hidden"])
@@ -407,7 +414,7 @@ def test_a_task_that_never_ran_is_started_though_its_list_of_runs_is_not_found(s
 
     found = stage.start(TASK, task)
 
-    assert found.id == stage.ours(task)
+    assert found.id == stage.own_run_id(task)
     assert echo or found.unconfirmed_since == found.moment
     assert stage.starts() == 1
 
@@ -419,7 +426,7 @@ def test_a_task_that_does_not_exist_is_not_started(stage: Stage) -> None:
     assert stage.starts() == 0
 
 
-def test_a_short_run_that_only_the_time_tells_is_not_believed_before_a_rival_had_time_to_show(stage: Stage) -> None:
+def test_a_short_unconfirmed_run_is_not_matched_before_a_competing_run_had_time_to_appear(stage: Stage) -> None:
     """Nobody would watch a run that has ended: the one that ended first could be somebody else's."""
     task = stage.sandbox.add_task()
     stage.sandbox.switch(echo_source=False, competing_runs=1, show_after=45)
@@ -427,7 +434,7 @@ def test_a_short_run_that_only_the_time_tells_is_not_believed_before_a_rival_had
     with pytest.raises(AmbiguousRunError, match="2 runs") as raised:
         stage.start(TASK, task)
 
-    assert stage.ours(task) in str(raised.value)
+    assert stage.own_run_id(task) in str(raised.value)
 
 
 def test_a_short_run_that_only_the_time_tells_is_found_in_the_end(stage: Stage) -> None:
@@ -436,18 +443,18 @@ def test_a_short_run_that_only_the_time_tells_is_found_in_the_end(stage: Stage) 
 
     found = stage.start(TASK, task)
 
-    assert (found.id, found.state) == (stage.ours(task), RunState.SUCCEEDED)
+    assert (found.id, found.state) == (stage.own_run_id(task), RunState.SUCCEEDED)
 
 
 # Looking takes a while, and may fail for a while.
 
 
-def test_looking_grows_slower_and_ends(stage: Stage) -> None:
+def test_the_pauses_of_the_search_grow_and_it_ends(stage: Stage) -> None:
     task = stage.sandbox.add_task()
     stage.sandbox.switch(show_after=3600)
 
     with pytest.raises(RunNotFoundError, match="It was not started again"):
-        stage.start(TASK, task, Search(give_up=60))
+        stage.start(TASK, task, MatchTimeouts(match_timeout=60))
 
     assert 60 <= stage.elapsed < 70
     assert stage.pauses[:3] == [1.0, 1.5, 2.25]
@@ -458,7 +465,7 @@ def test_looking_grows_slower_and_ends(stage: Stage) -> None:
 @pytest.mark.parametrize(
     "fault", [{"status": 503}, {"reset": "before"}, {"answer": "html"}, {"answer": "truncated"}], ids=str
 )
-def test_looks_that_fail_are_repeated(stage: Stage, echo: bool, fault: dict[str, object]) -> None:
+def test_a_failed_request_of_the_search_is_repeated(stage: Stage, echo: bool, fault: dict[str, object]) -> None:
     task = stage.sandbox.add_task()
     stage.sandbox.switch(echo_source=echo)
 
@@ -467,19 +474,19 @@ def test_looks_that_fail_are_repeated(stage: Stage, echo: bool, fault: dict[str,
 
     found = stage.start(TASK, task, between=go_wrong)
 
-    assert found.id == stage.ours(task)
+    assert found.id == stage.own_run_id(task)
     assert len(stage.warnings) == 3
     assert all("looking again" in text for text in stage.warnings)
 
 
-def test_a_rival_of_before_an_outage_is_not_forgotten_in_it(stage: Stage) -> None:
+def test_a_candidate_seen_before_an_outage_still_counts_after_it(stage: Stage) -> None:
     """A failed look shows no run; that is not the same as none being there."""
     task = stage.sandbox.add_task()
     stage.sandbox.add_run(task, triggered_by=OTHER_MARKER)
     stage.sandbox.switch(show_after=3600, competing_runs=1)
     stage.after(100, lambda: stage.sandbox.fault(operation="list_task_runs", times=None, status=503))
 
-    with pytest.raises(AmbiguousRunError, match="1 run of task .* nothing tells whether it is ours"):
+    with pytest.raises(AmbiguousRunError, match="1 run began .* whether this task has started it.*task "):
         stage.start(TASK, task)
 
 
@@ -490,7 +497,7 @@ def test_that_the_runs_may_no_longer_be_read_tells_that_one_was_started(stage: S
         stage.sandbox.fault(operation="list_task_runs", times=None, status=403)
 
     with pytest.raises(
-        RunNotFoundError, match=r"^Fault.*was started, but its runs cannot be looked at: .*not started again.*HTTP 403"
+        RunNotFoundError, match=r"^Fault.*was started, but its runs cannot be listed: .*not started again.*HTTP 403"
     ):
         stage.start(TASK, task, between=forbid)
 
@@ -519,7 +526,7 @@ def made(id: str, ago: float, alone: bool = False) -> Run:
 @pytest.mark.parametrize(
     ("ago", "is_rival"), [(0, True), (-59, True), (-61, False), (1, False)], ids=["same", "soon", "later", "earlier"]
 )
-def test_a_rival_is_what_begins_with_ours_or_within_a_minute(ago: float, is_rival: bool) -> None:
+def test_a_competing_run_begins_with_our_run_or_within_a_minute(ago: float, is_rival: bool) -> None:
     other = made("other", ago)
 
     assert bool(competing_runs(made("ours", 0, alone=True), [other])) is is_rival
@@ -532,14 +539,14 @@ def test_an_intent_survives_being_stored(stage: Stage) -> None:
     intent = stage.intend(TASK, task)
 
     assert Intent.from_json(intent.to_json()) == intent
-    assert len(intent.known or ()) == 1
+    assert len(intent.known_run_ids or ()) == 1
 
 
-def test_a_run_that_shows_another_marker_is_not_ours_though_qlik_cuts_it(stage: Stage) -> None:
+def test_a_run_with_another_marker_is_not_matched_though_qlik_cuts_it(stage: Stage) -> None:
     task = stage.sandbox.add_task()
     intent = stage.intend(TASK, task)
     stage.sandbox.add_run(task, id="other-dag", started_ago=0, triggered_by=OTHER_MARKER[:20], script=Script(end=None))
 
-    found = stage.run(find(TASK, intent, Search(give_up=100), stage.write_log, stage.clock))
+    found = stage.run(find(TASK, intent, MatchTimeouts(match_timeout=100), stage.write_log, stage.clock))
 
     assert found is None

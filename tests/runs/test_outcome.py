@@ -22,7 +22,7 @@ def ended(stage: Stage, kind: RunAdapter, script: Script, **task: Any) -> Run:
     resource_id = stage.sandbox.add_task("Refresh", **task) if kind is TASK else stage.sandbox.add_automation("Prepare")
     stage.sandbox.script(resource_id, script)
     run = stage.until_end(kind, RunSelector.of(stage.start(kind, resource_id)))
-    stage.told.clear()
+    stage.log_records.clear()
     return run
 
 
@@ -31,19 +31,19 @@ def told(stage: Stage, run: Run) -> Outcome:
 
 
 def lines(stage: Stage) -> list[str]:
-    return [text for text in stage.said if text.startswith("| ")]
+    return [text for text in stage.messages if text.startswith("| ")]
 
 
 # The log.
 
 
 @both_kinds
-def test_the_log_is_said_line_by_line(stage: Stage, kind: RunAdapter) -> None:
+def test_the_log_is_written_line_by_line(stage: Stage, kind: RunAdapter) -> None:
     run = ended(stage, kind, Script(log=("Connect", "Load 5 rows", "Store")))
 
     told(stage, run)
 
-    assert stage.said == [
+    assert stage.messages == [
         f"Qlik's log of {kind.name} run {run.id}:",
         "| Connect",
         "| Load 5 rows",
@@ -62,7 +62,7 @@ def test_the_form_of_a_log_does_not_matter(stage: Stage, form: str) -> None:
 
 @both_kinds
 @pytest.mark.parametrize(("count", "first"), [(200, 1), (201, 2), (1000, 801)])
-def test_of_a_long_log_the_last_200_lines_are_said_and_where_the_rest_is(
+def test_of_a_long_log_the_last_200_lines_and_a_link_to_the_rest_are_written(
     stage: Stage, kind: RunAdapter, count: int, first: int
 ) -> None:
     run = ended(stage, kind, Script(log=tuple(f"line {number}" for number in range(1, count + 1))))
@@ -71,14 +71,14 @@ def test_of_a_long_log_the_last_200_lines_are_said_and_where_the_rest_is(
 
     assert lines(stage) == [f"| line {number}" for number in range(first, count + 1)]
     rest = f"the last 200 of {count} lines, all of it at {link}"
-    assert (rest in stage.said[0]) is (count > 200)
+    assert (rest in stage.messages[0]) is (count > 200)
 
 
 @both_kinds
 def test_an_empty_log_is_not_mentioned(stage: Stage, kind: RunAdapter) -> None:
     told(stage, ended(stage, kind, Script(log=())))
 
-    assert stage.said == []
+    assert stage.messages == []
 
 
 @both_kinds
@@ -96,7 +96,7 @@ def test_an_empty_log_is_not_mentioned(stage: Stage, kind: RunAdapter) -> None:
     ],
     ids=str,
 )
-def test_a_log_that_cannot_be_had_changes_nothing_about_the_end(
+def test_a_log_that_cannot_be_fetched_does_not_change_the_outcome(
     stage: Stage, kind: RunAdapter, end: str, fault: dict[str, Any]
 ) -> None:
     run = ended(stage, kind, Script(end=end, error=None if end == "SUCCEEDED" else "no such table"))
@@ -112,7 +112,7 @@ def test_a_log_that_cannot_be_had_changes_nothing_about_the_end(
 
 
 @both_kinds
-def test_an_id_that_cannot_be_asked_for_changes_nothing_about_the_end(stage: Stage, kind: RunAdapter) -> None:
+def test_an_invalid_id_does_not_change_the_outcome(stage: Stage, kind: RunAdapter) -> None:
     run = replace(ended(stage, kind, Script(end="FAILED")), id="a/b", worker=Worker("reloads", "c/d", "app"))
 
     assert not told(stage, run).succeeded
@@ -133,7 +133,7 @@ def test_the_reason_of_a_task_run_is_that_of_its_reload(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("form", ["objects", "strings", "object"])
-def test_the_reason_of_an_automation_run_is_told_in_three_forms(stage: Stage, form: str) -> None:
+def test_the_reason_of_an_automation_run_has_three_forms(stage: Stage, form: str) -> None:
     stage.sandbox.switch(error_form=form)
 
     result = told(stage, ended(stage, AUTOMATION, Script(end="failed", error="Connector refused")))
@@ -160,7 +160,7 @@ def test_where_qlik_gives_no_reason_the_last_line_of_the_log_is_it(stage: Stage,
 
 @pytest.mark.parametrize("fault", [{"status": 403}, {"status": 404}, {"status": 500}, {"answer": "html"}], ids=str)
 @pytest.mark.parametrize("worker", ["reloads", "automations"])
-def test_a_reason_that_cannot_be_had_changes_nothing_about_the_end(
+def test_a_reason_that_cannot_be_fetched_does_not_change_the_outcome(
     stage: Stage, worker: str, fault: dict[str, Any]
 ) -> None:
     run = ended(stage, TASK, Script(end="FAILED", error="Never told", log=("Error: disk full",)), worker=worker)
@@ -179,7 +179,7 @@ def test_behind_a_worker_of_another_type_the_log_tells_the_reason(stage: Stage) 
 
 
 @both_kinds
-def test_that_there_is_no_reason_at_all_is_said(stage: Stage, kind: RunAdapter) -> None:
+def test_a_missing_reason_is_stated(stage: Stage, kind: RunAdapter) -> None:
     result = told(stage, ended(stage, kind, Script(end="FAILED", log=())))
 
     assert result.run.reason is None
@@ -187,7 +187,7 @@ def test_that_there_is_no_reason_at_all_is_said(stage: Stage, kind: RunAdapter) 
 
 
 @both_kinds
-def test_a_success_has_no_reason_and_none_is_asked_for(stage: Stage, kind: RunAdapter) -> None:
+def test_a_success_has_no_reason_and_none_is_requested(stage: Stage, kind: RunAdapter) -> None:
     run = ended(stage, kind, Script(log=("Error: just kidding",)))
     stage.sandbox.clear_request_log()
 
@@ -225,14 +225,14 @@ def test_the_link_leads_to_what_the_run_works_on(stage: Stage) -> None:
     assert told(stage, stage.start(AUTOMATION, other)).link == f"{TENANT}/automations/automation-7"
 
 
-def test_where_nothing_is_known_about_the_work_the_link_leads_to_the_tenant() -> None:
+def test_without_a_worker_the_link_leads_to_the_tenant() -> None:
     run = Run(kind="task", resource_id="t", id="r", state=RunState.FAILED, status="FAILED")
 
     assert TENANT + TASK.page(run) == f"{TENANT}/"
 
 
 @both_kinds
-def test_what_is_returned_is_the_run_with_its_link(stage: Stage, kind: RunAdapter) -> None:
+def test_the_return_value_is_the_run_with_its_link(stage: Stage, kind: RunAdapter) -> None:
     result = told(stage, ended(stage, kind, Script()))
 
     assert result.to_json() == {**result.run.to_json(), "link": result.link}

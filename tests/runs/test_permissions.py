@@ -14,10 +14,10 @@ from airflow_provider_qlik.runs import (
     ADAPTERS,
     CannotStartError,
     Intent,
+    MatchTimeouts,
     RunAdapter,
     RunNotFoundError,
     RunSelector,
-    Search,
     find_run,
 )
 from airflow_provider_qlik.runs.errors import RunGoneError, RunNotVisibleError
@@ -32,7 +32,7 @@ RELOAD, REPORT = ADAPTERS["reload"], ADAPTERS["sharing_task"]
 @contextmanager
 def acting(stage: Stage, api_key: str) -> Iterator[Stage]:
     """A stage for another user of the same tenant."""
-    with Client(Tenant.at(stage.sandbox.url), ApiKey(api_key), patience=QUICK) as client:
+    with Client(Tenant.at(stage.sandbox.url), ApiKey(api_key), retry_policy=QUICK) as client:
         other = Stage(stage.sandbox, client)
         other.elapsed = stage.elapsed
         yield other
@@ -90,7 +90,7 @@ def things(sandbox: SandboxTenant, space: str) -> dict[str, str]:
     ],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_a_run_is_started_watched_and_explained_by_a_role_in_the_space(
+def test_a_role_in_the_space_starts_polls_and_explains_a_run(
     sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage], kind: RunAdapter, role: str
 ) -> None:
     resource_id = things(sandbox, space)[kind.name]
@@ -100,10 +100,10 @@ def test_a_run_is_started_watched_and_explained_by_a_role_in_the_space(
     ended = stage.until_end(kind, RunSelector.of(run))
     result = stage.run(outcome(kind, ended, sandbox.url, stage.write_log))
 
-    assert run.id == stage.ours(resource_id)
+    assert run.id == stage.own_run_id(resource_id)
     assert result.succeeded
     assert not stage.warnings
-    assert any(text.startswith("| ") for text in stage.said)
+    assert any(text.startswith("| ") for text in stage.messages)
 
 
 @pytest.mark.parametrize("role", ["producer", "operator"])
@@ -152,7 +152,7 @@ def test_one_role_lower_is_a_clear_error_and_nothing_was_started(
 # Lists that a user may not read
 
 
-def test_before_a_start_that_names_its_run_nothing_is_asked_but_the_list(
+def test_before_a_start_that_returns_its_run_only_the_list_is_requested(
     sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
 ) -> None:
     automation = things(sandbox, space)["automation"]
@@ -165,14 +165,14 @@ def test_before_a_start_that_names_its_run_nothing_is_asked_but_the_list(
     assert set(asked) == {"list_automation_runs", "create_automation_run"}
 
 
-def test_what_is_unknown_before_a_start_is_not_taken_for_nothing(
+def test_runs_that_may_not_be_listed_are_not_taken_for_no_runs(
     sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
 ) -> None:
     automation = things(sandbox, space)["automation"]
 
     intent = with_role("producer").intend(AUTOMATION, automation)
 
-    assert intent.known is None
+    assert intent.known_run_ids is None
     again = Intent.from_json(json.loads(json.dumps(intent.to_json())))
     assert again == intent
     empty = Intent.from_json({**intent.to_json(), "known": []})
@@ -181,7 +181,7 @@ def test_what_is_unknown_before_a_start_is_not_taken_for_nothing(
 
 @pytest.mark.parametrize("carried_out", [True, False], ids=["it ran", "it did not"])
 @pytest.mark.parametrize("kind", [AUTOMATION, RELOAD], ids=lambda kind: kind.name)
-def test_a_lost_response_is_said_and_never_resolved_by_guessing_where_runs_cannot_be_listed(
+def test_a_lost_response_is_an_error_and_never_a_guess_where_runs_cannot_be_listed(
     stage: Stage, kind: RunAdapter, carried_out: bool
 ) -> None:
     resource_id = things(stage.sandbox, stage.sandbox.add_space())[kind.name]
@@ -194,11 +194,13 @@ def test_a_lost_response_is_said_and_never_resolved_by_guessing_where_runs_canno
 
     # The list can be read by now, and shows what may be the run: it may be somebody else's as well.
     with pytest.raises(RunNotFoundError) as raised:
-        stage.run(kind.start(intent, Search(), stage.write_log, stage.clock))
+        stage.run(kind.start(intent, MatchTimeouts(), stage.write_log, stage.clock))
 
     said = str(raised.value)
-    assert said.startswith(f"The {kind.name} may have been started, and nothing can tell: the response to the start")
-    assert "this user may not list its runs" in said
+    assert said.startswith(
+        "The response to the start was lost, and this user may not list the runs to look for it:"
+        f" the {kind.name} may have been started."
+    )
     assert "It was not started again" in said
     assert f"({kind.name} {resource_id})" in said
     assert len(stage.sandbox.request_log(creating)) == 1
@@ -206,20 +208,18 @@ def test_a_lost_response_is_said_and_never_resolved_by_guessing_where_runs_canno
 
 
 @pytest.mark.parametrize("kind", [AUTOMATION, RELOAD], ids=lambda kind: kind.name)
-def test_a_retry_takes_nobodys_run_for_that_of_a_start_before_which_nothing_was_known(
-    stage: Stage, kind: RunAdapter
-) -> None:
+def test_a_retry_matches_no_run_if_the_runs_before_the_start_were_unknown(stage: Stage, kind: RunAdapter) -> None:
     resource_id = things(stage.sandbox, stage.sandbox.add_space())[kind.name]
     stage.sandbox.add_run(resource_id, started_ago=0, script=Script(run=3600))
-    intent = Intent(kind=kind.name, resource_id=resource_id, marker=MARKER, known=None, server_time=None)
+    intent = Intent(kind=kind.name, resource_id=resource_id, marker=MARKER, known_run_ids=None, server_time=None)
     (run, *_) = stage.run(kind.recent(resource_id, None))
 
-    assert not intent.could_be(run)
-    with pytest.raises(RunNotFoundError, match="nothing can tell"):
-        stage.run(find_run(kind, intent, Search(), stage.write_log, stage.clock, answered=False))
+    assert not intent.is_candidate(run)
+    with pytest.raises(RunNotFoundError, match="The response to the start was lost"):
+        stage.run(find_run(kind, intent, MatchTimeouts(), stage.write_log, stage.clock, answered=False))
 
 
-def test_inputs_need_a_list_and_without_it_nothing_is_started(
+def test_a_start_with_inputs_is_refused_if_runs_may_not_be_listed(
     sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
 ) -> None:
     automation = sandbox.add_automation("Mail", run_mode="triggered", spaceId=space)
@@ -228,8 +228,8 @@ def test_inputs_need_a_list_and_without_it_nothing_is_started(
     with pytest.raises(CannotStartError) as raised:
         stage.start(AUTOMATION, automation, inputs={"month": "11"})
 
-    assert "started like this, it does not say which run it makes" in str(raised.value)
-    assert "may not list its runs" in str(raised.value)
+    assert "the response to a start with these parameters does not contain the run" in str(raised.value)
+    assert "may not list the runs" in str(raised.value)
     assert sandbox.runs(automation) == []
 
 
@@ -247,7 +247,7 @@ def test_the_owner_of_an_automation_starts_it_with_inputs(stage: Stage) -> None:
 # Waits
 
 
-def test_an_administrator_watches_the_last_run_of_an_automation(
+def test_an_administrator_polls_the_last_run_of_an_automation(
     sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
 ) -> None:
     automation = things(sandbox, space)["automation"]
@@ -257,7 +257,7 @@ def test_an_administrator_watches_the_last_run_of_an_automation(
     assert run.id == sandbox.runs(automation)[0]["id"]
 
 
-def test_an_editor_watches_a_run_by_its_id_and_not_the_last_one(
+def test_an_editor_polls_a_run_by_its_id_and_not_the_last_one(
     sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
 ) -> None:
     automation = things(sandbox, space)["automation"]
@@ -278,7 +278,7 @@ def test_a_run_that_is_gone_is_gone_for_a_user_who_may_not_read_its_automation(
         with_role("producer").until_end(AUTOMATION, RunSelector(resource_id=automation, run_id="no-such-run"))
 
 
-def test_whoever_sees_an_app_watches_its_reloads_and_reads_what_the_reload_itself_logs(
+def test_a_user_who_sees_an_app_polls_its_reloads_and_reads_their_short_log(
     sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage]
 ) -> None:
     app = things(sandbox, space)["reload"]
@@ -288,7 +288,7 @@ def test_whoever_sees_an_app_watches_its_reloads_and_reads_what_the_reload_itsel
     result = stage.run(outcome(RELOAD, run, sandbox.url, stage.write_log))
 
     assert result.succeeded
-    assert any(text.startswith("| ") for text in stage.said)
+    assert any(text.startswith("| ") for text in stage.messages)
 
 
 # Reports

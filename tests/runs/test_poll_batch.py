@@ -20,10 +20,12 @@ from airflow_provider_qlik.runs import ADAPTERS, Run, RunAdapter, RunSelector, R
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
+pytestmark = pytest.mark.slow
+
 
 def one_look(selector: RunSelector, kind: str, within: float) -> Flow[Any]:
     """What a wait sees the next time it looks."""
-    return (yield Poll(source=ADAPTERS[kind], about=selector, group=selector.resource_id, latest=within))
+    return (yield Poll(source=ADAPTERS[kind], key=selector, batch_key=selector.resource_id, max_delay=within))
 
 
 def looked(sandbox: SandboxTenant, kind: str, selector: Sequence[RunSelector], within: float = 0.3) -> list[Any]:
@@ -49,7 +51,7 @@ def running(sandbox: SandboxTenant, resource_id: str, count: int) -> list[RunSel
     ]
 
 
-def test_100_waits_on_one_automation_cost_one_request_a_round(sandbox: SandboxTenant) -> None:
+def test_100_waits_on_one_automation_cost_one_request_per_interval(sandbox: SandboxTenant) -> None:
     automation = sandbox.add_automation("Prepare", maxConcurrentRuns=50)
     selector = running(sandbox, automation, 100)
     seen = looked(sandbox, "automation", selector)
@@ -57,7 +59,7 @@ def test_100_waits_on_one_automation_cost_one_request_a_round(sandbox: SandboxTe
     assert asked(sandbox) == {"list_automation_runs": 1}
 
 
-def test_1000_waits_on_1000_automations_cost_no_more_than_12_requests_a_round(sandbox: SandboxTenant) -> None:
+def test_1000_waits_on_1000_automations_cost_no_more_than_12_requests_per_interval(sandbox: SandboxTenant) -> None:
     automations = [sandbox.add_automation(f"Automation {number}") for number in range(1000)]
     selector = [one for automation in automations for one in running(sandbox, automation, 1)]
     seen = looked(sandbox, "automation", selector, within=1.0)
@@ -65,7 +67,7 @@ def test_1000_waits_on_1000_automations_cost_no_more_than_12_requests_a_round(sa
     assert sum(asked(sandbox).values()) <= 12
 
 
-def test_waits_of_several_rounds_cost_no_more_a_round(sandbox: SandboxTenant) -> None:
+def test_waits_over_several_intervals_cost_no_more_per_interval(sandbox: SandboxTenant) -> None:
     """As a triggerer waits: a list a round, and a few that are looked at by themselves to check it."""
     automations = [sandbox.add_automation(f"Automation {number}") for number in range(60)]
     selector = [one for automation in automations for one in running(sandbox, automation, 1)]
@@ -89,9 +91,7 @@ def test_waits_of_several_rounds_cost_no_more_a_round(sandbox: SandboxTenant) ->
 
 
 @pytest.mark.parametrize("count", [101, 250])
-def test_more_waits_on_one_automation_than_a_page_holds_cost_a_request_for_each_page(
-    sandbox: SandboxTenant, count: int
-) -> None:
+def test_waits_on_one_automation_cost_a_request_for_each_page(sandbox: SandboxTenant, count: int) -> None:
     automation = sandbox.add_automation("Prepare", maxConcurrentRuns=500)
     selector = running(sandbox, automation, count)
     seen = looked(sandbox, "automation", selector)
@@ -100,7 +100,7 @@ def test_more_waits_on_one_automation_than_a_page_holds_cost_a_request_for_each_
     assert sum(asked(sandbox).values()) <= count // 100 + 1
 
 
-def test_runs_that_no_page_tells_of_are_looked_at_a_few_at_a_time(sandbox: SandboxTenant) -> None:
+def test_runs_that_no_page_contains_are_polled_a_few_at_a_time(sandbox: SandboxTenant) -> None:
     automation = sandbox.add_automation("Prepare", maxConcurrentRuns=500)
     selector = running(sandbox, automation, 50)
     sandbox.fault(operation="list_automation_runs", body={"data": []}, status=200, times=None)
@@ -110,14 +110,14 @@ def test_runs_that_no_page_tells_of_are_looked_at_a_few_at_a_time(sandbox: Sandb
 
 
 @pytest.mark.parametrize("status", [400, 403])
-def test_a_list_that_is_refused_fails_no_wait(sandbox: SandboxTenant, status: int) -> None:
+def test_a_refused_list_fails_no_wait(sandbox: SandboxTenant, status: int) -> None:
     selector = running(sandbox, sandbox.add_automation("Prepare", maxConcurrentRuns=50), 5)
     sandbox.fault(operation="list_automation_runs", status=status, times=None)
     seen = looked(sandbox, "automation", selector)
     assert [run.id for run in seen] == [each.run_id for each in selector]
 
 
-def test_refused_credentials_are_not_tried_once_for_each_wait(sandbox: SandboxTenant) -> None:
+def test_refused_credentials_are_not_sent_once_for_each_wait(sandbox: SandboxTenant) -> None:
     selector = running(sandbox, sandbox.add_automation("Prepare", maxConcurrentRuns=50), 30)
     selector += [one for n in range(30) for one in running(sandbox, sandbox.add_automation(f"A {n}"), 1)]
     sandbox.fault(operation="list_automation_runs", status=401, times=None)
@@ -127,7 +127,7 @@ def test_refused_credentials_are_not_tried_once_for_each_wait(sandbox: SandboxTe
     assert sum(asked(sandbox).values()) <= 2
 
 
-def test_sensors_that_wait_for_a_run_to_come_share_the_list_of_all_automations(sandbox: SandboxTenant) -> None:
+def test_sensors_that_wait_for_a_future_run_share_the_bulk_list(sandbox: SandboxTenant) -> None:
     began = sandbox.now()
     automations = [sandbox.add_automation(f"Automation {number}") for number in range(30)]
     earlier = [sandbox.add_run(automation, script=Script(run=1)) for automation in automations[:20]]
@@ -141,7 +141,7 @@ def test_sensors_that_wait_for_a_run_to_come_share_the_list_of_all_automations(s
     assert asked(sandbox) == {"list_automations": 1, "list_automation_runs": 20}
 
 
-def test_sharing_runs_whose_list_is_long_are_all_told_in_one_go(sandbox: SandboxTenant) -> None:
+def test_runs_of_a_sharing_task_with_a_long_list_are_polled_in_one_batch(sandbox: SandboxTenant) -> None:
     """Where all is known already, no number of calls is too many."""
     resource = sandbox.add_sharing_task("Weekly")
     selector = [RunSelector(resource_id=resource, run_id=f"w{number}") for number in range(30)]
@@ -179,7 +179,7 @@ def test_an_odd_last_run_of_one_automation_spoils_no_list(sandbox: SandboxTenant
     assert list(end.value.value) == selector[:1]
 
 
-def test_sharing_runs_that_have_ended_share_the_second_look_as_well(sandbox: SandboxTenant) -> None:
+def test_ended_runs_of_a_sharing_task_share_the_second_poll(sandbox: SandboxTenant) -> None:
     resource = sandbox.add_sharing_task("Weekly")
     selector = [RunSelector(resource_id=resource, run_id=f"w{number}") for number in range(10)]
     for each in selector:
@@ -197,7 +197,7 @@ def test_sharing_runs_that_have_ended_share_the_second_look_as_well(sandbox: San
         ("sharing_task", {"list_sharing_task_executions": 1}),
     ],
 )
-def test_waits_on_one_thing_share_one_list(sandbox: SandboxTenant, kind: str, operations: dict[str, int]) -> None:
+def test_waits_on_one_resource_share_one_list(sandbox: SandboxTenant, kind: str, operations: dict[str, int]) -> None:
     if kind == "task":
         resource = sandbox.add_task("Refresh")
     elif kind == "reload":
@@ -216,7 +216,7 @@ def test_waits_on_one_thing_share_one_list(sandbox: SandboxTenant, kind: str, op
 
 
 @pytest.mark.parametrize("kind", list(ADAPTERS.values()), ids=list(ADAPTERS))
-def test_what_a_kind_asks_first_counts_against_the_limit_that_its_turn_was_of(kind: RunAdapter) -> None:
+def test_the_first_call_of_a_poll_counts_against_the_tier_of_its_kind(kind: RunAdapter) -> None:
     selector = RunSelector(resource_id="r", run_id="1")
     flows: list[Flow[Any]] = [
         kind.poll(selector),
@@ -232,7 +232,7 @@ def test_what_a_kind_asks_first_counts_against_the_limit_that_its_turn_was_of(ki
         flow.close()
 
 
-def test_what_a_list_of_everything_tells_is_what_a_single_look_tells(sandbox: SandboxTenant) -> None:
+def test_a_bulk_list_gives_the_same_answer_as_a_single_poll(sandbox: SandboxTenant) -> None:
     selector = []
     for number, script in enumerate(
         (Script(run=1, end="finished"), Script(run=1, end="failed", error="No ledger"), Script(end=None))
@@ -251,7 +251,7 @@ def facts(run: Run) -> tuple[Any, ...]:
     return run.id, run.state, run.status, run.started_at, run.ended_at, run.reason
 
 
-def test_a_run_that_is_not_the_last_of_its_automation_is_looked_at_alone(sandbox: SandboxTenant) -> None:
+def test_a_run_that_is_not_the_last_of_its_automation_is_polled_alone(sandbox: SandboxTenant) -> None:
     automations = [sandbox.add_automation(f"Automation {number}", maxConcurrentRuns=5) for number in range(5)]
     selector = [one for automation in automations for one in running(sandbox, automation, 1)]
     running(sandbox, automations[2], 1)
@@ -260,7 +260,7 @@ def test_a_run_that_is_not_the_last_of_its_automation_is_looked_at_alone(sandbox
     assert asked(sandbox) == {"list_automations": 1, "get_automation_run": 1}
 
 
-def test_an_automation_of_somebody_else_is_looked_at_alone(sandbox: SandboxTenant) -> None:
+def test_an_automation_of_another_user_is_polled_alone(sandbox: SandboxTenant) -> None:
     selector = [one for number in range(4) for one in running(sandbox, sandbox.add_automation(f"A {number}"), 1)]
     sandbox.fault(operation="list_automations", body={"data": []}, status=200, times=None)
     seen = looked(sandbox, "automation", selector)
@@ -268,7 +268,7 @@ def test_an_automation_of_somebody_else_is_looked_at_alone(sandbox: SandboxTenan
     assert asked(sandbox) == {"list_automations": 1, "get_automation_run": 4}
 
 
-def test_one_that_is_gone_disturbs_nobody(sandbox: SandboxTenant) -> None:
+def test_a_deleted_resource_does_not_affect_other_waits(sandbox: SandboxTenant) -> None:
     automation = sandbox.add_automation("Prepare", maxConcurrentRuns=5)
     selector = [*running(sandbox, automation, 2), RunSelector(resource_id=automation, run_id="gone")]
     first, second, gone = looked(sandbox, "automation", selector)
@@ -288,8 +288,8 @@ def test_intervals_grow_with_the_age_of_the_run_between_two_bounds() -> None:
         now = going.started_at + timedelta(minutes=minutes) if going.started_at else now
         step = flow.send(going)
         assert isinstance(step, Poll)
-        intervals.append(step.latest)
-        assert step.soonest == step.latest / 2
+        intervals.append(step.max_delay)
+        assert step.min_delay == step.max_delay / 2
     assert intervals == [15, 15, 30, 45, 60, 60]
 
 
@@ -311,7 +311,7 @@ def test_a_last_interval_before_the_deadline_is_not_divided_again_and_again() ->
             assert isinstance(step, Poll)
             looks += 1
             # As early as it may be.
-            now += timedelta(seconds=step.soonest)
+            now += timedelta(seconds=step.min_delay)
             step = flow.send(going)
     except WaitTimeoutError:
         assert looks <= 4
@@ -344,7 +344,7 @@ def execution(name: str, status: str) -> dict[str, Any]:
     return {"id": name, "workflowID": "w", "sharingTaskID": "s", "status": status, **moments}
 
 
-def test_nonsense_in_what_nobody_looks_at_does_not_spoil_the_list_of_all_automations() -> None:
+def test_invalid_members_that_are_not_accessed_do_not_affect_the_bulk_list() -> None:
     run = {"id": "r", "status": "running", "metrics": {"network": "none", "blocks": 3}}
     automations = [{"id": "a", "name": ["?"], "schedules": "daily", "maxConcurrentRuns": "many", "lastRun": run}]
     selector = RunSelector(resource_id="a", run_id="r")

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_qlik.cloud import Flow, InvalidArgumentError, Pause, QlikCloudError
-from airflow_provider_qlik.cloud.call import Call, by_itself
+from airflow_provider_qlik.cloud.call import Call, unbatched
 from airflow_provider_qlik.cloud.errors import ConnectError, NoResponseError
 from airflow_provider_qlik.cloud.operations import OPERATIONS
 from airflow_provider_qlik.cloud.transport.responses import read
@@ -25,13 +25,13 @@ from airflow_provider_qlik.lifecycle.trigger_event import InvalidEventError, Run
 from airflow_provider_qlik.runs import (
     ADAPTERS,
     Intent,
+    MatchTimeouts,
     Outcome,
     Run,
     RunAdapter,
     RunSelector,
     RunState,
     RunWait,
-    Search,
     Worker,
     find_run,
     lookup,
@@ -42,6 +42,9 @@ from airflow_provider_qlik.runs.existing import existing
 from airflow_provider_qlik.runs.matching import competing_runs
 from tests.planted_secret import note, plant
 from tests.replies import IDS, MARKER, OTHER_MARKER, SECRET, WORDS, anything, examples, replies
+
+pytestmark = pytest.mark.slow
+
 
 MAX_STEPS = 40
 NOW = datetime(2026, 1, 2, 3, 5, tzinfo=UTC)
@@ -73,7 +76,7 @@ class Act:
     def play(self, flow: Flow[Any]) -> Any:
         """What comes of a flow, the error it failed with, or that it goes on."""
         plant(SECRET)
-        flow = by_itself(flow)
+        flow = unbatched(flow)
         try:
             step: Any = next(flow)
             for _ in range(MAX_STEPS):
@@ -162,7 +165,7 @@ def parameters() -> st.SearchStrategy[Mapping[str, Any]]:
     return st.sampled_from(({}, {"inputs": {"a": 1}}, {"if_pending": "wait", "partial": True}, {"if_pending": "fail"}))
 
 
-SEARCH = Search(give_up=60, give_up_unanswered=20, settle=5, settle_unsure=10)
+SEARCH = MatchTimeouts(match_timeout=60, unknown_outcome_timeout=20, confirmation_time=5, doubtful_confirmation_time=10)
 WATCHES = "until_end"
 Play = Callable[[RunAdapter, Act, Callable[[Any], Any]], Any]
 """How a flow is played, and what comes of it; the function draws a value."""
@@ -174,7 +177,7 @@ FLOWS: dict[str, Play] = {
     "cancel": lambda kind, act, draw: kind.cancel(draw(runs(kind))),
     "log": lambda kind, act, draw: kind.log(draw(runs(kind))),
     "reason": lambda kind, act, draw: kind.reason(draw(runs(kind))),
-    "settled": lambda kind, act, draw: kind.settled(draw(runs(kind))),
+    "completed": lambda kind, act, draw: kind.completed(draw(runs(kind))),
     "described": lambda kind, act, draw: kind.described(draw(runs(kind))),
     "exclude_other_users": lambda kind, act, draw: kind.exclude_other_users(
         "r1", draw(st.lists(runs(kind), min_size=2, max_size=3))
@@ -218,7 +221,7 @@ def _is_a_flow(hint: Any) -> bool:
 
 @pytest.mark.parametrize("name", FLOWS)
 @pytest.mark.parametrize("kind", ADAPTERS.values(), ids=ADAPTERS)
-def test_whatever_comes_back_a_flow_ends_asks_on_or_fails_as_ours(kind: RunAdapter, name: str) -> None:
+def test_for_any_response_a_flow_ends_sends_a_call_or_raises_our_error(kind: RunAdapter, name: str) -> None:
     @examples(12)
     @given(st.data())
     def check(data: st.DataObject) -> None:
@@ -276,7 +279,7 @@ LOOK_UPS = {
 
 
 @pytest.mark.parametrize("name", LOOK_UPS)
-def test_whatever_comes_back_a_name_leads_to_one_id_or_to_an_error_of_ours(name: str) -> None:
+def test_for_any_response_a_name_leads_to_one_id_or_our_error(name: str) -> None:
     function = LOOK_UPS[name]
     taken = [*inspect.signature(function).parameters.values()]
     needed = ["wanted" for each in taken if each.default is each.empty]
@@ -297,7 +300,7 @@ def test_the_names_are_those_that_there_are() -> None:
 
 
 @pytest.mark.parametrize("operation", [name for name in OPERATIONS if name.endswith(".create")])
-def test_whatever_comes_back_what_is_there_is_found_or_an_error_is_ours(operation: str) -> None:
+def test_for_any_response_an_existing_item_is_found_or_our_error_raised(operation: str) -> None:
     (argument, *_) = OPERATIONS[operation].required
     body = {"name": "wanted", "appId": "r1", "resourceId": "r1", "timeZone": "UTC"}
 
@@ -330,7 +333,7 @@ TIMES_GONE_BY = st.sampled_from(
 
 RUN = Run(kind="task", resource_id="t", id="r", state=RunState.FAILED, status="FAILED", started_at=NOW, ended_at=NOW)
 EVENT = RunEvent.ended(RUN).to_json()
-INTENT = Intent(kind="task", resource_id="t", marker=MARKER, known=("a",), server_time=NOW)
+INTENT = Intent(kind="task", resource_id="t", marker=MARKER, known_run_ids=("a",), server_time=NOW)
 
 
 @examples(300)
@@ -381,7 +384,7 @@ def test_a_damaged_event_is_refused_or_tells_an_end(given_event: Any) -> None:
 def remembered(entry: Any) -> Any:
     store = SimpleNamespace(get=lambda key: {KEY: entry}[key], set=None, delete=None)
     context: Any = {"task_state_store": store, "ti": SimpleNamespace(max_tries=0)}
-    return CheckpointStore(context, durable=True, asked={}).load()
+    return CheckpointStore(context, durable=True, resource={}).load()
 
 
 ENTRY = {"max_tries": 0, "intent": INTENT.to_json(), "run": RUN.to_json(), "cancelled": False}
@@ -393,7 +396,7 @@ ENTRY = {"max_tries": 0, "intent": INTENT.to_json(), "run": RUN.to_json(), "canc
     | damaged(RUN.to_json()).map(lambda run: {**ENTRY, "run": run})
     | damaged(INTENT.to_json()).map(lambda intent: {**ENTRY, "intent": intent})
 )
-def test_what_is_damaged_in_the_store_is_ignored_or_an_error_of_ours(entry: Any) -> None:
+def test_damaged_stored_values_are_ignored_or_raise_our_error(entry: Any) -> None:
     try:
         left = remembered(entry)
     except QlikCloudError:
@@ -408,10 +411,10 @@ def test_what_was_kept_is_remembered() -> None:
     assert (left.run, left.intent, left.cleared, left.cancelled) == (RUN, INTENT, False, False)
 
 
-def test_a_run_at_the_end_of_time_has_rivals_like_any_other() -> None:
+def test_a_run_at_the_end_of_time_has_competing_runs_like_any_other() -> None:
     late = datetime.max.replace(tzinfo=UTC)
     assert competing_runs(replace(RUN, started_at=late, unconfirmed_since=NOW), [RUN]) == []
 
 
-def test_nothing_is_remembered_where_nothing_was_kept() -> None:
+def test_without_a_stored_value_there_is_no_checkpoint() -> None:
     assert remembered(None) is None

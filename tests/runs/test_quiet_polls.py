@@ -64,12 +64,12 @@ def waited(
                 now += timedelta(seconds=step.seconds)
                 step = flow.send(None)
             assert isinstance(step, Poll)
-            soonest, latest = when or (step.soonest, step.latest)
-            seen.append((now, soonest, latest, step.about))
-            now += timedelta(seconds=soonest + part * (latest - soonest))
+            min_delay, max_delay = when or (step.min_delay, step.max_delay)
+            seen.append((now, min_delay, max_delay, step.key))
+            now += timedelta(seconds=min_delay + part * (max_delay - min_delay))
             answer = ANSWERS[name]
-            if quietly and step.again is not None and not isinstance(answer, Exception):
-                when = step.again(answer)
+            if quietly and step.reschedule is not None and not isinstance(answer, Exception):
+                when = step.reschedule(answer)
                 if when is not None:
                     continue
             woken += 1
@@ -99,7 +99,7 @@ MOSTLY_GOING = st.sampled_from(["going"] * 30 + list(ANSWERS))
     answers=[("going", 1.0), ("404", 1.0)] + [("going", 1.0)] * 10 + [("404", 1.0), ("going", 1.0)],
     deadline=None,
 )
-def test_a_wait_that_is_spared_them_does_just_the_same(
+def test_a_wait_that_is_not_woken_behaves_the_same(
     selector: str, answers: list[tuple[str, float]], deadline: float | None
 ) -> None:
     every_time, _ = waited(WANTED[selector], answers, deadline, quietly=False)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.runs import ADAPTERS, AmbiguousRunError, CannotStartError, RunNotFoundError, Search
+from airflow_provider_qlik.runs import ADAPTERS, AmbiguousRunError, CannotStartError, MatchTimeouts, RunNotFoundError
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import MARKER, OTHER_MARKER, Stage
@@ -32,7 +32,7 @@ def test_a_reload_carries_the_marker(stage: Stage, app: str) -> None:
 
     assert bodies(stage) == [{"appId": app, "resourceType": "api", "resourceId": MARKER}]
     assert run.triggered_by == MARKER
-    assert run.carries(MARKER)
+    assert run.shows_marker(MARKER)
 
 
 def test_a_reload_that_shows_no_marker_is_known_by_the_response(stage: Stage, app: str) -> None:
@@ -40,9 +40,9 @@ def test_a_reload_that_shows_no_marker_is_known_by_the_response(stage: Stage, ap
 
     run = stage.start(RELOAD, app)
 
-    assert run.id == stage.ours(app)
+    assert run.id == stage.own_run_id(app)
     assert run.triggered_by == stage.sandbox.user_id
-    assert not stage.said
+    assert not stage.messages
 
 
 def test_a_marker_that_is_refused_is_left_out(stage: Stage, app: str) -> None:
@@ -50,15 +50,13 @@ def test_a_marker_that_is_refused_is_left_out(stage: Stage, app: str) -> None:
 
     run = stage.start(RELOAD, app, partial=True, weight=3)
 
-    assert run.id == stage.ours(app)
+    assert run.id == stage.own_run_id(app)
     assert bodies(stage)[1:] == [{"appId": app, "partial": True, "weight": 3}]
     assert [entry.carried_out for entry in stage.sandbox.request_log("create_reload")] == [False, True]
-    assert "Starting without a marker" in stage.said[0]
+    assert "Starting the reload without a marker" in stage.messages[0]
 
 
-def test_a_reload_that_is_refused_for_another_reason_is_asked_for_once_more_and_no_oftener(
-    stage: Stage, app: str
-) -> None:
+def test_a_reload_that_is_refused_for_another_reason_is_sent_once_more_only(stage: Stage, app: str) -> None:
     stage.sandbox.fault(operation="create_reload", times=None, status=400)
 
     with pytest.raises(CannotStartError, match="HTTP 400"):
@@ -75,20 +73,20 @@ def test_a_reload_whose_response_was_lost_is_found_by_its_marker_at_once(
 
     run = stage.start(RELOAD, app)
 
-    assert run.id == stage.ours(app)
+    assert run.id == stage.own_run_id(app)
     assert (run.unconfirmed_since, stage.elapsed) == (None, 0)
     assert len(bodies(stage)) == 1
 
 
-def test_a_reload_whose_response_was_lost_is_told_from_anothers_in_the_same_moment(stage: Stage, app: str) -> None:
+def test_a_reload_whose_response_was_lost_is_distinguished_from_a_simultaneous_one(stage: Stage, app: str) -> None:
     stage.sandbox.switch(pending_reload="queued")
     intent = stage.intend(RELOAD, app)
     stage.run(RELOAD.send_start(stage.intend(RELOAD, app, OTHER_MARKER), stage.write_log, {}))
     stage.sandbox.fault(operation="create_reload", reset="after")
 
-    run = stage.run(RELOAD.start(intent, Search(), stage.write_log, stage.clock))
+    run = stage.run(RELOAD.start(intent, MatchTimeouts(), stage.write_log, stage.clock))
 
-    assert run.carries(MARKER)
+    assert run.shows_marker(MARKER)
     assert stage.elapsed == 0
 
 
@@ -98,9 +96,9 @@ def test_without_a_marker_a_lost_response_is_resolved_by_being_alone(stage: Stag
 
     run = stage.start(RELOAD, app)
 
-    assert run.id == stage.ours(app)
+    assert run.id == stage.own_run_id(app)
     assert run.unconfirmed_since is not None
-    assert stage.elapsed >= Search().settle
+    assert stage.elapsed >= MatchTimeouts().confirmation_time
 
 
 def test_without_a_marker_two_reloads_of_callers_are_an_error(stage: Stage, app: str) -> None:
@@ -110,7 +108,7 @@ def test_without_a_marker_two_reloads_of_callers_are_an_error(stage: Stage, app:
     stage.sandbox.fault(operation="create_reload", reset="after")
 
     with pytest.raises(AmbiguousRunError, match="2 runs"):
-        stage.run(RELOAD.start(intent, Search(), stage.write_log, stage.clock))
+        stage.run(RELOAD.start(intent, MatchTimeouts(), stage.write_log, stage.clock))
 
 
 def test_a_reload_of_a_task_in_the_same_moment_is_no_candidate(stage: Stage, app: str) -> None:
@@ -121,10 +119,10 @@ def test_a_reload_of_a_task_in_the_same_moment_is_no_candidate(stage: Stage, app
 
     run = stage.start(RELOAD, app, between=lambda: stage.sandbox.add_run(task, started_ago=0, script=Script(run=3600)))
 
-    assert run.id == stage.ours(app)
+    assert run.id == stage.own_run_id(app)
 
 
-def test_where_markers_are_shown_the_reload_of_another_caller_is_never_ours(stage: Stage, app: str) -> None:
+def test_where_markers_are_shown_the_reload_of_another_caller_is_never_matched(stage: Stage, app: str) -> None:
     """The start did not arrive, and somebody else's reload shows another marker."""
     stage.sandbox.switch(pending_reload="queued")
     intent = stage.intend(RELOAD, app)
@@ -132,7 +130,7 @@ def test_where_markers_are_shown_the_reload_of_another_caller_is_never_ours(stag
     stage.sandbox.fault(operation="create_reload", reset="before", times=None)
 
     with pytest.raises(RunNotFoundError, match="may have been started, but no run of it showed up"):
-        stage.run(RELOAD.start(intent, Search(), stage.write_log, stage.clock))
+        stage.run(RELOAD.start(intent, MatchTimeouts(), stage.write_log, stage.clock))
 
 
 def test_a_retry_takes_up_the_reload_that_carries_its_marker(stage: Stage, app: str) -> None:
@@ -145,7 +143,7 @@ def test_a_retry_takes_up_the_reload_that_carries_its_marker(stage: Stage, app: 
     assert intent.markers_shown
 
 
-def test_a_retry_does_not_take_up_the_reload_that_the_try_before_has_cancelled(stage: Stage, app: str) -> None:
+def test_a_retry_does_not_resume_the_reload_that_the_previous_attempt_has_cancelled(stage: Stage, app: str) -> None:
     run = stage.start(RELOAD, app)
     stage.run(RELOAD.cancel(run))
 

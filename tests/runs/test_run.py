@@ -119,7 +119,7 @@ def test_a_run_that_has_not_begun_has_the_moment_it_was_made() -> None:
     assert AUTOMATION.run_of("a", AutomationRun.from_json(queued)).moment == BEGAN
 
 
-def test_what_is_wanted_reads_as_a_user_would_say_it() -> None:
+def test_a_selector_reads_as_a_phrase() -> None:
     assert str(RunSelector(resource_id="t")) == "the last run"
     assert str(RunSelector(resource_id="t", run_id="r")) == "run r"
     assert str(RunSelector(resource_id="t", started_after=BEGAN)) == (

@@ -12,6 +12,9 @@ from airflow_provider_qlik.runs import RunAdapter, RunGoneError, RunSelector, Ru
 from airflow_provider_qlik.sandbox import Script
 from tests.runs.conftest import AUTOMATION, TASK, Stage
 
+pytestmark = pytest.mark.slow
+
+
 both_kinds = pytest.mark.parametrize("kind", [TASK, AUTOMATION], ids=lambda kind: kind.name)
 LIST = {"task": "list_task_runs", "automation": "list_automation_runs"}
 
@@ -24,7 +27,7 @@ def added(stage: Stage, kind: RunAdapter) -> str:
 
 
 @both_kinds
-def test_a_given_run_is_waited_for_whatever_runs_beside_it(stage: Stage, kind: RunAdapter) -> None:
+def test_a_wait_for_a_run_id_ignores_other_runs(stage: Stage, kind: RunAdapter) -> None:
     resource_id = added(stage, kind)
     given = stage.sandbox.add_run(resource_id, started_ago=100, script=Script(run=300, end="FAILED"))
     stage.sandbox.add_run(resource_id, started_ago=50)
@@ -35,7 +38,7 @@ def test_a_given_run_is_waited_for_whatever_runs_beside_it(stage: Stage, kind: R
     assert 200 <= stage.elapsed < 230
 
 
-def test_a_given_run_of_a_task_is_found_far_back_in_the_list(stage: Stage) -> None:
+def test_a_run_of_a_task_is_found_far_back_in_the_list(stage: Stage) -> None:
     task = added(stage, TASK)
     given = stage.sandbox.add_run(task, started_ago=90000)
     for number in range(130):
@@ -45,7 +48,7 @@ def test_a_given_run_of_a_task_is_found_far_back_in_the_list(stage: Stage) -> No
 
 
 @both_kinds
-def test_a_given_run_that_nobody_knows_ends_the_wait(stage: Stage, kind: RunAdapter) -> None:
+def test_an_unknown_run_id_ends_the_wait(stage: Stage, kind: RunAdapter) -> None:
     resource_id = added(stage, kind)
 
     with pytest.raises(RunGoneError, match=f"does not know the run any more.*run nothing of {kind.name} {resource_id}"):
@@ -76,7 +79,7 @@ def test_the_last_run_stays_the_one_that_was_seen_though_others_begin(stage: Sta
 
 @pytest.mark.parametrize("answer", ["no run", "not found"])
 @both_kinds
-def test_the_last_run_of_what_never_ran_is_waited_for(stage: Stage, kind: RunAdapter, answer: str) -> None:
+def test_a_wait_for_the_last_run_of_an_unused_resource_goes_on(stage: Stage, kind: RunAdapter, answer: str) -> None:
     resource_id = added(stage, kind)
     if answer == "not found":
         stage.sandbox.fault(operation=LIST[kind.name], times=None, status=404)
@@ -164,7 +167,7 @@ def test_a_run_begun_before_the_moment_is_never_it(stage: Stage, kind: RunAdapte
 
 
 @both_kinds
-def test_a_run_that_begins_while_it_is_waited_for_is_it_and_stays_it(stage: Stage, kind: RunAdapter) -> None:
+def test_the_selected_run_that_begins_during_the_wait_stays_selected(stage: Stage, kind: RunAdapter) -> None:
     resource_id = added(stage, kind)
     moment = stage.sandbox.now()
     for after, name in ((100, "first"), (110, "second")):

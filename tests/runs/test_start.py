@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud import ConnectError, StatusError
-from airflow_provider_qlik.runs import AmbiguousRunError, CannotStartError, RunAdapter, RunNotFoundError, Search
+from airflow_provider_qlik.runs import AmbiguousRunError, CannotStartError, MatchTimeouts, RunAdapter, RunNotFoundError
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import AUTOMATION, MARKER, OTHER_MARKER, TASK, Stage, staged
@@ -56,19 +56,19 @@ def test_an_automation_says_which_run_it_started(stage: Stage) -> None:
 
     found = stage.start(AUTOMATION, automation)
 
-    assert found.id == stage.ours(automation)
+    assert found.id == stage.own_run_id(automation)
     assert (stage.elapsed, found.unconfirmed_since) == (0, None)
 
 
 @both_kinds
 @pytest.mark.parametrize("fault", LOST_AND_CARRIED_OUT, ids=str)
-def test_a_run_whose_answer_was_lost_is_found(stage: Stage, kind: RunAdapter, fault: dict[str, Any]) -> None:
+def test_a_run_whose_response_was_lost_is_found(stage: Stage, kind: RunAdapter, fault: dict[str, Any]) -> None:
     resource_id = added(stage.sandbox, kind)
     stage.sandbox.fault(operation=START[kind.name], times=None, **fault)
 
     found = stage.start(kind, resource_id)
 
-    assert found.id == stage.ours(resource_id)
+    assert found.id == stage.own_run_id(resource_id)
     assert stage.starts() == 1
     assert any("Looking for the run instead of starting again" in text for text in stage.warnings)
 
@@ -95,7 +95,7 @@ def test_a_start_that_was_lost_is_an_error_and_never_repeated(
 
 
 @both_kinds
-def test_a_lost_start_and_somebody_elses_run_are_not_taken_for_one_another(stage: Stage, kind: RunAdapter) -> None:
+def test_after_a_lost_start_another_users_run_is_not_matched(stage: Stage, kind: RunAdapter) -> None:
     resource_id = added(stage.sandbox, kind)
     stage.sandbox.switch(echo_source=False, competing_runs=1)
     stage.sandbox.fault(operation=START[kind.name], reset="after")
@@ -112,13 +112,13 @@ def test_a_start_that_surely_did_not_arrive_is_sent_again(
     resource_id = added(stage.sandbox, kind)
     stage.sandbox.fault(operation=START[kind.name], times=2, **fault)
 
-    assert stage.start(kind, resource_id).id == stage.ours(resource_id)
+    assert stage.start(kind, resource_id).id == stage.own_run_id(resource_id)
     assert stage.starts() == 3
 
 
 @both_kinds
 @pytest.mark.parametrize("fault", SURELY_NOT_ARRIVED, ids=str)
-def test_a_start_that_never_arrives_tells_what_kept_it_and_is_not_looked_for(
+def test_a_start_that_was_not_executed_raises_its_error_without_a_search(
     stage: Stage, kind: RunAdapter, fault: dict[str, Any]
 ) -> None:
     resource_id = added(stage.sandbox, kind)
@@ -139,7 +139,7 @@ def impatient(still: SandboxTenant) -> Iterator[Stage]:
 
 
 @both_kinds
-def test_a_run_whose_answer_came_too_late_is_found(impatient: Stage, kind: RunAdapter) -> None:
+def test_a_run_whose_response_came_too_late_is_found(impatient: Stage, kind: RunAdapter) -> None:
     sandbox = impatient.sandbox
     resource_id = added(sandbox, kind)
     sandbox.fault(operation=START[kind.name], delay=0.3)
@@ -152,16 +152,16 @@ def test_a_run_whose_answer_came_too_late_is_found(impatient: Stage, kind: RunAd
     impatient.after(1, until_it_happened)
     found = impatient.start(kind, resource_id)
 
-    assert found.id == impatient.ours(resource_id)
+    assert found.id == impatient.own_run_id(resource_id)
     assert impatient.starts() == 1
     assert "ReadTimeout" in impatient.warnings[0]
 
 
 @both_kinds
-def test_nobody_there_is_said_as_such(stage: Stage, kind: RunAdapter) -> None:
+def test_a_failed_connection_is_reported_as_such(stage: Stage, kind: RunAdapter) -> None:
     resource_id = added(stage.sandbox, kind)
     intent = stage.intend(kind, resource_id)
-    flow = kind.start(intent, Search(), stage.write_log)
+    flow = kind.start(intent, MatchTimeouts(), stage.write_log)
     call = next(flow)
 
     with pytest.raises(ConnectError, match="no route"):
@@ -170,7 +170,7 @@ def test_nobody_there_is_said_as_such(stage: Stage, kind: RunAdapter) -> None:
     assert str(call).startswith("POST ")
 
 
-def test_an_outage_after_a_lost_start_does_not_count_as_looking(stage: Stage) -> None:
+def test_an_outage_after_a_lost_start_does_not_count_as_search_time(stage: Stage) -> None:
     """The tenant is away for two minutes, and so is the answer: the run is still found."""
     task = added(stage.sandbox, TASK)
     stage.sandbox.fault(operation="start_task", reset="after")
@@ -179,11 +179,11 @@ def test_an_outage_after_a_lost_start_does_not_count_as_looking(stage: Stage) ->
     def away() -> None:
         stage.sandbox.fault("GET", times=None, status=503)
 
-    assert stage.start(TASK, task, between=away).id == stage.ours(task)
+    assert stage.start(TASK, task, between=away).id == stage.own_run_id(task)
     assert stage.elapsed >= 120
 
 
-def test_an_outage_after_a_lost_start_is_not_waited_out_for_ever(stage: Stage) -> None:
+def test_an_outage_after_a_lost_start_does_not_extend_the_search_without_limit(stage: Stage) -> None:
     task = added(stage.sandbox, TASK)
     stage.sandbox.fault(operation="start_task", reset="after")
 
@@ -199,7 +199,7 @@ def test_a_run_that_shows_up_late_after_a_lost_start_is_given_time_to_settle(sta
     stage.sandbox.switch(echo_source=False, show_after=50)
     stage.sandbox.fault(operation="start_task", reset="after")
 
-    assert stage.start(TASK, task).id == stage.ours(task)
+    assert stage.start(TASK, task).id == stage.own_run_id(task)
 
 
 # Refused.
@@ -211,11 +211,11 @@ def test_a_source_that_is_too_long_is_left_out(stage: Stage) -> None:
 
     found = stage.start(TASK, task)
 
-    assert found.id == stage.ours(task)
+    assert found.id == stage.own_run_id(task)
     assert [entry.query for entry in stage.sandbox.request_log("start_task")] == [[("source", MARKER)], []]
     assert [entry.carried_out for entry in stage.sandbox.request_log("start_task")] == [False, True]
-    assert "source is longer than 10 characters" in stage.said[0]
-    assert "Starting without a marker" in stage.said[0]
+    assert "source is longer than 10 characters" in stage.messages[0]
+    assert "Starting the task without a marker" in stage.messages[0]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
@@ -257,7 +257,7 @@ def test_a_disabled_automation_says_its_state_and_what_to_do(stage: Stage, state
     assert len(stage.sandbox.runs(automation)) == 1
 
 
-def test_a_disabled_task_that_answers_as_if_it_had_started_says_why_no_run_shows_up(stage: Stage) -> None:
+def test_a_disabled_task_that_accepts_a_start_says_why_no_run_appears(stage: Stage) -> None:
     task = added(stage.sandbox, TASK, enabled=False, metadata={"disabledCode": "OWNER-DELETED"})
     stage.sandbox.switch(disabled_start="ignored")
 
@@ -275,7 +275,7 @@ def test_a_task_that_runs_already_and_is_not_started_again_says_so(stage: Stage)
 
 
 @pytest.mark.parametrize("echo", [True, False], ids=["marker shown", "marker hidden"])
-def test_the_run_that_kept_ours_from_starting_is_not_taken_for_it(stage: Stage, echo: bool) -> None:
+def test_the_run_that_prevented_the_start_is_not_matched(stage: Stage, echo: bool) -> None:
     """Qlik answers as if it had started one more, but did not: the run that goes on is not ours."""
     task = added(stage.sandbox, TASK)
     stage.sandbox.add_run(task, started_ago=60, script=Script(run=3600), triggered_by=OTHER_MARKER)
@@ -285,7 +285,7 @@ def test_the_run_that_kept_ours_from_starting_is_not_taken_for_it(stage: Stage, 
         stage.start(TASK, task)
 
 
-def test_what_keeps_us_from_looking_before_the_start_keeps_us_from_starting(stage: Stage) -> None:
+def test_an_error_of_the_list_before_the_start_prevents_the_start(stage: Stage) -> None:
     task = added(stage.sandbox, TASK)
     stage.sandbox.fault(operation="list_task_runs", times=None, status=403)
 

@@ -71,7 +71,7 @@ def test_a_status_comes_to_a_state(kind: str, status: str, going: str, ended: st
         assert [run.known_word for run in runs] == [status.lower() != "evaporated"] * 2
 
 
-def test_a_word_that_nobody_knows_is_never_a_success() -> None:
+def test_an_unknown_status_is_never_a_success() -> None:
     for kind in HOW:
         status_map = ADAPTERS[kind].status_map
         assert {str(status_map.state(word, True)) for word in ("evaporated", "aborted by hand", "success?")} <= {

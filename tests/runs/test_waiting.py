@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud import Pause, StatusError
-from airflow_provider_qlik.cloud.call import by_itself
+from airflow_provider_qlik.cloud.call import unbatched
 from airflow_provider_qlik.cloud.models.automations import AutomationRun
 from airflow_provider_qlik.cloud.models.tasks import TaskRunList
 from airflow_provider_qlik.runs import (
@@ -27,6 +27,9 @@ from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import AUTOMATION, MARKER, TASK, Stage
 
+pytestmark = pytest.mark.slow
+
+
 both_kinds = pytest.mark.parametrize("kind", [TASK, AUTOMATION], ids=lambda kind: kind.name)
 POLL = {"task": "list_task_runs", "automation": "get_automation_run"}
 READ = {"task": "get_task", "automation": "get_automation"}
@@ -43,35 +46,35 @@ def started(stage: Stage, kind: RunAdapter, script: Script) -> Run:
 # What is said.
 
 
-def test_each_status_is_said_once(stage: Stage) -> None:
+def test_each_status_is_logged_once(stage: Stage) -> None:
     run = started(stage, AUTOMATION, Script(wait=100, run=200))
 
     ended = stage.until_end(AUTOMATION, RunSelector.of(run))
 
     assert (ended.id, ended.state, ended.status) == (run.id, RunState.SUCCEEDED, "finished")
     status_map = ("not started", "running", "finished")
-    assert stage.said == [f"automation run {run.id}: {word}" for word in status_map]
+    assert stage.messages == [f"automation run {run.id}: {word}" for word in status_map]
 
 
-def test_a_wait_gives_a_sign_of_life_every_five_minutes(stage: Stage) -> None:
+def test_a_wait_writes_a_heartbeat_line_every_five_minutes(stage: Stage) -> None:
     run = started(stage, TASK, Script(run=1000))
 
     stage.until_end(TASK, RunSelector.of(run))
 
-    alive = [text for text in stage.said if "still" in text]
+    alive = [text for text in stage.messages if "still" in text]
     assert alive == [f"task run {run.id} is still RUNNING, waited {waited}." for waited in SIGNS]
 
 
 SIGNS = ("0:05:00", "0:10:00", "0:15:00")
 
 
-def test_waiting_for_a_run_that_there_is_not_yet_gives_one_too(stage: Stage) -> None:
+def test_a_wait_for_a_future_run_writes_a_heartbeat_line_too(stage: Stage) -> None:
     task = stage.sandbox.add_task()
     moment = stage.sandbox.now()
     stage.after(700, lambda: stage.sandbox.add_run(task, started_ago=0))
 
     assert stage.until_end(TASK, RunSelector(resource_id=task, started_after=moment)).state is RunState.SUCCEEDED
-    alive = [text for text in stage.said if text.startswith("Still waiting for the first run begun at or after")]
+    alive = [text for text in stage.messages if text.startswith("Still waiting for the first run begun at or after")]
     assert len(alive) == 2
 
 
@@ -103,13 +106,13 @@ def test_an_hour_of_failing_polls_ends_no_wait(stage: Stage, kind: RunAdapter, f
     assert (ended.id, ended.status) == (run.id, GOOD[kind.name])
     assert 3600 <= stage.elapsed < 3800
     assert 10 <= len(stage.warnings) <= 13
-    assert all("Poll without an answer" in text and "The wait goes on" in text for text in stage.warnings)
+    assert all("A poll failed" in text and "The wait goes on" in text for text in stage.warnings)
     polls = len(stage.pauses)
-    assert stage.said[-2] == f"Qlik Cloud answers again, after {polls} polls without an answer."
+    assert stage.messages[-2] == f"Qlik Cloud responds again, after {polls} failed polls."
     assert set(stage.pauses) == {float(max(30, fault.get("retry_after", 0)))}
 
 
-def test_what_qlik_asked_to_wait_is_forgotten_once_it_answers(stage: Stage) -> None:
+def test_retry_after_no_longer_counts_after_a_response(stage: Stage) -> None:
     run = started(stage, TASK, Script(run=200))
     stage.sandbox.fault(operation="list_task_runs", status=429, code="HTTP-429", retry_after=90)
 
@@ -175,7 +178,7 @@ def test_a_resource_that_is_gone_ends_the_wait_after_two_minutes(stage: Stage, k
 
 @both_kinds
 @pytest.mark.parametrize("status", [400, 409, 422])
-def test_what_qlik_refuses_for_good_ends_the_wait_at_once(stage: Stage, kind: RunAdapter, status: int) -> None:
+def test_a_permanent_error_ends_the_wait_at_once(stage: Stage, kind: RunAdapter, status: int) -> None:
     run = started(stage, kind, Script(run=600))
     stage.sandbox.fault(operation=POLL[kind.name], times=None, status=status)
 
@@ -233,7 +236,7 @@ def test_an_api_key_that_is_withdrawn_ends_the_wait_with_the_reason(stage: Stage
 
 
 @both_kinds
-def test_the_deadline_ends_the_wait_and_says_how_it_stood(stage: Stage, kind: RunAdapter) -> None:
+def test_the_deadline_ends_the_wait_with_the_last_status(stage: Stage, kind: RunAdapter) -> None:
     run = started(stage, kind, Script(run=600))
 
     with pytest.raises(WaitTimeoutError) as raised:
@@ -259,18 +262,18 @@ def test_a_run_that_ends_just_before_the_deadline_has_not_timed_out(stage: Stage
     )
 
 
-def test_a_deadline_in_an_outage_says_that_there_was_no_answer(stage: Stage) -> None:
+def test_a_deadline_in_an_outage_says_that_the_polls_failed(stage: Stage) -> None:
     run = started(stage, TASK, Script(run=600))
     stage.sandbox.fault(operation="list_task_runs", times=None, status=429, code="HTTP-429", retry_after=3600)
 
-    with pytest.raises(WaitTimeoutError, match="there was no run, waited 0:01:40; the last 2 polls got no answer"):
+    with pytest.raises(WaitTimeoutError, match="there was no run, waited 0:01:40; the last 2 polls failed"):
         stage.until_end(TASK, RunSelector.of(run), deadline=stage.now() + timedelta(seconds=100))
 
     assert stage.elapsed == 100
     assert re.search(r"The wait goes on until \d{4}-\d\d-\d\dT", stage.warnings[0])
 
 
-def test_a_deadline_that_has_passed_still_leaves_one_look(stage: Stage) -> None:
+def test_a_deadline_that_has_passed_still_allows_one_poll(stage: Stage) -> None:
     run = started(stage, TASK, Script(run=0))
     long_ago = stage.now() - timedelta(hours=1)
 
@@ -287,21 +290,19 @@ def alone(stage: Stage, run: float) -> Run:
     stage.sandbox.script(task, Script(run=run))
     found = stage.start(TASK, task)
     assert found.unconfirmed_since is not None
-    stage.told.clear()
+    stage.log_records.clear()
     return found
 
 
 @pytest.mark.parametrize("began", [0, 30, 55], ids="begun {} s after ours".format)
-def test_a_rival_that_turns_up_later_ends_the_wait_and_nothing_is_guessed_or_cancelled(
-    stage: Stage, began: int
-) -> None:
+def test_a_later_competing_run_ends_the_wait_without_a_guess_or_a_cancel(stage: Stage, began: int) -> None:
     ours = alone(stage, run=200)
 
     def show() -> None:
         stage.sandbox.add_run(ours.resource_id, id="rival", started_ago=120 - began, script=Script(run=5))
 
     stage.after(120 - stage.elapsed, show)
-    with pytest.raises(AmbiguousRunError, match="2 runs of task .* nothing tells which is ours") as raised:
+    with pytest.raises(AmbiguousRunError, match="2 runs began .* which of them this task has started.*task ") as raised:
         stage.until_end(TASK, RunSelector.of(ours))
 
     assert ours.id in str(raised.value)
@@ -309,7 +310,7 @@ def test_a_rival_that_turns_up_later_ends_the_wait_and_nothing_is_guessed_or_can
     assert stage.posts() == ["start_task"]
 
 
-def test_a_rival_is_noticed_in_the_very_look_that_shows_the_end(stage: Stage) -> None:
+def test_a_competing_run_is_noticed_in_the_poll_that_shows_the_end(stage: Stage) -> None:
     ours = alone(stage, run=200)
     stage.sandbox.advance(400)
     stage.sandbox.add_run(ours.resource_id, id="rival", started_ago=400 + stage.elapsed)
@@ -318,7 +319,7 @@ def test_a_rival_is_noticed_in_the_very_look_that_shows_the_end(stage: Stage) ->
         stage.until_end(TASK, RunSelector.of(ours))
 
 
-def test_a_rival_is_noticed_after_the_wait_moved_elsewhere(stage: Stage) -> None:
+def test_a_competing_run_is_noticed_after_the_wait_was_resumed_elsewhere(stage: Stage) -> None:
     """As from a worker to the triggerer, or to another one: only what is written down goes along."""
     ours = Run.from_json(alone(stage, run=200).to_json())
     stage.sandbox.add_run(ours.resource_id, id="rival", started_ago=stage.elapsed)
@@ -328,7 +329,7 @@ def test_a_rival_is_noticed_after_the_wait_moved_elsewhere(stage: Stage) -> None
 
 
 @pytest.mark.parametrize("ago", [36000, -90], ids=["long before", "long after"])
-def test_a_run_of_another_time_is_no_rival(stage: Stage, ago: float) -> None:
+def test_a_run_of_another_time_is_no_competing_run(stage: Stage, ago: float) -> None:
     ours = alone(stage, run=600)
     if ago < 0:
         stage.after(-ago, lambda: stage.sandbox.add_run(ours.resource_id, started_ago=0))
@@ -357,7 +358,7 @@ def test_the_run_that_carries_our_marker_is_noticed_however_late_it_begins(stage
 
 
 @pytest.mark.parametrize("copies", [1, 2])
-def test_the_wait_goes_over_to_our_run_when_it_shows_up_with_our_marker(stage: Stage, copies: int) -> None:
+def test_the_wait_goes_over_to_the_run_that_shows_our_marker(stage: Stage, copies: int) -> None:
     colleagues = alone(stage, run=6000)
     watch = stage.watch(TASK, RunSelector.of(colleagues))
     assert stage.run(watch.poll()) is None
@@ -393,18 +394,18 @@ def test_that_our_run_cannot_be_read_does_not_make_it_missing(stage: Stage, odd:
     body = {"data": [{"id": "other", "status": "SUCCEEDED"}, {"id": ours.id, **odd}]}
     stage.sandbox.fault(operation="list_task_runs", times=None, body=body)
 
-    with pytest.raises(WaitTimeoutError, match="polls got no answer"):
+    with pytest.raises(WaitTimeoutError, match="polls failed"):
         stage.until_end(TASK, RunSelector.of(ours), deadline=stage.now() + timedelta(minutes=10))
 
 
-def test_a_run_that_carries_its_marker_has_no_rivals(stage: Stage) -> None:
+def test_a_run_with_our_marker_has_no_competing_runs(stage: Stage) -> None:
     stage.sandbox.switch(competing_runs=2)
     ours = started(stage, TASK, Script(run=100))
 
     assert stage.until_end(TASK, RunSelector.of(ours)).id == ours.id
 
 
-def test_a_run_that_only_the_time_tells_and_that_is_gone_ends_the_wait(stage: Stage) -> None:
+def test_an_unconfirmed_run_that_is_gone_ends_the_wait(stage: Stage) -> None:
     ours = alone(stage, run=600)
     stage.sandbox.fault(operation="list_task_runs", times=None, body={"data": []})
 
@@ -416,7 +417,7 @@ def test_a_run_that_only_the_time_tells_and_that_is_gone_ends_the_wait(stage: St
 
 
 @both_kinds
-def test_a_word_nobody_knows_is_active_until_the_run_has_ended(stage: Stage, kind: RunAdapter) -> None:
+def test_an_unknown_status_is_active_until_the_run_has_ended(stage: Stage, kind: RunAdapter) -> None:
     run = started(stage, kind, Script(run=100, running_as="PONDERING"))
 
     assert stage.until_end(kind, RunSelector.of(run)).state is RunState.SUCCEEDED
@@ -435,7 +436,7 @@ def test_a_word_nobody_knows_is_active_until_the_run_has_ended(stage: Stage, kin
         ("was_stopped", RunState.CANCELLED),
     ],
 )
-def test_a_run_that_ended_in_a_word_nobody_knows_never_succeeded(
+def test_a_run_that_ended_with_an_unknown_status_never_succeeded(
     stage: Stage, kind: RunAdapter, word: str, state: RunState
 ) -> None:
     run = started(stage, kind, Script(run=100, end=word))
@@ -447,7 +448,7 @@ def test_a_run_that_ended_in_a_word_nobody_knows_never_succeeded(
 
 
 @both_kinds
-def test_a_word_nobody_knows_without_an_end_time_goes_on_until_the_deadline(stage: Stage, kind: RunAdapter) -> None:
+def test_an_unknown_status_without_an_end_time_is_polled_until_the_deadline(stage: Stage, kind: RunAdapter) -> None:
     run = started(stage, kind, Script(run=100, end="SPLENDID", ended_at=False))
 
     with pytest.raises(WaitTimeoutError, match="the run is 'SPLENDID'"):
@@ -474,7 +475,7 @@ def test_a_run_that_has_ended_and_is_still_called_running_did_not_succeed(stage:
 
 
 @pytest.mark.parametrize("word", ["finished", "Finished", "FINISHED", " finished "])
-def test_the_case_of_a_word_does_not_matter(stage: Stage, word: str) -> None:
+def test_the_case_of_a_status_does_not_matter(stage: Stage, word: str) -> None:
     run = started(stage, AUTOMATION, Script(run=100, end=word))
 
     assert stage.until_end(AUTOMATION, RunSelector.of(run)).state is RunState.SUCCEEDED
@@ -487,7 +488,7 @@ def task_runs(*given: dict[str, Any]) -> TaskRunList:
 
 def played(kind: RunAdapter, selector: RunSelector, *answers: Any) -> tuple[Run, list[float]]:
     """What a wait comes to when Qlik gives these answers, and how long it paused in between."""
-    flow = by_itself(RunWait(kind, selector, lambda level, text: None).until_end(15.0))
+    flow = unbatched(RunWait(kind, selector, lambda level, text: None).until_end(15.0))
     left, pauses = iter(answers), []
     step = next(flow)
     try:
@@ -499,7 +500,7 @@ def played(kind: RunAdapter, selector: RunSelector, *answers: Any) -> tuple[Run,
         return end.value, pauses
 
 
-def test_an_end_time_that_comes_a_moment_before_its_word_is_waited_for() -> None:
+def test_a_wait_polls_again_after_an_end_time_with_an_active_status() -> None:
     at_odds = task_runs({"status": "RUNNING", "endedAt": "2026-11-22T06:05:00Z"})
     clear = task_runs({"status": "SUCCEEDED", "endedAt": "2026-11-22T06:05:00Z"})
 
@@ -517,14 +518,14 @@ def test_a_run_that_must_stop_goes_on_until_it_has() -> None:
     assert (ended.state, ended.status, pauses) == (RunState.CANCELLED, "must stop", [15.0])
 
 
-def test_a_run_that_is_stopped_meanwhile_is_watched_to_its_end(stage: Stage, sandbox: SandboxTenant) -> None:
+def test_a_run_that_is_cancelled_meanwhile_is_polled_to_its_end(stage: Stage, sandbox: SandboxTenant) -> None:
     run = started(stage, AUTOMATION, Script(run=3600, stopping=100))
     stage.after(60, lambda: stage.run(AUTOMATION.cancel(run)))
 
     ended = stage.until_end(AUTOMATION, RunSelector.of(run))
 
     assert (ended.state, ended.status) == (RunState.CANCELLED, "stopped")
-    assert [text.rpartition(": ")[2] for text in stage.said] == ["running", "must stop", "stopped"]
+    assert [text.rpartition(": ")[2] for text in stage.messages] == ["running", "must stop", "stopped"]
 
 
 def test_no_time_at_all_is_the_year_one() -> None:

@@ -1,1 +1,1 @@
-"""What can be asked of Qlik Cloud: one function per operation, which describes a request and sends nothing."""
+"""The operations of Qlik Cloud: one function for each, which returns the request as a `Call` and sends nothing."""

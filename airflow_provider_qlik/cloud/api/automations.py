@@ -26,7 +26,7 @@ from airflow_provider_qlik.cloud.models.automations import (
     AutomationUpdate,
     AutomationUsageList,
 )
-from airflow_provider_qlik.cloud.models.shape import body_of
+from airflow_provider_qlik.cloud.models.writing import body_of
 from airflow_provider_qlik.cloud.parameters import both_ways, page_size, word
 from airflow_provider_qlik.validation import InvalidArgumentError, checked_json
 
@@ -49,7 +49,7 @@ def list(
     list_all: bool | None = None,
     cursor: str | None = None,
 ) -> Call[AutomationList]:
-    """The automations that one may see; *limit* is the size of a page, 100 unless given, at most 200.
+    """List the automations that the user may see; *limit* is the page size, 100 by default, at most 200.
 
     *filter* is a SCIM expression such as ``name eq "Morning"``; *list_all* shows an admin the whole tenant.
     """
@@ -64,13 +64,13 @@ def list(
 
 
 def create(automation: AutomationCreate | Mapping[str, Any]) -> Call[Automation]:
-    """The new automation."""
+    """Create an automation."""
     body = body_of(AutomationCreate, "automation", automation)
     return _FAMILY.call("create_automation", "POST", "", Automation, body=body)
 
 
 def get(automation_id: str) -> Call[Automation]:
-    """One automation in full; its execution token is a secret."""
+    """Get an automation; its execution token is a secret."""
     return _FAMILY.call(
         "get_automation",
         "GET",
@@ -82,7 +82,7 @@ def get(automation_id: str) -> Call[Automation]:
 
 
 def update(automation_id: str, automation: AutomationUpdate | Mapping[str, Any]) -> Call[Automation]:
-    """The automation as it now stands; only its owner may replace it."""
+    """Replace an automation, which only its owner may do; the response is the new state."""
     ids, body = {"automation_id": automation_id}, body_of(AutomationUpdate, "automation", automation)
     return _FAMILY.call(
         "update_automation", "PUT", "/{automation_id}", Automation, ids=ids, body=body, about={"id": automation_id}
@@ -90,7 +90,7 @@ def update(automation_id: str, automation: AutomationUpdate | Mapping[str, Any])
 
 
 def delete(automation_id: str) -> Call[None]:
-    """Nothing: the automation is gone."""
+    """Delete an automation."""
     return _FAMILY.call(
         "delete_automation", "DELETE", "/{automation_id}", NoneType, ids={"automation_id": automation_id}
     )
@@ -102,35 +102,35 @@ def _action(operation: str, action: str, automation_id: str, answer: type[T], bo
 
 
 def change_owner(automation_id: str, user_id: str) -> Call[None]:
-    """Nothing: the automation belongs to another user; its history is lost and its connections are detached."""
+    """Change the owner of an automation; its history is lost and its connections are detached."""
     body = body_of(AutomationOwnerChange, "user_id", {"userId": user_id})
     return _action("change_automation_owner", "change-owner", automation_id, NoneType, body)
 
 
 def change_space(automation_id: str, space_id: str) -> Call[None]:
-    """Nothing: the automation is in another space."""
+    """Move an automation to another space."""
     body = body_of(AutomationSpaceChange, "space_id", {"spaceId": space_id})
     return _action("change_automation_space", "change-space", automation_id, NoneType, body)
 
 
 def copy(automation_id: str, name: str) -> Call[AutomationCopied]:
-    """The id of a copy with that name."""
+    """Copy an automation under a new name; the response has the id of the copy."""
     body = body_of(AutomationCopy, "name", {"name": name})
     return _action("copy_automation", "copy", automation_id, AutomationCopied, body)
 
 
 def disable(automation_id: str) -> Call[None]:
-    """Nothing: the automation can no longer be run."""
+    """Disable an automation, so that it can no longer be run."""
     return _action("disable_automation", "disable", automation_id, NoneType)
 
 
 def enable(automation_id: str) -> Call[None]:
-    """Nothing: the automation can be run again."""
+    """Enable an automation, so that it can be run again."""
     return _action("enable_automation", "enable", automation_id, NoneType)
 
 
 def move(automation_id: str, user_id: str) -> Call[None]:
-    """Nothing: as `change_owner`; Qlik does not say how the two differ."""
+    """Move an automation to another owner. Qlik does not document how this differs from `change_owner`."""
     body = body_of(AutomationOwnerChange, "user_id", {"userId": user_id})
     return _action("move_automation", "move", automation_id, NoneType, body)
 
@@ -143,7 +143,7 @@ def runs(
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Call[AutomationRunList]:
-    """The runs of an automation, by id unless *sort* says otherwise; *limit* is the size of a page, 10 to 200."""
+    """List the runs of an automation, by id unless *sort* says otherwise; *limit* is the page size, 10 to 200."""
     sort = word("sort", sort, RUN_SORTS)
     parameters = {"filter": filter, "limit": page_size(limit), "sort": sort, "cursor": cursor}
     ids = {"automation_id": automation_id}
@@ -153,13 +153,13 @@ def runs(
 
 
 def create_run(automation_id: str) -> Call[AutomationRun]:
-    """The new run, with its id."""
+    """Start a run without inputs; the response is the run."""
     ids, body = {"automation_id": automation_id}, body_of(AutomationRunCreate, "run", AutomationRunCreate())
     return _FAMILY.call("create_automation_run", "POST", "/{automation_id}/runs", AutomationRun, ids=ids, body=body)
 
 
 def get_run(automation_id: str, run_id: str) -> Call[AutomationRun]:
-    """One run."""
+    """Get a run."""
     ids = {"automation_id": automation_id, "run_id": run_id}
     return _FAMILY.call(
         "get_automation_run", "GET", "/{automation_id}/runs/{run_id}", AutomationRun, ids=ids, about={"id": run_id}
@@ -172,40 +172,40 @@ def _run_action(operation: str, action: str, automation_id: str, run_id: str, an
 
 
 def export_run(automation_id: str, run_id: str) -> Call[AutomationRunExport]:
-    """The address under which a run's debug log can be fetched."""
+    """Export the debug log of a run; the response has its URL."""
     return _run_action("export_automation_run", "export", automation_id, run_id, AutomationRunExport)
 
 
 def retry_run(automation_id: str, run_id: str) -> Call[None]:
-    """Nothing: a fresh run has the inputs of an earlier one. Qlik does not say which run it is."""
+    """Start a new run with the inputs of an earlier one. The response does not contain the new run."""
     return _run_action("retry_automation_run", "retry", automation_id, run_id, NoneType)
 
 
 def stop_run(automation_id: str, run_id: str) -> Call[None]:
-    """Nothing: the run is broken off."""
+    """Cancel a run."""
     return _run_action("stop_automation_run", "stop", automation_id, run_id, NoneType)
 
 
 def run_debug(automation_id: str, run_id: str) -> Call[str]:
-    """The debug log of a run, as text."""
+    """Get the debug log of a run, as text."""
     ids = {"automation_id": automation_id, "run_id": run_id}
     template = "/{automation_id}/runs/{run_id}/debug"
     return _FAMILY.call("get_automation_run_debug", "GET", template, str, ids=ids, accept="text/plain")
 
 
 def settings() -> Call[AutomationSettings]:
-    """What the tenant has set for all automations."""
+    """Get the settings of the tenant for all automations."""
     return _FAMILY.call("get_automation_settings", "GET", "/settings", AutomationSettings)
 
 
 def update_settings(settings: AutomationSettings | Mapping[str, Any]) -> Call[AutomationSettings]:
-    """The settings as they now stand."""
+    """Replace these settings; the response has the new ones."""
     body = body_of(AutomationSettings, "settings", settings)
     return _FAMILY.call("update_automation_settings", "PUT", "/settings", AutomationSettings, body=body)
 
 
 def usage(filter: str, *, breakdown_by: str | None = None) -> Call[AutomationUsageList]:
-    """Usage numbers; *filter* is needed, over name and date, such as ``name eq "runs" and date eq "2026-11-01"``."""
+    """List usage metrics; *filter* is required, such as ``name eq "runs" and date eq "2026-11-01"``."""
     if not isinstance(filter, str) or not filter.strip():
         raise InvalidArgumentError("filter", filter, "must say which metrics and dates")
     parameters = {"filter": filter, "breakdownBy": breakdown_by}
@@ -213,9 +213,9 @@ def usage(filter: str, *, breakdown_by: str | None = None) -> Call[AutomationUsa
 
 
 def execute(automation_id: str, execution_token: str, inputs: Mapping[str, Any] | None = None) -> Call[None]:
-    """Nothing: a triggered automation was started with inputs. No run id is documented; find the run in `runs`.
+    """Start a run of a triggered automation with inputs. No run id is documented; find the run in `runs`.
 
-    The token is the automation's own `execution_token`, a secret. Which path it goes to says `cloud.transport.paths`.
+    The token is the automation's own `execution_token`, a secret. `cloud.transport.paths` chooses the path.
     """
     sendable = isinstance(execution_token, str) and execution_token.isascii() and execution_token.isprintable()
     if not sendable or not execution_token.strip():

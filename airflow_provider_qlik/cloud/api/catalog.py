@@ -1,4 +1,4 @@
-"""What there is, by name: items and spaces. https://qlik.dev/apis/rest/items/, https://qlik.dev/apis/rest/spaces/
+"""The Items and Spaces families, which find ids by name. https://qlik.dev/apis/rest/items/, https://qlik.dev/apis/rest/spaces/
 
 Errors of each: QlikCloudError.
 """
@@ -22,10 +22,10 @@ def items(
     limit: int | None = None,
     next: str | None = None,
 ) -> Call[ItemList]:
-    """The items that one may see, such as apps; *limit* is the size of a page, 10 unless given, at most 100.
+    """List the items that the user may see, such as apps; *limit* is the page size, 10 by default, at most 100.
 
-    *resource_type* is a word such as ``app``; *resource_id*, together with it, keeps the item of that one. *name* is
-    searched for anywhere in the name, in either case: compare.
+    *resource_type* is a word such as ``app``; with *resource_id* the list has only the item of that resource. *name*
+    finds all names that contain it, whatever their letter case, so compare the names in the response.
     """
     parameters = {
         "resourceType": resource_type,
@@ -39,6 +39,6 @@ def items(
 
 
 def spaces(*, name: str | None = None, limit: int | None = None, next: str | None = None) -> Call[SpaceList]:
-    """The spaces that one may see; paged and searched like `items`."""
+    """List the spaces that the user may see; paged and searched like `items`."""
     parameters = {"name": name, "limit": page_size(limit, 100), "next": next}
     return _SPACES.call("list_spaces", "GET", "", SpaceList, parameters=parameters)

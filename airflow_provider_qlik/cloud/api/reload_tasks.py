@@ -19,7 +19,7 @@ from airflow_provider_qlik.cloud.models.reload_tasks import (
     ReloadTaskList,
     ReloadTaskUpdate,
 )
-from airflow_provider_qlik.cloud.models.shape import body_of
+from airflow_provider_qlik.cloud.models.writing import body_of
 from airflow_provider_qlik.cloud.parameters import only_one_cursor, page_size
 
 _FAMILY = Family("/api/v1/reload-tasks", reading=Tier.ONE, writing=Tier.TWO)
@@ -33,7 +33,7 @@ def list(
     next: str | None = None,
     prev: str | None = None,
 ) -> Call[ReloadTaskList]:
-    """The reload tasks that one may see; *limit* is the size of a page, 10 unless given, at most 100.
+    """List the reload tasks that the user may see; *limit* is the page size, 10 by default, at most 100.
 
     *partial* keeps those that reload partially, or fully; *next* and *prev* exclude each other.
     """
@@ -43,13 +43,13 @@ def list(
 
 
 def create(reload_task: ReloadTaskCreate | Mapping[str, Any]) -> Call[ReloadTask]:
-    """The new reload task of an app. Today's tenants answer 410 (TASKS-011): use `tasks.create`."""
+    """Create a reload task of an app. Today's tenants respond with 410 (TASKS-011): use `tasks.create`."""
     body = body_of(ReloadTaskCreate, "reload_task", reload_task)
     return _FAMILY.call("create_reload_task", "POST", "", ReloadTask, body=body)
 
 
 def get(reload_task_id: str) -> Call[ReloadTask]:
-    """One reload task."""
+    """Get a reload task."""
     ids = {"reload_task_id": reload_task_id}
     return _FAMILY.call(
         "get_reload_task", "GET", "/{reload_task_id}", ReloadTask, ids=ids, about={"id": reload_task_id}
@@ -57,7 +57,7 @@ def get(reload_task_id: str) -> Call[ReloadTask]:
 
 
 def update(reload_task_id: str, reload_task: ReloadTaskUpdate | Mapping[str, Any]) -> Call[ReloadTask]:
-    """The reload task as it now stands; what is not given stays as it is, as far as Qlik says.
+    """Update a reload task; by the documentation, members that are left out stay as they are.
 
     A migrated one is refused with 400 (TASKS-001): use `tasks.update` for the task that it became.
     """

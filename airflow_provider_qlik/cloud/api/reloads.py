@@ -10,14 +10,15 @@ from types import NoneType
 
 from airflow_provider_qlik.cloud.call import Call, Family, Tier
 from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadCreate, ReloadList
-from airflow_provider_qlik.cloud.models.shape import body_of
+from airflow_provider_qlik.cloud.models.writing import body_of
 from airflow_provider_qlik.cloud.parameters import both_ways, only_one_cursor, page_size, word
 from airflow_provider_qlik.validation import InvalidArgumentError, checked_count, checked_id
 
 RELOAD_SORTS = both_ways("creationTime", "status", "startTime", "endTime")
 MAX_VARIABLES = 20
-MAX_VARIABLE = 256
-"""In characters, for the name and for the value."""
+"""Variables that one start can set, at most."""
+MAX_VARIABLE_LENGTH = 256
+"""Characters of the name, and of the value, of a variable, at most."""
 
 _FAMILY = Family("/api/v1/reloads", reading=Tier.ONE, writing=Tier.RELOADS)
 
@@ -33,11 +34,11 @@ def list(
     next: str | None = None,
     prev: str | None = None,
 ) -> Call[ReloadList]:
-    """The reloads of an app; *limit* is the size of a page, 10 unless given, at most 100.
+    """List the reloads of an app; *limit* is the page size, 10 by default, at most 100.
 
-    Without *app_id* those of all apps, for tenant administrators. *filter* is such as ``status eq "FAILED"``, on
-    status, partial and type; *sort* such as ``-creationTime``, for the newest first; *partial* keeps partial reloads,
-    or full ones; *log* lets each reload have its short log. *next* and *prev* exclude each other.
+    Without *app_id*, tenant administrators get the reloads of all apps. *filter* is such as ``status eq "FAILED"``, on
+    status, partial and type; *sort* is such as ``-creationTime``, for the newest first; *partial* keeps partial
+    reloads, or full ones; *log* lets each reload have its short log. *next* and *prev* exclude each other.
     """
     only_one_cursor(next, prev)
     parameters = {
@@ -63,13 +64,13 @@ def start(
     resource_type: str | None = None,
     resource_id: str | None = None,
 ) -> Call[Reload]:
-    """The new reload of an app, with its id; it is queued.
+    """Start a reload of an app; the response is the reload, which is queued.
 
     *variables* are set in the load script: at most 20, with names and values of at most 256 characters. A reload of
     an app with one pending is a 429 with a code ``RELOADS-…``, which is no rate limit. *resource_type* (``api``,
-    ``tasks``, ``reload-tasks``, ``automate``) and *resource_id* (any text) say on whose behalf it is.
+    ``tasks``, ``reload-tasks``, ``automate``) and *resource_id* (any text) say who has started it.
     """
-    asked = {
+    reload = {
         "appId": checked_id("app_id", app_id),
         "partial": partial,
         "weight": None if weight is None else checked_count("weight", weight),
@@ -77,19 +78,19 @@ def start(
         "resourceType": resource_type,
         "resourceId": resource_id,
     }
-    body = body_of(ReloadCreate, "reload", asked)
+    body = body_of(ReloadCreate, "reload", reload)
     return _FAMILY.call("create_reload", "POST", "", Reload, body=body, about={"app_id": app_id})
 
 
 def get(reload_id: str) -> Call[Reload]:
-    """One reload, with what went wrong in it."""
+    """Get a reload, with its error if it has failed."""
     return _FAMILY.call(
         "get_reload", "GET", "/{reload_id}", Reload, ids={"reload_id": reload_id}, about={"id": reload_id}
     )
 
 
 def cancel(reload_id: str) -> Call[None]:
-    """Nothing: the reload is asked to end. 409 when it has ended already."""
+    """Cancel a reload. The response is a 409 if it has ended already."""
     return _FAMILY.call("cancel_reload", "POST", "/{reload_id}/actions/cancel", NoneType, ids={"reload_id": reload_id})
 
 
@@ -101,7 +102,9 @@ def _checked_variables(given: Mapping[str, str]) -> dict[str, str]:
     for name, text in given.items():
         if not name.strip():
             raise InvalidArgumentError("variables", name, "a variable needs a name")
-        if len(name) > MAX_VARIABLE or len(text) > MAX_VARIABLE:
+        if len(name) > MAX_VARIABLE_LENGTH or len(text) > MAX_VARIABLE_LENGTH:
             # The value may be a secret.
-            raise InvalidArgumentError("variables", name, f"names and values have at most {MAX_VARIABLE} characters")
+            raise InvalidArgumentError(
+                "variables", name, f"names and values have at most {MAX_VARIABLE_LENGTH} characters"
+            )
     return dict(given)

@@ -10,7 +10,6 @@ from types import NoneType
 from typing import Any
 
 from airflow_provider_qlik.cloud.call import Call, Family, Tier, segment
-from airflow_provider_qlik.cloud.models.shape import bodies_of, body_of
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution, SharingTaskExecutionList
 from airflow_provider_qlik.cloud.models.sharing_tasks import (
     TASK_TYPES,
@@ -23,6 +22,7 @@ from airflow_provider_qlik.cloud.models.sharing_tasks import (
     SharingTaskList,
     SharingTaskPatchOperation,
 )
+from airflow_provider_qlik.cloud.models.writing import bodies_of, body_of
 from airflow_provider_qlik.cloud.parameters import both_ways, only_one_cursor, page_size, several, skipped, word
 from airflow_provider_qlik.cloud.transport.download import Download
 from airflow_provider_qlik.validation import checked_id
@@ -54,7 +54,7 @@ def list(
     next: str | None = None,
     prev: str | None = None,
 ) -> Call[SharingTaskList]:
-    """The sharing tasks that one may see; *limit* is the size of a page, 20 unless given, at most 100.
+    """List the sharing tasks that the user may see; *limit* is the page size, 20 by default, at most 100.
 
     *owner* is a user id; *role* is what one is oneself. *offset* skips entries. *page* is the cursor; *next* and
     *prev* are older ones that exclude each other. Other users than admins may have to give *app_id*.
@@ -79,13 +79,13 @@ def list(
 
 
 def create(sharing_task: SharingTaskCreate | Mapping[str, Any]) -> Call[SharingTask]:
-    """The new sharing task."""
+    """Create a sharing task."""
     body = body_of(SharingTaskCreate, "sharing_task", sharing_task)
     return _FAMILY.call("create_sharing_task", "POST", "", SharingTask, body=body)
 
 
 def get(sharing_task_id: str, *, is_view_chart: bool | None = None) -> Call[SharingTask]:
-    """One sharing task; *is_view_chart* also notes that somebody has looked at it now."""
+    """Get a sharing task; *is_view_chart* also updates the time at which it was last viewed."""
     ids, parameters = {"sharing_task_id": sharing_task_id}, {"isViewChart": is_view_chart}
     return _FAMILY.call(
         "get_sharing_task",
@@ -99,19 +99,19 @@ def get(sharing_task_id: str, *, is_view_chart: bool | None = None) -> Call[Shar
 
 
 def patch(sharing_task_id: str, changes: Sequence[SharingTaskPatchOperation | Mapping[str, Any]]) -> Call[None]:
-    """Nothing: the changes are made, which are a list of operations of RFC 6902."""
+    """Patch a sharing task by a list of operations of RFC 6902."""
     ids, body = {"sharing_task_id": sharing_task_id}, bodies_of(SharingTaskPatchOperation, "changes", changes)
     return _FAMILY.call("patch_sharing_task", "PATCH", "/{sharing_task_id}", NoneType, ids=ids, body=body)
 
 
 def delete(sharing_task_id: str) -> Call[None]:
-    """Nothing: the sharing task is gone."""
+    """Delete a sharing task."""
     ids = {"sharing_task_id": sharing_task_id}
     return _FAMILY.call("delete_sharing_task", "DELETE", "/{sharing_task_id}", NoneType, ids=ids)
 
 
 def cancel(sharing_task_id: str) -> Call[None]:
-    """Nothing: what the task is executing is asked to end. 404 also where there is nothing to cancel."""
+    """Cancel all active executions of a sharing task. The response is a 404 also if there are none."""
     ids = {"sharing_task_id": sharing_task_id}
     return _FAMILY.call("cancel_sharing_task", "POST", "/{sharing_task_id}/actions/cancel", NoneType, ids=ids)
 
@@ -126,7 +126,7 @@ def executions(
     next: str | None = None,
     prev: str | None = None,
 ) -> Call[SharingTaskExecutionList]:
-    """The executions of a sharing task; *limit* is the size of a page, 20 unless given, at most 200.
+    """List the executions of a sharing task; *limit* is the page size, 20 by default, at most 200.
 
     *sort* is such as ``-starttime``, for the newest first; *status* keeps those that were ``successful``, or
     ``failed``. *offset* skips entries; *next* and *prev* exclude each other.
@@ -152,7 +152,7 @@ def executions(
 
 
 def execution(sharing_task_id: str, execution_id: str, *, status: str | None = None) -> Call[SharingTaskExecution]:
-    """One execution. The id ``latest`` stands for the most recent one, of those with that *status* if it is given."""
+    """Get an execution. The id ``latest`` stands for the most recent one, of those with *status* if it is set."""
     return _FAMILY.call(
         "get_sharing_task_execution",
         "GET",
@@ -168,7 +168,7 @@ def execution(sharing_task_id: str, execution_id: str, *, status: str | None = N
 def execution_file(
     sharing_task_id: str, execution_id: str, file_alias: str, *, status: str | None = None
 ) -> Call[Download]:
-    """A file that an execution made, of any type: its `files` tell the aliases; *status* is as in `execution`.
+    """Download a file of an execution, by its alias in `files`; *status* is as in `execution`.
 
     An alias may hold any character, such as a slash, and is sent as it is.
     """
@@ -185,7 +185,7 @@ def execution_file(
 
 
 def execute(sharing_task_id: str) -> Call[None]:
-    """Nothing: the task is queued. Its executions, one for each recipient, are then among `executions`."""
+    """Execute a sharing task: queue one execution for each recipient, which `executions` then lists."""
     body = body_of(
         SharingTaskExecute, "sharing_task_id", {"sharingTaskID": checked_id("sharing_task_id", sharing_task_id)}
     )
@@ -193,17 +193,17 @@ def execute(sharing_task_id: str) -> Call[None]:
 
 
 def settings() -> Call[SharingSettings]:
-    """What the tenant has set for sharing and reports."""
+    """Get the settings of the tenant for sharing and reports."""
     return _FAMILY.call("get_sharing_settings", "GET", "/settings", SharingSettings)
 
 
 def patch_settings(changes: Sequence[SharingSettingsPatchOperation | Mapping[str, Any]]) -> Call[None]:
-    """Nothing: the tenant's switches are set, by a list of operations of RFC 6902. For tenant admins."""
+    """Patch these settings by a list of operations of RFC 6902. For tenant administrators."""
     body = bodies_of(SharingSettingsPatchOperation, "changes", changes)
     return _FAMILY.call("patch_sharing_settings", "PATCH", "/settings", NoneType, body=body)
 
 
 def update_settings(settings: SharingSettingsUpdate | Mapping[str, Any]) -> Call[None]:
-    """Nothing: sharing is switched on or off for the tenant. For tenant admins."""
+    """Enable or disable sharing for the tenant. For tenant administrators."""
     body = body_of(SharingSettingsUpdate, "settings", settings)
     return _FAMILY.call("update_sharing_settings", "PUT", "/settings", NoneType, body=body)

@@ -1,8 +1,8 @@
 """The Tasks family on both its paths, `/api/v1/tasks` and `/api/scheduling/tasks`. https://qlik.dev/apis/rest/tasks/
 
-All paths hang on the tenant's tasks root, which is one of the two. First come the 10 operations that both have, in the
-order of the reference, then the 9 that are documented for the scheduling path alone (`Call.scheduling_only`). Errors of
-each: QlikCloudError.
+All paths begin with the tenant's tasks root, which is one of the two. First come the 10 operations that both have, in
+the order of the reference, then the 9 that are documented for the scheduling path alone (`Call.scheduling_only`).
+Errors of each: QlikCloudError.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from airflow_provider_qlik.cloud.models.scheduling import (
     TaskGraph,
     TaskPatchOperation,
 )
-from airflow_provider_qlik.cloud.models.shape import bodies_of, body_of
 from airflow_provider_qlik.cloud.models.tasks import Task, TaskList, TaskRun, TaskRunList, TaskRunLog, TaskStarted
+from airflow_provider_qlik.cloud.models.writing import bodies_of, body_of
 from airflow_provider_qlik.cloud.parameters import page_size, word
 from airflow_provider_qlik.validation import InvalidArgumentError, checked_count
 
@@ -37,7 +37,7 @@ RUN_SORTS = (
     *("+taskId", "-taskId", "+actionId", "-actionId"),
 )
 DEEPEST_LEVEL = 100
-"""Steps away from a task that a graph goes, at most."""
+"""Steps from a task to the most distant one in its graph, at most."""
 
 _FAMILY = Family(TASKS_ROOT, reading=Tier.TASKS, writing=Tier.TASKS)
 _V1 = Family("/api/v1/tasks", reading=Tier.TASKS, writing=Tier.TASKS)
@@ -51,12 +51,12 @@ def list(
     limit: int | None = None,
     page: str | None = None,
 ) -> Call[TaskList]:
-    """The tasks that one may see, newest update first; *limit* is the size of a page, 20 unless given, at most 100.
+    """List the tasks that the user may see, last update first; *limit* is the page size, 20 by default, at most 100.
 
     Give *resource_id* where it is known: Qlik refused the list without it until late 2025.
 
     *filter* is a SCIM expression over `TASK_FIELDS`, such as ``lastStatus eq "FAILED" and enabled eq true``. Tasks v1
-    has none, so a list with a filter is `scheduling_only`: a filter that is overlooked would give all tasks.
+    has none, so a list with a filter is `scheduling_only`: a filter that is ignored would list all tasks.
     *sort* is a sign and one of these fields, such as ``-lastEndedAt``. For Tasks v1 only `V1_TASK_SORTS` are
     documented; it is sent as given on either path.
     """
@@ -72,7 +72,7 @@ def list(
 
 
 def create(task: Task | Mapping[str, Any], *, migrate_from: str | None = None) -> Call[Task]:
-    """The new task. Tasks v1 makes it disabled whatever is sent, the scheduling path as `enabled` says, else disabled.
+    """Create a task. Tasks v1 creates it disabled; on the scheduling path `enabled` decides, with disabled as default.
 
     *migrate_from* names a reload task to take over. Only Tasks v1 documents that, so such a call goes to
     `/api/v1/tasks` whatever the tenant's tasks root is.
@@ -83,14 +83,14 @@ def create(task: Task | Mapping[str, Any], *, migrate_from: str | None = None) -
 
 
 def get(task_id: str) -> Call[Task]:
-    """One task in full."""
+    """Get a task."""
     return _FAMILY.call("get_task", "GET", "/{task_id}", Task, ids={"task_id": task_id}, about={"id": task_id})
 
 
 def update(task_id: str, task: Task | Mapping[str, Any]) -> Call[Task]:
-    """The task as it now stands; what is left out falls back to its default. Somebody else's becomes the caller's own.
+    """Replace a task; members that are left out get their defaults. The caller becomes the owner of the task.
 
-    A task that was read can be sent back, changed: what this package does not know of it stays as it was.
+    A task from a response can be changed and sent back: members that this package does not know stay as they were.
     """
     return _FAMILY.call(
         "update_task",
@@ -104,12 +104,12 @@ def update(task_id: str, task: Task | Mapping[str, Any]) -> Call[Task]:
 
 
 def delete(task_id: str) -> Call[None]:
-    """Nothing: the task is gone."""
+    """Delete a task."""
     return _FAMILY.call("delete_task", "DELETE", "/{task_id}", NoneType, ids={"task_id": task_id})
 
 
 def start(task_id: str, *, source: str | None = None) -> Call[TaskStarted]:
-    """That a run was set off. It names no run; *source* shows, most likely, as the run's `triggered_by`."""
+    """Start a run. The response contains no run; *source* most likely becomes the run's `triggered_by`."""
     ids, parameters = {"task_id": task_id}, {"source": source}
     return _FAMILY.call("start_task", "POST", "/{task_id}/actions/start", TaskStarted, ids=ids, parameters=parameters)
 
@@ -117,7 +117,7 @@ def start(task_id: str, *, source: str | None = None) -> Call[TaskStarted]:
 def runs(
     task_id: str, *, sort: str | None = None, limit: int | None = None, page: str | None = None
 ) -> Call[TaskRunList]:
-    """The runs of a task, latest start first; *limit* is the size of a page, 20 unless given, at most 100."""
+    """List the runs of a task, latest start first; *limit* is the page size, 20 by default, at most 100."""
     parameters = {"limit": page_size(limit), "page": page, "sort": word("sort", sort, RUN_SORTS)}
     ids = {"task_id": task_id}
     return _FAMILY.call(
@@ -126,13 +126,13 @@ def runs(
 
 
 def run_log(task_id: str, run_id: str) -> Call[TaskRunLog]:
-    """The log of one run."""
+    """Get the log of a run."""
     ids = {"task_id": task_id, "run_id": run_id}
     return _FAMILY.call("get_task_run_log", "GET", "/{task_id}/runs/{run_id}/log", TaskRunLog, ids=ids)
 
 
 def last_run(task_id: str) -> Call[TaskRun]:
-    """The most recent run, which right after a start is still the one before. 404 if the task never ran."""
+    """Get the last run, which right after a start is still the one before. 404 if the task never ran."""
     ids = {"task_id": task_id}
     return _FAMILY.call("get_last_task_run", "GET", "/{task_id}/runs/last", TaskRun, ids=ids, about=ids)
 
@@ -140,7 +140,7 @@ def last_run(task_id: str) -> Call[TaskRun]:
 def resource_runs(
     resource_id: str, *, sort: str | None = None, limit: int | None = None, page: str | None = None
 ) -> Call[TaskRunList]:
-    """The runs of all tasks that act on one resource, such as an app; paged like `runs`."""
+    """List the runs of all tasks of one resource, such as an app; paged like `runs`."""
     parameters = {"limit": page_size(limit), "page": page, "sort": word("sort", sort, RUN_SORTS)}
     ids = {"resource_id": resource_id}
     return _FAMILY.call(
@@ -158,11 +158,10 @@ def resource_runs(
 
 
 def patch(task_id: str, changes: Sequence[TaskPatchOperation | Mapping[str, Any]]) -> Call[PatchedTask]:
-    """The task as it now stands, or nothing of it (see `PatchedTask`). Somebody else's task becomes the caller's own.
+    """Patch a task; the response may be empty (see `PatchedTask`). The caller becomes the owner of the task.
 
     *changes* is a list of operations of RFC 6902, such as ``[{"op": "replace", "path": "/enabled", "value": True}]``.
-    To switch a task on or off on either path, and to leave one alone that is so already, there are the flows of
-    `runs.enabling`.
+    The flows of `runs.enabling` enable and disable a task on either path, and do not change one without need.
     """
     return _FAMILY.call(
         "patch_scheduling_task",
@@ -177,7 +176,7 @@ def patch(task_id: str, changes: Sequence[TaskPatchOperation | Mapping[str, Any]
 
 
 def ancestors(task_id: str, *, level: int | None = None, with_task: bool | None = None) -> Call[TaskGraph]:
-    """The graph of all tasks that lead to this one.
+    """Get the graph of all tasks that lead to this one.
 
     *level* is how many steps to go, from 1 to 100; *with_task* puts the tasks themselves into the vertices.
     """
@@ -185,12 +184,12 @@ def ancestors(task_id: str, *, level: int | None = None, with_task: bool | None 
 
 
 def descendants(task_id: str, *, level: int | None = None, with_task: bool | None = None) -> Call[TaskGraph]:
-    """The graph of all tasks that follow from this one; arguments as for `ancestors`."""
+    """Get the graph of all tasks that follow from this one; arguments as for `ancestors`."""
     return _graph("get_task_descendants", "descendants", task_id, level, with_task)
 
 
 def subgraph(task_id: str, *, level: int | None = None, with_task: bool | None = None) -> Call[TaskGraph]:
-    """The graph of all tasks that lead to this one or follow from it; arguments as for `ancestors`."""
+    """Get the graph of all tasks that lead to this one or follow from it; arguments as for `ancestors`."""
     return _graph("get_task_subgraph", "subgraph", task_id, level, with_task)
 
 
@@ -212,7 +211,7 @@ def parents(
     limit: int | None = None,
     page: str | None = None,
 ) -> Call[TaskList]:
-    """The tasks that set this one off directly; arguments as for `list`."""
+    """List the tasks that start this one directly; arguments as for `list`."""
     return _neighbours("list_task_parents", "parents", task_id, filter, sort, limit, page)
 
 
@@ -224,7 +223,7 @@ def children(
     limit: int | None = None,
     page: str | None = None,
 ) -> Call[TaskList]:
-    """The tasks that this one sets off directly; arguments as for `list`."""
+    """List the tasks that this one starts directly; arguments as for `list`."""
     return _neighbours("list_task_children", "children", task_id, filter, sort, limit, page)
 
 
@@ -243,7 +242,7 @@ def _neighbours(
 
 
 def create_reload_on_schedule(app_id: str, reload: ScheduledReloadTask | Mapping[str, Any]) -> Call[Task]:
-    """The new task, which reloads an app by a rule of RFC 5545 (``recurrence``); disabled unless it says ``enabled``.
+    """Create a task that reloads an app by a rule of RFC 5545 (``recurrence``); disabled unless ``enabled`` is set.
 
     It never runs at once. Refused with 403 (CHO-003) if there is no such app or one may not reload it, with 400
     (CHO-017) for a rule, zone or end that cannot be, with 422 (CHO-014) if the app has 10 tasks. Takes the place of
@@ -254,7 +253,7 @@ def create_reload_on_schedule(app_id: str, reload: ScheduledReloadTask | Mapping
 
 
 def create_reload_after_task(app_id: str, reload: ChainedReloadTask | Mapping[str, Any]) -> Call[Task]:
-    """The new task, which reloads an app when another task (``onTaskId``) ends as ``onTaskStatus`` says.
+    """Create a task that reloads an app when another task (``onTaskId``) ends as ``onTaskStatus`` says.
 
     When the other task is deleted, this one stays and never runs. Refused with 400 (CHO-016) if there is no such other
     task, with 403 if one may not reload the app (CHO-003) or read that of the other task (CHO-015).
@@ -266,7 +265,7 @@ def create_reload_after_task(app_id: str, reload: ChainedReloadTask | Mapping[st
 def create_reload_on_dataset_update(
     app_id: str, reload: DatasetReloadTask | Mapping[str, Any] | None = None
 ) -> Call[Task]:
-    """The new task, which reloads an app when a pipeline of Qlik Talend Cloud has written one of its datasets.
+    """Create a task that reloads an app when a pipeline of Qlik Talend Cloud has written one of its datasets.
 
     The datasets are those of the app at this moment. Refused with 422 (CHO-030) if there are none, and with 409
     (CHO-031) if the app has such a task already: its id is in ``value.existingTaskId`` of the response.

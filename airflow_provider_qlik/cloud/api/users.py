@@ -1,4 +1,4 @@
-"""The Users family, as far as it is needed. https://qlik.dev/apis/rest/users/"""
+"""The operations of the Users family that are needed here. https://qlik.dev/apis/rest/users/"""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ _FAMILY = Family("/api/v1/users", reading=Tier.ONE, writing=Tier.TWO)
 
 
 def me() -> Call[User]:
-    """The user we are signed in as; documented as a redirect to the user's own page."""
+    """Get the user of the credentials; documented as a redirect to the user's own page."""
     return _FAMILY.call("get_me", "GET", "/me", User, follows_redirect=True)

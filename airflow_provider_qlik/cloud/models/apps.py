@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_qlik.cloud.models.members import Number
+from airflow_provider_qlik.cloud.models.moments import Moment
 from airflow_provider_qlik.cloud.models.paging import Page
-from airflow_provider_qlik.cloud.models.shape import Moment, Number, Shape
+from airflow_provider_qlik.cloud.models.shape import Shape
 
 
 class ReloadLog(Shape):
-    """That there is the log of a reload. `duration` is in milliseconds."""
+    """An entry for the log of a reload. `duration` is in milliseconds."""
 
     reload_id: str | None = None
     success: bool | None = None
@@ -19,4 +21,4 @@ class ReloadLog(Shape):
 
 
 class ReloadLogList(Page[ReloadLog]):
-    """The logs of an app's reloads; documented without further pages, which is believed until a link says otherwise."""
+    """The logs of an app's reloads. Further pages are not documented; a link to one is followed all the same."""

@@ -7,14 +7,16 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, SecretStr
 
+from airflow_provider_qlik.cloud.models.members import PERHAPS_EMPTY, Id, Needed, Number, ReadOnly, one_of
+from airflow_provider_qlik.cloud.models.moments import Moment
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.reading import LazyMember
-from airflow_provider_qlik.cloud.models.shape import PERHAPS_EMPTY, Id, Moment, Needed, Number, ReadOnly, Shape, one_of
+from airflow_provider_qlik.cloud.models.shape import Shape
 from airflow_provider_qlik.masking import masked
 
 
 class AutomationRunBlockMetrics(Shape):
-    """What one block of an automation moved, in bytes and calls."""
+    """Bytes and API calls of one block of an automation."""
 
     type: str | None = None
     rx_bytes: int | None = None
@@ -26,14 +28,14 @@ class AutomationRunBlockMetrics(Shape):
 
 
 class AutomationRunNetwork(Shape):
-    """What a run moved in all, in bytes."""
+    """Bytes that a run received and sent in all."""
 
     rx_bytes: int | None = None
     tx_bytes: int | None = None
 
 
 class AutomationRunMetrics(Shape):
-    """What a run moved."""
+    """Bytes and API calls of a run."""
 
     blocks: list[AutomationRunBlockMetrics] | None = None
     network: Annotated[AutomationRunNetwork | None, PERHAPS_EMPTY] = None
@@ -65,12 +67,12 @@ class AutomationRun(Shape):
 
     @property
     def error_text(self) -> str | None:
-        """What went wrong, as one line: Qlik gives objects, strings or one object."""
+        """Return the errors as one line, whether Qlik Cloud sends objects, texts or a single object."""
         errors = self.error if isinstance(self.error, list) else [self.error]
-        return "; ".join(filter(None, map(_said, errors))) or None
+        return "; ".join(filter(None, map(_message, errors))) or None
 
 
-def _said(error: Any) -> str | None:
+def _message(error: Any) -> str | None:
     if isinstance(error, dict):
         for name in ("message", "detail", "title", "error"):
             if isinstance(error.get(name), str) and error[name].strip():
@@ -116,8 +118,10 @@ class Automation(Shape):
 
 
 class LastAutomationRun(Shape):
-    """An automation, of which nothing but its last run is kept: who goes through all of them again and again reads so
-    much less. A run that lacks id or status is an InvalidResponseError when it is looked at."""
+    """An automation, of which only the last run is kept, so that polls of the bulk list parse less.
+
+    Access to a run without id or status raises InvalidResponseError.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -126,7 +130,7 @@ class LastAutomationRun(Shape):
 
 
 class AutomationUpdate(Shape):
-    """What an automation is replaced with."""
+    """The body that replaces an automation."""
 
     name: str | None = None
     schedules: list[AutomationSchedule] | None = None
@@ -143,7 +147,7 @@ class AutomationCreate(AutomationUpdate):
 
 
 class AutomationRunCreate(Shape):
-    """What a new run is told about who set it off."""
+    """The body that starts a run, with the context from which it is started."""
 
     context: Annotated[str, one_of("api")] = "api"
 
@@ -173,19 +177,19 @@ class AutomationCopied(Shape):
 
 
 class AutomationRunExport(Shape):
-    """Where the debug log of a run can be fetched."""
+    """The URL of the debug log of a run."""
 
     url: str | None = None
 
 
 class AutomationSettings(Shape):
-    """What the tenant has set for all automations."""
+    """The settings of the tenant for all automations."""
 
     max_concurrent_runs_per_automation: int | None = None
 
 
 class AutomationUsageAutomation(Shape):
-    """The automation that a number belongs to."""
+    """The automation of a usage metric."""
 
     guid: str | None = None
     name: str | None = None
@@ -193,7 +197,7 @@ class AutomationUsageAutomation(Shape):
 
 
 class AutomationUsageMetric(Shape):
-    """One number of one metric on one date."""
+    """The value of one metric on one date."""
 
     date: str
     name: str
@@ -214,4 +218,4 @@ class AutomationRunList(Page[AutomationRun]):
 
 
 class AutomationUsageList(Page[AutomationUsageMetric]):
-    """Usage numbers; documented without further pages, which is believed until a link says otherwise."""
+    """Usage metrics. Further pages are not documented; a link to one is followed all the same."""

@@ -5,12 +5,13 @@ https://qlik.dev/apis/rest/items/ and https://qlik.dev/apis/rest/spaces/
 
 from __future__ import annotations
 
+from airflow_provider_qlik.cloud.models.moments import Moment
 from airflow_provider_qlik.cloud.models.paging import Page
-from airflow_provider_qlik.cloud.models.shape import Moment, Shape
+from airflow_provider_qlik.cloud.models.shape import Shape
 
 
 class Item(Shape):
-    """What the catalog tells of an app, an automation and so on. The id of that thing is `resource_id`, not `id`."""
+    """The entry of a resource, such as an app, in the catalog. The id of the resource is `resource_id`, not `id`."""
 
     id: str
     name: str | None = None
@@ -25,7 +26,7 @@ class Item(Shape):
 
 
 class Space(Shape):
-    """A space, where things are kept."""
+    """A space."""
 
     id: str
     name: str | None = None

@@ -1,14 +1,15 @@
-"""How a body is read that is not as it should be: in encoding, in form, or in what its members hold.
+"""Reading a body that is invalid in its encoding, its JSON, or the types of its members.
 
-A response tells of many things at once, and whoever reads it wants one of them. Reading is therefore done twice:
+A response has many members, and its reader needs few of them, so one invalid member must not make all of it unusable.
+Reading has two steps:
 
-1. The usual way is one pass of pydantic over the bytes. Nearly all bodies come through here, and it is fast.
-2. A body that this refuses is decoded as a lenient JSON reader would (`decoded`), and what makes no sense in it is left
-   out, member by member (`repaired`): a member of a wrong type reads as None, an item of a list that lacks what it
-   cannot do without (id, status) is left out of the list. Only what cannot do without itself is an error.
+1. One pass of pydantic over the bytes. It is fast, and accepts nearly all bodies.
+2. A body that this refuses is decoded by lenient rules (`decoded`), and its invalid members are left out one by one
+   (`repaired`): a member of a wrong type becomes None, an item of a list without a required member (id, status) is left
+   out of the list. Only an object that lacks a required member itself is an error.
 
-What does not work: to make every member lenient in its own validator. A page of 100 tasks has thousands of them, and
-each would run Python.
+What does not work: a lenient validator for each member. A page of 100 tasks has thousands of members, and each would
+run Python code.
 """
 
 from __future__ import annotations
@@ -27,30 +28,30 @@ from airflow_provider_qlik.text import storable_json
 T = TypeVar("T")
 
 PASSES = 12
-"""Times that a value is read again with less in it, at most: what a pass leaves out may leave what holds it empty."""
+"""Passes over a value, at most: a member that one pass leaves out may make the object around it invalid."""
 MAX_NUMBER = 4000
-"""Digits that Python takes for a whole number, about; a longer one is infinite."""
+"""Digits of a whole number that Python converts, about; a longer one becomes infinite."""
 
 _log = logging.getLogger(__name__)
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 def has_nul(content: bytes) -> bool:
-    """Return whether a body may hold NUL, which no store takes. Half a surrogate pair is refused by pydantic itself."""
-    # Most bodies have no backslash, which takes a hundredth of the time to find out.
+    """Return True if a body may have NUL, which cannot be stored. Pydantic itself refuses lone surrogates."""
+    # Most bodies have no backslash, and the search for it takes a hundredth of the time.
     return b"\\" in content and b"\\u0000" in content
 
 
 def decoded(content: bytes) -> Any:
-    """Return the JSON of a body with every text in it storable, as leniently as can be. Raises ValueError.
+    """Return the JSON of a body, read by lenient rules, with every text in it storable. Raises ValueError.
 
-    A byte order mark is skipped, bytes that are no text are replaced, control characters may stand in texts, and the
-    numbers that JSON does not have (NaN, Infinity) are read.
+    A byte order mark is skipped, invalid bytes are replaced, and control characters in texts, NaN and Infinity are
+    accepted.
     """
     text = content.decode(json.detect_encoding(content), "replace").removeprefix("\ufeff")
     try:
         value = json.loads(text, strict=False, parse_int=_whole_number)
-        # As long as they are: what bounds a response is not here.
+        # Without a limit: the size of a response is limited elsewhere.
         return storable_json(value, len(text))
     except RecursionError:
         raise ValueError("it is nested too deep") from None
@@ -61,9 +62,9 @@ def _whole_number(digits: str) -> int | float:
 
 
 def repaired(read: Callable[[bytes], T], value: Any) -> tuple[T, list[str]]:
-    """Return what *read* makes of a JSON value once all that makes no sense is left out, and the problems there were.
+    """Return the result of *read* for a JSON value without its invalid members, and the problems that were found.
 
-    Raises ValidationError where nothing is left that can be read.
+    Raises ValidationError if the value itself is invalid.
     """
     problems: list[str] = []
     for _ in range(PASSES):
@@ -74,7 +75,7 @@ def repaired(read: Callable[[bytes], T], value: Any) -> tuple[T, list[str]]:
             if () in places:
                 raise
             problems.append(problem_in(error))
-            # From the end, so that the places of other items stay right where one is left out of its list.
+            # From the end, so that the indexes of other items of a list stay valid when one is left out.
             for place in sorted(places, reverse=True):
                 value = _without(value, place)
             last = error
@@ -82,15 +83,15 @@ def repaired(read: Callable[[bytes], T], value: Any) -> tuple[T, list[str]]:
 
 
 def _places(value: Any, error: ValidationError) -> set[tuple[Any, ...]]:
-    """Return where what cannot be read stands, the innermost places only."""
+    """Return the paths of the invalid members, the innermost only."""
     found = {_place(value, problem["loc"]) for problem in error.errors(include_url=False, include_input=False)}
     return {place for place in found if not any(place != other and place == other[: len(place)] for other in found)}
 
 
 def _place(value: Any, location: tuple[int | str, ...]) -> tuple[Any, ...]:
-    """Return the place that a problem is about, without the names of forms that pydantic puts between.
+    """Return the path of a problem in the value, without the names of union members that pydantic inserts.
 
-    Where a member is missing or null, what cannot do without it goes: the object that it is in.
+    For a required member that is missing or null, this is the path of the object around it.
     """
     place: list[Any] = []
     missing = False
@@ -109,7 +110,7 @@ def _has(value: Any, part: int | str) -> bool:
 
 
 def _without(value: Any, place: tuple[Any, ...]) -> Any:
-    """Return a copy in which a member is null, or an item of a list, too: which, read again, is left out itself."""
+    """Return a copy in which the member at a path is null; an item of a list that is null already is left out."""
     if not place:
         return None
     part, *rest = place
@@ -120,15 +121,15 @@ def _without(value: Any, place: tuple[Any, ...]) -> Any:
     return {**value, part: _without(value[part], tuple(rest))}
 
 
-def tell_once(shape: str, count: int, problem: str) -> None:
-    """Warn that so many items of a response were left out, once for each operation and process."""
-    if shape in _told:
+def warn_once(shape: str, count: int, problem: str) -> None:
+    """Log a warning about the number of items that were left out, once for each kind of response and process."""
+    if shape in _warned:
         return
-    _told.add(shape)
+    _warned.add(shape)
     items = "1 item" if count == 1 else f"{count} items"
     _log.warning(
-        "A response of Qlik Cloud held %s that cannot be read; the rest of it is used. The first problem: %s. This is"
-        " said once for each kind of response (%s)",
+        "A response of Qlik Cloud held %s that cannot be read; the rest of it is used. The first problem: %s. This"
+        " warning is logged once for each kind of response (%s)",
         items,
         problem,
         shape,

@@ -11,46 +11,47 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator
 from pydantic_core import to_json
 
 from airflow_provider_qlik.cloud.errors import InvalidResponseError
-from airflow_provider_qlik.cloud.models.lenient import tell_once
+from airflow_provider_qlik.cloud.models.lenient import warn_once
+from airflow_provider_qlik.cloud.models.members import PERHAPS_EMPTY
 from airflow_provider_qlik.cloud.models.problems import problem_in
-from airflow_provider_qlik.cloud.models.shape import PERHAPS_EMPTY, Reply, Shape
+from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 
 ItemT = TypeVar("ItemT", bound=Shape)
 
 _OF_AN_ERROR = {"error", "errors", "message"}
-"""Members that a page does not have, and an error has."""
+"""Members that an error has, and a page has not."""
 _WITHOUT_BLANKS = {"sort", "page", "next", "cursor"}
 
 
 class Link(Shape):
-    """A link to another page, or to the thing itself."""
+    """A link to another page, or to the object itself."""
 
     href: str | None = None
 
 
 class SelfLinks(Shape):
-    """Where a thing itself is."""
+    """The link to the object itself."""
 
     self_: Link | None = Field(None, alias="self")
 
     @field_validator("*", mode="before")
     @classmethod
-    def _a_bare_address_is_a_link(cls, given: Any) -> Any:
-        return {"href": given} if isinstance(given, str) else given
+    def _link_from_text(cls, value: Any) -> Any:
+        return {"href": value} if isinstance(value, str) else value
 
 
 class PageLinks(SelfLinks):
-    """Where a list goes on."""
+    """The links to other pages of a list."""
 
     next: Annotated[Link | None, PERHAPS_EMPTY] = None
     prev: Annotated[Link | None, PERHAPS_EMPTY] = None
 
 
 class Page(Shape, Generic[ItemT]):
-    """One page of a list. `server_time` is the server's clock when it answered, to the second.
+    """One page of a list. `server_time` is the server's clock at the time of the response, to the second.
 
-    A page without its list is empty, unless it tells of an error in its place. Where Qlik has the
-    items under another name, a subclass gives `data` that name as its alias.
+    A page without its list is empty, unless it has the members of an error. Where Qlik has the items under another
+    name, a subclass sets that name as the alias of `data`.
     """
 
     data: list[ItemT] = Field(default_factory=list)
@@ -68,12 +69,12 @@ class Page(Shape, Generic[ItemT]):
 
     @classmethod
     def _read_leniently(cls, value: Any) -> Self:
-        """Return the page, its items read one by one: what cannot be read is left out, and said once."""
+        """Return the page with its items read one by one; invalid items are left out, with one warning."""
         name = cls.model_fields["data"].alias or "data"
         listed = value.get(name) if isinstance(value, dict) else None
         if not isinstance(listed, list):
             if listed:
-                cls._read(to_json({name: listed}))  # raises: this is no list, and no sign that there is none
+                cls._read(to_json({name: listed}))  # raises ValidationError: neither a list nor empty
             return super()._read_leniently(value)
         page = super()._read_leniently({**value, name: []})
         (shape,) = get_args(cls.model_fields["data"].annotation)
@@ -86,38 +87,39 @@ class Page(Shape, Generic[ItemT]):
                 left_out.append(plain)
                 problems.append(problem_in(error, f"{name}.{place}"))
         if problems:
-            tell_once(cls.__name__, len(problems), problems[0])
+            warn_once(cls.__name__, len(problems), problems[0])
         page = page.model_copy(update={"data": items})
         page._left_out = tuple(left_out)
         return page
 
     def _find_secrets(self, found: list[str]) -> None:
-        # Not from the links: whoever masks each cursor masks without end.
+        # Links are left out: the set of masked texts would grow with each cursor.
         for item in self.data:
             item._find_secrets(found)
 
     @field_validator("data", mode="before")
     @classmethod
-    def _no_list_is_an_empty_one(cls, given: Any) -> Any:
-        # Services in PHP write an object that is empty as a list, and the other way round.
-        return [] if given is None or given == {} else given
+    def _empty_list_for_none(cls, value: Any) -> Any:
+        # Services in PHP write an empty object as a list, and an empty list as an object.
+        return [] if value is None or value == {} else value
 
     @property
     def left_out(self) -> tuple[Any, ...]:
-        """Return the items that cannot be read, as they came."""
+        """Return the items that cannot be read, as plain JSON."""
         return self._left_out
 
     @property
     def items(self) -> list[ItemT]:
-        """What is on this page; it may be empty with more pages to come."""
+        """Return the items of this page, which may be empty although further pages follow."""
         return self.data
 
     @property
     def next_query(self) -> tuple[tuple[str, str], ...]:
-        """The query that asks for the next page, empty at the end.
+        """Return the query of the next page, empty on the last page.
 
-        Only the query: host and path of a link are never trusted with our token. A plus sign that came unencoded in
-        `sort` or a cursor, where no blank can be, is still a plus sign. Raises InvalidResponseError for what is no link.
+        Only the query of the link is used: its host and path are never trusted with our token. An unencoded plus sign
+        in `sort` or a cursor, where no blank can be, stays a plus sign. Raises InvalidResponseError for an invalid
+        link.
         """
         href = self.links and self.links.next and self.links.next.href
         if not href:
@@ -127,6 +129,6 @@ class Page(Shape, Generic[ItemT]):
         except ValueError:
             raise InvalidResponseError("the link to the next page is none", href) from None
         return tuple(
-            (name, given.replace(" ", "+") if name in _WITHOUT_BLANKS else given)
-            for name, given in parse_qsl(query, keep_blank_values=True)
+            (name, value.replace(" ", "+") if name in _WITHOUT_BLANKS else value)
+            for name, value in parse_qsl(query, keep_blank_values=True)
         )

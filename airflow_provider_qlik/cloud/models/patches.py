@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from airflow_provider_qlik.cloud.models.shape import Nullable, Shape
+from airflow_provider_qlik.cloud.models.members import Nullable
+from airflow_provider_qlik.cloud.models.shape import Shape
 
 
 class PatchOperation(Shape):

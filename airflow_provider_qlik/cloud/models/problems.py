@@ -1,22 +1,22 @@
-"""What is wrong with a value, as a user should read it."""
+"""Validation errors as text for the user."""
 
 from __future__ import annotations
 
 from pydantic import ValidationError
 
 forms = {"str"}
-"""The names of shapes, and of what may stand in place of one: pydantic puts them between the members."""
+"""The names of shapes and of other members of unions, which pydantic inserts into the path of a problem."""
 
 
 def problem_in(error: ValidationError, member: str = "") -> str:
-    """Return the one problem that tells a user most, and the member it is in, below *member* if that is given."""
+    """Return the most informative problem with the path of its member, below *member* if that is set."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
-    # Where several forms are allowed, the one that was meant got furthest; our own rules say most.
+    # Of a union, the form that was meant has the deepest problem; the messages of our own checks say most.
     problem = max(problems, key=lambda problem: (len(problem["loc"]), problem["type"] == "value_error"))
-    # The names of those forms tell a user nothing.
+    # The names of union members are of no use to the user.
     where = ".".join(filter(None, (member, *map(_member, problem["loc"]))))
-    said = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {said}" if where else said
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
 
 
 def _member(part: int | str) -> str:

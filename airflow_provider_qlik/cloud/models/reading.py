@@ -1,4 +1,9 @@
-"""How answers are read: leniently, and what is nested in long lists when it is looked at."""
+"""Reading responses: leniently, and nested objects only when they are accessed.
+
+A page of 100 tasks has thousands of nested objects, and hardly any caller accesses one of them. To build all of them
+would take most of the time that a poll of a list takes. So a member with the mark `LazyMember` stays plain JSON until
+it is accessed.
+"""
 
 from __future__ import annotations
 
@@ -16,30 +21,29 @@ from airflow_provider_qlik.cloud.models.lenient import repaired
 from airflow_provider_qlik.cloud.models.problems import forms, problem_in
 
 READING = {"reading": True}
-"""The context of whatever reads an answer."""
+"""The pydantic context for reading a response."""
 
 
 def reading(info: ValidationInfo) -> bool:
-    """Whether an answer is read; else something is made or written, by stricter rules."""
+    """Return True if a response is read; else an object is created or written, by stricter rules."""
     return bool(info.context and info.context.get("reading"))
 
 
 def checked_where_written(as_it_comes: CoreSchema, checked: CoreSchema) -> CoreSchema:
-    """A schema that leaves out a check where it is read from JSON, without running any Python to find out."""
+    """Return a schema that applies a check only outside of responses, without running Python to decide that."""
     return core_schema.lax_or_strict_schema(
         core_schema.json_or_python_schema(as_it_comes, checked), checked, strict=True
     )
 
 
 class LazyMember:
-    """Marks a nested shape, or list of shapes, that few look at: it is read when somebody does.
+    """Marks a nested shape, or list of shapes, that is read on first access.
 
-    Until then it is kept as the plain JSON that came. Whatever looks at it (the member itself, comparing, showing,
-    writing) finds it as if it had been read at once. What makes no sense in it is left out for whoever looks at it, as
-    in all that is read; written, shown or compared, it is as it came. Made in Python or from what is to be sent, it is
-    checked at once.
+    Until then it stays plain JSON. Access, comparison, representation and serialization behave as if it had been read
+    at once. Invalid members in it are left out on access, as everywhere in a response; in comparison, representation
+    and serialization an invalid member stays plain JSON. Created in Python or for a request, it is checked at once.
 
-    *essential*: where nothing of it can be read, that is an InvalidResponseError at the look, and not None.
+    :param essential: True if access raises InvalidResponseError where nothing can be read; False if it returns None.
     """
 
     def __init__(self, *, essential: bool = False) -> None:
@@ -66,7 +70,7 @@ class LazyMember:
 
 
 class _Member:
-    """What a marked member may hold, by its annotation: a shape or a list of shapes."""
+    """The type of a marked member, by its annotation: a shape or a list of shapes."""
 
     def __init__(self, annotation: Any) -> None:
         self._annotation = annotation
@@ -82,7 +86,7 @@ class _Member:
         return TypeAdapter(self._annotation)
 
     def read(self, plain: Any) -> Any:
-        # As text, since pydantic reads some of it by other rules where it is plain Python.
+        # As JSON text, since pydantic has other rules for Python objects.
         return self.read_text(to_json(plain))
 
     def read_text(self, text: bytes) -> Any:
@@ -92,13 +96,13 @@ class _Member:
         if value is None or isinstance(value, BaseModel):
             return False
         if self._is_list and isinstance(value, list):
-            # One look is enough: what came as JSON holds no shapes, what was read nothing else.
+            # The first item is enough: plain JSON has no shapes, a list that was read has nothing else.
             return bool(value) and not isinstance(value[0], BaseModel)
         return True
 
 
-class _Look:
-    """A member as its shape gives it: read when it is first looked at."""
+class _LazyDescriptor:
+    """The attribute of a lazy member, which reads it on first access."""
 
     def __init__(self, name: str, alias: str, annotation: Any, essential: bool) -> None:
         self._name, self._alias, self._essential = name, alias, essential
@@ -106,7 +110,7 @@ class _Look:
 
     def __get__(self, shape: BaseModel | None, owner: type) -> Any:
         if shape is None or self._name not in vars(shape):
-            # The same as for any other member of pydantic's, which the class itself does not have.
+            # As for every other member in pydantic: the class itself has no such attribute.
             raise AttributeError(self._name)
         value = vars(shape)[self._name]
         if not self.member.is_unread(value):
@@ -114,7 +118,7 @@ class _Look:
         try:
             read = self.member.read(value)
         except ValidationError:
-            # Not kept: what is written back is what came.
+            # Not kept, so that the original JSON is written back.
             return self._read_leniently(value, owner)
         vars(shape)[self._name] = read
         return read
@@ -129,14 +133,15 @@ class _Look:
         raise InvalidResponseError(f"expected {owner.__name__}, but {problem}", to_json(value).decode())
 
     def __set__(self, shape: BaseModel, value: Any) -> None:
-        # With this, Python asks here before it looks into what the shape holds. Shapes are frozen: nobody comes here.
+        # Makes this a data descriptor, which has precedence over the instance dictionary. Shapes are frozen, so it is
+        # never called.
         raise AttributeError(self._name)
 
 
 class LazyModel(BaseModel):
-    """What can have members that are read when they are looked at, and behaves as if they had been read at once."""
+    """A model with lazy members, which behaves as if they had been read at once."""
 
-    _when_looked_at: ClassVar[tuple[str, ...]] = ()
+    _lazy_members: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
@@ -146,31 +151,31 @@ class LazyModel(BaseModel):
             for mark in member.metadata
             if isinstance(mark, LazyMember)
         }
-        cls._when_looked_at = tuple(marked)
+        cls._lazy_members = tuple(marked)
         forms.add(cls.__name__)
         for name, (member, essential) in marked.items():
-            type.__setattr__(cls, name, _Look(name, member.alias or name, member.annotation, essential))
+            type.__setattr__(cls, name, _LazyDescriptor(name, member.alias or name, member.annotation, essential))
 
-    def _poll(self) -> None:
-        """All of it is read, but for what cannot be."""
-        for name in self._when_looked_at:
+    def _read_all(self) -> None:
+        """Read all lazy members that are valid."""
+        for name in self._lazy_members:
             with suppress(InvalidResponseError):
                 getattr(self, name, None)
 
     def __eq__(self, other: object) -> bool:
-        self._poll()
+        self._read_all()
         if isinstance(other, LazyModel):
-            other._poll()
+            other._read_all()
         return super().__eq__(other)
 
     def __hash__(self) -> int:
-        self._poll()
+        self._read_all()
         return hash((type(self), *(vars(self).get(name) for name in type(self).model_fields)))
 
     def __iter__(self) -> Generator[tuple[str, Any], None, None]:
-        self._poll()
+        self._read_all()
         yield from super().__iter__()
 
     def __repr_args__(self) -> Any:
-        self._poll()
+        self._read_all()
         return super().__repr_args__()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from airflow_provider_qlik.cloud.models.members import Needed, one_of
+from airflow_provider_qlik.cloud.models.moments import Moment
 from airflow_provider_qlik.cloud.models.paging import Page, SelfLinks
-from airflow_provider_qlik.cloud.models.shape import Moment, Needed, Shape, one_of
+from airflow_provider_qlik.cloud.models.shape import Shape
 
 
 class ReloadSchedule(Shape):
-    """What all shapes of a reload task share: when which app is reloaded.
+    """The members of all shapes of a reload task: the app and the times at which it is reloaded.
 
     `recurrence` holds RFC 5545 lines; the times are local to `time_zone`, or have an offset.
     """
@@ -33,13 +35,13 @@ class ReloadTaskCreate(ReloadSchedule):
 
 
 class ReloadTaskUpdate(ReloadSchedule):
-    """What is to change in a reload task; `state` switches it on and off."""
+    """The body that updates a reload task; `state` enables and disables it."""
 
     state: Annotated[str, one_of("Enabled", "Disabled", "Completed")] | None = None
 
 
 class ReloadTask(ReloadSchedule):
-    """A reload task. `state` is that of the schedule, not of a run; `disabled_code` and `log` say why it is off."""
+    """A reload task. `state` is that of its schedule, not of a run; `disabled_code` and `log` explain it."""
 
     id: str
     log: str | None = None

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from airflow_provider_qlik.cloud.models.members import Id, Needed
+from airflow_provider_qlik.cloud.models.moments import Moment
 from airflow_provider_qlik.cloud.models.paging import Page
-from airflow_provider_qlik.cloud.models.shape import Id, Moment, Needed, Shape
+from airflow_provider_qlik.cloud.models.shape import Shape
 
 
 class Reload(Shape):
-    """One reload of an app. Lists have its `log` only where it was asked for.
+    """One reload of an app. Lists have its `log` only on request.
 
-    `engine_time` is what the engine says about its end, in its own words.
+    `engine_time` is the end as the engine reports it, in its own format.
     """
 
     id: Id
@@ -39,9 +41,9 @@ class Reload(Shape):
 class ReloadCreate(Shape):
     """The body that starts a reload.
 
-    A higher `weight` is served sooner among the tenant's own; `variables` are set in the script.
+    A higher `weight` has precedence among the reloads of the tenant; `variables` are set in the script.
 
-    `resource_type` and `resource_id` say on whose behalf: a word of Qlik's, and any text. Nobody says whether the
+    `resource_type` (a word of Qlik's) and `resource_id` (any text) say who starts it. It is not documented whether the
     reload shows them.
     """
 

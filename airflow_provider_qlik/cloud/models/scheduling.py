@@ -1,6 +1,6 @@
 """The shapes that only `/api/scheduling/tasks` has: patches, graphs, and the bodies of the three creators.
 
-What Qlik documents of the creators is the page of its command line client: names and errors, hardly any types.
+The creators are documented on the page of Qlik's command line client: names and errors, hardly any types.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
+from airflow_provider_qlik.cloud.models.members import Needed, one_of
 from airflow_provider_qlik.cloud.models.patches import PatchOperation
 from airflow_provider_qlik.cloud.models.reading import READING
-from airflow_provider_qlik.cloud.models.shape import Needed, Reply, Shape, one_of
+from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.models.tasks import Task
 
 
@@ -27,7 +28,7 @@ class TaskPatchOperation(PatchOperation):
 
 
 class PatchedTask(Task):
-    """A task as it stands after a patch. Without any member where Qlik said nothing (204): read the task then."""
+    """A task after a patch. It has no member if the response was empty (204): get the task then."""
 
     @classmethod
     def from_reply(cls, reply: Reply) -> Self:
@@ -37,7 +38,7 @@ class PatchedTask(Task):
 
 
 class TaskGraphVertex(Shape):
-    """A task in a graph. `attrs` tells its depth, counted from the task asked for; `task` is there if it was wanted."""
+    """A task in a graph. `attrs` has its depth, counted from the requested task; `task` is set on request."""
 
     task_id: str | None = None
     attrs: dict[str, Any] | None = None
@@ -45,9 +46,9 @@ class TaskGraphVertex(Shape):
 
 
 class TaskGraphEdge(Shape):
-    """An edge of a graph of tasks: one of the two sets off the other.
+    """An edge of a graph of tasks: one of the two starts the other.
 
-    Which one, Qlik does not say: go by the depth of the vertices.
+    Qlik does not document which one; the depth of the vertices shows it.
     """
 
     source: str | None = None
@@ -66,7 +67,7 @@ class TaskGraph(Shape):
 class ReloadTaskCreation(Shape):
     """The members that the bodies of all three creators of reload tasks have.
 
-    A task that is not `enabled` is made switched off.
+    A task that is not `enabled` is created disabled.
     """
 
     name: str | None = None
@@ -86,7 +87,7 @@ class ScheduledReloadTask(ReloadTaskCreation):
 
 
 class ChainedReloadTask(ReloadTaskCreation):
-    """A reload task that runs when another task ends as asked."""
+    """A reload task that runs when another task ends with a certain status."""
 
     on_task_id: Annotated[str | None, Needed()] = None
     on_task_status: Annotated[str, one_of("succeeded", "failed", "any")] | None = None

@@ -1,4 +1,4 @@
-"""What comes of a sharing task that is executed. https://qlik.dev/apis/rest/sharing-tasks/"""
+"""The shapes of executions of sharing tasks. https://qlik.dev/apis/rest/sharing-tasks/"""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from airflow_provider_qlik.cloud.models.members import Id
+from airflow_provider_qlik.cloud.models.moments import moment_in
 from airflow_provider_qlik.cloud.models.paging import SelfLinks
-from airflow_provider_qlik.cloud.models.shape import Id, Shape, moment_in
+from airflow_provider_qlik.cloud.models.shape import Shape
 from airflow_provider_qlik.cloud.models.sharing_pages import SharingPage
 
 
@@ -24,19 +26,19 @@ class SharingExecutionFile(Shape):
 
 
 class SharingExecutionError(Shape):
-    """What went wrong in an execution."""
+    """An error of an execution."""
 
     code: str | None = None
     title: str | None = None
     detail: str | None = None
 
     def __str__(self) -> str:
-        said = ": ".join(filter(None, (self.title, self.detail)))
-        return f"{said} ({self.code})" if said and self.code else said or self.code or ""
+        message = ": ".join(filter(None, (self.title, self.detail)))
+        return f"{message} ({self.code})" if message and self.code else message or self.code or ""
 
 
 class SharingTargetUser(Shape):
-    """Whom an execution is for: `value` is the address or id, as `type` says."""
+    """The recipient of an execution: `value` is an address or an id, as `type` says."""
 
     type: str | None = None
     value: str | None = None
@@ -48,8 +50,8 @@ class SharingTargetUser(Shape):
 class SharingTaskExecution(Shape):
     """One execution of a sharing task, for one recipient. All of one workflow have the same `workflow_id`.
 
-    The times are texts without a documented form; `started_at` and `ended_at` read them. With a `reload_id` it was
-    an app's reload that set it off.
+    The times are texts in an undocumented format; `started_at` and `ended_at` read them. If there is a `reload_id`,
+    a reload of the app has started it.
     """
 
     id: Id
@@ -84,18 +86,18 @@ class SharingTaskExecution(Shape):
 
     @property
     def started_at(self) -> datetime | None:
-        """When it started, in UTC."""
+        """Return the start, in UTC."""
         return moment_in(self.start_time)
 
     @property
     def ended_at(self) -> datetime | None:
-        """When it ended, in whichever way, in UTC."""
+        """Return the end, whether it succeeded, failed or was cancelled, in UTC."""
         ends = (self.end_time, self.failed_time, self.cancelled_time)
         return next((moment for moment in map(moment_in, ends) if moment), None)
 
     @property
     def error_text(self) -> str | None:
-        """Return what went wrong, as one line: each error with Qlik's code for it."""
+        """Return the errors as one line, each with Qlik's code for it."""
         return "; ".join(filter(None, map(str, self.errors or ()))) or None
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, TypeVar
 
+from airflow_provider_qlik.cloud.models.members import PERHAPS_EMPTY
 from airflow_provider_qlik.cloud.models.paging import Link, Page, PageLinks
-from airflow_provider_qlik.cloud.models.shape import PERHAPS_EMPTY, Shape
+from airflow_provider_qlik.cloud.models.shape import Shape
 
 ItemT = TypeVar("ItemT", bound=Shape)
 
@@ -18,7 +19,7 @@ class SharingPageLink(Link):
 
 
 class SharingPageLinks(PageLinks):
-    """Where a list goes on."""
+    """The links to other pages of a list."""
 
     next: Annotated[SharingPageLink | None, PERHAPS_EMPTY] = None
     prev: Annotated[SharingPageLink | None, PERHAPS_EMPTY] = None

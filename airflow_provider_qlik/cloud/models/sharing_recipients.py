@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from airflow_provider_qlik.cloud.models.shape import Moment, Shape, one_of
+from airflow_provider_qlik.cloud.models.members import one_of
+from airflow_provider_qlik.cloud.models.moments import Moment
+from airflow_provider_qlik.cloud.models.shape import Shape
 
 RecipientProblem = Annotated[
     str,
@@ -55,7 +57,7 @@ class AlertingGroupRecipientError(Shape):
 
 
 class Recipient(Shape):
-    """What is known of every user among the recipients; `value` is the user id.
+    """A user among the recipients; `value` is the user id.
 
     `groups` tells which groups brought the user in; ``addedIndividually`` stands for none.
     """

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from airflow_provider_qlik.cloud.models.members import Needed, Number, ReadOnly, at_most, one_of
+from airflow_provider_qlik.cloud.models.moments import Moment
 from airflow_provider_qlik.cloud.models.paging import SelfLinks
 from airflow_provider_qlik.cloud.models.patches import PatchOperation
-from airflow_provider_qlik.cloud.models.shape import Moment, Needed, Number, ReadOnly, Shape, at_most, one_of
+from airflow_provider_qlik.cloud.models.shape import Shape
 from airflow_provider_qlik.cloud.models.sharing_pages import SharingPage
 from airflow_provider_qlik.cloud.models.sharing_recipients import PersistedRecipients, SharingRecipients
 from airflow_provider_qlik.cloud.models.sharing_templates import SharingTemplate
@@ -44,7 +46,7 @@ class SharingState(Shape):
 
 
 class SharingTrigger(Shape):
-    """What sets the task off: RRULE lines of RFC 5545, or each reload of the app."""
+    """The trigger of the task: RRULE lines of RFC 5545, or each reload of the app."""
 
     recurrence: Annotated[list[str] | None, Needed()] = None
     chronos_job_id: Annotated[str | None, Field(alias="chronosJobID"), ReadOnly()] = None
@@ -75,7 +77,7 @@ class SharingEmailContent(Shape):
 
 
 class SharingRetentionPolicy(Shape):
-    """How many results are kept, and the RFC 5545 interval in which a newer one replaces an older one."""
+    """The number of results that are kept, and the RFC 5545 interval in which a newer one replaces an older one."""
 
     history_size: int | None = None
     override_interval: str | None = None
@@ -107,14 +109,14 @@ class InsightLink(Shape):
 
 
 class SharingTaskError(Shape):
-    """What keeps a task from working, as a word such as ``NO_RECIPIENTS``."""
+    """The reason why a task cannot be executed, as a word such as ``NO_RECIPIENTS``."""
 
     value: str | None = None
     timestamp: Moment = None
 
 
 class SharingTaskBase(Shape):
-    """What a sharing task and a new one have in common."""
+    """The members that a sharing task and the body that creates one have in common."""
 
     name: str | None = None
     tags: list[str] | None = None
@@ -221,13 +223,13 @@ class SharingTaskPatchOperation(PatchOperation):
 
 
 class SharingTaskExecute(Shape):
-    """Which sharing task to execute."""
+    """The body that executes a sharing task."""
 
     sharing_task_id: Annotated[str | None, Field(alias="sharingTaskID"), Needed()] = None
 
 
 class SharingSettings(Shape):
-    """What the tenant has set for sharing and reports."""
+    """The settings of the tenant for sharing and reports."""
 
     tenant_id: str | None = None
     max_recipients: Number = None
@@ -240,13 +242,13 @@ class SharingSettings(Shape):
 
 
 class SharingSettingsUpdate(Shape):
-    """The one switch that can be set as a whole: whether the tenant shares at all."""
+    """The body that enables or disables sharing for the tenant."""
 
     enable_sharing: Annotated[bool | None, Field(alias="enable-sharing"), Needed()] = None
 
 
 class SharingSettingsPatchOperation(PatchOperation):
-    """One change of the tenant's two switches: an operation of RFC 6902."""
+    """One change of the two settings that can be patched: an operation of RFC 6902."""
 
     op: Annotated[Annotated[str, one_of("replace")] | None, Needed()] = None
     path: Annotated[Annotated[str, one_of("/enable-sharing", "/enable-report-subscription")] | None, Needed()] = None

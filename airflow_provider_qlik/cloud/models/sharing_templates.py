@@ -1,10 +1,11 @@
-"""What a sharing task renders and delivers. https://qlik.dev/apis/rest/sharing-tasks/"""
+"""The shapes of the templates that a sharing task renders and delivers. https://qlik.dev/apis/rest/sharing-tasks/"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from airflow_provider_qlik.cloud.models.shape import Needed, Number, Shape, one_of
+from airflow_provider_qlik.cloud.models.members import Needed, Number, one_of
+from airflow_provider_qlik.cloud.models.shape import Shape
 
 TemplateType = Annotated[
     str,
@@ -48,7 +49,7 @@ class SharingSheetTemplate(Shape):
 
 
 class SharingMultiSheetTemplate(SharingSheetTemplate):
-    """One of several sheets to render; without a size, or with 0, it fits itself."""
+    """One of several sheets to render; without a size, or with 0, its size is automatic."""
 
     resize_type: Annotated[str, one_of("none", "fit", "autofit")] | None = None
     persistent_bookmark_include_variables: bool | None = None
@@ -62,7 +63,7 @@ class SharingStoryTemplate(Shape):
 
 
 class SharingTemplate(Shape):
-    """What to render and deliver; `type` decides which member with data counts."""
+    """A template to render and deliver; `type` decides which of the data members is used."""
 
     type: Annotated[TemplateType | None, Needed()] = None
     sub_type: TemplateSubType | None = None

@@ -11,9 +11,11 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field
 
 from airflow_provider_qlik.cloud.models.lenient import decoded
+from airflow_provider_qlik.cloud.models.members import Id, Needed, ReadOnly, one_of
+from airflow_provider_qlik.cloud.models.moments import Moment
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.reading import LazyMember
-from airflow_provider_qlik.cloud.models.shape import Id, Moment, Needed, ReadOnly, Reply, Shape, one_of
+from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 
 TaskUsage = Annotated[str, one_of("ANALYTICS", "DATA_PREPARATION", "DATAFLOW_PREP", "SINGLE_TABLE_PREP")]
 TaskDisabledCode = Annotated[
@@ -30,16 +32,16 @@ TaskOrchestrationType = Annotated[int, one_of(0, 1, 2, 3)]
 
 
 class TaskTriggerReference(Shape):
-    """Where the scheduler keeps the trigger of a task."""
+    """The trigger of a task in the scheduler."""
 
     id: Annotated[str | None, Needed()] = None
     type: Annotated[TaskTriggerType | None, Needed()] = None
 
 
 class TaskLastRun(Shape):
-    """The newest run of a task in short, as the scheduling path shows it with the task; missing until something ran.
+    """A summary of the last run of a task, which only the scheduling path has; missing until a run has started.
 
-    How soon after its end a run shows here as ended is not documented.
+    It is not documented how soon after its end a run is shown as ended here.
     """
 
     id: str | None = None
@@ -53,7 +55,7 @@ class TaskLastRun(Shape):
 
 
 class TaskOrchestrationReference(Shape):
-    """Where the scheduler keeps the orchestration of a task."""
+    """The orchestration of a task in the scheduler."""
 
     id: Annotated[str | None, Needed()] = None
     type: Annotated[TaskOrchestrationType | None, Needed()] = None
@@ -62,16 +64,16 @@ class TaskOrchestrationReference(Shape):
 
 
 class TaskTopology(Shape):
-    """The place of a task in a chain: set off by another task, setting off others."""
+    """The place of a task in a chain: whether another task starts it, and whether it starts others."""
 
     is_child: bool | None = None
     is_parent: bool | None = None
 
 
 class TaskMetadata(Shape):
-    """The bookkeeping around a task; a copy travels with every run. `disabled_code` says why it is switched off.
+    """The bookkeeping around a task; a copy travels with every run. `disabled_code` says why it is disabled.
 
-    Only the scheduling path tells `topology`, `space_type`, `script_owner_id`, and what the resource is.
+    Only the scheduling path has `topology`, `space_type`, `script_owner_id`, and the type of the resource.
     """
 
     usage: TaskUsage | None = None
@@ -113,7 +115,7 @@ class TaskScheduleRule(Shape):
 
 
 class TaskStart(Shape):
-    """How the workflow begins: a repeating ISO 8601 interval in UTC, or a schedule object."""
+    """The start of the workflow: a repeating ISO 8601 interval in UTC, or a schedule object."""
 
     schedule: Annotated[str | TaskScheduleRule | None, Needed()] = None
     state_name: str | None = None
@@ -141,7 +143,7 @@ class TaskEvent(Shape):
 class TaskFunctionReference(Shape):
     """The function that an action calls."""
 
-    # The list of words has the first alone, Qlik's own examples have the second.
+    # The documented list has only the first word, Qlik's own examples have the second.
     ref_name: Annotated[str, one_of("app.reload", "AppReload")] | None = None
     arguments: Any = None
     invoke: Annotated[str, one_of("SYNC", "ASYNC")] | None = None
@@ -149,7 +151,7 @@ class TaskFunctionReference(Shape):
 
 
 class TaskAction(Shape):
-    """What a state does."""
+    """An action of a state."""
 
     name: str | None = None
     condition: str | None = None
@@ -160,7 +162,7 @@ class TaskAction(Shape):
 
 
 class TaskOnEvents(Shape):
-    """Events by name, and what to do on them."""
+    """Events by name, and the actions that they start."""
 
     event_refs: Annotated[list[str] | None, Needed()] = None
     actions: list[TaskAction] | None = None
@@ -168,7 +170,7 @@ class TaskOnEvents(Shape):
 
 
 class TaskStateTimeouts(Shape):
-    """How long parts of a state may take: ISO 8601 durations or expressions."""
+    """The time-outs of a state: ISO 8601 durations or expressions."""
 
     event_timeout: str | None = None
     state_exec_timeout: str | None = None
@@ -208,9 +210,9 @@ class Task(Shape):
 
 
 class TaskStarted(Shape):
-    """The response to an accepted start. It names no run; `timestamp` is the server's clock, from body or Date header.
+    """The response to an accepted start. It contains no run; `timestamp` is the server's clock.
 
-    Documented is `message`; the other members are those of a result that was seen, with the code CHO-000.
+    Only `message` is documented; the other members were observed in a response with the code CHO-000.
     """
 
     message: str | None = None
@@ -248,7 +250,7 @@ class TaskRun(Shape):
 
 
 class TaskRunLog(Shape):
-    """The log of a task run, as text: wrapped in JSON or bare, whichever way Qlik sends it."""
+    """The log of a task run, as text: wrapped in JSON or bare, whichever Qlik sends."""
 
     keep_end: ClassVar[bool] = True
     log_content: str | None = None

@@ -1,4 +1,20 @@
-"""Whether a list of everything is worth reading, and whether it is to be believed."""
+"""When to read a bulk list in place of many single lists, and when not to trust it.
+
+One list response can hold the last run of every automation of a tenant. Where a hundred automations are polled, that
+is one request in place of a hundred. But it has a price and a risk:
+
+- The list is paged, and a tenant may have many more automations than are polled. So the number of pages that it took
+  the last time is compared with the number of batches that it answers for (`min_batches`).
+- It may leave out a resource, for instance one that the user sees only by its id. That one is polled singly for a
+  while.
+- Nothing that Qlik documents says how soon the list shows that a run has ended. A list that lags by an hour would delay
+  all waits by an hour without any error. So some of the resources on it are polled singly as well, each in its turn: an
+  *audit*. If the audit saw a terminal status, and a list that was read `MAX_STALENESS` seconds later still shows the
+  run as active, the list is stale and is not read for an hour.
+
+To compare the two at the same moment does not work: a run that ends between the two requests would make a correct list
+look stale. And an audit of the same few resources does not work either: the list may lag for some of them only.
+"""
 
 from __future__ import annotations
 
@@ -10,122 +26,125 @@ from typing import Any
 
 from airflow_provider_qlik.cloud.errors import QlikCloudError, StatusError
 
-BULK_THRESHOLD = 3
-"""From so many groups on a list of everything is worth a try."""
-TRY_AGAIN = 600.0
-"""Seconds after which a list that did not help is tried again."""
-NOT_NOW = 60.0
-"""Seconds after which a list that failed is tried again; twice as many each time that it fails again."""
-NOT_BELIEVED = 3600.0
-"""Seconds for which a list is left alone that was behind the times."""
-CHECKED = 0.05
-"""The part of those that a list tells of who are looked at by themselves the next time."""
-CHECKED_WITHIN = 120.0
-"""Seconds in which they are; then another's turn comes, since they may not be waited for any more."""
-BEHIND = 60.0
-"""Seconds by which a list may be behind the times."""
-MAX_CHECKED = 5
-"""So many are to be looked at by themselves at the same time, at most."""
-MAX_KEPT = 100
-"""It is known of so many more than twice those that a list tells of when they were looked at by themselves."""
+MIN_BATCHES = 3
+"""The number of batches from which a bulk list of unknown length is worth a try."""
+RETRY_INTERVAL = 600.0
+"""Seconds after which a list that was too long, was refused, or left out a resource is tried again."""
+INITIAL_BACK_OFF = 60.0
+"""Seconds between two attempts to read the bulk list after a failure; doubles with each failure."""
+STALE_BACK_OFF = 3600.0
+"""Seconds for which a stale list is not read."""
+AUDIT_SHARE = 0.05
+"""The fraction of the runs on a list that are audited."""
+AUDIT_TIMEOUT = 120.0
+"""Seconds within which an audit has to happen, before another resource is chosen: its wait may have ended."""
+MAX_STALENESS = 60.0
+"""Seconds by which a list may lag before it counts as stale."""
+MAX_AUDITS = 5
+"""The number of audits that may be outstanding at the same time."""
+AUDIT_HISTORY = 100
+"""The moments of the last audits are kept for this number of resources, more than twice those on the list."""
 
 
 class BulkList:
-    """What is known of a list that tells of many groups at once: what it costs, whom it leaves out, whether it lies.
+    """What is known of one bulk list: how many pages it has, what it leaves out, and whether it is stale.
 
-    Nobody says that Qlik Cloud brings it up to date at once. So a few of those that it tells of are looked at by
-    themselves the next time, each in its turn. If one is over, and shows as going on, or not at all, in a list that was
-    read a minute after that, the list is behind the times, and is left alone.
-
-    *is_over* says of an answer whether nothing about it will change any more. None is the answer that there is nothing.
+    *is_terminal* returns True for a result that will not change any more. The result None means that there is no run.
     """
 
-    def __init__(self, is_over: Callable[[Any], bool]) -> None:
-        self._is_over = is_over
+    def __init__(self, is_terminal: Callable[[Any], bool]) -> None:
+        self._is_terminal = is_terminal
         self._pages: int | None = None
-        self._known_until = 0.0
+        self._pages_known_until = 0.0
         self._failures = 0
-        self._absent: dict[Any, float] = {}
-        self._to_check: dict[Any, float] = {}
-        self._checked: dict[Any, float] = {}
-        self._seen: dict[Any, tuple[float, Any]] = {}
+        self._absent_until: dict[Any, float] = {}
+        self._audit_until: dict[Any, float] = {}
+        self._audited_at: dict[Any, float] = {}
+        self._audits: dict[Any, tuple[float, Any]] = {}
 
-    def tells_of(self, about: Any, now: float) -> bool:
-        """Whether it is to be asked about that, as far as is known."""
-        return self._to_check.get(about, 0.0) <= now and self._absent.get(about, 0.0) <= now
+    def covers(self, key: Any, now: float) -> bool:
+        """Return True if the list may answer for this key: it was not missing there, and is not to be audited."""
+        return self._audit_until.get(key, 0.0) <= now and self._absent_until.get(key, 0.0) <= now
 
-    def groups_needed(self, now: float) -> int:
-        """From how many groups on it costs less than to ask for each."""
-        if self._pages is not None and self._known_until <= now:
+    def min_batches(self, now: float) -> int:
+        """Return the number of batches from which the list costs fewer requests than one request for each batch."""
+        if self._pages is not None and self._pages_known_until <= now:
             self._pages = None
-        return BULK_THRESHOLD if self._pages is None else self._pages + 1
+        return MIN_BATCHES if self._pages is None else self._pages + 1
 
-    def most_pages(self, groups: int) -> int:
-        """How many pages of it may be read in place of so many groups."""
-        return groups if self._pages is None else max(groups, self._pages + 1)
+    def max_pages(self, batches: int) -> int:
+        """Return the number of pages that may be read to answer for so many batches."""
+        return batches if self._pages is None else max(batches, self._pages + 1)
 
-    def seen_alone(self, answers: Mapping[Any, Any], now: float) -> None:
-        """Those were looked at by themselves."""
-        for about in [each for each in self._to_check if each in answers]:
-            del self._to_check[about]
-            self._checked[about] = now
-            if answers[about] is not None and not isinstance(answers[about], Exception):
-                self._seen[about] = now, answers[about]
+    def record_single_polls(self, results: Mapping[Any, Any], now: float) -> None:
+        """Note the results of single polls; for keys that were to be audited they are the audit."""
+        for key in [key for key in self._audit_until if key in results]:
+            del self._audit_until[key]
+            self._audited_at[key] = now
+            if results[key] is not None and not isinstance(results[key], Exception):
+                self._audits[key] = now, results[key]
 
-    def take_seen(self, now: float) -> dict[Any, Any]:
-        """What was seen of those who were looked at by themselves, a while ago.
+    def take_audits(self, now: float) -> dict[Any, Any]:
+        """Return and forget the audit results that are so old that a list that is read now must know them."""
+        audits = {key: result for key, (moment, result) in self._audits.items() if moment <= now - MAX_STALENESS}
+        self._audits = {key: audit for key, audit in self._audits.items() if key not in audits}
+        return audits
 
-        The list that is read now is also asked about them: it should know by now.
-        """
-        seen = {about: answer for about, (moment, answer) in self._seen.items() if moment <= now - BEHIND}
-        self._seen = {about: known for about, known in self._seen.items() if about not in seen}
-        return seen
-
-    def was_read(
-        self, calls: int, about: Sequence[Any], answers: Mapping[Any, Any], seen: Mapping[Any, Any], now: float
+    def record_read(
+        self, pages: int, keys: Sequence[Any], results: Mapping[Any, Any], audits: Mapping[Any, Any], now: float
     ) -> bool:
-        """Whether to believe what it told of those, in so many calls, after what had been *seen* of some."""
+        """Note what a read of the list gave. Returns False if the list is stale and its results are not to be used.
+
+        :param pages: the number of requests that it took.
+        :param keys: what the list was read for.
+        :param results: what it showed of these, and of the audited keys.
+        :param audits: what single polls had seen before, from `take_audits`.
+        """
         self._failures = 0
-        if any(each in answers and self._is_behind(answers[each], seen[each]) for each in seen):
-            self._leave_alone(now + NOT_BELIEVED)
+        if any(key in results and self._is_stale(results[key], audits[key]) for key in audits):
+            self._suspend(now + STALE_BACK_OFF)
             return False
-        told = [each for each in about if each in answers]
-        if calls and (self._pages is None or calls > self._pages or len(told) < len(about)):
-            # It was read to its end, or further than ever: not where all were found on the first pages.
-            self._pages, self._known_until = calls, now + TRY_AGAIN
-        self._absent = {each: until for each, until in self._absent.items() if until > now}
-        self._absent |= dict.fromkeys((each for each in about if each not in answers), now + TRY_AGAIN)
-        self._choose([each for each in told if not self._is_over(answers[each])], now)
+        found = [key for key in keys if key in results]
+        if pages and (self._pages is None or pages > self._pages or len(found) < len(keys)):
+            # It was read to its end, or further than before. Where all keys were found on the first pages, the number
+            # of these says nothing about the length of the list.
+            self._pages, self._pages_known_until = pages, now + RETRY_INTERVAL
+        self._absent_until = {key: until for key, until in self._absent_until.items() if until > now}
+        self._absent_until |= dict.fromkeys((key for key in keys if key not in results), now + RETRY_INTERVAL)
+        self._choose_audits([key for key in found if not self._is_terminal(results[key])], now)
         return True
 
-    def _is_behind(self, listed: Any, seen: Any) -> bool:
-        return listed is None or (self._is_over(seen) and not self._is_over(listed))
+    def _is_stale(self, listed: Any, audited: Any) -> bool:
+        return listed is None or (self._is_terminal(audited) and not self._is_terminal(listed))
 
-    def _choose(self, told: Sequence[Any], now: float) -> None:
-        """Some who are to be looked at by themselves next, whoever was not for longest."""
-        if len(self._checked) > MAX_KEPT + 2 * len(told):
-            # Most of them do not wait any more.
-            self._checked = {each: self._checked[each] for each in told if each in self._checked}
-        self._to_check = {each: until for each, until in self._to_check.items() if until > now}
-        count = max(0, min(MAX_CHECKED, math.ceil(len(told) * CHECKED)) - len(self._to_check))
-        chosen = heapq.nsmallest(count, told, key=lambda each: self._checked.get(each, -math.inf))
-        self._to_check |= dict.fromkeys(chosen, now + CHECKED_WITHIN)
+    def _choose_audits(self, active: Sequence[Any], now: float) -> None:
+        """Choose the keys to be polled singly next: those whose last audit is the longest ago."""
+        if len(self._audited_at) > AUDIT_HISTORY + 2 * len(active):
+            # Most of these keys are not polled any more.
+            self._audited_at = {key: self._audited_at[key] for key in active if key in self._audited_at}
+        self._audit_until = {key: until for key, until in self._audit_until.items() if until > now}
+        count = max(0, min(MAX_AUDITS, math.ceil(len(active) * AUDIT_SHARE)) - len(self._audit_until))
+        chosen = heapq.nsmallest(count, active, key=lambda key: self._audited_at.get(key, -math.inf))
+        self._audit_until |= dict.fromkeys(chosen, now + AUDIT_TIMEOUT)
 
-    def failed(self, error: QlikCloudError, now: float) -> bool:
-        """Whether that is told to all who wait for it, and not asked for otherwise at once.
+    def record_failure(self, error: QlikCloudError, now: float) -> bool:
+        """Note that the list could not be read. Returns True if the error is the result of all polls it was read for.
 
-        What passes costs a poll, and saves asking for each where nobody answers. Where it does not pass, the list may
-        be all that fails: nobody's wait hangs on that. Refused credentials are everybody's.
+        Otherwise these are sent singly at once. The first transient error in a row is a result: if Qlik Cloud is away,
+        a hundred further requests would only fail as well, and each wait counts it and goes on. A permanent error, or
+        the second one, may concern the list alone, and no wait may depend on that. Refused credentials are refused for
+        every request.
         """
         if isinstance(error, StatusError) and error.credentials_refused:
             return True
         if not error.transient:
-            self._leave_alone(now + TRY_AGAIN)
+            self._suspend(now + RETRY_INTERVAL)
             return False
-        self._leave_alone(now + min(NOT_NOW * 2.0**self._failures, TRY_AGAIN))
+        self._suspend(now + min(INITIAL_BACK_OFF * 2.0**self._failures, RETRY_INTERVAL))
         self._failures = min(self._failures + 1, 10)
         return self._failures == 1
 
-    def _leave_alone(self, until: float) -> None:
-        self._pages, self._known_until = sys.maxsize - 1, until
-        self._to_check = {}
+    def _suspend(self, until: float) -> None:
+        """Do not read the list until that moment: as if it had more pages than there can be batches."""
+        self._pages, self._pages_known_until = sys.maxsize - 1, until
+        self._audit_until = {}

@@ -1,4 +1,31 @@
-"""Whose turn it is: all who ask one tenant as one user, in one event loop, keep its rate limits together."""
+"""When a request may be sent: Qlik Cloud's rate limits, kept by all clients of one user in one event loop.
+
+Qlik Cloud allows a user so many requests a minute and tier, and counts them over a sliding window of five minutes. A
+triggerer with thousands of waits could use that up with polls alone. Then a start or a cancel would be refused, and
+Qlik Cloud would refuse more and more, since refused requests are repeated.
+
+So each tier has a `RateLimiter` with two rules:
+
+- *Polls* follow a token bucket. It is filled at a fraction of the limit (`SUSTAINED_SHARE`) and holds a small burst.
+- *Starts, cancels* and all else of high priority do not wait for the bucket. They are sent as long as the window of
+  five minutes has room, and take their tokens from the bucket all the same: its level falls below zero, and the polls
+  that follow make up for it. A thousand cancels at once would take 25 minutes through the bucket, and five by the
+  window.
+
+The queue of the rate limiter is the only one in which a poll waits for long. A token is given to a poll only while
+there is a slot for it (see `slots`): with a token in hand it would wait in the queue of the slots, where the oldest
+poll of another tier cannot pass it.
+
+Beside the limits of a user, Qlik Cloud has one for a whole tenant and tier: half of the limit for each user. No
+response says how much of it others use just now, so it is probed, as TCP probes the capacity of a line (additive
+increase, multiplicative decrease, see `slow_down`). Only polls slow down: starts and cancels are few, and somebody
+waits for them.
+
+What does not work: to repeat a refused request after its Retry-After alone, since requests that wait side by side are
+then all sent at once and refused again. So one refusal pauses the tier for all (`pause`). And to count a request from
+the moment of its token: five hundred cancels get their tokens at once and then wait for a slot, so the window would be
+over here while Qlik Cloud still counts them (`mark_sent`).
+"""
 
 from __future__ import annotations
 
@@ -12,330 +39,346 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from airflow_provider_qlik.cloud.call import Tier
-from airflow_provider_qlik.cloud.polling.slots import ConnectionSlots, WaitingList, WaitingLists, called
+from airflow_provider_qlik.cloud.polling.slots import Priority, PriorityQueue, Slots, wait_for
 from airflow_provider_qlik.cloud.transport.credentials import Credentials
 from airflow_provider_qlik.cloud.transport.tenant import Tenant
 
-A_MINUTE: dict[Tier, float] = {Tier.ONE: 1000, Tier.TWO: 100, Tier.TASKS: 600, Tier.RELOADS: 50}
-"""How many requests a minute Qlik Cloud takes from one user, by tier."""
+REQUESTS_PER_MINUTE: dict[Tier, float] = {Tier.ONE: 1000, Tier.TWO: 100, Tier.TASKS: 600, Tier.RELOADS: 50}
+"""Requests a minute that Qlik Cloud allows a user, by tier."""
 WINDOW = 300.0
-"""Seconds over which Qlik Cloud counts them."""
-STEADY = {Tier.ONE: 0.9, Tier.TWO: 0.4, Tier.TASKS: 0.9, Tier.RELOADS: 0.4}
-"""The part of a limit that is given out evenly. Polls go to two of the tiers and leave a tenth to the workers."""
-MOST = {Tier.ONE: 0.95, Tier.TWO: 1.0, Tier.TASKS: 0.95, Tier.RELOADS: 1.0}
-"""The part of what Qlik Cloud counts in its window that starts and cancels may use up, together with the polls.
+"""Seconds of the sliding window over which Qlik Cloud counts requests."""
+SUSTAINED_SHARE = {Tier.ONE: 0.9, Tier.TWO: 0.4, Tier.TASKS: 0.9, Tier.RELOADS: 0.4}
+"""The fraction of a limit that fills the bucket. Polls go to two of the tiers and leave a tenth to the workers."""
+WINDOW_SHARE = {Tier.ONE: 0.95, Tier.TWO: 1.0, Tier.TASKS: 0.95, Tier.RELOADS: 1.0}
+"""The fraction of what the window allows that requests of high priority may use up, together with the polls.
 
-All of it where nobody polls: a thousand runs that are to be cancelled at once go on until their turn comes.
+All of it where nobody polls: a thousand runs that are to be cancelled at once shall not run on for longer than need be.
 """
 WINDOW_MARGIN = 1.0
 """Seconds by which a request counts for longer than Qlik Cloud's window, since it arrives later than it is sent."""
-BURST = 5.0
-"""So many seconds' worth of turns may be taken at once, after a pause."""
-TOGETHER = 0.5
-"""So many seconds' worth of polls go out together beyond the limits: the same work in a row costs far less CPU."""
-MAX_HOLD = 300.0
-"""Seconds for which one answer may hold up everybody: whatever it says, deadlines pass and runs are to be cancelled."""
-
-# Beside the limits of a user, Qlik Cloud has one for a whole tenant and tier: half of the limit for each user.
-# Nobody says how much of it others use just now, so it is felt for, as TCP feels for the capacity of a line
-# (additive increase, multiplicative decrease). Only polls slow down: starts and cancels are few, and somebody waits for
-# them.
-DECREASE = 0.5
-"""The factor by which the rate of polls decreases after a 429 although we had not used up our limit.
+BURST_SECONDS = 5.0
+"""The capacity of the token bucket, in seconds of its rate."""
+LOT_INTERVAL = 0.5
+"""Seconds between two lots of polls beyond the rate: the same work in a row costs far less CPU."""
+MAX_PAUSE = 300.0
+"""Seconds for which one response may pause a tier, whatever it says: deadlines pass, and runs are to be cancelled."""
+DECREASE_FACTOR = 0.5
+"""The factor by which the rate of polls decreases after a 429 although this user had not used up its limit.
 
 The tenant of a single user has half of the user's limit, of which polls may use nine tenths: after one such refusal
 they are below it.
 """
-LEAST = 0.25
-"""The part of their usual rate that polls always have. No tenant has less than half of a user's limit; who gets less
-than a half of that shares it with another program that takes all, and would get the rest as well."""
-INCREASE = 0.05
-"""The part of their usual rate that polls get back at a time."""
-INCREASE_AFTER = 60.0
-"""Seconds after which they do: from a half to all of it in ten minutes, two of Qlik Cloud's windows. A lone refusal,
-such as after a restart, while Qlik Cloud still counts what was sent before it, halves the rate for some minutes."""
+MIN_RATE_FACTOR = 0.25
+"""The fraction of their usual rate that polls always keep. No tenant has less than half of a user's limit; a user who
+gets less than a half of that shares it with another program that takes all, and would get the rest as well."""
+RATE_INCREASE = 0.05
+"""The fraction of their usual rate that polls get back with each increase."""
+INCREASE_INTERVAL = 60.0
+"""Seconds between two increases: from a half to the full rate in ten minutes, two of Qlik Cloud's windows. A lone
+refusal, such as after a restart, while Qlik Cloud counts what was sent before it, halves the rate for some minutes."""
+_TIMER_RESOLUTION = 1e-9
+"""Seconds below which a delay is none: the rest of a calculation with floating-point numbers."""
 
 _log = logging.getLogger(__name__)
 
 
-class Permit(NamedTuple):
-    """A turn that has come: the seconds that were waited for it, and the moment when it came."""
+class Acquired(NamedTuple):
+    """A token that was acquired: the seconds that the request waited for it, and the moment of the event loop."""
 
     waited: float
     moment: float
 
 
 class RateLimiter:
-    """The rate limiter of one tier: polls go out evenly, with a small burst after a pause; what is urgent at once.
+    """The rate limiter of one tier, see the module.
 
-    Polls follow a token bucket that is filled with *steady*, a part of the limit. Starts and cancels do not wait for
-    it: Qlik Cloud counts requests over a sliding window of five minutes, so they are sent as long as fewer than *most*
-    (a part of what it counts) were sent in the last five minutes, of whatever kind, and then as these leave the window.
-    The polls make up for them afterwards. A rate limit that is met all the same holds up everybody. A poll's turn comes
-    only while there is a connection for it: this is the line to wait in.
-
-    Where Qlik Cloud refuses what its limit for this user allows, others use up what the whole tenant may ask, and polls
-    go out at a part of their rate (`part`) until nothing is refused any more: see `DECREASE`.
+    :param requests_per_minute: the limit.
+    :param sustained_share: the fraction of it that fills the token bucket.
+    :param window_share: the fraction of what the window allows that may be used up.
+    :param clock: the time in seconds; that of the event loop.
+    :param slots: those that polls need as well.
+    :param name: that of the tier, for the log.
     """
 
     def __init__(
         self,
-        a_minute: float,
-        steady: float,
-        most: float,
+        requests_per_minute: float,
+        sustained_share: float,
+        window_share: float,
         clock: Callable[[], float],
-        connections: ConnectionSlots,
+        slots: Slots,
         name: str = "",
     ) -> None:
         self._name = name
-        self.part = 1.0
-        """The part of their usual rate at which polls go out."""
-        self._decreased = -1.0
-        """The moment of the last decrease; what was sent before it tells nothing new."""
-        self._increase_at = 0.0
-        self._told = False
-        self._steady, self._most_of_window = steady, most
+        self._sustained_share, self._window_share = sustained_share, window_share
         self._clock = clock
-        self._connections = connections
-        self._measured = clock()
-        self._held_until = self._next_lot = 0.0
-        self._line = WaitingLists()
-        self._sent: deque[float] = deque()
-        """When the requests of the last five minutes were sent, or had their turn if they have not been sent yet."""
-        self.lag = 0.0
-        """The seconds that the last poll to get its turn had waited for it."""
+        self._slots = slots
+        self._queue = PriorityQueue()
         self._timer: asyncio.TimerHandle | None = None
-        self._others_join = False
-        self._set_limit(a_minute)
-        self._level = self._most
+        self._yields = False
+        self._paused_until = self._next_lot_at = 0.0
+        self.poll_delay = 0.0
+        """The seconds that the last poll to get its token had waited for it."""
+        # The probed limit of the whole tenant.
+        self.rate_factor = 1.0
+        """The fraction of their usual rate at which polls are sent."""
+        self._decreased_at = -1.0
+        self._increase_at = 0.0
+        self._decrease_logged = False
+        # The window: when the requests in it were sent, or got their tokens if they have not been sent yet.
+        self._sent: deque[float] = deque()
+        # The token bucket. Its level is negative after requests of high priority that did not wait for it.
+        self._set_limit(requests_per_minute)
+        self._level = self._capacity
+        self._refilled_at = clock()
 
-    def _set_limit(self, a_minute: float) -> None:
-        self._a_minute = a_minute
+    def _set_limit(self, requests_per_minute: float) -> None:
+        self._requests_per_minute = requests_per_minute
+        self._window_limit = max(1, int(requests_per_minute / 60 * WINDOW * self._window_share))
         self._set_rate()
-        self._in_window = max(1, int(a_minute / 60 * WINDOW * self._most_of_window))
 
     def _set_rate(self) -> None:
-        self._rate = self._a_minute / 60 * self._steady * self.part
-        self._most = max(1.0, self._rate * BURST)
+        self._rate = self._requests_per_minute / 60 * self._sustained_share * self.rate_factor
+        self._capacity = max(1.0, self._rate * BURST_SECONDS)
 
-    def change_limit(self, a_minute: float) -> None:
-        """From now on it is another limit; what was used up stays so, as far as that limit knows of it."""
-        self._measure()
-        self._set_limit(a_minute)
-        self._level = max(-float(self._in_window), min(self._most, self._level))
-        self._go_on()
+    def change_limit(self, requests_per_minute: float) -> None:
+        """Keep another limit from now on. Requests that were sent before count against it."""
+        self._update()
+        self._set_limit(requests_per_minute)
+        self._level = max(-float(self._window_limit), min(self._capacity, self._level))
+        self._grant_tokens()
 
-    def _until_window_has_room(self, now: float) -> float:
-        """The seconds until fewer requests than allowed were sent in the last five minutes."""
-        counted = WINDOW + WINDOW_MARGIN
-        while self._sent and self._sent[0] <= now - counted:
-            self._sent.popleft()
-        over = len(self._sent) - self._in_window
-        return 0.0 if over < 0 else self._sent[over] + counted - now
+    # Acquiring tokens
 
-    async def take(self, lane: WaitingList) -> Permit:
-        """Wait for a turn and return it."""
+    async def acquire(self, priority: Priority) -> Acquired:
+        """Wait for a token and return when and after how many seconds it was granted."""
         began = self._clock()
-        moment = await called(self.join(lane, began), self.refund)
-        return Permit(self._clock() - began, moment)
+        moment = await wait_for(self.enqueue(priority, began), self.refund)
+        return Acquired(self._clock() - began, moment)
 
-    def sent(self, turn: Permit) -> None:
-        """Count the request of a turn from now on: that is when Qlik Cloud counts it.
+    def enqueue(self, priority: Priority, since: float) -> asyncio.Future[float]:
+        """Return a ticket that gets the moment as its result when its token is granted.
 
-        Five hundred cancels have their turns at once, and wait for a connection then. Counted from their turns, the
-        next ones would be sent while Qlik Cloud still counts these.
+        It stands in the queue as if it had waited since the moment *since*. Cancel it to leave the queue.
         """
-        with suppress(ValueError):  # it had its turn more than five minutes ago
-            self._sent.remove(turn.moment)
+        ticket = self._queue.enqueue(priority, since)
+        self._grant_tokens()
+        return ticket
+
+    def mark_sent(self, acquired: Acquired) -> None:
+        """Count a request in the window from now on, and not from when it got its token."""
+        with suppress(ValueError):  # it got its token more than five minutes ago
+            self._sent.remove(acquired.moment)
         self._sent.append(self._clock())
 
-    def join(self, lane: WaitingList, since: float) -> asyncio.Future[float]:
-        """A place in line that is done when its turn has come, for who waits *since* then. Cancel it to go away."""
-        place = self._line.join(lane, since)
-        self._go_on()
-        return place
-
     def refund(self) -> None:
-        """A turn that was not used is somebody else's."""
+        """Take back a token that was not used."""
         self._level += 1
         if self._sent:
             self._sent.pop()
-        self._go_on()
+        self._grant_tokens()
 
-    def hold(self, seconds: float) -> None:
-        """Nobody's turn comes for so many seconds, for no longer than `MAX_HOLD`; then there is no burst."""
-        self._held_until = max(self._held_until, self._clock() + min(seconds, MAX_HOLD))
+    # Refusals
+
+    def pause(self, seconds: float) -> None:
+        """Grant no token for so many seconds, at most `MAX_PAUSE`, and no burst after that."""
+        self._paused_until = max(self._paused_until, self._clock() + min(seconds, MAX_PAUSE))
         self._level = min(self._level, 1.0)
-        self._measured = self._held_until
-        self._go_on()
+        self._refilled_at = self._paused_until
+        self._grant_tokens()
 
-    def refused(self, begun: float) -> None:
-        """Slow polls down, if a request that was sent at *begun* met a rate limit that we did not exceed.
+    @property
+    def is_paused(self) -> bool:
+        """Return True if no request of this tier may be sent now, even one that has a token already."""
+        return self._clock() < self._paused_until
 
-        Requests that were under way together are refused together: all of them are one sign, and so is what had been
-        sent before it was heeded.
+    def slow_down(self, sent_at: float) -> None:
+        """Slow polls down after a refusal, unless this user's own requests have used up its limit.
+
+        :param sent_at: the moment when the refused request was sent. Requests that were in flight together are refused
+            together: all of them are one sign, and so are those that were sent before the last decrease.
         """
-        now = self._measure()
-        self._until_window_has_room(now)
-        if begun <= self._decreased or len(self._sent) >= int(self._a_minute / 60 * WINDOW):
+        now = self._update()
+        self._seconds_until_window_has_room(now)
+        if sent_at <= self._decreased_at or len(self._sent) >= int(self._requests_per_minute / 60 * WINDOW):
             return
-        self._decreased = now
-        self.part = max(LEAST, self.part * DECREASE)
-        self._increase_at = max(now, self._held_until) + INCREASE_AFTER
+        self._decreased_at = now
+        self.rate_factor = max(MIN_RATE_FACTOR, self.rate_factor * DECREASE_FACTOR)
+        self._increase_at = max(now, self._paused_until) + INCREASE_INTERVAL
         self._set_rate()
-        self._level = min(self._level, self._most)
-        if not self._told:
-            self._told = True
+        self._level = min(self._level, self._capacity)
+        if not self._decrease_logged:
+            self._decrease_logged = True
             _log.warning(
                 "Qlik Cloud refused a request by its rate limit, although this process sent no more than it may: others"
-                " use up what the whole tenant may ask. Polls go on at %.0f %% of their rate, which is raised again"
-                " step by step. This is said once (%s, %d requests in %.0f s)",
-                self.part * 100,
+                " use up the limit of the whole tenant. Polls are sent at %.0f %% of their rate, which is raised again"
+                " step by step. This is logged once (%s, %d requests in %.0f s)",
+                self.rate_factor * 100,
                 self._name,
                 len(self._sent),
                 WINDOW,
             )
-        self._go_on()
+        self._grant_tokens()
 
-    @property
-    def held(self) -> bool:
-        """Whether everybody is held up just now."""
-        return self._clock() < self._held_until
+    # The bucket and the window
 
-    def _measure(self) -> float:
-        """The time; the level and the part are those of now."""
+    def _update(self) -> float:
+        """Bring the rate and the level of the bucket up to date, and return the time."""
         now = self._clock()
-        while self.part < 1 and self._increase_at <= now:
-            self._fill(self._increase_at)
-            self.part = min(1.0, self.part + INCREASE)
-            self._increase_at += INCREASE_AFTER
+        while self.rate_factor < 1 and self._increase_at <= now:
+            self._refill(self._increase_at)
+            self.rate_factor = min(1.0, self.rate_factor + RATE_INCREASE)
+            self._increase_at += INCREASE_INTERVAL
             self._set_rate()
-        self._fill(now)
+        self._refill(now)
         return now
 
-    def _fill(self, until: float) -> None:
-        if until > self._measured:
-            self._level = min(self._most, self._level + (until - self._measured) * self._rate)
-            self._measured = until
+    def _refill(self, until: float) -> None:
+        if until > self._refilled_at:
+            self._level = min(self._capacity, self._level + (until - self._refilled_at) * self._rate)
+            self._refilled_at = until
 
-    def _go_on(self) -> None:
-        if self._others_join:
+    def _seconds_until_window_has_room(self, now: float) -> float:
+        counted = WINDOW + WINDOW_MARGIN
+        while self._sent and self._sent[0] <= now - counted:
+            self._sent.popleft()
+        excess = len(self._sent) - self._window_limit
+        return 0.0 if excess < 0 else self._sent[excess] + counted - now
+
+    def _seconds_until_token(self, priority: Priority, now: float) -> float:
+        """Return after how many seconds a token may be granted to the request that is next."""
+        seconds = self._seconds_until_window_has_room(now)
+        if priority is not Priority.HIGH:
+            seconds = max(seconds, (1.0 - self._level) / self._rate)
+        seconds = max(seconds, self._paused_until - now)
+        if priority is Priority.POLL:
+            # Beyond the rate, polls are granted in lots. Between two lots the bucket fills for the next one.
+            if seconds > _TIMER_RESOLUTION and self._next_lot_at <= now:
+                self._next_lot_at = now + LOT_INTERVAL
+            seconds = max(seconds, self._next_lot_at - now)
+        return seconds
+
+    def _grant_tokens(self) -> None:
+        """Grant as many tokens as there are now, and set a timer for the next one."""
+        if self._yields:
             return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        now = self._measure()
-        while (first := self._line.first()) is not None:
-            room = self._until_window_has_room(now)
-            needed = room if first[1] is WaitingList.URGENT else max(room, (1.0 - self._level) / self._rate)
-            seconds = max(needed, self._held_until - now)
-            if first[1] is WaitingList.POLL:
-                if seconds > 1e-9 and self._next_lot <= now:
-                    self._next_lot = now + TOGETHER
-                seconds = max(seconds, self._next_lot - now)
-            if seconds > 1e-9:
-                self._timer = asyncio.get_running_loop().call_later(seconds, self._go_on)
+        now = self._update()
+        while (head := self._queue.peek()) is not None:
+            _, priority, since = head
+            seconds = self._seconds_until_token(priority, now)
+            if seconds > _TIMER_RESOLUTION:
+                self._timer = asyncio.get_running_loop().call_later(seconds, self._grant_tokens)
                 return
-            if first[1] is WaitingList.POLL and not self._connections.free:
-                self._connections.when_free(self._go_on, first[2])
+            if priority is Priority.POLL and not self._slots.available_for_poll:
+                self._slots.notify_when_available(self._grant_tokens, since)
                 return
             self._level -= 1
             self._sent.append(now)
-            self._line.call_first(now)
-            if first[1] is WaitingList.POLL:
-                self.lag = max(0.0, now - first[2])
-                self._wait_for_others()
+            self._queue.grant_next(now)
+            if priority is Priority.POLL:
+                self.poll_delay = max(0.0, now - since)
+                self._grant_others_later()
                 return
 
-    def _wait_for_others(self) -> None:
-        """Lets whoever is about to join the line do so: who had a turn may stand in for many, one place at a time."""
-        if not self._others_join:
-            self._others_join = True
-            asyncio.get_running_loop().call_soon(self._others_joined)
+    def _grant_others_later(self) -> None:
+        """Go on in the next step of the event loop.
 
-    def _others_joined(self) -> None:
-        self._others_join = False
-        self._go_on()
+        A dispatcher has one ticket in the queue for all polls of a source, and enqueues the next one when the first is
+        granted. Without this step a younger poll of another source would get the token before it.
+        """
+        if not self._yields:
+            self._yields = True
+            asyncio.get_running_loop().call_soon(self._resume)
+
+    def _resume(self) -> None:
+        self._yields = False
+        self._grant_tokens()
 
 
-class Limits:
-    """The turns of all tiers for one user of one tenant, and the connections that are open at the same time.
+class RateLimits:
+    """The rate limiters of all tiers and the slots, for one user of one tenant.
 
-    *share* is the part of the limits to use, where several triggerers divide them.
+    :param share: the fraction of the limits to use, where several triggerers divide them.
+    :param clock: the time in seconds; that of the event loop.
     """
 
     def __init__(self, share: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._share = share
-        self.time = clock
-        self._connections = ConnectionSlots(clock)
-        self._turns = {
-            tier: RateLimiter(a_minute * share, STEADY[tier], MOST[tier], clock, self._connections, str(tier))
-            for tier, a_minute in A_MINUTE.items()
+        self.clock = clock
+        self._slots = Slots(clock)
+        self._limiters = {
+            tier: RateLimiter(limit * share, SUSTAINED_SHARE[tier], WINDOW_SHARE[tier], clock, self._slots, str(tier))
+            for tier, limit in REQUESTS_PER_MINUTE.items()
         }
 
     @classmethod
-    def of(cls, tenant: Tenant, credentials: Credentials) -> Limits:
-        """Those of a user of a tenant, the same for all who ask in this event loop; the share is what was said last."""
-        # Kept when the last client has gone: Qlik Cloud goes on counting.
+    def of(cls, tenant: Tenant, credentials: Credentials) -> RateLimits:
+        """Return those of a user of a tenant: the same for all clients in this event loop.
+
+        The share is that of the tenant that was passed last. They are kept when the last client is closed, since Qlik
+        Cloud goes on counting.
+        """
         in_loop = _in_loop.setdefault(asyncio.get_running_loop(), {})
         limits = in_loop.get((tenant.url, credentials))
         if limits is None:
-            limits = in_loop[tenant.url, credentials] = cls(clock=_time)
+            limits = in_loop[tenant.url, credentials] = cls(clock=_loop_time)
         limits.change_share(tenant.rate_limit_share)
         return limits
 
     def change_share(self, share: float) -> None:
-        """From now on it is another part of the limits."""
+        """Use another fraction of the limits from now on."""
         if share != self._share:
             self._share = share
-            for tier, turns in self._turns.items():
-                turns.change_limit(A_MINUTE[tier] * share)
+            for tier, limiter in self._limiters.items():
+                limiter.change_limit(REQUESTS_PER_MINUTE[tier] * share)
 
-    async def turn(self, tier: Tier, lane: WaitingList = WaitingList.POLL) -> Permit:
-        """Wait for a turn of that tier and return it."""
-        return await self._turns[tier].take(lane)
+    async def acquire(self, tier: Tier, priority: Priority = Priority.POLL) -> Acquired:
+        """Wait for a token of a tier, see `RateLimiter.acquire`."""
+        return await self._limiters[tier].acquire(priority)
 
-    def sent(self, tier: Tier, turn: Permit) -> None:
-        """Count the request of a turn of that tier from now on."""
-        self._turns[tier].sent(turn)
+    def enqueue(self, tier: Tier, since: float) -> asyncio.Future[float]:
+        """Return the ticket of a poll of a tier, see `RateLimiter.enqueue`."""
+        return self._limiters[tier].enqueue(Priority.POLL, since)
 
-    def join(self, tier: Tier, since: float) -> asyncio.Future[float]:
-        """A place among the polls of that tier, done when its turn has come, for who waits *since* then."""
-        return self._turns[tier].join(WaitingList.POLL, since)
-
-    def lag(self, tier: Tier) -> float:
-        """The seconds that polls of that tier wait for their turn these days."""
-        return self._turns[tier].lag
+    def mark_sent(self, tier: Tier, acquired: Acquired) -> None:
+        """Count a request of a tier from now on, see `RateLimiter.mark_sent`."""
+        self._limiters[tier].mark_sent(acquired)
 
     def refund(self, tier: Tier) -> None:
-        """A turn of that tier that was not used is somebody else's."""
-        self._turns[tier].refund()
+        """Take back a token of a tier that was not used."""
+        self._limiters[tier].refund()
 
-    def hold(self, tier: Tier, seconds: float) -> None:
-        """Qlik Cloud has met a call of that tier with its rate limit: nobody asks there for so many seconds."""
-        self._turns[tier].hold(seconds)
+    def pause(self, tier: Tier, seconds: float) -> None:
+        """Grant no token of a tier for so many seconds, see `RateLimiter.pause`."""
+        self._limiters[tier].pause(seconds)
 
-    def refused(self, tier: Tier, begun: float) -> None:
-        """Slow down polls of that tier if its rate limit met a request, sent at *begun*, that it should have let by."""
-        self._turns[tier].refused(begun)
+    def is_paused(self, tier: Tier) -> bool:
+        """Return True if no request of a tier may be sent now, even one that has a token already."""
+        return self._limiters[tier].is_paused
 
-    def part(self, tier: Tier) -> float:
-        """Return the part of their usual rate at which polls of that tier go out."""
-        return self._turns[tier].part
+    def slow_down(self, tier: Tier, sent_at: float) -> None:
+        """Slow polls of a tier down after a refusal, see `RateLimiter.slow_down`."""
+        self._limiters[tier].slow_down(sent_at)
 
-    def held(self, tier: Tier) -> bool:
-        """Whether nobody may ask there just now, whoever has a turn from before."""
-        return self._turns[tier].held
+    def rate_factor(self, tier: Tier) -> float:
+        """Return the fraction of their usual rate at which polls of a tier are sent."""
+        return self._limiters[tier].rate_factor
 
-    def connection(self, lane: WaitingList = WaitingList.POLL) -> AbstractAsyncContextManager[None]:
-        """One of the connections, while it is used. The last few are for what is urgent."""
-        # The HTTP library has such a line of its own, at a cost for each request that grows with the length of it.
-        return self._connections.one(lane)
+    def poll_delay(self, tier: Tier) -> float:
+        """Return the seconds that the last poll of a tier waited for its token."""
+        return self._limiters[tier].poll_delay
+
+    def slot(self, priority: Priority = Priority.POLL) -> AbstractAsyncContextManager[None]:
+        """Wait for a slot and hold it in the block, see `Slots.acquire`."""
+        return self._slots.acquire(priority)
 
 
-def _time() -> float:
-    """That of the event loop, without a hold on it: it would be kept for ever."""
+def _loop_time() -> float:
+    """Return the time of the event loop. A bound method of the loop would keep it, and it this, for ever."""
     return asyncio.get_running_loop().time()
 
 
-_in_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, Credentials], Limits]] = WeakKeyDictionary()
+_in_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, Credentials], RateLimits]] = WeakKeyDictionary()

@@ -1,4 +1,7 @@
-"""How calls and flows are sent in an event loop, for all who wait there; `client` does the same for a thread."""
+"""The client for an event loop; `client` is the one for threads.
+
+All waits of an event loop share it: its connections, the tenant's rate limits and the polls (see `polling`).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from airflow_provider_qlik.cloud.call import Await, Call, Flow, Pause, Poll, Renew, Tier
+from airflow_provider_qlik.cloud.call import Await, Call, Flow, Pause, Poll, RefreshCredentials, Tier
 from airflow_provider_qlik.cloud.errors import (
     IntermediaryResponseError,
     InvalidArgumentError,
@@ -21,9 +24,9 @@ from airflow_provider_qlik.cloud.errors import (
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.polling.dispatcher import Dispatcher
-from airflow_provider_qlik.cloud.polling.rate_limiter import Limits
-from airflow_provider_qlik.cloud.polling.slots import CONNECTIONS, WaitingList
-from airflow_provider_qlik.cloud.transport.base_client import Known, Wire, as_our_errors
+from airflow_provider_qlik.cloud.polling.rate_limiter import RateLimits
+from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, Priority
+from airflow_provider_qlik.cloud.transport.base_client import BaseClient, Known, translated_errors
 from airflow_provider_qlik.cloud.transport.bounds import AsyncBoundedTransport
 from airflow_provider_qlik.cloud.transport.paths import sent, tier_of
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, RetryPolicy
@@ -34,31 +37,33 @@ REREAD_INTERVAL = 300.0
 """Seconds after which a client in an event loop reads its connection again."""
 
 
-class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
-    """What `Client` is, for an event loop and all who wait there: they share the tenant's rate limits, and their polls.
+class AsyncClient(BaseClient[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
+    """A client for an event loop: sends calls, runs flows, goes through lists.
 
-    Use it in an ``async with``. *count* is told what happens, by name and number: `requests`, `polls` (answers that
-    waits asked for), `merged` (answers that cost no request), `rate_limited`, `errors`, `deprecated`, `turn_seconds`
-    (waited for a turn). If it fails, calls and waits go on.
+    Use it in an ``async with``. *count* gets the name of a metric and a number: `requests`, `polls` (that were
+    answered), `merged` (polls that cost no request), `rate_limited`, `errors`, `deprecated`, `turn_seconds` (waited for
+    a token). If it fails, calls and waits go on.
     """
 
     def __init__(self, *of: Any, **arguments: Any) -> None:
         super().__init__(*of, **arguments)
-        self._renewing = asyncio.Lock()
-        self._limits: Limits | None = None
-        self._keeping_up: asyncio.Task[None] | None = None
-        self._rounds = Dispatcher(
-            self._ask,
-            self._kept,
+        self._refresh_lock = asyncio.Lock()
+        self._limits: RateLimits | None = None
+        self._reread_task: asyncio.Task[None] | None = None
+        self._dispatcher = Dispatcher(
+            self._run_polls,
+            self._rate_limits,
+            count_polls=lambda answered: self._count("polls", answered),
+            count_merged=lambda merged: self._count("merged", merged),
+            count_wait=lambda seconds: self._count("turn_seconds", seconds),
             tier=lambda tier: tier_of(self.tenant, tier),
-            polls=lambda answers: self._count("polls", answers),
-            merged=lambda answers: self._count("merged", answers),
-            waited=lambda seconds: self._count("turn_seconds", seconds),
         )
 
     def _open_http(self) -> httpx.AsyncClient:
         options, transport = self._http_options()
-        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+        limits = httpx.Limits(
+            max_connections=MAX_CONCURRENT_REQUESTS, max_keepalive_connections=MAX_CONCURRENT_REQUESTS
+        )
         return httpx.AsyncClient(**options, transport=AsyncBoundedTransport(**transport, limits=limits))
 
     async def __aenter__(self) -> Self:
@@ -68,44 +73,49 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Nothing is left open."""
-        self._rounds.close()
-        if self._keeping_up is not None:
-            self._keeping_up.cancel()
-        for http in (*self._retired, self._http):
+        """Close the client, its connections and its polls. Flows that are under way are cancelled."""
+        self._dispatcher.close()
+        if self._reread_task is not None:
+            self._reread_task.cancel()
+        for http in (*self._replaced_clients, self._http):
             await http.aclose()
 
-    async def call(self, call: Call[T], patience: RetryPolicy | None = None) -> T:
-        """The answer of a call, retried where that is safe. Raises QlikCloudError."""
-        patience = patience or self.patience
-        lane = WaitingList.URGENT if patience.high_priority or call.method != "GET" else WaitingList.POLL
-        return await self._drive(sent(call, self.tenant, patience), partial(self._send, lane=lane))
+    async def call(self, call: Call[T], retry_policy: RetryPolicy | None = None) -> T:
+        """Send a call and return its response, retried where that is safe. Raises QlikCloudError."""
+        retry_policy = retry_policy or self.retry_policy
+        priority = Priority.HIGH if retry_policy.high_priority or call.method != "GET" else Priority.POLL
+        return await self._drive(sent(call, self.tenant, retry_policy), partial(self._send, priority=priority))
 
-    async def run_flow(self, flow: Flow[T], patience: RetryPolicy | None = None) -> T:
-        """The result of a flow. Raises QlikCloudError, or what the flow raises."""
-        return await self._drive(flow, partial(self.call, patience=patience))
+    async def run_flow(self, flow: Flow[T], retry_policy: RetryPolicy | None = None) -> T:
+        """Run a flow and return its result. Raises QlikCloudError, or what the flow raises."""
+        return await self._drive(flow, partial(self.call, retry_policy=retry_policy))
 
     async def iterate(self, call: Call[Page[ItemT]]) -> AsyncIterator[ItemT]:
-        """All items of a paged list, fetched page by page as they are asked for."""
+        """Yield all items of a paged list; each page is fetched when its first item is needed."""
         pages = Pages[ItemT](call)
         while pages.next_call is not None:
             for item in pages.take(await self.call(pages.next_call)):
                 yield item
 
-    async def _ask(self, flow: Flow[T], tier: Tier) -> tuple[T, int]:
-        begun = calls = 0
-        has_turn = True
+    async def _run_polls(self, flow: Flow[T], tier: Tier) -> tuple[T, int]:
+        """Return the result of a flow of polls and the number of its calls.
+
+        The dispatcher has acquired a token of *tier* for the first request. It is refunded if no request needs it.
+        """
+        calls = requests = 0
+        has_token = True
 
         async def send(call: Call[Any]) -> Any:
-            nonlocal begun, has_turn
-            begun += 1
-            # The first has its turn. Then what was begun is brought to its end, and not put behind all others again.
-            lane, first, has_turn = WaitingList.GOING_ON if begun > 1 else WaitingList.POLL, has_turn, False
-            if first and call.tier is not tier:
-                # Only now is it known where the tenant has its tasks.
-                self._kept().refund(tier)
-                first = False
-            return await self._send(call, lane, has_turn=first)
+            nonlocal requests, has_token
+            requests += 1
+            # A flow that has begun goes before new polls: behind all of them, it would end after its waits' deadlines.
+            priority, use_token = Priority.FOLLOW_UP if requests > 1 else Priority.POLL, has_token
+            has_token = False
+            if use_token and call.tier is not tier:
+                # Only now is it known on which path the tenant has its tasks.
+                self._rate_limits().refund(tier)
+                use_token = False
+            return await self._send(call, priority, has_token=use_token)
 
         async def counted(call: Call[Any]) -> Any:
             nonlocal calls
@@ -115,53 +125,56 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
         try:
             return await self._drive(flow, counted), calls
         finally:
-            if calls and has_turn:
-                # Nothing was sent, since the probe for the path failed: the turn is returned.
-                self._kept().refund(tier)
+            if calls and has_token:
+                # The probe for the path has failed, so the request itself was not sent.
+                self._rate_limits().refund(tier)
 
-    def _kept(self) -> Limits:
-        limits = self._limits = self._limits or Limits.of(self.tenant, self._credentials)
+    def _rate_limits(self) -> RateLimits:
+        limits = self._limits = self._limits or RateLimits.of(self.tenant, self._credentials)
         return limits
 
-    async def _send(self, call: Call[T], lane: WaitingList, has_turn: bool = False) -> T:
+    async def _send(self, call: Call[T], priority: Priority, has_token: bool = False) -> T:
         self._check_open()
-        self._keep_up()
-        async with self._connection(call, lane, has_turn):
+        self._reread_when_due()
+        async with self._token_and_slot(call, priority, has_token):
             request, auth = self._request(call), self._auth
             self._count("requests", 1)
             with self._errors_noted(call), self._named_errors():
-                with as_our_errors(call, request):
+                with translated_errors(call, request):
                     response = await self._http.send(request, auth=auth)
                 redirected = self._redirected(call, response)
                 if redirected is None:
                     value = self._read(call, response)
-                    self._worked(auth)
+                    self._record_accepted(auth)
                     return value
-        return await self._send(redirected, lane)
+        return await self._send(redirected, priority)
 
     @asynccontextmanager
-    async def _connection(self, call: Call[Any], lane: WaitingList, has_turn: bool) -> AsyncIterator[None]:
-        """A connection, once the call's turn has come and unless everybody is held up by then."""
-        limits = self._kept()
+    async def _token_and_slot(self, call: Call[Any], priority: Priority, has_token: bool) -> AsyncIterator[None]:
+        """Acquire a token, unless there is one already, and then a slot, which is held in the block.
+
+        While the request waited for its slot, another may have met the rate limit. Then the tier is paused, the token
+        from before counts for nothing, and a new one is acquired.
+        """
+        limits = self._rate_limits()
         while True:
-            turn = None
-            if not has_turn:
-                turn = await limits.turn(call.tier, lane)
-                self._count("turn_seconds", turn.waited)
-            async with limits.connection(lane):
-                if not limits.held(call.tier):
-                    if turn is not None:
-                        limits.sent(call.tier, turn)
+            acquired = None
+            if not has_token:
+                acquired = await limits.acquire(call.tier, priority)
+                self._count("turn_seconds", acquired.waited)
+            async with limits.slot(priority):
+                if not limits.is_paused(call.tier):
+                    if acquired is not None:
+                        limits.mark_sent(call.tier, acquired)
                     yield
                     return
-            # The turn was one of before the rate limit was met.
-            has_turn, lane = False, min(lane, WaitingList.GOING_ON)
+            has_token, priority = False, min(priority, Priority.FOLLOW_UP)
 
     @contextmanager
     def _errors_noted(self, call: Call[Any]) -> Iterator[None]:
-        """Whatever goes wrong in the block is counted, and a rate limit that is met holds up all others at once."""
-        sent_at, limits = time.monotonic(), self._kept()
-        begun = limits.time()
+        """Count an error that is raised in the block. If it is Qlik Cloud's rate limit, pause the tier for all."""
+        sent_at, limits = time.monotonic(), self._rate_limits()
+        sent_at_in_loop = limits.clock()
         try:
             yield
         except QlikCloudError as error:
@@ -169,44 +182,48 @@ class AsyncClient(Wire[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
             self._count("errors", 1)
             if isinstance(error, StatusError | IntermediaryResponseError) and error.status == 429 and error.transient:
                 self._count("rate_limited", 1)
-                limits.hold(call.tier, error.retry_after or 1.0)
+                limits.pause(call.tier, error.retry_after or 1.0)
                 if isinstance(error, StatusError) and error.rate_limited and not error.signing_in:
-                    limits.refused(call.tier, begun)
+                    limits.slow_down(call.tier, sent_at_in_loop)
             raise
 
-    def _keep_up(self) -> None:
-        """Read the connection again every few minutes, beside; that it cannot be read just now does no harm."""
-        if self._reread is None or time.monotonic() - self._reread_at < REREAD_INTERVAL or self._keeping_up is not None:
+    def _reread_when_due(self) -> None:
+        """Start to read the connection again if the last time is some minutes ago; a failure is only logged."""
+        if (
+            self._reread is None
+            or time.monotonic() - self._reread_at < REREAD_INTERVAL
+            or self._reread_task is not None
+        ):
             return
-        self._keeping_up = asyncio.get_running_loop().create_task(self._read_again())
-        self._keeping_up.add_done_callback(self._kept_up)
+        self._reread_task = asyncio.get_running_loop().create_task(self._reread_and_apply())
+        self._reread_task.add_done_callback(self._reread_ended)
 
-    def _kept_up(self, done: asyncio.Task[None]) -> None:
-        self._keeping_up = None
+    def _reread_ended(self, done: asyncio.Task[None]) -> None:
+        self._reread_task = None
         if not done.cancelled() and (error := done.exception()) is not None:
-            self._not_reread(error if isinstance(error, Exception) else RuntimeError(str(error)))
+            self._record_reread_failure(error if isinstance(error, Exception) else RuntimeError(str(error)))
 
-    async def _read_again(self) -> None:
+    async def _reread_and_apply(self) -> None:
         assert self._reread is not None
-        async with self._renewing:
-            self._take_over(await self._reread(), refused=False)
+        async with self._refresh_lock:
+            self._apply_reread(await self._reread(), refused=False)
 
-    async def _renew(self, step: Renew) -> bool:
-        # One reading for all whose credentials were refused together.
-        async with self._renewing:
-            if self._may_renew(step):
+    async def _refresh(self, step: RefreshCredentials) -> bool:
+        # The connection is read once for all requests that were refused together.
+        async with self._refresh_lock:
+            if self._should_refresh(step):
                 known = None
-                with self._reading_again(step):
-                    known = await self._reread() if self._reread is not None and self._may_reread(step) else None
-                self._exchange(step, known)
-        return self._renewed_at >= step.since
+                with self._tolerating_failure(step):
+                    known = await self._reread() if self._reread is not None and self._should_reread(step) else None
+                self._switch_credentials(step, known)
+        return self._refreshed_at >= step.since
 
-    def _take(self, step: Pause | Renew | Await | Poll) -> Awaitable[Any]:
+    def _take(self, step: Pause | RefreshCredentials | Await | Poll) -> Awaitable[Any]:
         # A plain function: what is handed on as it is needs no coroutine, and thousands of waits are in here.
-        if isinstance(step, Renew):
-            return self._renew(step)
+        if isinstance(step, RefreshCredentials):
+            return self._refresh(step)
         if isinstance(step, Poll):
-            return self._rounds.answer(step)
+            return self._dispatcher.submit(step)
         if isinstance(step, Await):
             return asyncio.wrap_future(step.future)
         return asyncio.sleep(step.seconds)

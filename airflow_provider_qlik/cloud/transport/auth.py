@@ -1,4 +1,10 @@
-"""Signing in, as `httpx.Auth` flows: one token per process, one request for all who wait for it."""
+"""Authentication, as `httpx.Auth` flows: one access token per process and credentials, and one request for it.
+
+Thousands of requests may need a new token at the same moment. One of them requests it, and the others wait for that
+one: they may be in other event loops or threads of the process, so they wait for a `concurrent.futures.Future`. What
+does not work: that each of them requests a token itself when the first request has failed. They would do so one after
+the other, each after its time-out. So a failure fails all of them, and their retries spread out.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +31,16 @@ from airflow_provider_qlik.cloud.errors import (
     QlikCloudError,
     StatusError,
 )
-from airflow_provider_qlik.cloud.models.shape import Moment, Number, Reply, Shape, http_date
+from airflow_provider_qlik.cloud.models.members import Number
+from airflow_provider_qlik.cloud.models.moments import Moment, http_date
+from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.transport.bounds import MAX_ERROR_BODY, bounded
 from airflow_provider_qlik.cloud.transport.clock import (
     CLOCK_TOLERANCE,
+    clock_error,
     clock_offset,
     correct_clock,
     measured_offset,
-    said,
 )
 from airflow_provider_qlik.cloud.transport.credentials import (
     ApiKey,
@@ -47,20 +55,20 @@ from airflow_provider_qlik.cloud.transport.decoding import ACCEPT_ENCODING
 from airflow_provider_qlik.cloud.transport.responses import is_web_page, refusal
 from airflow_provider_qlik.cloud.transport.tenant import Tenant
 
-RENEW_BEFORE_END = 60.0
-MAX_WAIT_FOR_ANOTHER = 90.0
-LIFETIME_WHERE_UNSAID = 300.0
+REFRESH_MARGIN = 60.0
+MAX_WAIT_FOR_PENDING = 90.0
+DEFAULT_LIFETIME = 300.0
 
 
 def auth_type(tenant: Tenant, credentials: Credentials, on_secret: Callable[[str], object] | None = None) -> httpx.Auth:
-    """What puts a token on each request. *on_secret* is told of each token, so that it can be masked in logs."""
+    """Return the httpx authentication for credentials. *on_secret* gets each new token, to mask it in logs."""
     if isinstance(credentials, ApiKey):
-        return _Bearer(tenant, credentials.key)
+        return _ApiKeyAuth(tenant, credentials.key)
     return _OAuth(tenant, credentials, on_secret)
 
 
-class TokenAnswer(Shape):
-    """What the token endpoint gives."""
+class TokenResponse(Shape):
+    """The response of the token endpoint."""
 
     access_token: SecretStr
     expires_in: Number = None
@@ -71,27 +79,27 @@ class TokenAnswer(Shape):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token and when to renew it, by this process's monotonic clock in seconds."""
+    """An access token and when to refresh it, by this process's monotonic clock in seconds."""
 
     value: SecretStr = field(repr=False)
-    renew_at: float
+    refresh_at: float
 
     @property
     def fresh(self) -> bool:
-        """Whether it can be used without asking for another."""
-        return time.monotonic() < self.renew_at
+        """True if it can be used, and need not be refreshed first."""
+        return time.monotonic() < self.refresh_at
 
 
-_Arrived: TypeAlias = Token | QlikCloudError | None
-"""What those who wait for a token get: it, why there is none, or nothing where whoever asked was broken off."""
+_TokenOutcome: TypeAlias = Token | QlikCloudError | None
+"""The end of a token request: the token, the error, or None where the request was interrupted."""
 
 
-class _Coming(Future[_Arrived]):
-    """A token that somebody is asking for."""
+class _PendingToken(Future[_TokenOutcome]):
+    """A token that has been requested, and the thread that requests it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked_by = threading.get_ident()
+        self.thread_id = threading.get_ident()
 
 
 class _TokenHolder:
@@ -104,7 +112,7 @@ class _TokenHolder:
         # Re-entrant, since a signal may interrupt a thread in here to cancel what it has started.
         self.lock = threading.RLock()
         self.token: Token | None = None
-        self.coming: Future[_Arrived] | None = None
+        self.pending: Future[_TokenOutcome] | None = None
 
     @classmethod
     def forget_all(cls) -> None:
@@ -123,7 +131,7 @@ os.register_at_fork(after_in_child=_TokenHolder.forget_all)
 
 
 def forget_tokens() -> None:
-    """All tokens of this process are asked for anew when they are next needed."""
+    """Forget all tokens of this process: the next request gets a new one."""
     with _TokenHolder._lock:
         for holder in _TokenHolder._all.values():
             # Clients that live on have the holder, not the table.
@@ -131,10 +139,10 @@ def forget_tokens() -> None:
         _TokenHolder._all.clear()
 
 
-_Step: TypeAlias = httpx.Request | Future[_Arrived] | partial[dict[str, Any]]
+_Step: TypeAlias = httpx.Request | Future[_TokenOutcome] | partial[dict[str, Any]]
 
 
-class _SignIn(httpx.Auth):
+class _BearerAuth(httpx.Auth):
     def __init__(self, tenant: Tenant) -> None:
         # By the rules of whoever sends it: httpx shows an international host name in another form than it looks up.
         own = httpx.URL(tenant.url)
@@ -146,7 +154,7 @@ class _SignIn(httpx.Auth):
         request.headers["authorization"] = f"Bearer {token.get_secret_value()}"
 
 
-class _Bearer(_SignIn):
+class _ApiKeyAuth(_BearerAuth):
     def __init__(self, tenant: Tenant, key: SecretStr) -> None:
         super().__init__(tenant)
         self._key = key
@@ -156,12 +164,12 @@ class _Bearer(_SignIn):
         yield request
 
 
-class _OAuth(_SignIn):
-    """Gets a token where there is none, renews it a minute early, and once more after a 401.
+class _OAuth(_BearerAuth):
+    """Requests a token where there is none, refreshes it a minute early, and once more after a 401.
 
-    The rules are in `_steps`, which yields requests to send, what is to be worked out for them, since to sign takes a
-    while, and, where somebody else is asking already, that one's promise to wait for. The two flows below are the
-    drivers that httpx wants.
+    The rules are in `_steps`. It yields requests to send, functions to call in another thread (to sign an assertion
+    takes a while), and futures to wait for where another request has requested a token already. The two flows below
+    are the drivers that httpx needs.
     """
 
     def __init__(self, tenant: Tenant, credentials: OAuth, on_secret: Callable[[str], object] | None) -> None:
@@ -181,67 +189,67 @@ class _OAuth(_SignIn):
             yield request
 
     def _token(self, refused: Token | None) -> Generator[_Step, Any, Token]:
-        """A token that is fresh and not the refused one."""
+        """Return a token that is fresh and not the refused one."""
         holder = self._holder
         while True:
             with holder.lock:
                 token = holder.token
                 if token is not None and token.fresh and token != refused:
                     return token
-                coming, mine = holder.coming, holder.coming is None
-                if coming is None:
-                    coming = holder.coming = _Coming()
-                    # Nobody who waits may cancel it for the others.
-                    coming.set_running_or_notify_cancel()
-            if mine:
-                return (yield from self._fetch(coming))
-            arrived = yield coming
-            if isinstance(arrived, QlikCloudError):
-                # One for each who waits: an error collects notes and a traceback on its way.
-                raise copy(arrived)
-            if arrived is None:
-                # Not "then I ask": all who wait would do so one after the other. The retry of the call spreads them.
+                pending, is_first = holder.pending, holder.pending is None
+                if pending is None:
+                    pending = holder.pending = _PendingToken()
+                    # So no waiting request can cancel it for the others.
+                    pending.set_running_or_notify_cancel()
+            if is_first:
+                return (yield from self._fetch(pending))
+            outcome = yield pending
+            if isinstance(outcome, QlikCloudError):
+                # A copy for each waiting request: an error collects notes and a traceback on its way.
+                raise copy(outcome)
+            if outcome is None:
+                # Not requested from here, see the module: the retries of the calls spread them out.
                 with holder.lock:
-                    if holder.coming is coming:
-                        holder.coming = None
+                    if holder.pending is pending:
+                        holder.pending = None
                 raise ConnectError("Could not sign in: the sign-in that this request waited for got no response")
 
-    def _fetch(self, coming: Future[_Arrived]) -> Generator[_Step, Any, Token]:
+    def _fetch(self, pending: Future[_TokenOutcome]) -> Generator[_Step, Any, Token]:
         holder = self._holder
-        arrived: _Arrived = None
+        outcome: _TokenOutcome = None
         try:
-            arrived = token = yield from self._ask_for_token()
+            outcome = token = yield from self._request_token()
             return token
         except QlikCloudError as error:
-            arrived = error
+            outcome = error
             raise
         finally:
             with holder.lock:
-                if isinstance(arrived, Token):
-                    holder.token = arrived
-                if holder.coming is coming:
-                    holder.coming = None
-            coming.set_result(arrived)
+                if isinstance(outcome, Token):
+                    holder.token = outcome
+                if holder.pending is pending:
+                    holder.pending = None
+            pending.set_result(outcome)
 
-    def _ask_for_token(self) -> Generator[_Step, Any, Token]:
-        """Ask for a token, and once more by the server's clock if that is why an assertion was refused."""
+    def _request_token(self) -> Generator[_Step, Any, Token]:
+        """Request a token, and once more by the server's clock if that is why an assertion was refused."""
         corrected = False
         while True:
             body = yield partial(self._credentials.token_request, self._tenant, clock_offset(self._tenant.url))
-            sent_at, asked_at = time.time(), time.monotonic()
+            sent_at, requested_at = time.time(), time.monotonic()
             response = yield self._token_request(body)
             try:
-                token = self._read(response, asked_at)
+                token = self._read(response, requested_at)
             except StatusError as error:
                 if error.status not in {400, 401, 403} or not isinstance(self._credentials, PrivateKey):
                     raise
-                offset = self._measured(response, sent_at)
+                offset = self._clock_offset(response, sent_at)
                 if corrected or not correct_clock(self._tenant.url, offset):
-                    raise _with_clock(error, offset) from None
+                    raise _with_clock_error(error, offset) from None
                 corrected = True
             else:
                 if isinstance(self._credentials, PrivateKey):
-                    correct_clock(self._tenant.url, self._measured(response, sent_at))
+                    correct_clock(self._tenant.url, self._clock_offset(response, sent_at))
                 return token
 
     def _token_request(self, body: dict[str, Any]) -> httpx.Request:
@@ -258,10 +266,10 @@ class _OAuth(_SignIn):
             },
         )
 
-    def _measured(self, response: httpx.Response, sent_at: float) -> float | None:
+    def _clock_offset(self, response: httpx.Response, sent_at: float) -> float | None:
         return measured_offset(http_date(response.headers.get("date", "")), sent_at, time.time())
 
-    def _read(self, response: httpx.Response, asked_at: float) -> Token:
+    def _read(self, response: httpx.Response, requested_at: float) -> Token:
         reply = Reply(
             response.status_code, {name.lower(): given for name, given in response.headers.items()}, response.content
         )
@@ -273,20 +281,20 @@ class _OAuth(_SignIn):
                 "Could not sign in: something between Airflow and Qlik Cloud answered in its place, check proxies and"
                 f" firewalls (HTTP {reply.status} for POST {TOKEN_PATH})"
             )
-        answer = _token_answer(reply)
-        if answer is None:
+        parsed = _token_response(reply)
+        if parsed is None:
             # Without an excerpt: there may be a token in it.
             raise ConnectError(f"Could not sign in: the response holds no token (POST {TOKEN_PATH})")
-        if not fits_a_header(answer.access_token.get_secret_value()):
+        if not fits_a_header(parsed.access_token.get_secret_value()):
             # Not left to the HTTP library, whose error would show it.
             raise ConnectError(f"Could not sign in: the token in the response cannot be sent (POST {TOKEN_PATH})")
         if self._on_secret:
-            self._on_secret(answer.access_token.get_secret_value())
-        lifetime = answer.expires_in
-        if lifetime is None and answer.expires_at is not None:
-            lifetime = (answer.expires_at - (reply.server_time or datetime.now(UTC))).total_seconds()
-        lifetime = LIFETIME_WHERE_UNSAID if lifetime is None else lifetime
-        return Token(answer.access_token, asked_at + lifetime - min(RENEW_BEFORE_END, lifetime / 2))
+            self._on_secret(parsed.access_token.get_secret_value())
+        lifetime = parsed.expires_in
+        if lifetime is None and parsed.expires_at is not None:
+            lifetime = (parsed.expires_at - (reply.server_time or datetime.now(UTC))).total_seconds()
+        lifetime = DEFAULT_LIFETIME if lifetime is None else lifetime
+        return Token(parsed.access_token, requested_at + lifetime - min(REFRESH_MARGIN, lifetime / 2))
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         steps = self._steps(request)
@@ -327,34 +335,34 @@ class _OAuth(_SignIn):
             steps.close()
 
 
-def _token_answer(reply: Reply) -> TokenAnswer | None:
-    """Return what the token endpoint gives, or None if that is no token. What is wrong with it might show one."""
+def _token_response(reply: Reply) -> TokenResponse | None:
+    """Return the parsed response, or None if it holds no token. No error: its text might show one."""
     try:
-        return TokenAnswer.from_reply(reply)
+        return TokenResponse.from_reply(reply)
     except InvalidResponseError:
         return None
 
 
-def _with_clock(error: StatusError, offset: float | None) -> StatusError:
-    """Return the refusal of a sign-in with what the clock has to do with it."""
+def _with_clock_error(error: StatusError, offset: float | None) -> StatusError:
+    """Return the refusal of a sign-in with the error of the clock, if that explains it."""
     if offset is None or abs(offset) <= CLOCK_TOLERANCE:
         return error
-    error.detail = f"{said(offset)}: set it" + (f"; {error.detail}" if error.detail else "")
+    error.detail = f"{clock_error(offset)}: set it" + (f"; {error.detail}" if error.detail else "")
     # Its text is made anew of its parts.
     return copy(error)
 
 
-def _result(coming: Future[_Arrived]) -> _Arrived:
-    if isinstance(coming, _Coming) and coming.asked_by == threading.get_ident():
-        # This very thread was interrupted while asking, by a signal: it would wait for itself.
+def _result(pending: Future[_TokenOutcome]) -> _TokenOutcome:
+    if isinstance(pending, _PendingToken) and pending.thread_id == threading.get_ident():
+        # A signal has interrupted the token request of this very thread: it would wait for itself.
         return None
     try:
-        return coming.result(timeout=MAX_WAIT_FOR_ANOTHER)
+        return pending.result(timeout=MAX_WAIT_FOR_PENDING)
     except FutureTimeoutError:
         return None
 
 
-async def _result_async(coming: Future[_Arrived]) -> _Arrived:
-    waiting = asyncio.wrap_future(coming)
-    await asyncio.wait({waiting}, timeout=MAX_WAIT_FOR_ANOTHER)
+async def _result_async(pending: Future[_TokenOutcome]) -> _TokenOutcome:
+    waiting = asyncio.wrap_future(pending)
+    await asyncio.wait({waiting}, timeout=MAX_WAIT_FOR_PENDING)
     return waiting.result() if waiting.done() else None

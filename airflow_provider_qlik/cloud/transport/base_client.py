@@ -1,4 +1,10 @@
-"""What is sent and what comes back, whoever drives it: calls become requests, what came of them answers or errors."""
+"""What both clients share: a call becomes a request, and its response a value or an error.
+
+The hardest part is that credentials change while waits go on for days. New credentials are tried, not trusted: a
+mistyped key that is saved in the connection must not end the waits that a valid one keeps going. So the old ones are
+kept as a fallback until a response has accepted the new ones. Whichever of the two is refused, the other is used. A 403
+or 404 counts as a refusal as long as the new ones have not been accepted: they may belong to another user.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +22,9 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from airflow_provider_qlik import __version__
-from airflow_provider_qlik.cloud.call import Call, Renew
+from airflow_provider_qlik.cloud.call import Call, RefreshCredentials
 from airflow_provider_qlik.cloud.errors import ConnectError, InvalidResponseError, NoResponseError, QlikCloudError
-from airflow_provider_qlik.cloud.metrics import harmless
+from airflow_provider_qlik.cloud.metrics import never_failing
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.transport import deprecations
 from airflow_provider_qlik.cloud.transport.auth import auth_type
@@ -37,16 +43,17 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 Known: TypeAlias = tuple[Tenant, Credentials]
-"""What a client is made of; what reading it again gives."""
+"""What a client is made of, and what the connection holds when it is read again."""
 
 API_VERSION = "2026-11"
-"""The release of Qlik Cloud's APIs that this package knows. It selects no shape, only which deprecations Qlik tells of.
+"""The release of Qlik Cloud's APIs that this package knows. It selects no format, only the deprecations that Qlik
+announces.
 
-It is sent with all that goes to an API of the tenant, and not with the request for a token, which is none of them.
+It is sent with every request to an API of the tenant, and not with the request for a token, which is none of them.
 """
 MAX_LOCATION = 2000
 """Characters of an address that a redirect is followed to."""
-_SURELY_NOT_SENT = (
+_NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
@@ -58,14 +65,14 @@ _SURELY_NOT_SENT = (
 _sending: ContextVar[bool] = ContextVar("qlik_cloud_sending", default=False)
 
 
-class _NotOurs(logging.Filter):
-    """Keeps httpx from logging a line for each of our requests: a wait has thousands. What others send is logged."""
+class _WithoutInfo(logging.Filter):
+    """Keeps httpx from logging a line for each request of this package, of which a wait has thousands."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.levelno > logging.INFO or not _sending.get()
 
 
-_not_ours = _NotOurs()
+_without_info = _WithoutInfo()
 
 
 RereadT = TypeVar("RereadT")
@@ -83,21 +90,20 @@ def _in_child() -> None:
 os.register_at_fork(after_in_child=_in_child)
 
 
-_proven: dict[tuple[str | None, str], Credentials] = {}
-"""The credentials that worked last, by connection id and tenant: who is made later may need them, to cancel."""
+_accepted_credentials: dict[tuple[str | None, str], Credentials] = {}
+"""The credentials that were accepted last, by connection id and tenant: a later client may need them to cancel."""
 
 
-class Wire(Generic[RereadT, HttpT]):
-    """What both drivers share: how a call becomes a request, and what came of it an answer or an error.
+class BaseClient(Generic[RereadT, HttpT]):
+    """The base of both clients.
 
-    *reread* gives tenant and credentials anew, for when Qlik Cloud refuses these. `outdated` tells that it gave another
-    tenant, or other settings for it: whoever begins now needs another client.
+    `outdated` is True if the connection has been changed to another tenant or other settings: new users of the
+    connection need another client.
 
-    New credentials are tried, not trusted: a mistyped key saved in the connection must not end the waits that a valid
-    one keeps going. The old ones are kept beside them until the new have worked once. Whichever of the two is refused,
-    the other is used. *fallback* are credentials that worked for the same tenant before this client was made.
-    *connection* is the id of the Airflow connection, for messages. *count* is told what happens, by name and number:
-    here `deprecated`, the responses that say that their operation is deprecated.
+    :param reread: reads tenant and credentials from the connection again, when Qlik Cloud has refused these.
+    :param fallback: credentials that were accepted for the same tenant before this client was made.
+    :param connection: the id of the Airflow connection, for messages.
+    :param count: gets the name of a metric and a number; here `deprecated`, the responses of deprecated operations.
     """
 
     def __init__(
@@ -105,47 +111,47 @@ class Wire(Generic[RereadT, HttpT]):
         tenant: Tenant,
         credentials: Credentials,
         *,
-        patience: RetryPolicy = RetryPolicy(),  # noqa: B008 (frozen)
+        retry_policy: RetryPolicy = RetryPolicy(),  # noqa: B008 (frozen)
         on_secret: Callable[[str], object] | None = None,
         reread: RereadT | None = None,
         fallback: Credentials | None = None,
         connection: str | None = None,
         count: Callable[[str, float], object] = lambda _name, _number: None,
     ) -> None:
-        self._count = harmless(count)
+        self._count = never_failing(count)
         self.tenant = tenant
-        self.patience = patience
+        self.retry_policy = retry_policy
         self.connection = connection
         self._on_secret = on_secret
         self._reread = reread
         self._reread_at = time.monotonic()
-        self._renewed_at = -math.inf
+        self._refreshed_at = -math.inf
         self.outdated = False
-        fallback = fallback or _proven.get((connection, tenant.url))
+        fallback = fallback or _accepted_credentials.get((connection, tenant.url))
         self._fallback = fallback if connection and fallback != credentials else None
         self._refused: Credentials | None = None
-        self._said: Credentials | None = None
+        self._reported: Credentials | None = None
         self._revoked: Credentials | None = None
-        self._use(credentials)
-        self._retired: list[HttpT] = []
+        self._set_credentials(credentials)
+        self._replaced_clients: list[HttpT] = []
         self._trust = trust(tenant.ca_bundle)
         self._process = _process
         self._http: HttpT = self._open_http()
 
     @property
     def known(self) -> tuple[Tenant, Credentials, Credentials | None]:
-        """The tenant, the credentials in use, and those that are kept beside them until these have worked."""
+        """The tenant, the credentials in use, and the fallback that is kept until these are accepted."""
         return self.tenant, self._credentials, self._fallback
 
-    def _use(self, credentials: Credentials) -> None:
+    def _set_credentials(self, credentials: Credentials) -> None:
         self._credentials = credentials
         self._auth = auth_type(self.tenant, credentials, self._on_secret)
-        self._proven = False
+        self._accepted = False
 
-    def _take_over(self, known: Known, *, refused: bool) -> None:
-        """Go on with what was read anew, because the credentials in use were *refused* or to keep up.
+    def _apply_reread(self, known: Known, *, refused: bool) -> None:
+        """Use the tenant and credentials that were read again, after those in use were *refused* or at an interval.
 
-        Another tenant knows nothing of what was begun with this one.
+        The settings of another tenant are not applied: runs that were started on this one are unknown there.
         """
         tenant, credentials = known
         self._reread_at = time.monotonic()
@@ -157,79 +163,78 @@ class Wire(Generic[RereadT, HttpT]):
             self._refused = None
         if credentials == self._credentials:
             if refused:
-                self._swap()
+                self._swap_credentials()
         elif refused or credentials != self._refused:
-            self._fallback, self._renewed_at = self._credentials, self._reread_at
-            self._use(credentials)
+            self._fallback, self._refreshed_at = self._credentials, self._reread_at
+            self._set_credentials(credentials)
 
     def _trust_anew(self, tenant: Tenant) -> None:
         """Use the certificates as they are now, from the next connection on, if their file was replaced."""
         try:
             trusted = trust(tenant.ca_bundle)
         except InvalidArgumentError as error:
-            self._not_reread(error)
+            self._record_reread_failure(error)
             return
         if trusted is not self._trust:
             self._trust, self.tenant = trusted, replace(self.tenant, ca_bundle=tenant.ca_bundle)
             # Requests that are under way go on: the old one is closed with this client.
-            self._retired.append(self._http)
+            self._replaced_clients.append(self._http)
             self._http = self._open_http()
 
-    def _swap(self) -> None:
+    def _swap_credentials(self) -> None:
         """Use the other credentials, where these were refused and there are others."""
         if self._fallback is None:
             return
         refused, other = self._credentials, self._fallback
         self._refused = refused
-        self._fallback, self._renewed_at = refused, time.monotonic()
-        self._use(other)
+        self._fallback, self._refreshed_at = refused, time.monotonic()
+        self._set_credentials(other)
 
-    def _worked(self, auth: httpx.Auth) -> None:
-        """Note that a request was accepted with these credentials: from now on nothing is kept beside them."""
-        if auth is self._auth and not self._proven:
-            self._proven, self._fallback, self._revoked = True, None, None
-            if self._refused not in (None, self._said, self._credentials):
-                self._said = self._refused
+    def _record_accepted(self, auth: httpx.Auth) -> None:
+        """Note that a response has accepted these credentials: from now on there is no fallback."""
+        if auth is self._auth and not self._accepted:
+            self._accepted, self._fallback, self._revoked = True, None, None
+            if self._refused not in (None, self._reported, self._credentials):
+                self._reported = self._refused
                 _log.warning(
                     "Qlik Cloud refuses the new credentials of %s; the old ones are used as long as they work. Correct"
                     " the connection.",
                     f"the connection {self.connection!r}" if self.connection else self.tenant.url,
                 )
             if self.connection:
-                _proven[self.connection, self.tenant.url] = self._credentials
+                _accepted_credentials[self.connection, self.tenant.url] = self._credentials
 
-    def _may_renew(self, step: Renew) -> bool:
-        """Return True if other credentials are needed, and nobody has brought any since.
+    def _should_refresh(self, step: RefreshCredentials) -> bool:
+        """Return True if other credentials are needed, and none have been put in use since.
 
-        A 403 or 404 says so of new credentials that have not worked yet, if the old ones were not revoked: the new may
-        be somebody else's.
+        After a 403 or 404 that is so for new credentials that were not accepted yet, if the old ones were not revoked.
         """
-        others = not self._proven and self._fallback is not None and self._fallback != self._revoked
+        others = not self._accepted and self._fallback is not None and self._fallback != self._revoked
         needed = step.credentials_refused or others
-        return needed and self._renewed_at < step.since
+        return needed and self._refreshed_at < step.since
 
-    def _may_reread(self, step: Renew) -> bool:
+    def _should_reread(self, step: RefreshCredentials) -> bool:
         """Return True if the connection was not read since the credentials were used that are refused."""
         return step.credentials_refused and self._reread_at < step.since
 
     @contextmanager
-    def _reading_again(self, step: Renew) -> Iterator[None]:
-        """Note that the connection cannot be read in the block, and go on with the credentials that there are."""
+    def _tolerating_failure(self, step: RefreshCredentials) -> Iterator[None]:
+        """Note a failure to read the connection in the block, and go on with the credentials in use."""
         try:
             yield
         except (QlikCloudError, InvalidArgumentError) as error:
-            self._not_reread(error, step.error)
+            self._record_reread_failure(error, step.error)
 
-    def _exchange(self, step: Renew, known: Known | None) -> None:
-        """Use other credentials than those that were refused: what was read anew, or else those that are kept."""
+    def _switch_credentials(self, step: RefreshCredentials, known: Known | None) -> None:
+        """Use other credentials than those that were refused: those that were read again, or else the fallback."""
         if step.fallback_refused:
             self._revoked = self._credentials
         if known is None:
-            self._swap()
+            self._swap_credentials()
         else:
-            self._take_over(known, refused=True)
+            self._apply_reread(known, refused=True)
 
-    def _not_reread(self, problem: Exception, refusal: QlikCloudError | None = None) -> None:
+    def _record_reread_failure(self, problem: Exception, refusal: QlikCloudError | None = None) -> None:
         """Note that the connection cannot be read again, on the refusal that made it necessary or in the log."""
         self._reread_at = time.monotonic()
         notes = " ".join(getattr(problem, "__notes__", ()))
@@ -249,8 +254,8 @@ class Wire(Generic[RereadT, HttpT]):
         """
         if self._process != _process:
             self._process = _process
-            self._retired.clear()
-            self._use(self._credentials)
+            self._replaced_clients.clear()
+            self._set_credentials(self._credentials)
             self._http = self._open_http()
 
     def __repr__(self) -> str:
@@ -321,12 +326,12 @@ class Wire(Generic[RereadT, HttpT]):
             deprecations.tell_once(call.operation, f"{call.method} {self.tenant.path_of(call)}", notice)
 
     def _check_open(self) -> None:
-        """Raise RuntimeError once the client is closed: a mistake in the program, and nothing that a retry outlasts."""
+        """Raise RuntimeError once the client is closed: a mistake in the program, which no retry mends."""
         if self._http.is_closed:
             raise RuntimeError(f"{self!r} is closed")
 
     def _redirected(self, call: Call[T], response: httpx.Response) -> Call[T] | None:
-        """Where the one documented redirect leads, if the call allows it and it stays on the tenant's host."""
+        """Return the call to which the documented redirect leads, if this call allows it; only on the tenant's host."""
         if not call.follows_redirect or response.status_code not in (301, 302, 307, 308):
             return None
         location = location_of(response)
@@ -346,7 +351,7 @@ class Wire(Generic[RereadT, HttpT]):
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
-        """Errors of this package in the block name the connection."""
+        """Add the id of the connection to errors of this package in the block."""
         try:
             yield
         except QlikCloudError as error:
@@ -355,9 +360,9 @@ class Wire(Generic[RereadT, HttpT]):
 
 
 @contextmanager
-def as_our_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]:
-    """Whatever goes wrong on the way is an error of this package in the block."""
-    logging.getLogger("httpx").addFilter(_not_ours)  # does nothing the second time
+def translated_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]:
+    """Raise an error of this package in place of whatever httpx, TLS or the system raises in the block."""
+    logging.getLogger("httpx").addFilter(_without_info)  # does nothing the second time
     token = _sending.set(True)
     asked = f"{call.method} {request.url.raw_path.decode().partition('?')[0]}"
     host = request.url.host
@@ -371,7 +376,7 @@ def as_our_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]:
         signing_in = getattr(error, "_request", None) not in (None, request)
         if signing_in:
             raise ConnectError(f"Could not sign in at {host} ({what}, before {asked})") from None
-        if isinstance(error, _SURELY_NOT_SENT):
+        if isinstance(error, _NOT_SENT):
             raise ConnectError(
                 f"Could not connect to {host} ({what}): check the tenant's address, proxies and the network. Nothing"
                 f" was sent ({asked})"

@@ -10,7 +10,7 @@ authentication flow, and the bodies that it reads by itself. A request says in i
 
 - `total`: seconds from the first byte sent to the last byte received. On threads the deadline is passed down to the
   socket, since nothing can interrupt a thread that waits in `recv`: the network backend of httpcore is wrapped, so each
-  socket operation waits no longer than the time that is left. In an event loop `asyncio.timeout_at` does the same.
+  socket operation waits no longer than the time that remains. In an event loop `asyncio.timeout_at` does the same.
   The look-up of a host name by a thread is not bounded: the resolver's own time-outs are.
 - `limit`: bytes of the decoded body that are accepted. With `keep_end` only the last bytes are kept and the rest is
   counted: logs are read for their end.
@@ -48,7 +48,7 @@ KEPT_END = 1024 * 1024
 _BOUNDS, _LOCATION = "qlik_bounds", "qlik_location"
 _deadline: ContextVar[float | None] = ContextVar("qlik_cloud_deadline", default=None)
 """The moment of the monotonic clock at which the request of this thread must be over."""
-_latest: ContextVar[float | None] = ContextVar("qlik_cloud_latest", default=None)
+_call_deadline: ContextVar[float | None] = ContextVar("qlik_cloud_call_deadline", default=None)
 """The same for all requests that a call needs: a sign-in sends one of its own before it."""
 
 
@@ -72,8 +72,8 @@ class Bounds:
     def restart(self) -> None:
         """Begin to count the time: the request is sent now."""
         self._began = time.monotonic()
-        if (latest := _latest.get()) is not None and self.total is not None:
-            self.total = min(self.total, max(MIN_REQUEST, latest - self._began))
+        if (call_deadline := _call_deadline.get()) is not None and self.total is not None:
+            self.total = min(self.total, max(MIN_REQUEST, call_deadline - self._began))
 
     @property
     def headers_deadline(self) -> float:
@@ -104,11 +104,11 @@ def bounded(**members: Any) -> dict[str, Bounds]:
 @contextmanager
 def ending_by(moment: float | None) -> Iterator[None]:
     """Bound all requests that this thread sends in the block by a moment of the monotonic clock, sign-ins included."""
-    token = _latest.set(moment)
+    token = _call_deadline.set(moment)
     try:
         yield
     finally:
-        _latest.reset(token)
+        _call_deadline.reset(token)
 
 
 class BoundedTransport(httpx.HTTPTransport):
@@ -206,7 +206,7 @@ class _Reader:
         self._kept = 0
 
     def take(self, chunk: bytes) -> Iterable[bytes]:
-        """The decoded parts of a chunk; none as long as only the end is kept. Raises httpx.DecodingError."""
+        """Return the decoded parts of a chunk; none where only the end is kept. Raises httpx.DecodingError."""
         parts = self._decoded(chunk)
         if self._keep is None:
             return parts
@@ -214,13 +214,13 @@ class _Reader:
             self._end.append(part)
             self._kept += len(part)
             while self._kept - len(self._end[0]) >= self._keep:
-                gone = len(self._end.popleft())
-                self._kept -= gone
-                self._allowed.left_out += gone
+                dropped = len(self._end.popleft())
+                self._kept -= dropped
+                self._allowed.left_out += dropped
         return ()
 
     def finish(self) -> Iterable[bytes]:
-        """The end that was kept, once all chunks were taken. Raises httpx.DecodingError for a body that was cut off."""
+        """Return the end that was kept, after the last chunk. Raises httpx.DecodingError for a truncated body."""
         with _decoding(self._request):
             self._decoder.finish()
         return self._end
@@ -296,8 +296,8 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        left = _time_left(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._backend.connect_tcp(host, port, left, local_address, socket_options))
+        remaining = _remaining_seconds(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._backend.connect_tcp(host, port, remaining, local_address, socket_options))
 
     def sleep(self, seconds: float) -> None:
         self._backend.sleep(seconds)
@@ -308,10 +308,10 @@ class _Stream(httpcore.NetworkStream):
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _time_left(timeout, httpcore.ReadTimeout))
+        return self._stream.read(max_bytes, _remaining_seconds(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _time_left(timeout, httpcore.WriteTimeout))
+        self._stream.write(buffer, _remaining_seconds(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -319,19 +319,19 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        left = _time_left(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left))
+        remaining = _remaining_seconds(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, remaining))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
-def _time_left(timeout: float | None, error: type[Exception]) -> float | None:
+def _remaining_seconds(timeout: float | None, error: type[Exception]) -> float | None:
     """Return the seconds that a socket operation may take. Raises *error* when the deadline has passed."""
     deadline = _deadline.get()
     if deadline is None:
         return timeout
-    left = deadline - time.monotonic()
-    if left <= 0:
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
         raise error("the whole request took longer than its total time-out")
-    return left if timeout is None else min(timeout, left)
+    return remaining if timeout is None else min(timeout, remaining)

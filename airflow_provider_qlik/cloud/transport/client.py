@@ -1,4 +1,4 @@
-"""How calls and flows are sent by a thread; `async_client` does the same in an event loop, by the same rules."""
+"""The client for threads; `async_client` is the one for an event loop, by the same rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from airflow_provider_qlik.cloud.call import Await, Call, Flow, Pause, Poll, Renew, by_itself
+from airflow_provider_qlik.cloud.call import Await, Call, Flow, Pause, Poll, RefreshCredentials, unbatched
 from airflow_provider_qlik.cloud.errors import (
     InvalidArgumentError,
     InvalidResponseError,
@@ -22,7 +22,7 @@ from airflow_provider_qlik.cloud.errors import (
 )
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
-from airflow_provider_qlik.cloud.transport.base_client import Known, Wire, as_our_errors
+from airflow_provider_qlik.cloud.transport.base_client import BaseClient, Known, translated_errors
 from airflow_provider_qlik.cloud.transport.bounds import BoundedTransport, bounds, ending_by
 from airflow_provider_qlik.cloud.transport.download import (
     PROGRESS_SECONDS,
@@ -41,7 +41,7 @@ LAST_POLL = 5.0
 """Seconds by which the last poll of a wait may pass the deadline: it is sent at the deadline, and no sooner."""
 
 
-class Client(Wire[Callable[[], Known], httpx.Client]):
+class Client(BaseClient[Callable[[], Known], httpx.Client]):
     """A client for threads: sends calls, runs flows, goes through lists. Use it in a ``with``.
 
     It can be used after a fork: a child process opens connections of its own.
@@ -62,29 +62,31 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
     def close(self) -> None:
         """Close all connections."""
         self._open_in_child()
-        for http in (*self._retired, self._http):
+        for http in (*self._replaced_clients, self._http):
             http.close()
 
-    def call(self, call: Call[T], patience: RetryPolicy | None = None) -> T:
-        """The answer of a call, retried where that is safe. Raises QlikCloudError."""
-        return self._drive(sent(call, self.tenant, patience or self.patience), self._send)
+    def call(self, call: Call[T], retry_policy: RetryPolicy | None = None) -> T:
+        """Send a call and return its response, retried where that is safe. Raises QlikCloudError."""
+        return self._drive(sent(call, self.tenant, retry_policy or self.retry_policy), self._send)
 
-    def run_flow(self, flow: Flow[T], patience: RetryPolicy | None = None, *, deadline: datetime | None = None) -> T:
-        """The result of a flow. Raises QlikCloudError, or what the flow raises.
+    def run_flow(
+        self, flow: Flow[T], retry_policy: RetryPolicy | None = None, *, deadline: datetime | None = None
+    ) -> T:
+        """Run a flow and return its result. Raises QlikCloudError, or what the flow raises.
 
         No request of it takes longer than to the *deadline* (UTC) and the seconds that a last poll may take.
         """
         if deadline is None:
-            return self._drive(by_itself(flow), partial(self.call, patience=patience))
-        before, left = self._deadline, (deadline - datetime.now(UTC)).total_seconds()
-        self._deadline = time.monotonic() + max(0.0, left) + LAST_POLL
+            return self._drive(unbatched(flow), partial(self.call, retry_policy=retry_policy))
+        before, remaining = self._deadline, (deadline - datetime.now(UTC)).total_seconds()
+        self._deadline = time.monotonic() + max(0.0, remaining) + LAST_POLL
         try:
-            return self._drive(by_itself(flow), partial(self.call, patience=patience))
+            return self._drive(unbatched(flow), partial(self.call, retry_policy=retry_policy))
         finally:
             self._deadline = before
 
     def iterate(self, call: Call[Page[ItemT]]) -> Iterator[ItemT]:
-        """All items of a paged list, fetched page by page as they are asked for."""
+        """Yield all items of a paged list; each page is fetched when its first item is needed."""
         pages = Pages[ItemT](call)
         while pages.next_call is not None:
             yield from pages.take(self.call(pages.next_call))
@@ -93,7 +95,7 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
         self,
         call: Call[Download],
         write_to: Callable[[], AbstractContextManager[Sink]],
-        patience: RetryPolicy | None = None,
+        retry_policy: RetryPolicy | None = None,
         *,
         file_type: str | None = None,
     ) -> None:
@@ -102,7 +104,9 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
         No more than a part of the file is ever in memory. *file_type* is the type that was promised, such as ``pdf``.
         Raises QlikCloudError, also for what is no such file (see `download.FileBody`), or what writing raises.
         """
-        self._drive(sent(call, self.tenant, patience or self.patience), partial(self._receive, write_to, file_type))
+        self._drive(
+            sent(call, self.tenant, retry_policy or self.retry_policy), partial(self._receive, write_to, file_type)
+        )
 
     def _receive(
         self, write_to: Callable[[], AbstractContextManager[Sink]], file_type: str | None, call: Call[Any]
@@ -112,7 +116,7 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
         request, auth = self._request(call), self._auth
         described = f"{call.method} {self.tenant.path_of(call)}"
         with self._named_errors():
-            with as_our_errors(call, request):
+            with translated_errors(call, request):
                 response = self._http.send(request, auth=auth, stream=True)
             try:
                 chunks = progressing(self._chunks(call, response), described)
@@ -126,7 +130,7 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
                 self._note_deprecation(call, headers)
                 # Nothing is opened for a response that does not begin like the file.
                 first = next(parts)
-                self._worked(auth)
+                self._record_accepted(auth)
                 with write_to() as sink:
                     sink.write(first)
                     for part in parts:
@@ -144,7 +148,7 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
         allowed.total = PROGRESS_SECONDS
         while True:
             allowed.restart()
-            with as_our_errors(call, response.request):
+            with translated_errors(call, response.request):
                 try:
                     chunk = next(chunks, None)
                 except httpx.DecodingError as error:
@@ -164,26 +168,26 @@ class Client(Wire[Callable[[], Known], httpx.Client]):
         self._check_open()
         request, auth = self._request(call), self._auth
         with self._named_errors():
-            with as_our_errors(call, request), ending_by(self._deadline):
+            with translated_errors(call, request), ending_by(self._deadline):
                 response = self._http.send(request, auth=auth)
             redirected = self._redirected(call, response)
             if redirected is None:
                 value = self._read(call, response)
-                self._worked(auth)
+                self._record_accepted(auth)
                 return value
         return self._send(redirected)
 
-    def _renew(self, step: Renew) -> bool:
-        if self._may_renew(step):
+    def _refresh(self, step: RefreshCredentials) -> bool:
+        if self._should_refresh(step):
             known = None
-            with self._reading_again(step):
-                known = self._reread() if self._reread is not None and self._may_reread(step) else None
-            self._exchange(step, known)
-        return self._renewed_at >= step.since
+            with self._tolerating_failure(step):
+                known = self._reread() if self._reread is not None and self._should_reread(step) else None
+            self._switch_credentials(step, known)
+        return self._refreshed_at >= step.since
 
-    def _take(self, step: Pause | Renew | Await | Poll) -> Any:
-        if isinstance(step, Renew):
-            return self._renew(step)
+    def _take(self, step: Pause | RefreshCredentials | Await | Poll) -> Any:
+        if isinstance(step, RefreshCredentials):
+            return self._refresh(step)
         if isinstance(step, Await):
             wait([step.future], timeout=self.tenant.request_timeout / 2)
             return None

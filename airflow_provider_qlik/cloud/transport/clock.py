@@ -41,11 +41,11 @@ def correct_clock(url: str, offset: float | None) -> bool:
         return False
     _offsets[url] = offset if abs(offset) > CLOCK_TOLERANCE else 0.0
     if _offsets[url]:
-        _log.warning("T%s: set it. Until then assertions for %s are signed by its time.", said(offset)[1:], url)
+        _log.warning("T%s: set it. Until then assertions for %s are signed by its time.", clock_error(offset)[1:], url)
     return True
 
 
-def said(offset: float) -> str:
+def clock_error(offset: float) -> str:
     """Return what is wrong with a clock that is off by so many seconds, to be the start or a part of a sentence."""
     direction = "behind" if offset > 0 else "ahead of"
     return f"the clock of this machine is {abs(offset):.0f} s {direction} Qlik Cloud's"

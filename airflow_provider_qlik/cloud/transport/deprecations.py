@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from airflow_provider_qlik.cloud.errors import without_secrets
-from airflow_provider_qlik.cloud.models.shape import http_date
+from airflow_provider_qlik.cloud.models.moments import http_date
 from airflow_provider_qlik.text import printable
 
 SHOWN = 200
@@ -56,7 +56,7 @@ def tell_once(operation: str, request: str, about: Notice) -> None:
     _told.add(operation)
     when = f"may be gone from {about.sunset} on" if about.sunset else "will be removed; Qlik does not say when"
     _log.warning(
-        "Qlik Cloud has deprecated the operation %s: it %s%s. Look for a newer release of this package. This is said"
+        "Qlik Cloud has deprecated the operation %s: it %s%s. Look for a newer release of this package. This is logged"
         " once for each operation (%s)",
         operation,
         when,

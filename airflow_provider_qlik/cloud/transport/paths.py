@@ -49,7 +49,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 from airflow_provider_qlik.cloud.call import EXECUTE_ROOT, TASKS_ROOT, Await, Call, Flow, Tier, pause
 from airflow_provider_qlik.cloud.errors import ConnectError, IntermediaryResponseError, QlikCloudError, StatusError
 from airflow_provider_qlik.cloud.models.tasks import TaskList
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, RetryPolicy, attempts
+from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, RetryPolicy, send_with_retries
 from airflow_provider_qlik.cloud.transport.tenant import (
     AUTO,
     SCHEDULING_TASKS,
@@ -64,8 +64,8 @@ T = TypeVar("T")
 
 NOT_THERE = frozenset({404, 405, 410, 501})
 """Statuses by which a path that takes no id is said not to be there."""
-STRANGERS_WORD = 600.0
-"""Seconds for which a path counts as missing because something between says so: what it blocks may be opened."""
+INTERMEDIARY_TTL = 600.0
+"""Seconds for which a path counts as missing because an intermediary says so: it may be unblocked."""
 
 _Key: TypeAlias = tuple[str, str]
 """The address of a tenant, and the root whose path is meant."""
@@ -79,14 +79,14 @@ class _Found(NamedTuple):
 
 _found: dict[_Key, _Found] = {}
 _Outcome: TypeAlias = str | QlikCloudError | None
-"""How a look ended: the path, what went wrong, or nothing, if whoever looked has gone away."""
-_looking: dict[_Key, Future[_Outcome]] = {}
+"""The end of a probe: the path, the error, or None if it was interrupted."""
+_probes: dict[_Key, Future[_Outcome]] = {}
 # The thread that looks does not live on in a child process, and nobody there would ever hear of its end.
-os.register_at_fork(after_in_child=_looking.clear)
+os.register_at_fork(after_in_child=_probes.clear)
 
 
 def forget(url: str | None = None) -> None:
-    """Forget what was found of a tenant, or of all: the next call looks again."""
+    """Forget the paths of a tenant, or of all tenants: the next call probes again."""
     for key in [key for key in _found if url in {None, key[0]}]:
         _found.pop(key, None)
 
@@ -97,21 +97,26 @@ def remember(url: str, tasks_path: str) -> None:
 
 
 def tier_of(tenant: Tenant, tier: Tier) -> Tier:
-    """Return the tier in which reads count that are said to count in *tier*: for tasks it depends on their path."""
+    """Return the tier in which reads of *tier* count on this tenant: for tasks it depends on their path."""
     return _tier(tenant.tasks_path if tenant.tasks_path != AUTO else _tasks_path(tenant), "GET", tier)
 
 
-def sent(call: Call[T], tenant: Tenant, patience: RetryPolicy) -> Flow[T]:
-    """Return the flow of the attempts at a call where the tenant has it; it looks for the path first if need be.
+def sent(call: Call[T], tenant: Tenant, retry_policy: RetryPolicy) -> Flow[T]:
+    """Return the flow that sends a call, with retries, to the path where the tenant has it; it probes for that first.
 
-    Raise InvalidArgumentError for a call that Tasks v1 does not have, where that is what the tenant has: before it is sent.
+    Raises InvalidArgumentError, before anything is sent, for a call that this tenant does not have since it has Tasks
+    v1.
     """
     if not call.path.startswith((TASKS_ROOT, EXECUTE_ROOT)):
-        return attempts(call, patience)
+        return send_with_retries(call, retry_policy)
     if call.path.startswith(EXECUTE_ROOT):
-        return _executed(call, tenant, patience)
+        return _executed(call, tenant, retry_policy)
     path = tenant.tasks_path if tenant.tasks_path != AUTO else _known(tenant, TASKS_ROOT)
-    return _looked_for(call, tenant, patience) if path is None else attempts(_at(call, tenant, path), patience)
+    return (
+        _sent_after_probe(call, tenant, retry_policy)
+        if path is None
+        else send_with_retries(_at(call, tenant, path), retry_policy)
+    )
 
 
 def _known(tenant: Tenant, root: str) -> str | None:
@@ -152,9 +157,9 @@ def _at(call: Call[T], tenant: Tenant, path: str) -> Call[T]:
 # Tasks
 
 
-def _looked_for(call: Call[T], tenant: Tenant, patience: RetryPolicy) -> Flow[T]:
+def _sent_after_probe(call: Call[T], tenant: Tenant, retry_policy: RetryPolicy) -> Flow[T]:
     try:
-        path = yield from _one_look((tenant.url, TASKS_ROOT), lambda: _look_for_tasks(tenant, patience))
+        path = yield from _single_probe((tenant.url, TASKS_ROOT), lambda: _probe_tasks(tenant, retry_policy))
     except QlikCloudError as error:
         if call.method == "GET" or not error.outcome_unknown:
             raise
@@ -164,40 +169,40 @@ def _looked_for(call: Call[T], tenant: Tenant, patience: RetryPolicy) -> Flow[T]
         )
         unsent.connection = error.connection
         raise unsent from None
-    return (yield from attempts(_at(call, tenant, path), patience))
+    return (yield from send_with_retries(_at(call, tenant, path), retry_policy))
 
 
-def _look_for_tasks(tenant: Tenant, patience: RetryPolicy) -> Flow[str]:
-    tries = 0
+def _probe_tasks(tenant: Tenant, retry_policy: RetryPolicy) -> Flow[str]:
+    attempt = 0
     while True:
-        tries += 1
+        attempt += 1
         path, seconds = SCHEDULING_TASKS, math.inf
-        missing = yield from _absence(SCHEDULING_TASKS, patience)
+        missing = yield from _absence(SCHEDULING_TASKS, retry_policy)
         if missing is not None:
-            path, seconds = V1_TASKS, math.inf if isinstance(missing, StatusError) else STRANGERS_WORD
-            if (yield from _absence(V1_TASKS, patience)) is not None:
+            path, seconds = V1_TASKS, math.inf if isinstance(missing, StatusError) else INTERMEDIARY_TTL
+            if (yield from _absence(V1_TASKS, retry_policy)) is not None:
                 # Neither is there, so it is not the path that is wrong: nobody is there, or something is in between.
-                if not missing.transient or tries >= patience.tries:
+                if not missing.transient or attempt >= retry_policy.max_attempts:
                     raise missing
-                yield from pause(patience.pause_after(tries, missing, random.random()))
+                yield from pause(retry_policy.pause_after(attempt, missing, random.random()))
                 continue
         _note((tenant.url, TASKS_ROOT), path, seconds)
         return path
 
 
-def _absence(path: str, patience: RetryPolicy) -> Flow[QlikCloudError | None]:
+def _absence(path: str, retry_policy: RetryPolicy) -> Flow[QlikCloudError | None]:
     """Return the error that says that a list of tasks is not there, None if it is. Raise what says neither."""
     tier = _tier(path, "GET", Tier.TASKS)
     poll = Call(operation="list_tasks", method="GET", path=path, answer=TaskList, tier=tier, query=(("limit", "1"),))
     try:
         try:
-            yield from attempts(poll, ONE_TRY)
+            yield from send_with_retries(poll, ONE_TRY)
         except QlikCloudError as error:
-            if _is_missing(error) or not error.transient or patience.tries < 2:
+            if _is_missing(error) or not error.transient or retry_policy.max_attempts < 2:
                 raise
             # By its status alone a page counts as passing. What does pass is outlasted as for any other call.
-            yield from pause(patience.pause_after(1, error, random.random()))
-            yield from attempts(poll, replace(patience, tries=patience.tries - 1))
+            yield from pause(retry_policy.pause_after(1, error, random.random()))
+            yield from send_with_retries(poll, replace(retry_policy, max_attempts=retry_policy.max_attempts - 1))
     except QlikCloudError as error:
         if _is_missing(error):
             return error
@@ -211,18 +216,18 @@ def _is_missing(error: QlikCloudError) -> bool:
     return isinstance(error, (StatusError, IntermediaryResponseError)) and error.status in NOT_THERE
 
 
-def _one_look(key: _Key, poll: Callable[[], Flow[str]]) -> Flow[str]:
-    """Return the path that is found, by this flow or by another one that looks just now.
+def _single_probe(key: _Key, poll: Callable[[], Flow[str]]) -> Flow[str]:
+    """Return the path that this flow finds, or another flow whose probe is in flight.
 
-    A look that failed failed for all who waited for it: a thousand of them must not look one after the other. Refused
-    credentials are those of one user, so that the others look for themselves.
+    A failed probe fails all flows that waited for it: a thousand of them must not probe one after the other. Refused
+    credentials are those of one user, so the others probe for themselves.
     """
     while True:
         mine: Future[_Outcome] = Future()
         mine.set_running_or_notify_cancel()  # whoever waits for it and goes away cannot cancel it
-        theirs = _looking.setdefault(key, mine)
+        theirs = _probes.setdefault(key, mine)
         if theirs is mine:
-            return (yield from _told(key, mine, poll()))
+            return (yield from _published(key, mine, poll()))
         yield Await(theirs)
         if not theirs.done():
             return (yield from poll())
@@ -233,8 +238,8 @@ def _one_look(key: _Key, poll: Callable[[], Flow[str]]) -> Flow[str]:
             raise copy(outcome)
 
 
-def _told(key: _Key, mine: Future[_Outcome], poll: Flow[str]) -> Flow[str]:
-    """Return what a look finds, and tell all who wait when it is over, however it ends."""
+def _published(key: _Key, mine: Future[_Outcome], poll: Flow[str]) -> Flow[str]:
+    """Run a probe, return its path, and pass its end to the flows that wait for it."""
     outcome: _Outcome = None
     try:
         outcome = yield from poll
@@ -243,24 +248,24 @@ def _told(key: _Key, mine: Future[_Outcome], poll: Flow[str]) -> Flow[str]:
         outcome = error
         raise
     finally:
-        if _looking.get(key) is mine:
-            del _looking[key]
+        if _probes.get(key) is mine:
+            del _probes[key]
         mine.set_result(outcome)
 
 
 # The start of an automation with inputs
 
 
-def _executed(call: Call[T], tenant: Tenant, patience: RetryPolicy) -> Flow[T]:
+def _executed(call: Call[T], tenant: Tenant, retry_policy: RetryPolicy) -> Flow[T]:
     known = _known(tenant, EXECUTE_ROOT)
     try:
-        return (yield from attempts(_execute_at(call, known or V1_EXECUTE), patience))
+        return (yield from send_with_retries(_execute_at(call, known or V1_EXECUTE), retry_policy))
     except StatusError as error:
         if known is not None or error.outcome_unknown or error.status not in NOT_THERE:
             raise
         refusal = error
     try:
-        value = yield from attempts(_execute_at(call, WORKFLOWS_EXECUTE), patience)
+        value = yield from send_with_retries(_execute_at(call, WORKFLOWS_EXECUTE), retry_policy)
     except StatusError as error:
         if error.outcome_unknown or error.status not in NOT_THERE:
             raise

@@ -3,8 +3,8 @@
 httpx can read the environment as well, but it makes a URL of each entry of NO_PROXY, and raises InvalidURL for many
 that curl, requests and urllib accept (``[::1]``, IPv6 networks); it also opens every proxy that is configured, so a
 SOCKS proxy for other hosts ends in ImportError. Here only the proxy that serves the tenant is read, and an error is an
-InvalidArgumentError that names its variable. A proxy's address may hold a password, so the functions that raise have the
-variable's name alone, never its value: tracebacks show local variables.
+InvalidArgumentError that names its variable. A proxy's address may hold a password, so the functions that raise get
+the variable's name alone, never its value: tracebacks show local variables.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From a response to a value or an error. No I/O here.
+"""Turns a response into a value or an error. No I/O here.
 
 The first question is who answered. Between this package and Qlik Cloud stand proxies, firewalls, load balancers and
 Qlik's own edge, and all of them answer in Qlik's place at times: with a web page, a plain text or nothing, and with any
@@ -27,8 +27,9 @@ from airflow_provider_qlik.cloud.errors import (
     StatusError,
     without_secrets,
 )
+from airflow_provider_qlik.cloud.models.moments import http_date
 from airflow_provider_qlik.cloud.models.paging import Page
-from airflow_provider_qlik.cloud.models.shape import Reply, Shape, http_date
+from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.masking import is_secret
 from airflow_provider_qlik.text import MESSAGE_LENGTH, shortened
 
@@ -37,9 +38,9 @@ T = TypeVar("T")
 ONE_DAY = 24 * 60 * 60.0
 """Seconds that a response may ask to wait, at most."""
 MAX_ERRORS = 10
-"""How many of the errors in one response are read."""
+"""The number of errors that are read from one response."""
 MAX_TEXTS = 6
-"""How many texts are taken out of what an error has beside its title and detail."""
+"""The number of texts that are taken from the other members of an error, beside its title and detail."""
 MAX_TEXT = 300
 """Characters of each of those texts, so that none hides the others."""
 INTERMEDIARY_STATUSES = frozenset({407, 421, 425, 499, *range(520, 531)})
@@ -76,7 +77,7 @@ def read(call: Call[T], path: str, reply: Reply) -> T:
 
 
 def _about_the_call(call: Call[Any], value: Any, request: str) -> Any:
-    """Return the value if it is about what the call asked for. Raises InvalidResponseError if it is about something else.
+    """Return the value if it is about the resource that the call names, else raise InvalidResponseError.
 
     Two responses can change places: on a connection that is used by two processes, or behind a proxy that is out of
     step. A success of somebody else's run would then pass for ours. Of a list, single items about something else are
@@ -180,9 +181,9 @@ def _errors(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield error
 
 
-_SAYING = ("title", "message", "detail", "details", "reason", "description", "error", "context")
+_SENTENCES = ("title", "message", "detail", "details", "reason", "description", "error", "context")
 """The members of an error, or of what is in it, whose value is a sentence."""
-_SAYING_NOTHING = frozenset(
+_NO_SENTENCES = frozenset(
     {"code", "timestamp", "traceid", "httpcode", "status", "statuscode", "status_code", "links", "href", "stack"}
 )
 """Members that tell a reader nothing, or stand in the message by other ways."""
@@ -199,24 +200,24 @@ def _detail(error: Mapping[str, Any]) -> str | None:
     there, but for what stands below the name of a secret.
     """
     parts = [_text(error.get("detail")), _text(error.get("context"))]
-    parts += [text for name in ("inner", "result", "value", "meta") for text in _said(error.get(name), MAX_DEPTH)]
+    parts += [text for name in ("inner", "result", "value", "meta") for text in _texts(error.get(name), MAX_DEPTH)]
     title = _title(error)
     return ": ".join(_different(parts[: MAX_TEXTS + 2], title)) or None
 
 
-def _said(value: object, depth: int, name: str = "") -> Iterator[str]:
+def _texts(value: object, depth: int, name: str = "") -> Iterator[str]:
     """Yield the texts in any JSON, those that are sentences first, each no longer than `MAX_TEXT`."""
     if isinstance(value, Mapping) and depth:
-        sentences = [member for member in _SAYING if member in value]
+        sentences = [member for member in _SENTENCES if member in value]
         for member in (*sentences, *(other for other in value if other not in sentences)):
             member = str(member)
-            if is_secret(member) or member.lower() in _SAYING_NOTHING:
+            if is_secret(member) or member.lower() in _NO_SENTENCES:
                 continue
-            plain = member in _SAYING or member in {"inner", "result", "value", "meta", "errors"}
-            yield from _said(value[member], depth - 1, "" if plain else member)
+            plain = member in _SENTENCES or member in {"inner", "result", "value", "meta", "errors"}
+            yield from _texts(value[member], depth - 1, "" if plain else member)
     elif isinstance(value, list) and depth:
         for item in value[:MAX_ERRORS]:
-            yield from _said(item, depth - 1, name)
+            yield from _texts(item, depth - 1, name)
     elif isinstance(value, str) and (text := _text(value)):
         yield shortened(f"{name}: {text}" if name else text, MAX_TEXT)
 

@@ -1,4 +1,12 @@
-"""What may be asked again, how often, and how long that may take."""
+"""When a request is sent again, how often, and how long that may take.
+
+A GET may be repeated after any transient error. A POST may have been executed although its response was lost, and to
+repeat it would start a run twice: so it is sent again only if it certainly was not executed. `may_repeat` is that rule,
+and the only place of it.
+
+Refused credentials are another matter: they may have been replaced in the Airflow connection. The flow asks the client
+once for others (`RefreshCredentials`), which does not count as an attempt.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-from airflow_provider_qlik.cloud.call import Call, Flow, Renew, ask, pause
+from airflow_provider_qlik.cloud.call import Call, Flow, RefreshCredentials, pause, send
 from airflow_provider_qlik.cloud.errors import NotFoundError, QlikCloudError, StatusError
 
 T = TypeVar("T")
@@ -16,85 +24,94 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often one call is sent, and how many seconds the pauses between the attempts may take together (`budget`).
+    """How often one call is sent, and how long the pauses between its attempts are.
 
-    The budget does not count the requests themselves, nor the time that they wait for a rate limit: each request has a
-    time-out of its own, and a download that breaks off after ten minutes deserves another attempt as much as one that
-    breaks off at once.
-    Pauses begin at `initial_backoff` seconds and double up to `max_backoff`, less a random part; where Qlik says
-    Retry-After, that counts, capped at `max_retry_after`. In an event loop, `urgent` calls go before polls.
+    :param max_attempts: the number of times that a call is sent at most.
+    :param max_total_wait: seconds that all pauses may take together. The requests themselves do not count, nor the time
+        that they wait for a rate limit: each request has a time-out of its own, and a download that breaks off after
+        ten minutes deserves another attempt as much as one that breaks off at once.
+    :param initial_backoff: seconds of the first pause, less a random part; each further one is twice as long.
+    :param max_backoff: seconds of the longest pause.
+    :param max_retry_after: seconds to which a Retry-After of Qlik Cloud is capped, which counts instead.
+    :param high_priority: send before polls, in an event loop.
     """
 
-    tries: int = 5
-    budget: float = 120.0
+    max_attempts: int = 5
+    max_total_wait: float = 120.0
     initial_backoff: float = 0.5
     max_backoff: float = 20.0
     max_retry_after: float = 60.0
     high_priority: bool = False
 
-    def pause_after(self, tries: int, error: QlikCloudError, chance: float) -> float:
-        """The seconds to wait after so many tries; *chance* is a random number from 0 to 1."""
+    def pause_after(self, attempt: int, error: QlikCloudError, jitter: float) -> float:
+        """Return the seconds to pause after the attempt of that number; *jitter* is a random number from 0 to 1."""
         if error.retry_after is not None:
-            return min(error.retry_after, self.max_retry_after) + chance * self.initial_backoff
+            return min(error.retry_after, self.max_retry_after) + jitter * self.initial_backoff
         if isinstance(error, StatusError) and error.rate_limited:
-            # Qlik says: one second if the header is absent.
-            return 1.0 + chance * self.initial_backoff
-        return float(min(self.initial_backoff * 2 ** (tries - 1), self.max_backoff) * (1 - chance / 2))
+            # Qlik documents one second where the header is absent.
+            return 1.0 + jitter * self.initial_backoff
+        return float(min(self.initial_backoff * 2 ** (attempt - 1), self.max_backoff) * (1 - jitter / 2))
 
 
-ONE_TRY = RetryPolicy(tries=1)
+ONE_TRY = RetryPolicy(max_attempts=1)
+"""No retry: for polls, which are repeated anyway, and for requests whose result is not worth a pause."""
 
 
-def attempts(
+def send_with_retries(
     call: Call[T],
-    patience: RetryPolicy,
+    retry_policy: RetryPolicy,
     clock: Callable[[], float] = time.monotonic,
-    chance: Callable[[], float] = random.random,
+    draw: Callable[[], float] = random.random,
 ) -> Flow[T]:
-    """Return the response of the call, sent again as often as is safe and the patience allows.
+    """Return the response of a call, sent again as often as is safe and the policy allows.
 
-    Refused credentials are renewed once, which does not count as an attempt. Raises the error of the last attempt.
+    Raises the error of the last attempt, with a note of the attempts.
     """
     began = clock()
-    paused = 0.0
-    tries = 0
-    perhaps_done = renewed = False
-    not_shown: QlikCloudError | None = None
+    total_wait = 0.0
+    attempt = 0
+    outcome_unknown = refreshed = False
+    refused_to_new: QlikCloudError | None = None
     while True:
-        tries += 1
+        attempt += 1
         sent = clock()
         try:
-            return (yield from ask(call))
+            return (yield from send(call))
         except QlikCloudError as error:
             if (
                 isinstance(error, StatusError)
-                and not renewed
+                and not refreshed
                 and (error.credentials_refused or error.status in {403, 404})
             ):
-                renewed = True
+                refreshed = True
                 since = sent if error.sent_at is None else error.sent_at
-                if (yield Renew(since, error)):
-                    tries -= 1
-                    not_shown = None if error.credentials_refused else error
+                if (yield RefreshCredentials(since, error)):
+                    attempt -= 1
+                    refused_to_new = None if error.credentials_refused else error
                     continue
-            elif not_shown is not None and isinstance(error, StatusError) and error.credentials_refused:
-                # The new credentials may not see this, and the old ones, tried in case the new are somebody else's,
-                # are revoked: the new ones count, and what was answered to them.
-                yield Renew(sent if error.sent_at is None else error.sent_at, error, fallback_refused=True)
-                raise not_shown from None
-            if perhaps_done and call.method == "DELETE" and isinstance(error, NotFoundError):
-                # The try before this one did it, and only its answer was lost.
+            elif refused_to_new is not None and isinstance(error, StatusError) and error.credentials_refused:
+                # The new credentials may not see the resource, and the old ones, which were tried in case the new are
+                # somebody else's, are revoked: so the new ones count, and their 403 or 404.
+                since = sent if error.sent_at is None else error.sent_at
+                yield RefreshCredentials(since, error, fallback_refused=True)
+                raise refused_to_new from None
+            if outcome_unknown and call.method == "DELETE" and isinstance(error, NotFoundError):
+                # The attempt before this one was executed, and only its response was lost.
                 return cast(T, None)
-            perhaps_done = perhaps_done or error.outcome_unknown
-            seconds = patience.pause_after(tries, error, chance())
-            paused += seconds
-            if not may_repeat(call, error) or tries >= patience.tries or paused > patience.budget:
-                if tries > 1:
-                    error.add_note(f"Tried {tries} times in {clock() - began:.1f} s.")
+            outcome_unknown = outcome_unknown or error.outcome_unknown
+            seconds = retry_policy.pause_after(attempt, error, draw())
+            total_wait += seconds
+            exhausted = attempt >= retry_policy.max_attempts or total_wait > retry_policy.max_total_wait
+            if exhausted or not may_repeat(call, error):
+                if attempt > 1:
+                    error.add_note(f"Tried {attempt} times in {clock() - began:.1f} s.")
                 raise
         yield from pause(seconds)
 
 
 def may_repeat(call: Call[object], error: QlikCloudError) -> bool:
-    """Whether the call may be sent again: it surely did not arrive, or doing it twice does no more than once."""
+    """Return True if a call may be sent again after an error.
+
+    That is so if the error may pass, and the request either was not executed for sure or may be executed twice.
+    """
     return error.transient and (call.repeatable or not error.outcome_unknown)

@@ -1,4 +1,4 @@
-"""Where a tenant is and how it is reached."""
+"""The address of a tenant and the settings to reach it: certificates, proxy, time-outs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AUTO = "auto"
 """The scheduling path where the tenant has it, else v1; see `paths`."""
 V1_EXECUTE, WORKFLOWS_EXECUTE = "/api/v1/automations", "/api/workflows/automations"
 _FIRST = {TASKS_ROOT: SCHEDULING_TASKS, EXECUTE_ROOT: V1_EXECUTE}
-"""Where a call is said to go as long as nobody has found out where the tenant has it."""
+"""The path of a call as long as it is not known where the tenant has it."""
 _SAME_AS_NO_PATH = {"", "/", "/api", "/api/", "/api/v1", "/api/v1/"}
 
 
@@ -63,10 +63,10 @@ class Tenant:
         request_timeout: float = 120.0,
         rate_limit_share: float = 1.0,
     ) -> Self:
-        """The tenant at a host name or address, as users paste it.
+        """Return the tenant at a host name or address, as users paste it.
 
-        Raises InvalidArgumentError when there is no host, when it has a path, a query or a user in it, when it is not https
-        (http is for loopback addresses alone), when the CA bundle is not a file, or a number is impossible.
+        Raises InvalidArgumentError when there is no host, when it has a path, a query or a user in it, when it is not
+        https (http is for loopback addresses alone), when the CA bundle is not a file, or a number is impossible.
         """
         url = origin(host, port)
         for name, given in (
@@ -90,7 +90,7 @@ class Tenant:
 
     @property
     def loopback(self) -> bool:
-        """Whether the tenant is on this machine, as the sandbox is."""
+        """True if the tenant is on this machine, as the sandbox is."""
         return is_loopback(urlsplit(self.url).hostname or "")
 
     def path_of(self, call: Call[Any]) -> str:
@@ -102,14 +102,14 @@ class Tenant:
         return call.path
 
     def address_of(self, call: Call[Any]) -> str:
-        """The full address of a call; it is always on this tenant's own host."""
+        """Return the full address of a call; it is always on this tenant's own host."""
         return f"{self.url}{self.path_of(call)}" + (f"?{call.query_text}" if call.query else "")
 
     def http_options(self) -> dict[str, Any]:
         """Return what an httpx client needs to know to talk to this tenant, proxy and certificates included.
 
-        Raise InvalidArgumentError that names the field or the environment variable at fault. httpx itself reads nothing of
-        the environment: what it cannot read there ends in errors of many other kinds.
+        Raises InvalidArgumentError that names the field or the environment variable at fault. httpx itself reads
+        nothing of the environment: a variable that it cannot read ends in errors of many other kinds.
         """
         return {
             "verify": trust(self.ca_bundle),
@@ -161,8 +161,8 @@ def trust_version(ca_bundle: str | None) -> TrustVersion:
 def trust(ca_bundle: str | None) -> ssl.SSLContext:
     """Return the TLS settings for a CA bundle (None: certificates of the environment, or the usual ones).
 
-    They are kept, since reading certificates is slow, and made anew when the file has changed. Raise InvalidArgumentError
-    that names the field or the environment variable if the certificates cannot be read.
+    They are cached, since reading certificates is slow, and made anew when the file has changed. Raises
+    InvalidArgumentError that names the field or the environment variable if the certificates cannot be read.
     """
     return _context(trust_version(ca_bundle))
 
@@ -233,7 +233,7 @@ def _is_share(given: object) -> bool:
 
 
 def origin(host: str | None, port: int | None = None) -> str:
-    """The scheme, host and port of what a user gave as the tenant's address."""
+    """Return the scheme, host and port of a tenant's address, as a user writes it. Raises InvalidArgumentError."""
     if host is not None and not isinstance(host, str):
         raise InvalidArgumentError("host", host, "must be a text")
     given = (host or "").strip()
