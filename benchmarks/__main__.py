@@ -12,7 +12,7 @@ NAMES = ("parsing", "waits", "growth", "paging", "overhead", "download", "real_t
 
 
 def main() -> int:
-    """1 if a goal was missed."""
+    """Run the benchmarks, and return 1 if a goal was missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--short", action="store_true", help="smaller and quicker, to try it; writes nothing")

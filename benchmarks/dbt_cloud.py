@@ -49,23 +49,23 @@ class Runs:
         return JSONResponse({"status": {"code": 200, "is_success": True}, "data": data})
 
     async def end(self, request: Request) -> JSONResponse:
-        """Let all runs end at a moment, in seconds since the epoch; count anew."""
+        """Let all runs end at a time, in seconds since the epoch, and reset the counts."""
         self.end_at, self.requests = float(request.path_params["moment"]), 0
         self.connections.clear()
         self.first_asked.clear()
         return JSONResponse({})
 
     async def count(self, _: Request) -> JSONResponse:
-        """The requests since then, and the connections."""
+        """Return the requests since then, and the connections."""
         return JSONResponse({"requests": self.requests, "connections": len(self.connections)})
 
     async def asked(self, _: Request) -> JSONResponse:
-        """When each run was asked for first, in seconds since the epoch."""
+        """Return the time of the first request for each run, in seconds since the epoch."""
         return JSONResponse(self.first_asked)
 
 
 def main() -> None:
-    """Serves until it is ended."""
+    """Serve until terminated."""
     runs = Runs()
     app = Starlette(
         routes=[

@@ -11,7 +11,7 @@ from airflow.triggers.base import TriggerEvent
 
 
 def over_http(tenant: str, endpoint: str, *_: Any, **__: Any) -> tuple[str, dict[str, Any]]:
-    """The address of a call, and no parameters."""
+    """Return the address of a call, and no parameters."""
     return f"http://{tenant}/api/v2/accounts/{endpoint}", {}
 
 
@@ -19,7 +19,7 @@ class OverHttp(DbtCloudRunJobTrigger):  # type: ignore[misc,unused-ignore]
     """The same, but for the scheme of its addresses."""
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Waits as it always does."""
+        """Wait as the trigger always does."""
         DbtCloudHook.get_request_url_params = staticmethod(over_http)
         async for event in super().run():
             yield event

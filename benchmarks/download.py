@@ -20,7 +20,7 @@ GOAL = 30
 
 
 def run(short: bool = False) -> dict[str, Finding]:
-    """The section that this benchmark writes."""
+    """Return the section that this benchmark writes."""
     with sandbox() as tenant:
         streamed, whole = (measured(tenant.url, way) for way in ("streamed", "whole"))
     finding = Finding(about=f"A report of {MEGABYTES} MB, streamed to a file as the package does, and read as a whole.")
@@ -30,14 +30,14 @@ def run(short: bool = False) -> dict[str, Finding]:
 
 
 def measured(url: str, way: str) -> float:
-    """The growth in MB that a fresh process sees."""
+    """Return the growth in MB that a fresh process measures."""
     command = [sys.executable, "-m", "benchmarks.download", url, way]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return float(output.rpartition("grown ")[2])
 
 
 def grown(url: str, way: str) -> float:
-    """The growth in MB of the peak memory of this process by one download."""
+    """Return the growth in MB of the peak memory of this process by one download."""
     from airflow_provider_qlik.cloud import ApiKey, Client, Tenant
     from airflow_provider_qlik.cloud.api import sharing_tasks
     from airflow_provider_qlik.sandbox import File, Script, Sharing

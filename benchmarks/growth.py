@@ -15,7 +15,7 @@ from benchmarks import tenant as tenants
 from benchmarks.plot import panels
 from benchmarks.report import ROOT, Finding, Row, table
 from benchmarks.servers import port_of, sandbox
-from benchmarks.watched import Crowd, watch
+from benchmarks.watched import BulkResult, watch
 
 SIZES = (100, 300, 1000, 3000, 10_000)
 SECONDS = 120.0
@@ -24,11 +24,11 @@ LINEAR = 1.1
 PLOT = ROOT / "docs" / "growth.svg"
 
 
-def measured(number: int, seconds: float) -> tuple[Crowd, int, int]:
-    """What so many waits went through in so many seconds, their requests, and how many of them met a rate limit."""
+def measured(number: int, seconds: float) -> tuple[BulkResult, int, int]:
+    """Return the measurements of so many waits for so many seconds, their requests, and how many met a rate limit."""
     with sandbox() as tenant:
         waits = tenants.add_waits(tenant, number, None)
-        crowd = watch(
+        result = watch(
             "qlik",
             waits,
             environment=tenants.environment(tenant),
@@ -38,36 +38,36 @@ def measured(number: int, seconds: float) -> tuple[Crowd, int, int]:
             before=tenant.clear_request_log,
         )
         by_operation, _, refused = tenants.requests(tenant)
-    return crowd, sum(by_operation.values()), refused
+    return result, sum(by_operation.values()), refused
 
 
 def run(short: bool = False) -> dict[str, Finding]:
-    """The section that this benchmark writes, with its plot."""
+    """Return the section that this benchmark writes, with its plot."""
     seconds, sizes = (20.0, SIZES[:3]) if short else (SECONDS, SIZES)
     names = ("requests", "CPU, seconds", "memory, MB", "memory, thousand blocks")
     figures: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     lines: list[list[str]] = []
     refusals = 0
     for number in sizes:
-        crowd, requests, refused = measured(number, seconds)
+        result, requests, refused = measured(number, seconds)
         refusals += refused
-        of = (float(requests), crowd.cpu, crowd.grown / 2**20, crowd.blocks / 1000)
+        of = (float(requests), result.cpu, result.grown / 2**20, result.blocks / 1000)
         for points, value in zip(figures.values(), of, strict=True):
             points.append((number, value))
         lines.append(
             [
                 str(number),
                 str(requests),
-                f"{crowd.cpu:.2f}",
+                f"{result.cpu:.2f}",
                 f"{of[2]:.1f}",
                 f"{requests / number:.2f}",
-                f"{1000 * crowd.cpu / number:.1f}",
-                f"{crowd.bytes_each / 1024:.1f}",
-                f"{crowd.blocks / number:.1f}",
-                str(crowd.connections),
+                f"{1000 * result.cpu / number:.1f}",
+                f"{result.bytes_each / 1024:.1f}",
+                f"{result.blocks / number:.1f}",
+                str(result.connections),
             ]
         )
-        print(lines[-1], crowd.failed[:3], flush=True)
+        print(lines[-1], result.failed[:3], flush=True)
     headings = (
         *("Waits", "Requests", "CPU, s", "Memory, MB", "Requests each", "CPU each, ms", "Memory each, KB"),
         "Blocks each",

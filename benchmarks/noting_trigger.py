@@ -20,7 +20,7 @@ _noted: set[Any] = set()
 
 
 def note_first_answers() -> None:
-    """From now on, the first answer to each question is noted."""
+    """Record the first response to each poll from now on."""
     from airflow_provider_qlik.cloud.polling.dispatcher import Dispatcher
 
     submit = Dispatcher.submit
@@ -61,7 +61,7 @@ class Sleeping(BaseTrigger):
         self.end_at = end_at
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """As Airflow wants it."""
+        """Return the class path and the arguments."""
         return f"{type(self).__module__}.{type(self).__qualname__}", {"end_at": self.end_at}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:

@@ -28,7 +28,7 @@ SHORTEST = {"tasks": 6.0, "automations": 6.0, "reports": 26.0}
 
 
 def waiting_for(kind: str, tenant: Tenant) -> tuple[str, Any]:
-    """The id of something new, and an operator that runs it and waits."""
+    """Add a resource, and return its id and an operator that runs it and waits."""
     from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
     from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOperator
     from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
@@ -42,13 +42,13 @@ def waiting_for(kind: str, tenant: Tenant) -> tuple[str, Any]:
 
 
 def context() -> Any:
-    """As much of Airflow as an operator needs that keeps nothing from try to try."""
+    """Return the task context of an Airflow that keeps nothing from try to try."""
     identity = {"dag_id": "dag", "run_id": "run", "task_id": "wait", "map_index": -1, "try_number": 1, "max_tries": 0}
     return {"ti": SimpleNamespace(**identity, xcom_push=lambda **_: None, xcom_pull=lambda **_: None)}
 
 
 def delay(kind: str, tenant: Tenant, seconds: float) -> float:
-    """The seconds between the end of a run of so many seconds and the end of the operator."""
+    """Return the seconds between the end of a run of so many seconds and the end of the operator."""
     resource_id, operator = waiting_for(kind, tenant)
     tenant.script(resource_id, Script(run=seconds))
     operator.execute(context())
@@ -58,14 +58,14 @@ def delay(kind: str, tenant: Tenant, seconds: float) -> float:
 
 
 def delays(kind: str, url: str, number: int) -> list[float]:
-    """The delays of so many runs whose ends are spread over the poll interval."""
+    """Return the delays of so many runs whose ends are spread over the poll interval."""
     tenant = Tenant(url)
     os.environ |= tenants.environment(tenant)
     return [delay(kind, tenant, SHORTEST[kind] + POLL_INTERVAL * part / number) for part in range(number)]
 
 
 def measured(kind: str, url: str, number: int) -> list[float]:
-    """What a process tells, sorted; its log is left out."""
+    """Return the figures that a process prints, sorted, without its log."""
     command = [sys.executable, "-m", "benchmarks.overhead", kind, url, str(number)]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found: list[float] = json.loads(output.splitlines()[-1])
@@ -73,7 +73,7 @@ def measured(kind: str, url: str, number: int) -> list[float]:
 
 
 def run(short: bool = False) -> dict[str, Finding]:
-    """The section that this benchmark writes."""
+    """Return the section that this benchmark writes."""
     number = 2 if short else RUNS
     most = POLL_INTERVAL + EXTRA_GOAL
     about = f"{number} runs of each kind, whose ends are spread over the poll interval of {POLL_INTERVAL:.0f} s."

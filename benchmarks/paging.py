@@ -28,7 +28,7 @@ FLAT_MB = 2.0
 
 
 def task(number: int) -> dict[str, Any]:
-    """A task as `GET /tasks` shows it: one that a schedule starts and that reloads an app."""
+    """Return a task in the form of `GET /tasks`, with a schedule and an app to reload."""
     moment = "2026-01-02T03:04:05.678Z"
     return {
         "id": f"{number:024x}",
@@ -66,7 +66,7 @@ def task(number: int) -> dict[str, Any]:
 
 
 def serve() -> None:
-    """Serves all pages, made beforehand, until it is ended."""
+    """Serve all pages, built beforehand, until terminated."""
     import uvicorn
     from starlette.types import Receive, Scope, Send
 
@@ -91,7 +91,7 @@ def serve() -> None:
 
 
 def ours(url: str, each: Callable[[], None]) -> int:
-    """How many tasks `Client.iterate` gives."""
+    """Return how many tasks `Client.iterate` yields."""
     from airflow_provider_qlik.cloud import ApiKey, Client, Tenant
     from airflow_provider_qlik.cloud.api import tasks
 
@@ -104,7 +104,7 @@ def ours(url: str, each: Callable[[], None]) -> int:
 
 
 def bare(url: str, each: Callable[[], None]) -> int:
-    """How many tasks a loop without any of this package gives."""
+    """Return how many tasks a loop without this package yields."""
     import httpx
 
     with httpx.Client(headers={"authorization": "Bearer key"}) as client:
@@ -118,8 +118,8 @@ def bare(url: str, each: Callable[[], None]) -> int:
     return count
 
 
-def told(way: str, url: str) -> dict[str, float]:
-    """Seconds, processor seconds, and the MB by which the peak of memory grew after the first tenth."""
+def measure(way: str, url: str) -> dict[str, float]:
+    """Return seconds, CPU seconds, and the MB by which the peak of memory grew after the first tenth."""
     early: list[int] = []
     seen = itertools.count(1)
 
@@ -137,14 +137,14 @@ def told(way: str, url: str) -> dict[str, float]:
 
 
 def measured(way: str, url: str) -> dict[str, float]:
-    """What a fresh process tells."""
+    """Return the figures that a fresh process prints."""
     command = [sys.executable, "-m", "benchmarks.paging", way, url]
     found: dict[str, float] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     return found
 
 
 def run(short: bool = False) -> dict[str, Finding]:
-    """The section that this benchmark writes."""
+    """Return the section that this benchmark writes."""
     seen: dict[str, list[dict[str, float]]] = {"ours": [], "bare": []}
     with serving("benchmarks.paging", "serve") as url:
         for _ in range(1 if short else ROUNDS):
@@ -173,4 +173,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "serve":
         serve()
     else:
-        print(json.dumps(told(*sys.argv[1:])))
+        print(json.dumps(measure(*sys.argv[1:])))

@@ -38,7 +38,7 @@ print(len(names), time.perf_counter() - began)
 
 
 def imported(package: str, compiled: str) -> tuple[int, float]:
-    """How many modules a fresh process imports, and the milliseconds that takes. *compiled* keeps what Python compiles.
+    """Return how many modules a fresh process imports, and the milliseconds that takes. *compiled*: keep bytecode.
 
     What pip installs is compiled already, a checkout is not: so all are compiled in the same way, beforehand.
     """
@@ -50,7 +50,7 @@ def imported(package: str, compiled: str) -> tuple[int, float]:
 
 
 def run(short: bool = False) -> dict[str, Finding]:
-    """The section that this benchmark writes."""
+    """Return the section that this benchmark writes."""
     times: dict[str, list[float]] = {name: [] for name in PACKAGES}
     counts: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as compiled:

@@ -11,7 +11,7 @@ Series = Mapping[str, Sequence[tuple[float, float]]]
 
 
 def panels(titles: Sequence[tuple[str, Series]]) -> str:
-    """Plots side by side: of each the title and lines by name, as points."""
+    """Return plots side by side: for each the title and lines by name, as points."""
     drawn = "".join(
         f'<g transform="translate({count * WIDTH} 0)">{_panel(*each)}</g>' for count, each in enumerate(titles)
     )
@@ -61,6 +61,6 @@ class _Axis:
         return [10.0**power for power in range(self._low, self._high + 1)]
 
     def at(self, value: float) -> float:
-        """Where a value is drawn."""
+        """Return the position at which a value is drawn."""
         part = (math.log10(value) - self._low) / (self._high - self._low)
         return self._begin + part * (self._end - self._begin)

@@ -50,7 +50,7 @@ class Seen:
     first_asked: Mapping[str, Sequence[float]] = field(default_factory=dict)
     cpu: float = 0.0
     noticed: float | None = None
-    left: int = 0
+    waiting_count: int = 0
     blocked: Sequence[tuple[float, float]] = ()
     """For each warning, its moment and for how many seconds the loop stood still."""
     requests: int = 0
@@ -66,7 +66,7 @@ class Place:
     database: str
 
     def waiting(self) -> int:
-        """How many tasks are deferred."""
+        """Return how many tasks are deferred."""
         with psycopg2.connect(f"postgresql{self.database}") as connection, connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM task_instance WHERE state = 'deferred'")
             (count,) = cursor.fetchone() or (0,)
@@ -74,27 +74,27 @@ class Place:
         return int(count)
 
     def connect(self, connection_id: str, kind: str, **members: str) -> None:
-        """A connection in the database."""
-        options = [part for name, given in members.items() for part in (f"--conn-{name}", given)]
+        """Add a connection to the database."""
+        options = [part for name, value in members.items() for part in (f"--conn-{name}", value)]
         self.service.do("airflow", "connections", "add", connection_id, "--conn-type", kind, *options)
 
     def watch(self, trigger: str, waits: Sequence[Mapping[str, Any]], end_at: float) -> Seen:
-        """What a triggerer does with these waits, until all have ended."""
-        given = {"dag_id": "waits", "trigger": trigger, "waits": list(waits)}
-        self.service.do("chaos.deferred", given=json.dumps(given))
-        seen = Seen(began=time.time(), left=len(waits))
+        """Measure a triggerer with these waits, until all have ended."""
+        arguments = {"dag_id": "waits", "trigger": trigger, "waits": list(waits)}
+        self.service.do("chaos.deferred", stdin=json.dumps(arguments))
+        seen = Seen(began=time.time(), waiting_count=len(waits))
         self.service.start_triggerer("triggerer")
-        while seen.left and time.time() < end_at + LONGEST:
+        while seen.waiting_count and time.time() < end_at + LONGEST:
             time.sleep(1.0)
             if time.time() <= seen.began + MEASURED:
                 seen.cpu = self.service.cpu_seconds("triggerer")
-            seen.left = self.waiting() if time.time() >= end_at else seen.left
-        seen.noticed = None if seen.left else time.time() - end_at
+            seen.waiting_count = self.waiting() if time.time() >= end_at else seen.waiting_count
+        seen.noticed = None if seen.waiting_count else time.time() - end_at
         seen.blocked = blocked(self.service.log("triggerer"), seen.began)
         return seen
 
     def first_answers(self, began: float) -> dict[str, list[float]]:
-        """When each wait got its first answer, by kind."""
+        """Return the time of the first response to each wait, by kind."""
         answers: dict[str, list[float]] = defaultdict(list)
         for line in (self.service.home / NOTES).read_text().splitlines():
             kind, moment = line.split()
@@ -103,21 +103,21 @@ class Place:
 
 
 def blocked(log: str, began: float) -> list[tuple[float, float]]:
-    """Airflow's warnings of a blocked loop: seconds since then, and for how many seconds it stood still."""
+    """Return Airflow's warnings of a blocked loop: seconds since then, and the seconds that it was blocked."""
     return [
         (datetime.fromisoformat(moment).timestamp() - began, float(seconds)) for moment, seconds in BLOCKED.findall(log)
     ]
 
 
 def warnings(seen: Seen) -> str:
-    """How many there were, and when."""
+    """Return how many warnings there were, and when."""
     when = ", ".join(f"{seconds:.1f} s at {moment:.0f}" for moment, seconds in seen.blocked)
     return f"{len(seen.blocked)}" + (f" ({when})" if when else "")
 
 
 @contextmanager
 def a_place() -> Iterator[Place]:
-    """One that leaves nothing behind."""
+    """Provide an Airflow that leaves nothing behind."""
     home = Path(tempfile.mkdtemp(prefix="qlik-bench-", dir="/tmp"))
     # PostgreSQL runs as another user, who has to pass through.
     home.chmod(0o711)
@@ -132,7 +132,7 @@ def a_place() -> Iterator[Place]:
 
 
 def ours(count: int, seconds: float) -> Seen:
-    """What this package comes to."""
+    """Measure the trigger of this package."""
     with sandbox() as tenant, a_place() as place:
         place.connect("qlik_cloud_default", "qlik_cloud", host=tenant.url, password=tenant.api_key)
         end_at = time.time() + PREPARATION + seconds
@@ -146,7 +146,7 @@ def ours(count: int, seconds: float) -> Seen:
 
 
 def dbt_cloud(count: int, seconds: float) -> Seen:
-    """What dbt Cloud's trigger comes to, on a like fake."""
+    """Measure dbt Cloud's trigger, on a similar fake."""
     with serving("benchmarks.dbt_cloud") as url, a_place() as place:
         place.connect("dbt_cloud_default", "dbt_cloud", host=url.partition("://")[2], login="1", password="token")
         wait = {"conn_id": "dbt_cloud_default", "account_id": 1, "poll_interval": POLL_INTERVAL, "hook_params": {}}
@@ -161,51 +161,57 @@ def dbt_cloud(count: int, seconds: float) -> Seen:
 
 
 def sleeping(count: int, seconds: float) -> Seen:
-    """What Airflow itself comes to, with as many triggers that only sleep."""
+    """Measure Airflow itself, with as many triggers that only sleep."""
     with a_place() as place:
         end_at = time.time() + PREPARATION + seconds
         return place.watch("benchmarks.noting_trigger.Sleeping", [{"end_at": end_at}] * count, end_at)
 
 
 def allowed(tier: Tier, count: int) -> float:
-    """The seconds in which so many polls of a tier may be sent, at one request each."""
+    """Return the seconds in which so many polls of a tier may be sent, at one request each."""
     a_second = REQUESTS_PER_MINUTE[tier] / 60 * SUSTAINED_SHARE[tier]
     return max(0.0, count / a_second - BURST_SECONDS)
 
 
 def first_polls(mine: Seen, theirs: Seen, each: int) -> Iterator[Row]:
-    """How soon after the start of the triggerer all waits of a kind have polled once."""
+    """Return how soon after the start of the triggerer all waits of a kind have polled once."""
     their_last = max(theirs.first_asked["automation"], default=float("inf"))
     for kind, what, tier in ADAPTERS:
         goal, why = 20.0, "20 s"
         if tier is not None:
             goal = allowed(tier, each) + 10
             why = f"{goal:.0f} s ({goal - 10:.0f} that the limits allow, and 10)"
-        asked = mine.first_asked.get(kind, ())
-        last = max(asked, default=float("inf"))
+        times = mine.first_asked.get(kind, ())
+        last = max(times, default=float("inf"))
         yield Row(
             f"{each} {what} all polled once after the triggerer's start",
             f"at most {why}",
-            f"{last:.1f} s ({len(asked)}); dbt Cloud: {their_last:.1f} s ({len(theirs.first_asked['automation'])})",
+            f"{last:.1f} s ({len(times)}); dbt Cloud: {their_last:.1f} s ({len(theirs.first_asked['automation'])})",
             f"{last / their_last:.2f}",
-            last <= goal and len(asked) == each,
+            last <= goal and len(times) == each,
         )
 
 
 def ended(seen: Seen, count: int) -> str:
-    """How many waits have ended, and when the last of them did."""
+    """Return how many waits have ended, and the time of the last end."""
     when = f", the last {seen.noticed:.1f} s after its run" if seen.noticed else ""
-    return f"{count - seen.left} of {count}{when}"
+    return f"{count - seen.waiting_count} of {count}{when}"
 
 
 def run(short: bool) -> dict[str, Finding]:
-    """The section of the document."""
+    """Return the section of the document."""
     count, seconds = (90, 60.0) if short else (999, 240.0)
     mine, theirs, floor = ours(count, seconds), dbt_cloud(count, seconds), sleeping(count, seconds)
     share = mine.cpu / theirs.cpu if theirs.cpu else float("inf")
     rows = [
         *first_polls(mine, theirs, count // 3),
-        Row("waits that ended", "all", f"{ended(mine, count)}; dbt Cloud: {ended(theirs, count)}", "", mine.left == 0),
+        Row(
+            "waits that ended",
+            "all",
+            f"{ended(mine, count)}; dbt Cloud: {ended(theirs, count)}",
+            "",
+            mine.waiting_count == 0,
+        ),
         Row(
             "warnings of a blocked loop",
             "0",

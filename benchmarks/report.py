@@ -28,7 +28,7 @@ class Row:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The row as texts."""
+        """Return the rows as texts."""
         verdict = {True: "met", False: "MISSED", None: ""}[self.met]
         return (self.what, self.goal, self.seen, self.ratio, verdict)
 
@@ -42,11 +42,11 @@ class Finding:
 
     @property
     def missed(self) -> list[Row]:
-        """The rows whose goal was not met."""
+        """Return the rows whose goal was not met."""
         return [row for row in self.rows if row.met is False]
 
     def as_markdown(self) -> str:
-        """The section of the document, with the day and the machine."""
+        """Return the section of the document, with the day and the machine."""
         parts = [
             f"Measured on {date.today().isoformat()}, {machine()}.",
             table(HEADINGS, self.cells),
@@ -56,28 +56,28 @@ class Finding:
 
     @property
     def cells(self) -> list[tuple[str, ...]]:
-        """The rows as texts."""
+        """Return the rows as texts."""
         return [row.cells for row in self.rows]
 
     def as_text(self) -> str:
-        """The table for a terminal."""
+        """Return the table for a terminal."""
         rows = [HEADINGS, *self.cells]
         widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
         return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
 def machine() -> str:
-    """What the figures depend on."""
+    """Return the machine and versions on which the figures depend."""
     return f"{os.cpu_count()} cores, Python {platform.python_version()}, Airflow {version('apache-airflow')}"
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
+    """Return a table in Markdown."""
     return "\n".join(f"| {' | '.join(row)} |" for row in (headings, ["---"] * len(headings), *rows))
 
 
 def write_section(name: str, text: str, document: Path = DOCUMENT) -> None:
-    """The text stands between the markers of that section of the document."""
+    """Write the text between the markers of that section of the document."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     written, count = re.subn(
         f"{re.escape(begin)}.*?{re.escape(end)}",
@@ -91,5 +91,5 @@ def write_section(name: str, text: str, document: Path = DOCUMENT) -> None:
 
 
 def quantile(ordered: Sequence[float], part: float) -> float:
-    """The value below which that part of the sorted values lies; 0 of none."""
+    """Return the value below which that part of the sorted values lies; 0 for an empty list."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))] if ordered else 0.0

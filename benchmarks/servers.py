@@ -15,7 +15,7 @@ SANDBOX = ("airflow_provider_qlik.sandbox", "--port", "0")
 
 @contextmanager
 def serving(*module: str) -> Iterator[str]:
-    """The URL of a server that is run as a module, says `url http://…` when it listens, and ends with the block."""
+    """Run a module as a server until the block ends, and yield the URL that it prints when it listens."""
     command = [sys.executable, "-m", *module]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -30,11 +30,11 @@ def serving(*module: str) -> Iterator[str]:
 
 @contextmanager
 def sandbox() -> Iterator[Tenant]:
-    """A handle on a sandbox tenant at the speed of real time."""
+    """Run a sandbox tenant at the speed of real time, and yield its handle."""
     with serving(*SANDBOX) as url:
         yield Tenant(url)
 
 
 def port_of(url: str) -> int:
-    """The port of a URL of `serving`."""
+    """Return the port of a URL of `serving`."""
     return int(url.rstrip("/").rpartition(":")[2])

@@ -23,7 +23,7 @@ SECONDS_EACH = 0.008
 
 
 def environment(tenant: Tenant) -> dict[str, str]:
-    """What a process needs in order to find the tenant by the default connection."""
+    """Return the environment in which a process finds the tenant by the default connection."""
     connection = {"conn_type": "qlik_cloud", "host": tenant.url, "password": tenant.api_key}
     # The figures that are published are of the tier that Tasks v1 has for itself.
     connection["extra"] = json.dumps({"tasks_api": "/api/v1/tasks"})
@@ -31,7 +31,7 @@ def environment(tenant: Tenant) -> dict[str, str]:
 
 
 def wait_for(kind: str, resource_id: str, run_id: str) -> dict[str, Any]:
-    """The arguments of a trigger that waits for a run."""
+    """Return the arguments of a trigger that waits for a run."""
     return {
         "kind": kind,
         "resource_id": resource_id,
@@ -43,7 +43,7 @@ def wait_for(kind: str, resource_id: str, run_id: str) -> dict[str, Any]:
 
 
 def add_wait(tenant: Tenant, kind: str, seconds: float | None) -> dict[str, Any]:
-    """A wait for a new run of something new, that ends after so many seconds; None: never.
+    """Add a resource and a run that ends after so many seconds (None: never), and return the wait for it.
 
     The run is begun by hand and not by the API, so that nothing of its limits is used up.
     """
@@ -58,7 +58,7 @@ def add_wait(tenant: Tenant, kind: str, seconds: float | None) -> dict[str, Any]
 
 
 def add_waits(tenant: Tenant, number: int, end_at: float | None) -> list[dict[str, Any]]:
-    """So many waits, each kind in turn, for runs that begin now and end together."""
+    """Add so many waits, each kind in turn, for runs that begin now and end together."""
     return [
         add_wait(tenant, ADAPTERS[count % len(ADAPTERS)], None if end_at is None else end_at - time.time())
         for count in range(number)
@@ -66,12 +66,12 @@ def add_waits(tenant: Tenant, number: int, end_at: float | None) -> list[dict[st
 
 
 def warm_up(tenant: Tenant) -> list[dict[str, Any]]:
-    """Waits that are over at once, more than there are connections: what is loaded or made once is there after them."""
+    """Return waits that end at once, more than there are connections, so that one-time costs are not measured."""
     return [add_wait(tenant, kind, 0.0) for kind in ADAPTERS for _ in range(10)]
 
 
 def requests(tenant: Tenant) -> tuple[Mapping[str, int], Mapping[str, int], int]:
-    """What the journal has: requests by operation, by kind of run, and how many met a rate limit."""
+    """Count the logged requests by operation and by kind of run, and those that met a rate limit."""
     request_log = tenant.request_log()
     by_operation = Counter(entry.operation or entry.path for entry in request_log)
     by_kind = Counter(

@@ -20,7 +20,7 @@ from airflow_provider_qlik.runs.waiting import GROWTH
 from benchmarks import tenant as tenants
 from benchmarks.report import Finding, Row, quantile, table
 from benchmarks.servers import port_of, sandbox, serving
-from benchmarks.watched import Crowd, watch
+from benchmarks.watched import BulkResult, watch
 
 SIZES = (100, 1000, 3000)
 SECONDS = 600.0
@@ -35,10 +35,10 @@ AT_THE_END = {"task": 1, "automation": 1, "sharing_task": 3}
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A crowd of ours at a tenant, and when it heard of the ends."""
+    """Waits of this package at a tenant, and when they noticed the ends."""
 
     seconds: float
-    crowd: Crowd
+    result: BulkResult
     by_operation: Mapping[str, int]
     by_kind: Mapping[str, int]
     refused: int
@@ -48,16 +48,16 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """A like crowd of dbt Cloud's."""
+    """As many waits of dbt Cloud's trigger."""
 
-    crowd: Crowd
+    result: BulkResult
     requests: int
     connections: int
     """Opened in all."""
 
 
 def measured(number: int, seconds: float) -> Measured:
-    """So many waits of so many seconds."""
+    """Measure so many waits of so many seconds."""
     with sandbox() as tenant:
         end_at = time.time() + number * tenants.SECONDS_EACH + 5 + seconds
         waits = tenants.add_waits(tenant, number, end_at)
@@ -66,7 +66,7 @@ def measured(number: int, seconds: float) -> Measured:
             tenant.clear_request_log()
             time.sleep(max(0.0, end_at - seconds - time.time()))
 
-        crowd = watch(
+        result = watch(
             "qlik",
             waits,
             environment=tenants.environment(tenant),
@@ -76,14 +76,14 @@ def measured(number: int, seconds: float) -> Measured:
         )
         by_operation, by_kind, refused = tenants.requests(tenant)
     delays = {
-        kind: sorted(moment - end_at for count, moment, _ in crowd.ended if waits[count]["kind"] == kind)
+        kind: sorted(moment - end_at for count, moment, _ in result.ended if waits[count]["kind"] == kind)
         for kind in tenants.ADAPTERS
     }
-    return Measured(seconds, crowd, by_operation, by_kind, refused, delays)
+    return Measured(seconds, result, by_operation, by_kind, refused, delays)
 
 
 def rival(number: int, seconds: float) -> Rival:
-    """So many waits of dbt Cloud's trigger, for so many seconds, of runs that do not end meanwhile."""
+    """Measure so many waits of dbt Cloud's trigger, for so many seconds, of runs that do not end meanwhile."""
     with serving("benchmarks.dbt_cloud") as url:
         host = url.removeprefix("http://")
         connection = {"conn_type": "dbt_cloud", "host": host, "login": "1", "password": "token"}
@@ -92,7 +92,7 @@ def rival(number: int, seconds: float) -> Rival:
             urlopen(Request(f"{url}/control/end/{moment}", method="POST")).close()
 
         end(0.0)
-        crowd = watch(
+        result = watch(
             "dbt_cloud",
             [{"run_id": count, "poll_interval": tenants.POLL_INTERVAL} for count in range(1, number + 1)],
             environment={"AIRFLOW_CONN_DBT_CLOUD_DEFAULT": json.dumps(connection)},
@@ -103,21 +103,21 @@ def rival(number: int, seconds: float) -> Rival:
         )
         with urlopen(f"{url}/control/count") as answer:
             counted = json.load(answer)
-    return Rival(crowd, counted["requests"], counted["connections"])
+    return Rival(result, counted["requests"], counted["connections"])
 
 
-def bare(number: int) -> Crowd:
-    """So many coroutines that sleep."""
+def bare(number: int) -> BulkResult:
+    """Measure so many coroutines that sleep."""
     return watch("bare", [{"seconds": 3.0}] * number, environment={}, port=0)
 
 
 def a_second(tier: Tier) -> float:
-    """The requests that Qlik Cloud takes of that tier, on average."""
+    """Return the average requests per second that Qlik Cloud allows in that tier."""
     return REQUESTS_PER_MINUTE[tier] / 60
 
 
 def best_mean(number: int, kind: str, seconds: float) -> float:
-    """The mean seconds from the end to the event that the limits and the poll interval allow at best.
+    """Return the least mean seconds from the end to the event that limits and poll interval allow.
 
     All runs have ended at the same moment: whoever asks for each of them once, one after the other, as often as Qlik
     Cloud takes it, learns of them within requests / limit, in the mean in half of that.
@@ -132,22 +132,22 @@ def best_mean(number: int, kind: str, seconds: float) -> float:
 
 
 def interval(seconds: float) -> float:
-    """The seconds between two looks at a run of that age."""
+    """Return the poll interval in seconds of a run of that age."""
     return min(max(tenants.POLL_INTERVAL, seconds * GROWTH), tenants.MAX_POLL_INTERVAL)
 
 
 def within_limits(number: int, kind: str, seconds: float) -> bool:
-    """Whether the limits let every run of that kind be looked at in every interval, and its end be made sure of."""
+    """Return True if the limits allow every run of that kind a poll per interval, and a check of its end."""
     return 2 * best_mean(number, kind, seconds) <= interval(seconds)
 
 
-def rows(ours: Measured, theirs: Rival, yardstick: Crowd) -> list[Row]:
-    """What a crowd went through, beside its goals."""
-    crowd, number = ours.crowd, ours.crowd.waits
+def rows(ours: Measured, theirs: Rival, yardstick: BulkResult) -> list[Row]:
+    """Return the measurements beside their goals."""
+    result, number = ours.result, ours.result.waits
     head = f"{number} waits"
-    done = sum(said == "succeeded" for _, _, said in crowd.ended)
-    polls = ours.by_kind["automation"] / (number / len(tenants.ADAPTERS)) / crowd.seconds * 60
-    their_polls = theirs.requests / number / theirs.crowd.seconds * 60
+    done = sum(said == "succeeded" for _, _, said in result.ended)
+    polls = ours.by_kind["automation"] / (number / len(tenants.ADAPTERS)) / result.seconds * 60
+    their_polls = theirs.requests / number / theirs.result.seconds * 60
     return [
         Row(f"{head}: ended rightly", str(number), str(done), "", done == number),
         Row(f"{head}: answers 429", "0", str(ours.refused), "", ours.refused == 0),
@@ -161,49 +161,49 @@ def rows(ours: Measured, theirs: Rival, yardstick: Crowd) -> list[Row]:
         Row(
             f"{head}: lag of the loop, p50 / p99 / max ms",
             "p99 < 20",
-            f"{lags(crowd)}; dbt Cloud {lags(theirs.crowd)}",
-            f"{crowd.lag_p99 / theirs.crowd.lag_p99:.2f}",
-            crowd.lag_p99 < LAG_GOAL,
+            f"{lags(result)}; dbt Cloud {lags(theirs.result)}",
+            f"{result.lag_p99 / theirs.result.lag_p99:.2f}",
+            result.lag_p99 < LAG_GOAL,
         ),
         Row(
             f"{head}: connections open at most",
             f"≤ {CONNECTIONS_GOAL}",
-            f"{crowd.connections}; dbt Cloud opened {theirs.connections} in {theirs.crowd.seconds:.0f} s",
-            f"{crowd.connections / theirs.connections:.4f}",
-            crowd.connections <= CONNECTIONS_GOAL,
+            f"{result.connections}; dbt Cloud opened {theirs.connections} in {theirs.result.seconds:.0f} s",
+            f"{result.connections / theirs.connections:.4f}",
+            result.connections <= CONNECTIONS_GOAL,
         ),
         Row(
             f"{head}: memory per wait, KB",
             "≤ 20",
-            f"{crowd.bytes_each / 1024:.1f}; dbt Cloud {theirs.crowd.bytes_each / 1024:.1f}; bare coroutine "
+            f"{result.bytes_each / 1024:.1f}; dbt Cloud {theirs.result.bytes_each / 1024:.1f}; bare coroutine "
             f"{yardstick.bytes_each / 1024:.1f}",
-            f"{crowd.bytes_each / theirs.crowd.bytes_each:.2f}",
-            crowd.bytes_each <= BYTES_GOAL,
+            f"{result.bytes_each / theirs.result.bytes_each:.2f}",
+            result.bytes_each <= BYTES_GOAL,
         ),
         Row(
             f"{head}: CPU, ms per wait and minute",
             "",
-            f"{cpu(crowd):.1f}; dbt Cloud {cpu(theirs.crowd):.1f}",
-            f"{cpu(crowd) / cpu(theirs.crowd):.2f}",
+            f"{cpu(result):.1f}; dbt Cloud {cpu(theirs.result):.1f}",
+            f"{cpu(result) / cpu(theirs.result):.2f}",
         ),
     ]
 
 
-def lags(crowd: Crowd) -> str:
-    """The lag of the loop in milliseconds."""
-    return " / ".join(f"{1000 * lag:.1f}" for lag in (crowd.lag_p50, crowd.lag_p99, crowd.lag_max))
+def lags(result: BulkResult) -> str:
+    """Return the lag of the loop in milliseconds."""
+    return " / ".join(f"{1000 * lag:.1f}" for lag in (result.lag_p50, result.lag_p99, result.lag_max))
 
 
-def cpu(crowd: Crowd) -> float:
-    """Milliseconds of processor time per wait and minute."""
-    return 1000 * crowd.cpu / crowd.waits / crowd.seconds * 60
+def cpu(result: BulkResult) -> float:
+    """Return the milliseconds of CPU time per wait and minute."""
+    return 1000 * result.cpu / result.waits / result.seconds * 60
 
 
 def noticing_rows(ours: Measured) -> list[Row]:
-    """When the ends were noticed, beside the goals."""
+    """Return the delays with which ends were noticed, beside the goals."""
     found: list[Row] = []
     for kind, delays in ours.delays.items():
-        number, age = ours.crowd.waits, ours.seconds
+        number, age = ours.result.waits, ours.seconds
         mean, p99 = sum(delays) / max(1, len(delays)), quantile(delays, 0.99)
         seen = f"p50 {quantile(delays, 0.5):.1f}, p99 {p99:.1f}, mean {mean:.1f}"
         what = f"{number} waits: {NAMES[kind]}, seconds from end to event"
@@ -218,7 +218,7 @@ def noticing_rows(ours: Measured) -> list[Row]:
 
 
 def arithmetic(seconds: float) -> str:
-    """What the limits allow at best."""
+    """Return the best figures that the limits allow."""
     lines = [
         [
             str(number),
@@ -234,18 +234,18 @@ def arithmetic(seconds: float) -> str:
 
 
 def run(short: bool = False) -> dict[str, Finding]:
-    """The sections that this benchmark writes."""
+    """Return the sections that this benchmark writes."""
     seconds, sizes = (60.0, SIZES[:2]) if short else (SECONDS, SIZES)
     waiting, noticing = Finding(), Finding()
     operations: list[list[str]] = []
     for number in sizes:
         theirs = rival(number, RIVAL_SECONDS / (3 if short else 1))
         ours = measured(number, seconds)
-        print(f"{number} waits: {ours.crowd.seconds:.0f} s, failed: {ours.crowd.failed[:3]}", flush=True)
+        print(f"{number} waits: {ours.result.seconds:.0f} s, failed: {ours.result.failed[:3]}", flush=True)
         waiting.rows += rows(ours, theirs, bare(number))
         noticing.rows += noticing_rows(ours)
         operations += [
-            [str(number), name, str(count), f"{count / ours.crowd.seconds * 60:.0f}"]
+            [str(number), name, str(count), f"{count / ours.result.seconds * 60:.0f}"]
             for name, count in sorted(ours.by_operation.items())
         ]
         print(waiting.as_text(), noticing.as_text(), sep="\n", flush=True)

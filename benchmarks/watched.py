@@ -1,4 +1,4 @@
-"""A crowd of waits, watched from outside: its memory and its connections, without a line of code inside it."""
+"""Measures many waits from outside their process: its memory and its connections, without a line of code inside it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 ESTABLISHED = "01"
-EVERY = 0.25
-"""Seconds between two looks."""
+SAMPLE_INTERVAL = 0.25
+"""Seconds between two samples."""
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
-    """What a crowd of waits went through."""
+class BulkResult:
+    """The measurements of many waits."""
 
     waits: int
     ended: list[tuple[int, float, Any]]
@@ -42,7 +42,7 @@ class Crowd:
 
     @property
     def bytes_each(self) -> float:
-        """Memory per wait."""
+        """Return the memory per wait in bytes."""
         return self.grown / self.waits
 
 
@@ -55,10 +55,10 @@ def watch(
     warm_up: list[dict[str, Any]] | None = None,
     seconds: float | None = None,
     before: Callable[[], object] = lambda: None,
-) -> Crowd:
-    """What waits of a way went through that were started at once, when *before* had returned."""
-    told = json.dumps({"waits": waits, "warm_up": warm_up or [], "seconds": seconds})
-    command = [sys.executable, "-m", "benchmarks.crowd", way]
+) -> BulkResult:
+    """Start waits at once in a process of their own, after *before* has returned, and return the measurements."""
+    arguments = json.dumps({"waits": waits, "warm_up": warm_up or [], "seconds": seconds})
+    command = [sys.executable, "-m", "benchmarks.bulk", way]
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -70,40 +70,42 @@ def watch(
         try:
             assert process.stdin is not None
             assert process.stdout is not None
-            _say(process, told)
-            _until(process, "ready")
+            _send(process, arguments)
+            _read_until(process, "ready")
             before()
-            looks = _Looks(process.pid, port)
-            _say(process, "go")
-            said = _until(process, "over")
-            looks.end()
+            sampler = _Sampler(process.pid, port)
+            _send(process, "go")
+            said = _read_until(process, "over")
+            sampler.end()
             *_, line = process.stdout
         finally:
             process.kill()
-    seen = json.loads(line)
-    seen["ended"] = [tuple(each) for each in seen["ended"]]
-    return Crowd(waits=len(waits), connections=looks.connections, grown=looks.most - looks.first, said=said, **seen)
+    outcome = json.loads(line)
+    outcome["ended"] = [tuple(each) for each in outcome["ended"]]
+    return BulkResult(
+        waits=len(waits), connections=sampler.connections, grown=sampler.most - sampler.first, said=said, **outcome
+    )
 
 
-def _say(process: subprocess.Popen[str], line: str) -> None:
+def _send(process: subprocess.Popen[str], line: str) -> None:
     assert process.stdin is not None
     process.stdin.write(line + "\n")
     process.stdin.flush()
 
 
-def _until(process: subprocess.Popen[str], word: str) -> list[str]:
-    """The lines before that word."""
+def _read_until(process: subprocess.Popen[str], word: str) -> list[str]:
+    """Return the lines before that word."""
     assert process.stdout is not None
     said: list[str] = []
     for line in process.stdout:
         if line.strip() == word:
             return said
         said.append(line)
-    raise RuntimeError(f"the crowd ended before it was {word}")
+    raise RuntimeError(f"the process ended before it printed {word}")
 
 
-class _Looks:
-    """Looks at a process now and then, in a thread."""
+class _Sampler:
+    """Samples a process at intervals, in a thread."""
 
     def __init__(self, pid: int, port: int) -> None:
         self._statm = Path(f"/proc/{pid}/statm")
@@ -117,16 +119,16 @@ class _Looks:
     def _resident(self) -> int:
         return int(self._statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    def _open(self) -> int:
+    def _open_connections(self) -> int:
         lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
         return sum(line[2].endswith(self._remote) and line[3] == ESTABLISHED for line in lines)
 
     def _go_on(self) -> None:
-        while not self._over.wait(EVERY):
+        while not self._over.wait(SAMPLE_INTERVAL):
             self.most = max(self.most, self._resident())
-            self.connections = max(self.connections, self._open())
+            self.connections = max(self.connections, self._open_connections())
 
     def end(self) -> None:
-        """No more looks."""
+        """Stop sampling."""
         self._over.set()
         self._thread.join()

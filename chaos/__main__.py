@@ -48,23 +48,23 @@ SCENARIOS = (
     Scenario(10, "a proxy answers with web pages", pages.act, 900),
     Scenario(11, "a thousand runs are to be cancelled", kills.act, 1200),
 )
-THE_WHOLE = len(SCENARIOS) + 1
+WHOLE_RUN = len(SCENARIOS) + 1
 """The number of the rows about the whole."""
 # Two at a time, on two processors: one waits most of its time. Overload would show differences that are none.
-LANES: tuple[tuple[int, ...], ...] = ((1, 5, 2, 3, 4, 8, 11), (6, 7, 9, 10))
+GROUPS: tuple[tuple[int, ...], ...] = ((1, 5, 2, 3, 4, 8, 11), (6, 7, 9, 10))
 if not features.STORE:
     # An older Airflow: what depends on its version. Without queues, triggerers of one would serve the other.
-    LANES = ((1, 2, 3, 4), (6, 7)) if features.QUEUES else ((1, 2, 3, 4, 6, 7),)
+    GROUPS = ((1, 2, 3, 4), (6, 7)) if features.QUEUES else ((1, 2, 3, 4, 6, 7),)
 
 
 def main() -> int:
-    """The exit status: 0 if all was as expected."""
+    """Run the scenarios and return the exit status: 0 if every row is as expected."""
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("numbers", nargs="*", type=int, help="the scenarios to run; all by default")
     parser.add_argument("--keep", action="store_true", help="keep Airflow's folder with all its logs")
     parser.add_argument("--write", action="store_true", help=f"write the rows into {DOCUMENT.name}")
-    given = parser.parse_args()
-    numbers = given.numbers or sorted(number for lane in LANES for number in lane)
+    arguments = parser.parse_args()
+    numbers = arguments.numbers or sorted(number for group in GROUPS for number in group)
     signal.signal(signal.SIGTERM, _interrupt)
     began, report = time.monotonic(), Report()
     try:
@@ -75,50 +75,52 @@ def main() -> int:
     home = Path(tempfile.mkdtemp(prefix="qlik-chaos-", dir="/tmp"))
     # Others may pass through, for PostgreSQL runs as another user; only its owner can look.
     home.chmod(0o711)
-    with guard.guarded(home, given.keep):
+    with guard.guarded(home, arguments.keep):
         run(home, numbers, report)
-    left = len(guard.working_below(home))
-    report.add(Row(THE_WHOLE, "The whole was ended", "processes left behind", "0", str(left), left == 0))
-    if given.keep:
+    processes_left = len(guard.working_below(home))
+    report.add(
+        Row(WHOLE_RUN, "The whole was ended", "processes left behind", "0", str(processes_left), processes_left == 0)
+    )
+    if arguments.keep:
         print(f"Logs are in {home}.")
     minutes = (time.monotonic() - began) / 60
     print(report.as_text())
     print(f"\n{len(report.rows)} rows, {report.differences} different, {minutes:.1f} minutes")
-    if given.write:
+    if arguments.write:
         version = importlib.metadata.version("apache-airflow")
         document = DOCUMENT if features.STORE else DOCUMENT.with_name("airflow-versions.md")
         minor = "" if features.STORE else version.rpartition(".")[0]
         about = f"Airflow {version}, {minutes:.0f} minutes, {os.cpu_count()} processors."
-        report.write_into(document, about, minor, given.numbers)
+        report.write_into(document, about, minor, arguments.numbers)
     return 1 if report.differences else 0
 
 
 def run(home: Path, numbers: list[int], report: Report) -> None:
-    """The scenarios, one lane beside the other."""
+    """Run the scenarios, the groups side by side."""
     stopping = threading.Event()
     with postgres.cluster(home) as database:
         airflow = Airflow(home, database)
         try:
             airflow.set_up()
             airflow.start()
-            lanes = [[each for each in lane if each in numbers] for lane in LANES]
-            with ThreadPoolExecutor(len(lanes)) as pool:
+            groups = [[each for each in group if each in numbers] for group in GROUPS]
+            with ThreadPoolExecutor(len(groups)) as pool:
                 try:
-                    for done in [pool.submit(play, lane, airflow, report, stopping) for lane in lanes]:
+                    for done in [pool.submit(play, group, airflow, report, stopping) for group in groups]:
                         done.result()
                 finally:
                     stopping.set()
             died = ", ".join(airflow.died()) or "none"
             report.add(
-                Row(THE_WHOLE, "The whole was ended", "services that died by themselves", "none", died, died == "none")
+                Row(WHOLE_RUN, "The whole was ended", "services that died by themselves", "none", died, died == "none")
             )
         finally:
             airflow.stop()
 
 
-def play(lane: list[int], airflow: Airflow, report: Report, stopping: threading.Event) -> None:
-    """The scenarios of a lane, one after the other. One that breaks off is a difference, and the next has its turn."""
-    for number in lane:
+def play(group: list[int], airflow: Airflow, report: Report, stopping: threading.Event) -> None:
+    """Run the scenarios of a group in turn. One that breaks off is a difference, and the next one is run."""
+    for number in group:
         scenario = next(each for each in SCENARIOS if each.number == number)
         scene = Scene(number, airflow, report, time.monotonic() + scenario.seconds, stopping, scenario.title)
         began = time.monotonic()

@@ -22,21 +22,21 @@ def main() -> None:
     from airflow.utils.types import DagRunTriggeredByType
     from sqlalchemy import select
 
-    told = json.load(sys.stdin)
-    run = trigger_dag(dag_id=told["dag_id"], triggered_by=DagRunTriggeredByType.CLI, run_id="deferred")
+    arguments = json.load(sys.stdin)
+    run = trigger_dag(dag_id=arguments["dag_id"], triggered_by=DagRunTriggeredByType.CLI, run_id="deferred")
     assert run is not None
     now = datetime.now(UTC)
     with create_session() as session:
         instances = session.scalars(
             select(TaskInstance)
-            .where(TaskInstance.dag_id == told["dag_id"], TaskInstance.run_id == run.run_id)
+            .where(TaskInstance.dag_id == arguments["dag_id"], TaskInstance.run_id == run.run_id)
             .order_by(TaskInstance.map_index)
         ).all()
-        waits = told["waits"]
+        waits = arguments["waits"]
         if len(instances) < len(waits):
             raise SystemExit(f"{len(instances)} tasks are there for {len(waits)} waits")
-        for instance, arguments in zip(instances, waits, strict=False):
-            trigger = Trigger(classpath=told["trigger"], kwargs=arguments, queue=told.get("queue"))
+        for instance, kwargs in zip(instances, waits, strict=False):
+            trigger = Trigger(classpath=arguments["trigger"], kwargs=kwargs, queue=arguments.get("queue"))
             session.add(trigger)
             session.flush()
             instance.trigger_id = trigger.id

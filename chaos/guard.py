@@ -20,7 +20,7 @@ import psutil
 
 @contextmanager
 def guarded(home: Path, keep: bool) -> Iterator[None]:
-    """Nothing that works below *home* outlives the block, or this process."""
+    """Guarantee that no process working below *home* outlives the block, or this process."""
     command = [sys.executable, "-m", "chaos.guard", str(home), *(["keep"] if keep else [])]
     # A session of its own: an interrupt from the terminal goes to all that belong to this one.
     guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
@@ -31,40 +31,40 @@ def guarded(home: Path, keep: bool) -> Iterator[None]:
 
 
 def working_below(home: Path) -> list[psutil.Process]:
-    """The processes whose working directory is the folder or below it: all that a run starts, and what they start."""
+    """Return the processes whose working directory is the folder or below it."""
     found = []
     for process in psutil.process_iter():
         try:
-            place = Path(process.cwd())
+            folder = Path(process.cwd())
         except (psutil.Error, OSError):
             continue
-        if place == home or home in place.parents:
+        if folder == home or home in folder.parents:
             found.append(process)
     return found
 
 
 def sweep(home: Path) -> None:
-    """Ends every process below the folder: PostgreSQL in its own way, since it shares memory with its children."""
+    """Kill every process below the folder; PostgreSQL by SIGQUIT, since it shares memory with its children."""
     until = time.monotonic() + 20
-    asked: set[int] = set()
-    while (left := working_below(home)) and time.monotonic() < until:
-        for process in left:
+    signalled: set[int] = set()
+    while (processes := working_below(home)) and time.monotonic() < until:
+        for process in processes:
             try:
                 is_postgres = process.name() == "postgres"
                 if not is_postgres:
                     process.kill()
-                elif process.pid not in asked:
-                    asked.add(process.pid)
+                elif process.pid not in signalled:
+                    signalled.add(process.pid)
                     process.send_signal(signal.SIGQUIT)
             except psutil.Error:
                 continue
-        psutil.wait_procs(left, timeout=1)
-    for process in left:
+        psutil.wait_procs(processes, timeout=1)
+    for process in processes:
         process.kill()
 
 
 def main(folder: str, *options: str) -> None:
-    """Waits for the end of the run, then sweeps."""
+    """Wait for the end of the run, then sweep."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdin.read()
     home = Path(folder)

@@ -24,7 +24,7 @@ class Missing(Exception):
 
 @contextmanager
 def cluster(home: Path) -> Iterator[str]:
-    """The address (SQLAlchemy's, without driver) of an empty database below *home*, until the block ends.
+    """Run a PostgreSQL server below *home* until the block ends; yield the address of an empty database.
 
     It is reached by a socket in a folder of its own alone: nothing listens on a network address.
     """
@@ -61,7 +61,7 @@ def cluster(home: Path) -> Iterator[str]:
 
 
 def find_programs() -> Path:
-    """The folder of the newest PostgreSQL on this machine. Raises Missing that says what to install."""
+    """Return the folder of the newest PostgreSQL on this machine. Raises Missing with what to install."""
     places = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
     places.sort(key=lambda place: int(place.parent.name) if place.parent.name.isdigit() else 0, reverse=True)
     on_path = shutil.which("postgres")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 Mode = Literal["open", "refusing", "resetting", "silent", "holding"]
-_RUDELY = struct.pack("ii", 1, 0)
+_LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
 class Relay:
@@ -36,11 +36,11 @@ class Relay:
 
     @property
     def url(self) -> str:
-        """Where the tenant seems to be."""
+        """Return the address at which clients reach the tenant."""
         return f"http://127.0.0.1:{self._port}"
 
     def set(self, mode: Mode) -> None:
-        """From now on it is like that."""
+        """Set the mode from now on."""
         self._await(self._set(mode))
 
     def _await(self, work: Coroutine[Any, Any, None]) -> None:
@@ -83,28 +83,28 @@ class Relay:
             writer.close()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answers, asks = await asyncio.open_connection(self._target.hostname, self._target.port)
-        posted = False
+        upstream_reader, upstream_writer = await asyncio.open_connection(self._target.hostname, self._target.port)
+        is_post = False
 
         async def back() -> None:
-            while part := await answers.read(65536):
-                if posted:
+            while chunk := await upstream_reader.read(65536):
+                if is_post:
                     await self._released.wait()
-                writer.write(part)
+                writer.write(chunk)
                 await writer.drain()
 
-        returning = asyncio.ensure_future(back())
+        response_task = asyncio.ensure_future(back())
         try:
-            while part := await reader.read(65536):
+            while chunk := await reader.read(65536):
                 # A caller asks its next question after the answer to the last: each begins a part of its own.
-                posted = part.startswith(b"POST ") if part[:5] in (b"POST ", b"GET /", b"DELET") else posted
-                asks.write(part)
-                await asks.drain()
+                is_post = chunk.startswith(b"POST ") if chunk[:5] in (b"POST ", b"GET /", b"DELET") else is_post
+                upstream_writer.write(chunk)
+                await upstream_writer.drain()
         finally:
-            returning.cancel()
-            asks.close()
+            response_task.cancel()
+            upstream_writer.close()
             with suppress(OSError, asyncio.CancelledError):
-                await returning
+                await response_task
 
     async def _end(self) -> None:
         await self._set("refusing")
@@ -113,13 +113,13 @@ class Relay:
 
 def _reset(writer: asyncio.StreamWriter) -> None:
     with suppress(OSError):
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RUDELY)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
     writer.transport.abort()
 
 
 @contextmanager
 def relay(tenant_url: str) -> Iterator[Relay]:
-    """A wire to a tenant, open, until the block ends."""
+    """Run a relay to a tenant, open at first, until the block ends."""
     wire = Relay(tenant_url)
     wire._thread.start()
     wire.set("open")

@@ -28,41 +28,41 @@ class Row:
     holds: bool
 
     def cells(self) -> tuple[str, ...]:
-        """The row as texts."""
+        """Return the row as texts."""
         verdict = VERDICTS[0 if self.holds else 1]
         return (str(self.scenario), self.done, self.looked_at, self.expected, self.seen, verdict)
 
 
 @dataclass(slots=True)
 class Report:
-    """All rows, told as they come; safe to be filled by several scenarios at a time."""
+    """All rows, printed as they come; safe to be filled by several scenarios at a time."""
 
     rows: list[Row] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, row: Row) -> None:
-        """One more row."""
+        """Add a row, and print it."""
         with self._lock:
             self.rows.append(row)
             mark = "  " if row.holds else "! "
             print(f"{mark}{row.scenario}  {row.looked_at}: expected {row.expected}, seen {row.seen}", flush=True)
 
     def write_log(self, scenario: int, text: str) -> None:
-        """What happens just now."""
+        """Print what is happening."""
         with self._lock:
             print(f"  {scenario}  .. {text}", flush=True)
 
     @property
     def differences(self) -> int:
-        """How many rows are not as expected."""
+        """Return how many rows are not as expected."""
         return sum(not row.holds for row in self.rows)
 
     def sorted(self) -> list[Row]:
-        """The rows, scenario by scenario."""
+        """Return the rows, scenario by scenario."""
         return sorted(self.rows, key=lambda row: row.scenario)
 
     def as_text(self) -> str:
-        """The table for a terminal: what was done stands over what was looked at."""
+        """Return the table for a terminal: each action stands above its checks."""
         lines: list[str] = []
         rows = [row.cells() for row in self.sorted()]
         widths = [max((len(row[column]) for row in rows), default=0) for column in range(len(HEADINGS))]
@@ -71,33 +71,33 @@ class Report:
             if row[1] != done:
                 done = row[1]
                 lines += ["", f"{row[0]}. {done}"]
-            told = (row[2].ljust(widths[2]), row[3].ljust(widths[3]), row[4].ljust(widths[4]), row[5])
-            lines.append("   " + "   ".join(told).rstrip())
+            columns = (row[2].ljust(widths[2]), row[3].ljust(widths[3]), row[4].ljust(widths[4]), row[5])
+            lines.append("   " + "   ".join(columns).rstrip())
         return "\n".join(lines)
 
     def write_into(self, document: Path, about: str, name: str = "", only: Sequence[int] = ()) -> None:
-        """The table stands between the two markers of a document, with the day and *about* the run.
+        """Write the table between the two markers of a document, with the day and *about* the run.
 
         *name*: of a table among several in the document. *only*: the scenarios that were run, where not all were: their
-        rows take the place of those that the document has of them, and it is said when they were run.
+        rows take the place of those that the document has of them, and the summary says when they were run.
         """
         text = document.read_text(encoding="utf-8")
         begin = BEGIN if not name else BEGIN.replace("make chaos", f"make chaos AIRFLOW={name}")
         before, rest = text.split(begin)
         old, after = rest.split(END, 1)
         day = date.today().isoformat()
-        said, rows = f"Last run: {day}, {about}", self.sorted()
+        summary, rows = f"Last run: {day}, {about}", self.sorted()
         if only:
-            kept = [row for row in rows_in(old) if row.scenario not in {*only, *(each.scenario for each in rows)}]
-            rows = sorted([*kept, *rows], key=lambda row: row.scenario)
+            other_rows = [row for row in rows_in(old) if row.scenario not in {*only, *(each.scenario for each in rows)}]
+            rows = sorted([*other_rows, *rows], key=lambda row: row.scenario)
             earlier = [line for line in old.splitlines() if line.startswith(("Last run: ", "Then "))]
             names = ("scenario " if len(only) == 1 else "scenarios ") + ", ".join(map(str, sorted(only)))
-            said = "\n".join([*earlier, f"Then {names} alone: {day}, {about}"])
-        document.write_text(f"{before}{begin}\n\n{said}\n\n{as_markdown(rows)}\n\n{END}{after}", encoding="utf-8")
+            summary = "\n".join([*earlier, f"Then {names} alone: {day}, {about}"])
+        document.write_text(f"{before}{begin}\n\n{summary}\n\n{as_markdown(rows)}\n\n{END}{after}", encoding="utf-8")
 
 
 def as_markdown(rows: Iterable[Row]) -> str:
-    """The table for a document."""
+    """Return the rows as a table in Markdown."""
     lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS))]
     done = ""
     for row in rows:
@@ -108,7 +108,7 @@ def as_markdown(rows: Iterable[Row]) -> str:
 
 
 def rows_in(text: str) -> list[Row]:
-    """The rows of a table in a document."""
+    """Return the rows of a table in a document."""
     rows: list[Row] = []
     for line in text.splitlines():
         cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
@@ -119,7 +119,7 @@ def rows_in(text: str) -> list[Row]:
 
 
 def tally(things: Iterable[object]) -> str:
-    """How many there are of each, such as "17 success, 3 failed"; the most first, "none" without any."""
+    """Count equal things, such as "17 success, 3 failed"; the most frequent first, "none" without any."""
     counts = Counter(map(str, things))
     return (
         ", ".join(f"{count} {thing}" for thing, count in sorted(counts.items(), key=lambda each: (-each[1], each[0])))

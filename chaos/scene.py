@@ -12,16 +12,16 @@ from typing import Any
 from airflow_provider_qlik import sandbox
 from airflow_provider_qlik.sandbox import Script
 from chaos.airflow import ENDED, Airflow
-from chaos.crowd import One, fill
+from chaos.bulk import PlannedTask, add_to_tenant
 from chaos.plan import FRESH
 from chaos.report import Report, Row, tally
 
-LOOK_EVERY = 10.0
+CHECK_INTERVAL = 10.0
 """Seconds between two looks at tasks that should not end."""
 
 
-class TooLate(Exception):
-    """Something that did not happen in time."""
+class DeadlineExceeded(Exception):
+    """A condition was not met in time."""
 
 
 @dataclass(slots=True)
@@ -36,37 +36,37 @@ class Scene:
     done: str = ""
 
     def write_log(self, text: str) -> None:
-        """Tells what happens just now."""
+        """Print what is happening."""
         self.report.write_log(self.number, text)
 
     def expect(self, looked_at: str, expected: object, seen: object, holds: bool | None = None) -> None:
-        """One row of the table. *holds*: whether it is as expected, where that is not to be the same text."""
+        """Add a row to the table. *holds*: whether it is as expected, where the texts need not be equal."""
         expected, seen = str(expected), str(seen)
         self.report.add(
             Row(self.number, self.done, looked_at, expected, seen, expected == seen if holds is None else holds)
         )
 
     def pause(self, seconds: float) -> None:
-        """Some seconds have passed. Raises TooLate if all is to stop or the scenario's time is up."""
+        """Wait some seconds. Raises DeadlineExceeded if the run is stopped or the scenario's time is up."""
         if self.stopping.wait(seconds):
-            raise TooLate("the whole was stopped")
+            raise DeadlineExceeded("the whole was stopped")
         if time.monotonic() > self.deadline:
-            raise TooLate("the scenario's time was up")
+            raise DeadlineExceeded("the scenario's time was up")
 
     def until(self, what: str, condition: Callable[[], bool], seconds: float = 120.0, every: float = 1.0) -> float:
-        """The seconds that it took. Raises TooLate that says what did not happen."""
+        """Wait for a condition and return the seconds it took. Raises DeadlineExceeded with what did not happen."""
         began = time.monotonic()
         while not condition():
             if time.monotonic() - began > seconds:
-                raise TooLate(f"{what}: not within {seconds:g} s")
+                raise DeadlineExceeded(f"{what}: not within {seconds:g} s")
             try:
                 self.pause(every)
-            except TooLate as error:
-                raise TooLate(f"{what}: not when {error}") from error
+            except DeadlineExceeded as error:
+                raise DeadlineExceeded(f"{what}: not when {error}") from error
         return time.monotonic() - began
 
     def wait(self, condition: Callable[[], bool], seconds: float, every: float = 1.0) -> float:
-        """The seconds until it came true, or all of them: what is seen then is up to the rows that follow."""
+        """Wait for a condition, at most so many seconds, and return them; the rows that follow check it."""
         began = time.monotonic()
         while not condition() and time.monotonic() - began < seconds:
             self.pause(every)
@@ -74,40 +74,40 @@ class Scene:
 
     @contextmanager
     def tenant(self, connection_id: str, oauth: bool = False, **members: Any) -> Iterator[sandbox.Tenant]:
-        """A tenant of its own, with an Airflow connection that leads there: by an API key, or by *oauth*."""
+        """Run a tenant, with an Airflow connection to it that uses an API key, or *oauth*."""
         with sandbox.serve() as tenant:
-            told = {"host": tenant.url, "password": tenant.api_key, **members}
+            connection = {"host": tenant.url, "password": tenant.api_key, **members}
             if oauth:
-                told |= {"login": tenant.client_id, "password": tenant.client_secret}
-                told["extra"] = {"auth_type": "client_credentials"}
-            self.airflow.connect(connection_id, **told)
+                connection |= {"login": tenant.client_id, "password": tenant.client_secret}
+                connection["extra"] = {"auth_type": "client_credentials"}
+            self.airflow.connect(connection_id, **connection)
             yield tenant
 
     @contextmanager
     def triggerer(self, name: str, queue: str) -> Iterator[None]:
-        """A triggerer for the tasks of this scenario alone, which starts new triggers to the end."""
+        """Run a triggerer for the tasks of this scenario alone, and check at the end that it still starts triggers."""
         self.airflow.start_triggerer(name, queue)
         try:
             yield
             if name in self.airflow.services:
-                self._look_at_fresh_waits(queue)
+                self._check_fresh_waits(queue)
         finally:
             if name in self.airflow.services:
                 self.airflow.kill(name)
 
-    def _look_at_fresh_waits(self, queue: str) -> None:
-        """One new wait of each kind ends well: a triggerer may look healthy and start no trigger any more."""
+    def _check_fresh_waits(self, queue: str) -> None:
+        """Check that one new wait of each kind succeeds: a triggerer may look healthy and start no trigger any more."""
         connection_id = f"chaos_fresh_{queue}"
         with self.tenant(connection_id) as tenant:
-            # Not over at once: a trigger that fires before the scheduler has heard of the deferral fails the task.
-            fill(tenant, FRESH, Script(run=30))
+            # Not at once: a trigger that fires before the scheduler has heard of the deferral fails the task.
+            add_to_tenant(tenant, FRESH, Script(run=30))
             run = self.start(connection_id)
             self.wait(run.ended, 180)
             self.done = "After all that, with the same triggerer"
             self.expect("new deferred tasks", f"{len(FRESH)} success", run.tally())
 
     def start(self, dag_id: str) -> DagRun:
-        """A new run of a Dag, once that is parsed."""
+        """Start a run of a Dag, once that is parsed."""
         self.until(f"Dag {dag_id} is parsed", lambda: self.airflow.knows(dag_id), 180)
         return DagRun(self, dag_id, self.airflow.run(dag_id))
 
@@ -120,24 +120,24 @@ class DagRun:
     dag_id: str
     id: str
 
-    def instances(self, ones: Sequence[One] | None = None) -> list[Mapping[str, Any]]:
-        """The task instances, all or those of some."""
-        names = None if ones is None else {one.name for one in ones}
-        all_of_them = self.scene.airflow.instances(self.dag_id, self.id)
-        return [each for each in all_of_them if names is None or each["task_id"] in names]
+    def instances(self, tasks: Sequence[PlannedTask] | None = None) -> list[Mapping[str, Any]]:
+        """Return the task instances: all, or those of some tasks."""
+        names = None if tasks is None else {task.name for task in tasks}
+        instances = self.scene.airflow.instances(self.dag_id, self.id)
+        return [each for each in instances if names is None or each["task_id"] in names]
 
-    def states(self, ones: Sequence[One] | None = None) -> list[str]:
-        """The states of the task instances."""
-        return [str(each["state"]) for each in self.instances(ones)]
+    def states(self, tasks: Sequence[PlannedTask] | None = None) -> list[str]:
+        """Return the states of the task instances."""
+        return [str(each["state"]) for each in self.instances(tasks)]
 
-    def tally(self, ones: Sequence[One] | None = None) -> str:
-        """How many are in which state."""
-        return tally(self.states(ones))
+    def tally(self, tasks: Sequence[PlannedTask] | None = None) -> str:
+        """Return how many task instances are in which state."""
+        return tally(self.states(tasks))
 
-    def waits(self, ones: Sequence[One] | None = None, tries: int = 1, count: int | None = None) -> bool:
-        """Whether all are deferred, in a try, and a triggerer has each of them."""
-        instances = self.instances(ones)
-        return len(instances) == (count or len(ones or instances)) and all(
+    def waits(self, tasks: Sequence[PlannedTask] | None = None, tries: int = 1, count: int | None = None) -> bool:
+        """Return True if all are deferred in that try, and a triggerer has each of them."""
+        instances = self.instances(tasks)
+        return len(instances) == (count or len(tasks or instances)) and all(
             each["state"] == "deferred"
             and each["try_number"] == tries
             and each["trigger"] is not None
@@ -145,27 +145,27 @@ class DagRun:
             for each in instances
         )
 
-    def ended(self, ones: Sequence[One] | None = None) -> bool:
-        """Whether all have ended."""
-        return all(state in ENDED for state in self.states(ones))
+    def ended(self, tasks: Sequence[PlannedTask] | None = None) -> bool:
+        """Return True if all have ended."""
+        return all(state in ENDED for state in self.states(tasks))
 
-    def ended_within(self, seconds: float, ones: Sequence[One] | None = None) -> int:
-        """How many of the tasks were seen ended, looking again and again for so many seconds."""
+    def ended_within(self, seconds: float, tasks: Sequence[PlannedTask] | None = None) -> int:
+        """Return how many of the tasks were seen ended at any check within so many seconds."""
         ended: set[str] = set()
-        for _ in range(max(1, round(seconds / LOOK_EVERY))):
+        for _ in range(max(1, round(seconds / CHECK_INTERVAL))):
             if seconds:
-                self.scene.pause(LOOK_EVERY)
-            ended |= {each["task_id"] for each in self.instances(ones) if each["state"] in ENDED}
+                self.scene.pause(CHECK_INTERVAL)
+            ended |= {each["task_id"] for each in self.instances(tasks) if each["state"] in ENDED}
         return len(ended)
 
-    def mark(self, one: One, state: str) -> None:
-        """A user marks a task."""
-        self.scene.airflow.mark(self.dag_id, self.id, one.name, state)
+    def mark(self, task: PlannedTask, state: str) -> None:
+        """Mark a task, as a user does."""
+        self.scene.airflow.mark(self.dag_id, self.id, task.name, state)
 
-    def clear(self, ones: Sequence[One]) -> None:
-        """A user clears tasks."""
-        self.scene.airflow.clear(self.dag_id, self.id, [one.name for one in ones])
+    def clear(self, tasks: Sequence[PlannedTask]) -> None:
+        """Clear tasks, as a user does."""
+        self.scene.airflow.clear(self.dag_id, self.id, [task.name for task in tasks])
 
-    def log(self, one: One, tries: int | str = "*") -> str:
-        """The logs of a task, of all tries or of one."""
-        return self.scene.airflow.log_of(self.dag_id, self.id, one.name, f"attempt={tries}.*")
+    def log(self, task: PlannedTask, tries: int | str = "*") -> str:
+        """Return the logs of a task, of all tries or of one."""
+        return self.scene.airflow.log_of(self.dag_id, self.id, task.name, f"attempt={tries}.*")

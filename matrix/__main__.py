@@ -53,19 +53,19 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help=f"write the table into {DOCUMENT.name}")
     parser.add_argument("--set-up", action="store_true", help="make the environments, and run nothing")
     parser.add_argument("--workers", default="4", help="test processes at a time")
-    given = parser.parse_args()
-    versions = given.versions or list(AIRFLOWS)
-    if given.write and (given.smoke or versions != list(AIRFLOWS)):
+    arguments = parser.parse_args()
+    versions = arguments.versions or list(AIRFLOWS)
+    if arguments.write and (arguments.smoke or versions != list(AIRFLOWS)):
         parser.error("only the table of all tests on all versions is written")
     pythons = {version: environment(version) for version in versions}
-    if given.set_up:
+    if arguments.set_up:
         return 0
     results = []
     for version, python in pythons.items():
-        results.append(run(version, python, SMOKE if given.smoke else ("tests",), given.workers))
+        results.append(run(version, python, SMOKE if arguments.smoke else ("tests",), arguments.workers))
         print(as_text(results[-1]), flush=True)
     print(table(results))
-    if given.write:
+    if arguments.write:
         write(results)
     return 0 if all(result.good for result in results) else 1
 

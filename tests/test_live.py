@@ -396,7 +396,7 @@ def test_reading_answers_questions(
         ({"echo_source": True}, "Does a filter on lastTriggeredBy", "seen: yes"),
         ({"show_after": 1.0}, "How soon does a started run of a task", "seen: after 1."),
         ({"start_reply": "documented"}, "What does the start of a task answer", "seen: HTTP 200 with message"),
-        ({"start_reply": "seen"}, "What does the start of a task answer", "seen: HTTP 200 with code, context"),
+        ({"start_reply": "observed"}, "What does the start of a task answer", "seen: HTTP 200 with code, context"),
         ({"tasks_paths": "v1"}, "Does the last run that a task carries", "not seen"),
         ({"tasks_paths": "v1"}, "What does the start of a task answer", "seen: HTTP 200 with"),
     ],

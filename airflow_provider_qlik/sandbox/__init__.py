@@ -1,4 +1,4 @@
-"""A Qlik Cloud tenant in a process: for the demo, the tests, and users' own Dag tests.
+"""A Qlik Cloud tenant in a process, for the demo, the tests, and users' own Dag tests.
 
     from airflow_provider_qlik import sandbox
 
@@ -7,7 +7,7 @@
         tenant.script(task_id, sandbox.Script(run=30, end="FAILED", error="no such table"))
         ...
 
-Importing this is cheap: the server and the handle are loaded when they are first named.
+Importing this package is cheap: the server and the handle are loaded on first use.
 """
 
 from __future__ import annotations

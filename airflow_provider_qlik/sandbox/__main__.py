@@ -1,4 +1,4 @@
-"""`python -m airflow_provider_qlik.sandbox`: a tenant on its own, until Ctrl-C."""
+"""Run a sandbox tenant as a process, until Ctrl-C: `python -m airflow_provider_qlik.sandbox`."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from airflow_provider_qlik.sandbox.tenant import Tenant
 
 
 def main() -> None:
-    """Run a tenant and tell how to reach it."""
+    """Run a tenant until SIGINT or SIGTERM, and print how to connect to it."""
     parser = argparse.ArgumentParser(prog="python -m airflow_provider_qlik.sandbox", description=__doc__)
     parser.add_argument("--port", type=int, default=8080, help="port of 127.0.0.1; 0: any free one")
     parser.add_argument("--speed", type=float, default=1.0, help="sandbox seconds in one real second")
-    parser.add_argument("--demo", action="store_true", help="with a few tasks and automations to play with")
+    parser.add_argument("--demo", action="store_true", help="add a few tasks and automations")
     arguments = parser.parse_args()
-    asked_to_end = threading.Event()
+    stop_requested = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: asked_to_end.set())
+        signal.signal(number, lambda *_: stop_requested.set())
     with serve(arguments.speed, arguments.port) as tenant:
         lines = _introduction(tenant)
         if arguments.demo:
             lines += ["", *fill(tenant)]
         print("\n".join([*lines, "", "Ready; Ctrl-C ends it."]), flush=True)
-        asked_to_end.wait()
+        stop_requested.wait()
 
 
 def _introduction(tenant: Tenant) -> list[str]:

@@ -1,4 +1,4 @@
-"""How a handle asks a sandbox tenant, in this process or another one."""
+"""The client of the control API, for a tenant in this process or another one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _TIMEOUT_SECONDS = 30
 
 
 class SandboxError(ValueError):
-    """The sandbox did not understand what it was asked to do; the message says which argument and why."""
+    """The control API refused a command; the message says which argument is wrong and why."""
 
 
-class Asking:
-    """Asks the tenant at a URL for what is under `/sandbox/…`."""
+class ControlClient:
+    """Sends commands to the tenant at a URL, under `/sandbox/…`."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
@@ -23,8 +23,8 @@ class Asking:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
 
-    def _ask(self, command: str, **arguments: Any) -> Any:
-        # A connection for each command, so that a handle is safe in threads and after a fork.
+    def _call(self, command: str, **arguments: Any) -> Any:
+        # One connection per command, so that a handle is safe in threads and after a fork.
         connection = HTTPConnection(urlsplit(self.url).netloc, timeout=_TIMEOUT_SECONDS)
         try:
             connection.request("POST", f"/sandbox/{command}", json.dumps(arguments))
@@ -35,5 +35,5 @@ class Asking:
         if response.status == 400:
             raise SandboxError(json.loads(text)["error"])
         if response.status != 200:
-            raise SandboxError(f"{self.url}/sandbox/{command} answered {response.status}: {text[:200]!r}")
+            raise SandboxError(f"{self.url}/sandbox/{command} responded {response.status}: {text[:200]!r}")
         return json.loads(text)

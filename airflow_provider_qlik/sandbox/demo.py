@@ -1,4 +1,4 @@
-"""Content to play with."""
+"""Content of the demo tenant."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from airflow_provider_qlik.sandbox.tenant import Tenant
 
 
 def fill(tenant: Tenant) -> list[str]:
-    """What was put into the tenant, a line each: name, id, and what its runs do."""
+    """Add the demo content, and return a line for each resource: name, id, and what its runs do."""
     sales = tenant.add_task("Reload sales", "demo-sales", "app-sales")
     tenant.script(sales, Script(wait=2, run=20, log=("Connected", "Fields found: 12", "Reload finished")))
     finance = tenant.add_task("Reload finance", "demo-finance", "app-finance")

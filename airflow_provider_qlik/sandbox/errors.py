@@ -1,4 +1,4 @@
-"""What the tenant says when it refuses."""
+"""The errors of the API, in the form of each family."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Family = Literal[
 ]
 SharingErrorForm = Literal["full", "code", "empty"]
 SchedulingErrorForm = Literal["bare", "result", "code"]
-"""Where the code CHO-… of a refusal stands: in a bare result object, in `errors[].result`, or in `errors[].code`."""
+"""Where the code CHO-… of an error is: in a bare result object, in `errors[].result`, or in `errors[].code`."""
 
 
 class ApiError(Exception):
-    """A request that the tenant turns down, with the status it answers."""
+    """A request that the tenant refuses, with the status of its response."""
 
     def __init__(
         self,
@@ -36,55 +36,55 @@ class ApiError(Exception):
         self.code = code
         self.headers = headers or {}
         self.value = value
-        """What a refusal with a code CHO-… tells beside it."""
+        """The `value` of an error with a code CHO-…"""
 
 
 def error_body(
     family: Family | None,
-    refused: ApiError,
+    error: ApiError,
     now: datetime,
     sharing_form: SharingErrorForm = "full",
     scheduling_form: SchedulingErrorForm = "bare",
 ) -> dict[str, Any]:
-    """The error body in the family's shape: Tasks has numbers for codes, the others have words.
+    """Return the error body in the form of the family: codes are numbers in Tasks, words elsewhere.
 
-    sharing_form: how much of it Sharing tasks tell, where nothing is compulsory.
-    scheduling_form: where the codes of the scheduler stand, which no document shows.
+    sharing_form: which members an error of Sharing tasks has, where none is compulsory.
+    scheduling_form: where the code of the scheduler is, which no document shows.
     """
-    if family == "tasks" and refused.code.startswith("CHO-") and scheduling_form != "code":
-        return _scheduler_refusal(refused, now, scheduling_form)
+    if family == "tasks" and error.code.startswith("CHO-") and scheduling_form != "code":
+        return _scheduler_refusal(error, now, scheduling_form)
     if family == "sharing-tasks" and sharing_form == "empty":
         return {}
-    error: dict[str, Any]
-    if family == "tasks" and not refused.code:
-        error = {
-            "code": refused.status,
-            "title": refused.title,
-            "context": refused.detail,
+    entry: dict[str, Any]
+    if family == "tasks" and not error.code:
+        entry = {
+            "code": error.status,
+            "title": error.title,
+            "context": error.detail,
             "timestamp": stamp(now, 9),
         }
     else:
-        code = refused.code or f"{(family or 'http').upper()}-{refused.status}"
-        error = {"code": code, "title": refused.title, "detail": refused.detail, "meta": {}}
+        code = error.code or f"{(family or 'http').upper()}-{error.status}"
+        entry = {"code": code, "title": error.title, "detail": error.detail, "meta": {}}
         if family == "sharing-tasks":
-            error["meta"] = {"httpCode": refused.status}
+            entry["meta"] = {"httpCode": error.status}
             if sharing_form == "code":
                 return {"errors": [{"code": code}]}
-    return {"errors": [error], "traceId": secrets.token_hex(16)}
+    return {"errors": [entry], "traceId": secrets.token_hex(16)}
 
 
-def _scheduler_refusal(refused: ApiError, now: datetime, form: SchedulingErrorForm) -> dict[str, Any]:
-    """Return a refusal of the scheduler, in the form that its accepted starts were seen in, or wrapped."""
+def _scheduler_refusal(error: ApiError, now: datetime, form: SchedulingErrorForm) -> dict[str, Any]:
+    """Return an error of the scheduler, in the form observed for accepted starts, or wrapped."""
     result = {
-        "status_code": refused.status,
-        "code": refused.code,
-        "title": refused.title,
-        "context": refused.detail,
+        "status_code": error.status,
+        "code": error.code,
+        "title": error.title,
+        "context": error.detail,
         "timestamp": stamp(now, 9),
-        "value": refused.value,
+        "value": error.value,
     }
     trace_id = secrets.token_hex(16)
     if form == "bare":
         return {**result, "traceId": trace_id}
-    error = {"code": refused.status, "title": refused.title, "context": refused.detail, "timestamp": stamp(now, 9)}
-    return {"errors": [{**error, "result": result}], "traceId": trace_id}
+    entry = {"code": error.status, "title": error.title, "context": error.detail, "timestamp": stamp(now, 9)}
+    return {"errors": [{**entry, "result": result}], "traceId": trace_id}

@@ -1,4 +1,4 @@
-"""Faults on demand: what goes wrong between the tenant and who asks it."""
+"""Faults on demand: failures between a tenant and its clients."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, Literal, get_args
 
 Reset = Literal["before", "after"]
-FaultyAnswer = Literal["html", "truncated", "cut", "nonsense", "empty", "another"]
+FaultResponse = Literal["html", "truncated", "cut", "nonsense", "empty", "another"]
 Encoding = Literal["gzip"]
 Trickle = Literal["headers", "body"]
 
@@ -20,7 +20,7 @@ HTML = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body><h1>Gatew
 
 @dataclass(slots=True)
 class Fault:
-    """What happens to the next requests that match; see `Tenant.fault`."""
+    """A failure that the next matching requests meet; see `Tenant.fault`."""
 
     number: int
     method: str | None = None
@@ -34,7 +34,7 @@ class Fault:
     code: str | None = None
     delay: float = 0.0
     reset: Reset | None = None
-    answer: FaultyAnswer | None = None
+    answer: FaultResponse | None = None
     cut_at: int | None = None
     carried_out: bool | None = None
     content_type: str | None = UNCHANGED
@@ -47,11 +47,11 @@ class Fault:
     def __post_init__(self) -> None:
         self.method = self.method.upper() if self.method else None
         self.headers = dict(self.headers or {})
-        for name, words in (("reset", Reset), ("answer", FaultyAnswer), ("encoding", Encoding), ("trickle", Trickle)):
+        for name, words in (("reset", Reset), ("answer", FaultResponse), ("encoding", Encoding), ("trickle", Trickle)):
             if getattr(self, name) not in (None, *get_args(words)):
                 raise ValueError(f"fault {name}: {getattr(self, name)!r} is not one of {get_args(words)}")
         if self.cut_at is not None and (self.answer != "cut" or self.cut_at < 0):
-            raise ValueError(f"fault cut_at: {self.cut_at!r} is a number of bytes from 0, for the answer 'cut' alone")
+            raise ValueError(f"fault cut_at: {self.cut_at!r} is a number of bytes from 0, for answer='cut' only")
         if self.times is not None and self.times < 1:
             raise ValueError(f"fault times: {self.times!r} is not a number from 1 or None")
         if self.padded_to is not None and self.padded_to < 0:
@@ -63,19 +63,19 @@ class Fault:
 
     @property
     def is_carried_out(self) -> bool:
-        """Whether the operation happens all the same."""
+        """Return True if the operation is carried out in spite of the fault."""
         if self.carried_out is not None:
             return self.carried_out
-        # A status and an HTML page come from something in between, which has not asked the tenant.
+        # A status and an HTML page come from a proxy that has not passed the request on.
         return self.reset != "before" and self.status is None and self.answer != "html"
 
     @property
     def extra_headers(self) -> dict[str, str]:
-        """The headers it puts on the answer."""
+        """Return the headers that the fault adds to the response."""
         return self.headers | ({} if self.retry_after is None else {"retry-after": str(self.retry_after)})
 
-    def hits(self, method: str, path: str, operation: str | None) -> bool:
-        """Whether such a request gets it."""
+    def matches(self, method: str, path: str, operation: str | None) -> bool:
+        """Return True if the fault applies to such a request."""
         return (
             (self.method is None or self.method == method)
             and fnmatchcase(path, self.path)
@@ -84,29 +84,29 @@ class Fault:
 
 
 class Faults:
-    """The faults that are still to happen, oldest first."""
+    """The pending faults, oldest first."""
 
     def __init__(self) -> None:
-        self._waiting: list[Fault] = []
+        self._pending: list[Fault] = []
         self._count = 0
 
     def add(self, **members: Any) -> int:
-        """The number of the new fault."""
+        """Add a fault, and return its number."""
         self._count += 1
-        self._waiting.append(Fault(number=self._count, **members))
+        self._pending.append(Fault(number=self._count, **members))
         return self._count
 
     def clear(self) -> None:
-        """Let nothing more go wrong."""
-        self._waiting.clear()
+        """Remove all faults."""
+        self._pending.clear()
 
     def take(self, method: str, path: str, operation: str | None) -> Fault | None:
-        """The fault that hits this request, used up once more."""
-        for fault in self._waiting:
-            if fault.hits(method, path, operation):
+        """Return the oldest fault that matches the request and count its use; None if there is none."""
+        for fault in self._pending:
+            if fault.matches(method, path, operation):
                 if fault.times is not None:
                     fault.times -= 1
                     if not fault.times:
-                        self._waiting.remove(fault)
+                        self._pending.remove(fault)
                 return fault
         return None

@@ -11,7 +11,7 @@ OPERATIONS = ("add", "remove", "replace", "move", "copy")
 
 
 def patched(document: Any, operations: list[dict[str, Any]]) -> Any:
-    """Return the document after all the operations. Raises Refused (400) for one that cannot be done."""
+    """Return the document after all operations. Raises ApiError (400) for an operation that cannot be applied."""
     result = copy.deepcopy(document)
     for place, operation in enumerate(operations):
         where = f"body[{place}]"
@@ -42,7 +42,7 @@ def patched(document: Any, operations: list[dict[str, Any]]) -> Any:
 def _parts(pointer: str, where: str) -> list[str]:
     """Return the parts of a JSON pointer (RFC 6901)."""
     if pointer and not pointer.startswith("/"):
-        raise ApiError(400, "Bad request", f"{where} must begin with a slash, and not be {pointer!r}")
+        raise ApiError(400, "Bad request", f"{where} must begin with a slash, but is {pointer!r}")
     return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
 
 
@@ -53,7 +53,7 @@ def _at(document: Any, parts: list[str], where: str) -> Any:
         elif isinstance(document, list) and part.isascii() and part.isdigit() and int(part) < len(document):
             document = document[int(part)]
         else:
-            raise ApiError(400, "Bad request", f"{where} leads nowhere at {part!r}")
+            raise ApiError(400, "Bad request", f"{where} does not exist at {part!r}")
     return document
 
 
@@ -68,7 +68,7 @@ def _added(document: Any, parts: list[str], value: Any, where: str) -> Any:
     elif isinstance(holder, list) and last.isascii() and last.isdigit() and int(last) <= len(holder):
         holder.insert(int(last), value)
     else:
-        raise ApiError(400, "Bad request", f"{where} leads nowhere at {last!r}")
+        raise ApiError(400, "Bad request", f"{where} does not exist at {last!r}")
     return document
 
 

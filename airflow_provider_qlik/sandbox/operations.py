@@ -1,4 +1,4 @@
-"""What an operation is, and what one request for it says."""
+"""Operations of the API, the parsed request that a handler gets, and the responses that it returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 
 from airflow_provider_qlik.sandbox.errors import ApiError, Family
 from airflow_provider_qlik.sandbox.rate_limits import Tier
-from airflow_provider_qlik.sandbox.schemas import Shape
+from airflow_provider_qlik.sandbox.schemas import Schema
 from airflow_provider_qlik.sandbox.state.access import Access, Identity
 from airflow_provider_qlik.sandbox.state.state import TenantState
 
@@ -32,38 +32,41 @@ class ApiRequest:
     base_url: str
     identity: Identity | None = None
     credential: str | None = None
-    """A short name of who asks, for the journal."""
+    """A short name of the credentials, for the request log."""
 
     @property
     def caller(self) -> Identity:
-        """Who asks; only operations that need credentials may wonder."""
+        """Return the identity of the caller. Raises ApiError (401) in an operation that needs no credentials."""
         if self.identity is None:
-            raise ApiError(401, "Unauthorized", "nobody is signed in")
+            raise ApiError(401, "Unauthorized", "the request has no credentials")
         return self.identity
 
     def parameter(self, name: str) -> str | None:
-        """The last value of a query parameter."""
+        """Return the last value of a query parameter."""
         return next(reversed(self.parameters(name)), None)
 
     def parameters(self, name: str) -> list[str]:
-        """Every value of a query parameter, in order."""
+        """Return every value of a query parameter, in order."""
         return [value for key, value in self.query if key == name]
 
     def flag(self, name: str) -> bool | None:
-        """The value of a query parameter that is true or false; anything else is refused."""
+        """Return the value of a boolean query parameter. Raises ApiError (400) unless it is true or false."""
         value = self.parameter(name)
         if value not in (None, "true", "false"):
-            raise ApiError(400, "Bad request", f"{name} must be true or false, and not {value!r}")
+            raise ApiError(400, "Bad request", f"{name} must be true or false, not {value!r}")
         return None if value is None else value == "true"
 
-    def starts(self, why_disabled: str | None, why_busy: str | None) -> bool:
-        """Whether what is disabled or busy for these reasons starts all the same; 400 where that is refused."""
+    def starts(self, disabled_reason: str | None, busy_reason: str | None) -> bool:
+        """Return True if a start takes effect for a disabled or busy resource. Raises ApiError (400) if refused."""
         switches = self.tenant_state.switches
         starts = True
-        for why, switch in ((why_disabled, switches.disabled_start), (why_busy, switches.running_start)):
-            if why and switch == "refused":
-                raise ApiError(400, "Bad request", why)
-            starts = starts and not (why and switch == "ignored")
+        for reason, switch in (
+            (disabled_reason, switches.disabled_start),
+            (busy_reason, switches.running_start),
+        ):
+            if reason and switch == "refused":
+                raise ApiError(400, "Bad request", reason)
+            starts = starts and not (reason and switch == "ignored")
         return starts
 
 
@@ -72,7 +75,7 @@ Handler = Callable[[ApiRequest], Response]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation: where it is, how it is limited and checked, and what answers it."""
+    """One operation: its paths, rate limit, body schema, and handler."""
 
     name: str
     method: str
@@ -80,7 +83,7 @@ class Operation:
     family: Family
     tier: Tier | None
     handler: Handler
-    body: Shape | None = None
+    body: Schema | None = None
     is_body_required: bool = True
     needs_credentials: bool = True
 
@@ -105,36 +108,40 @@ class Text(PlainTextResponse):
 
 
 class Streamed(StreamingResponse):
-    """An answer whose body is made while it is sent; `size` is its length in bytes, told or not."""
+    """A response whose body is generated while it is sent.
 
-    def __init__(self, chunks: Iterator[bytes], size: int, media_type: str | None, *, is_length_told: bool) -> None:
-        super().__init__(_one_by_one(chunks), media_type=media_type)
+    size: length of the body in bytes.
+    has_length: whether the response has a Content-Length.
+    """
+
+    def __init__(self, chunks: Iterator[bytes], size: int, media_type: str | None, *, has_length: bool) -> None:
+        super().__init__(_iterate(chunks), media_type=media_type)
         self._chunks = chunks
         self.size = size
-        if is_length_told:
+        if has_length:
             self.headers["content-length"] = str(size)
 
-    def whole(self) -> Response:
+    def buffered(self) -> Response:
         """Return the same response with its body in memory. The stream is used up."""
         return Response(b"".join(self._chunks), self.status_code, media_type=self.media_type)
 
-    def halve(self) -> None:
-        """Make half of the body the whole of it."""
+    def truncate(self) -> None:
+        """Cut the body to its first half."""
         self.size //= 2
-        self.body_iterator = up_to(self.size, self.body_iterator)
+        self.body_iterator = take_bytes(self.size, self.body_iterator)
         if "content-length" in self.headers:
             self.headers["content-length"] = str(self.size)
 
 
-async def _one_by_one(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    # Starlette would fetch each chunk in another thread, which takes longer than making it.
+async def _iterate(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    # Starlette would fetch each chunk in another thread, which takes longer than generating it.
     for chunk in chunks:
-        await asyncio.sleep(0)  # so that others get answers, and somebody who has gone is noticed
+        await asyncio.sleep(0)  # lets other requests run, and a disconnect be noticed
         yield chunk
 
 
-async def up_to(size: int, chunks: AsyncIterable[Any]) -> AsyncIterator[bytes]:
-    """The first so many bytes."""
+async def take_bytes(size: int, chunks: AsyncIterable[Any]) -> AsyncIterator[bytes]:
+    """Yield the first `size` bytes."""
     async for chunk in chunks:
         yield bytes(chunk[:size])
         size -= len(chunk)
@@ -143,15 +150,15 @@ async def up_to(size: int, chunks: AsyncIterable[Any]) -> AsyncIterator[bytes]:
 
 
 def ok(body: Any, status: int = 200) -> Response:
-    """An answer with a JSON body."""
+    """Return a response with a JSON body."""
     return Json(body, status)
 
 
 def tier_of(method: str) -> Tier:
-    """The rate limit of most operations: reading has more room than writing."""
+    """Return the rate limit of most operations: `tier_1` for reads, `tier_2` for writes."""
     return "tier_1" if method == "GET" else "tier_2"
 
 
-def nothing(status: int = 204) -> Response:
-    """An answer without a body."""
+def no_content(status: int = 204) -> Response:
+    """Return a response without a body."""
     return Response(status_code=status)

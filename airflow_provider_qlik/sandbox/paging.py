@@ -1,4 +1,4 @@
-"""Lists: sorted, filtered, and given out page by page."""
+"""Sorting, filtering and paging of lists."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ Fields = dict[str, Callable[[T], Any]]
 
 _CONDITION = re.compile(r'\s*(\w+)\s+(eq|ne|co|sw)\s+(?:"((?:[^"\\]|\\.)*)"|(true|false))\s*(?:$|and\b)', re.I)
 _TESTS: dict[str, Callable[[str, str], bool]] = {
-    "eq": lambda have, want: have == want,
-    "ne": lambda have, want: have != want,
-    "co": lambda have, want: want in have,
-    "sw": lambda have, want: have.startswith(want),
+    "eq": lambda actual, expected: actual == expected,
+    "ne": lambda actual, expected: actual != expected,
+    "co": lambda actual, expected: expected in actual,
+    "sw": lambda actual, expected: actual.startswith(expected),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """How one family pages.
+    """The paging of one family.
 
-    cursor: the parameter that takes the cursor; back: the one for the page before, if it is another one.
+    cursor: the parameter that takes the cursor; back: the one for the previous page, if it differs.
     older: further parameters that take a cursor.
-    default, most: the page sizes.
+    default, max_limit: the page sizes.
     items: the member that holds the items.
     has_self: whether a page links to itself.
-    is_counted: whether it takes an `offset`, tells how many there are, and puts the cursor beside each link.
+    is_counted: whether it takes an `offset`, returns the total count, and puts the cursor beside each link.
     """
 
     cursor: str
     default: int
-    most: int
+    max_limit: int
     back: str | None = None
     older: tuple[str, ...] = ()
     items: str = "data"
@@ -49,18 +49,18 @@ class Paging:
 
     @property
     def cursors(self) -> tuple[str, ...]:
-        """Every parameter that takes a cursor."""
+        """Return every parameter that takes a cursor."""
         return (self.cursor, *(name for name in (self.back, *self.older) if name))
 
 
-def in_order(request: ApiRequest, items: Iterable[T], fields: Fields[T], default: str, *, is_signed: bool) -> list[T]:
-    """The items by each `sort` asked for; where signs are compulsory an unsigned field is refused."""
+def sort_items(request: ApiRequest, items: Iterable[T], fields: Fields[T], default: str, *, is_signed: bool) -> list[T]:
+    """Return the items sorted by each `sort` parameter. Raises ApiError (400) for an unknown field or missing sign."""
     ordered = list(items)
     sorts = [_sort(request, sort, fields, is_signed) for sort in request.parameters("sort") or [default]]
     if sorts[0][1]:
-        ordered.reverse()  # of two that are equal the later one, too, comes first
+        ordered.reverse()  # so that the later one of two equal items comes first, too
     for value, is_reversed in reversed(sorts):
-        # Nothing comes last, as databases have it.
+        # None comes last, as in databases.
         ordered.sort(key=lambda item, value=value: (value(item) is None, value(item)), reverse=is_reversed)  # type: ignore[misc]
     return ordered
 
@@ -74,20 +74,20 @@ def _sort(request: ApiRequest, sort: str, fields: Fields[T], is_signed: bool) ->
     return fields[name], sign == "-"
 
 
-def filtered(request: ApiRequest, items: Iterable[T], fields: Fields[T]) -> list[T]:
-    """The items that the SCIM `filter` lets through; a filter that is not understood is refused."""
+def filter_items(request: ApiRequest, items: Iterable[T], fields: Fields[T]) -> list[T]:
+    """Return the items that match the SCIM `filter`. Raises ApiError (400) for a filter that cannot be parsed."""
     rest = request.parameter("filter")
-    kept = list(items)
+    remaining = list(items)
     while rest:
         found = _CONDITION.match(rest)
         ends_in_and = found and found[0].lower().endswith("and") and found.end() == len(rest.rstrip())
         if not found or found[1] not in fields or ends_in_and:
-            raise ApiError(400, "Bad request", f"filter is not understood from here on: {rest}")
-        want = re.sub(r"\\(.)", r"\1", found[3]) if found[3] is not None else found[4].lower()
+            raise ApiError(400, "Bad request", f"filter cannot be parsed from here on: {rest}")
+        expected = re.sub(r"\\(.)", r"\1", found[3]) if found[3] is not None else found[4].lower()
         test, value = _TESTS[found[2].lower()], fields[found[1]]
-        kept = [item for item in kept if test(_text(value(item)), want)]
+        remaining = [item for item in remaining if test(_text(value(item)), expected)]
         rest = rest[found.end() :]
-    return kept
+    return remaining
 
 
 def _text(value: Any) -> str:
@@ -97,10 +97,10 @@ def _text(value: Any) -> str:
 
 
 def page(request: ApiRequest, paging: Paging, items: Sequence[T], show: Callable[[T], dict[str, Any]]) -> Response:
-    """The page asked for, with links to its neighbours."""
+    """Return the page that the request selects, with links to its neighbours."""
     limit = _limit(request, paging)
     offset, is_empty_page = _position(request, paging)
-    shown = [] if is_empty_page else items[offset : offset + limit]
+    items_on_page = [] if is_empty_page else items[offset : offset + limit]
     following = offset if is_empty_page else offset + limit
     links: dict[str, Any] = {}
     if following < len(items):
@@ -113,31 +113,31 @@ def page(request: ApiRequest, paging: Paging, items: Sequence[T], show: Callable
             links["next"] = {"null": None, "empty": {"href": ""}, "null_href": {"href": None}}[form]
     if offset:
         cursor, name = _cursor(max(0, offset - limit), False), paging.back or paging.cursor
-        links["prev"] = _link(paging, "prev", request.base_url + _address(request, paging, name, cursor), cursor)
+        links["prev"] = _link(paging, "prev", request.base_url + _page_url(request, paging, name, cursor), cursor)
     if paging.has_self:
-        links["self"] = {"href": request.base_url + _own_address(request)}
-    counts = {"totalCount": len(items), "currentPageCount": len(shown)} if paging.is_counted else {}
-    return ok({paging.items: [show(item) for item in shown], "links": links, **counts})
+        links["self"] = {"href": request.base_url + _own_url(request)}
+    counts = {"totalCount": len(items), "currentPageCount": len(items_on_page)} if paging.is_counted else {}
+    return ok({paging.items: [show(item) for item in items_on_page], "links": links, **counts})
 
 
 def _next_link(request: ApiRequest, paging: Paging, following: int, is_empty_page: bool) -> dict[str, Any]:
     cursor, form = _cursor(following, is_empty_page), request.tenant_state.switches.next_link
     if form == "loop":
         own = next((value for name in paging.cursors if (value := request.parameter(name))), "")
-        return _link(paging, "next", request.base_url + _own_address(request), own)
+        return _link(paging, "next", request.base_url + _own_url(request), own)
     base = {"absolute": request.base_url, "relative": "", "other_host": request.tenant_state.switches.elsewhere}[form]
-    return _link(paging, "next", base + _address(request, paging, paging.cursor, cursor), cursor)
+    return _link(paging, "next", base + _page_url(request, paging, paging.cursor, cursor), cursor)
 
 
 def _link(paging: Paging, direction: str, href: str, cursor: str) -> dict[str, Any]:
     return {"href": href, "type": direction, "token": cursor} if paging.is_counted else {"href": href}
 
 
-def _own_address(request: ApiRequest) -> str:
+def _own_url(request: ApiRequest) -> str:
     return request.path + ("?" + urlencode(request.query) if request.query else "")
 
 
-def _address(request: ApiRequest, paging: Paging, name: str, cursor: str) -> str:
+def _page_url(request: ApiRequest, paging: Paging, name: str, cursor: str) -> str:
     dropped = (*paging.cursors, *(("offset",) if paging.is_counted else ()))
     query = [(name, value) for name, value in request.query if name not in dropped]
     return f"{request.path}?{urlencode([*query, (name, cursor)])}"
@@ -147,8 +147,8 @@ def _limit(request: ApiRequest, paging: Paging) -> int:
     text = request.parameter("limit")
     if text is None:
         return paging.default
-    if not _is_number(text) or not 1 <= int(text) <= paging.most:
-        raise ApiError(400, "Bad request", f"limit must be a number from 1 to {paging.most}, and not {text!r}")
+    if not _is_number(text) or not 1 <= int(text) <= paging.max_limit:
+        raise ApiError(400, "Bad request", f"limit must be a number from 1 to {paging.max_limit}, not {text!r}")
     return int(text)
 
 
@@ -161,16 +161,16 @@ def _cursor(offset: int, is_empty_page: bool) -> str:
 
 
 def _position(request: ApiRequest, paging: Paging) -> tuple[int, bool]:
-    given = [(name, text) for name in paging.cursors if (text := request.parameter(name)) is not None]
-    if len(given) > 1:
-        raise ApiError(400, "Bad request", f"give one of {' and '.join(name for name, _ in given)}, not both")
-    for name, text in given:
+    cursors = [(name, text) for name in paging.cursors if (text := request.parameter(name)) is not None]
+    if len(cursors) > 1:
+        raise ApiError(400, "Bad request", f"pass one of {' and '.join(name for name, _ in cursors)}, not both")
+    for name, text in cursors:
         try:
             position = urlsafe_b64decode(text.encode()).decode()
             return int(position.removesuffix("e")), position.endswith("e")
         except ValueError:
-            raise ApiError(400, "Bad request", f"{name} is not a cursor given out here: {text!r}") from None
+            raise ApiError(400, "Bad request", f"{name} is not a cursor of this list: {text!r}") from None
     offset = request.parameter("offset") if paging.is_counted else None
     if offset is not None and not _is_number(offset):
-        raise ApiError(400, "Bad request", f"offset must be a number from 0, and not {offset!r}")
+        raise ApiError(400, "Bad request", f"offset must be a number from 0, not {offset!r}")
     return int(offset or 0), False

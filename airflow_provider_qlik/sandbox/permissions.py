@@ -1,4 +1,4 @@
-"""Who may do what in the tenant: tenant roles, roles in spaces, ownership.
+"""Permissions: tenant roles, roles in spaces, ownership.
 
 The first users of a tenant (`Tenant.user_id` and the OAuth client) may do everything. Only users added with
 `Tenant.add_user` are checked, by the rules of Qlik's documents as far as these say anything:
@@ -6,14 +6,15 @@ The first users of a tenant (`Tenant.user_id` and the OAuth client) may do every
 - Automations [documented]: a run is created, read and stopped by the owner, or by `producer` or `operator` of the
   shared space that the automation is in; TenantAdmin reads all runs, and runs are **listed** by the owner, TenantAdmin
   and AnalyticsAdmin. The automation itself is read by its owner and TenantAdmin, enabled, disabled and deleted also by
-  AnalyticsAdmin. Everybody lists the automations of their own and of their shared spaces; administrators all [assumed].
+  AnalyticsAdmin. Everybody lists their own automations and those of their shared spaces; administrators list
+  all [assumed].
 - Apps: reloading one and all that has to do with its tasks takes the privilege `app:reload` [documented]. Its owner
   has that, in a shared space `facilitator`, `producer` and `codeveloper`, in a managed one `facilitator` and `operator`
   [assumed: written down for data flows]. Reading it takes any role in its space. TenantAdmin lists and deletes tasks,
   and lists the reloads of all apps [documented].
 - Sharing tasks: the owner does everything; recipients and administrators read [assumed].
 
-Listing tasks without an app is for TenantAdmin here; what others get is nowhere written.
+Listing tasks without an app is for TenantAdmin here; what others get is not documented.
 """
 
 from __future__ import annotations
@@ -41,13 +42,13 @@ SPACE_ROLES = (
 )
 """The roles in a space, as the API calls them."""
 TENANT_ROLES = ("TenantAdmin", "AnalyticsAdmin", "AutomationCreator")
-_RELOADING = {
+_RELOAD_ROLES = {
     "shared": frozenset({"facilitator", "producer", "codeveloper"}),
     "managed": frozenset({"facilitator", "operator"}),
 }
-_RUNNING_AUTOMATIONS = frozenset({"producer", "operator"})
+_AUTOMATION_RUN_ROLES = frozenset({"producer", "operator"})
 
-_OF_ADMINS = frozenset(
+_ADMIN_OPERATIONS = frozenset(
     {
         "change_automation_owner",
         "move_automation",
@@ -57,12 +58,14 @@ _OF_ADMINS = frozenset(
     }
 )
 _AUTOMATION_LISTS = frozenset({"list_automations"})
-_BY_OWNER_OR_ADMIN = frozenset({"delete_automation", "enable_automation", "disable_automation", "list_automation_runs"})
-_SEEING_APPS = frozenset({"list_reloads", "get_reload"})
+_OWNER_OR_ADMIN_OPERATIONS = frozenset(
+    {"delete_automation", "enable_automation", "disable_automation", "list_automation_runs"}
+)
+_APP_READS = frozenset({"list_reloads", "get_reload"})
 
 
-def check_rights(operation: Operation, request: ApiRequest) -> None:
-    """Refuse with 403 what the user may not do."""
+def check_permissions(operation: Operation, request: ApiRequest) -> None:
+    """Raise ApiError (403) unless the user may do this."""
     user = request.caller.user
     if user.roles is not None and not _may(operation, request, user):
         raise ApiError(403, "Forbidden", f"{user.name} may not do this ({operation.name})")
@@ -84,7 +87,7 @@ def sees_space(tenant_state: TenantState, user: User, space_id: str) -> bool:
 
 
 def sees_sharing_task(user: User, task: SharingTask) -> bool:
-    """Return True if the user sees a sharing task in lists: their own, those they get, and for administrators all."""
+    """Return True if the user sees a sharing task in lists: owner, recipients and administrators do."""
     if user.roles is None or _is_admin(user) or task.members["owner"] == user.id:
         return True
     return any(recipient.value in {user.id, user.email} for recipient in task.recipients)
@@ -121,7 +124,7 @@ def _may(operation: Operation, request: ApiRequest, user: User) -> bool:
 def _may_task(operation: Operation, request: ApiRequest, user: User) -> bool:
     tenant_state, admin = request.tenant_state, "TenantAdmin" in (user.roles or ())
     if "/actions/reload/" in operation.paths[0]:
-        # The creators refuse with codes of their own.
+        # The creators refuse with error codes of their own.
         return True
     lists_or_deletes = operation.method == "DELETE" or operation.name in {"list_tasks", "list_reload_tasks"}
     if admin and lists_or_deletes:
@@ -137,13 +140,13 @@ def _may_task(operation: Operation, request: ApiRequest, user: User) -> bool:
         body = request.body if isinstance(request.body, dict) else {}
         resource_id = request.parameter("resourceId") or request.parameter("appId") or str(body.get("appId", ""))
         if not resource_id and operation.method != "GET":
-            # What a new task works on stands in its body: its handler checks that.
+            # The body of a new task names its resource, which the handler checks.
             return True
     return may_run(tenant_state, user, resource_id)
 
 
 def may_run(tenant_state: TenantState, user: User, resource_id: str) -> bool:
-    """Return True if the user may run what a task works on. What is not there is for the handler to refuse."""
+    """Return True if the user may run the resource of a task. An unknown resource is left to the handler."""
     if user.roles is None:
         return True
     if resource_id in tenant_state.automations:
@@ -157,7 +160,7 @@ def may_run(tenant_state: TenantState, user: User, resource_id: str) -> bool:
 def _may_reload_app(tenant_state: TenantState, user: User, app: App) -> bool:
     space = tenant_state.apps.spaces.get(app.space_id or "")
     roles = _roles(tenant_state, user, app.space_id)
-    return app.owner_id == user.id or bool(space and roles & _RELOADING.get(space.type, frozenset()))
+    return app.owner_id == user.id or bool(space and roles & _RELOAD_ROLES.get(space.type, frozenset()))
 
 
 def _may_reload(operation: Operation, request: ApiRequest, user: User) -> bool:
@@ -172,7 +175,7 @@ def _may_reload(operation: Operation, request: ApiRequest, user: User) -> bool:
     app = apps.apps.get(str(app_id or ""))
     if app is None:
         return True
-    if operation.name in _SEEING_APPS:
+    if operation.name in _APP_READS:
         return sees(request.tenant_state, user, app)
     return _may_reload_app(request.tenant_state, user, app)
 
@@ -181,20 +184,20 @@ def _may_run_automation(tenant_state: TenantState, user: User, automation: Autom
     members = automation.members
     space = tenant_state.apps.spaces.get(members.get("spaceId") or "")
     roles = _roles(tenant_state, user, space.id) if space is not None and space.type == "shared" else frozenset()
-    return bool(members["ownerId"] == user.id or roles & _RUNNING_AUTOMATIONS)
+    return bool(members["ownerId"] == user.id or roles & _AUTOMATION_RUN_ROLES)
 
 
 def _may_automation(operation: Operation, request: ApiRequest, user: User) -> bool:
     if operation.name in _AUTOMATION_LISTS:
         return True
     roles = user.roles or frozenset()
-    if operation.name in _OF_ADMINS:
+    if operation.name in _ADMIN_OPERATIONS:
         return _is_admin(user)
     automation = request.tenant_state.automations.get(request.params.get("id", ""))
     if automation is None:
         return operation.name != "create_automation" or "AutomationCreator" in roles
     owner = bool(automation.members["ownerId"] == user.id)
-    if operation.name in _BY_OWNER_OR_ADMIN:
+    if operation.name in _OWNER_OR_ADMIN_OPERATIONS:
         return owner or _is_admin(user)
     if operation.name == "get_automation":
         return owner or "TenantAdmin" in roles

@@ -1,4 +1,4 @@
-"""What was asked of the tenant, and what came of it."""
+"""The requests that the tenant received, and their outcome."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _SECRETS = frozenset({"client_secret", "client_assertion", "access_token", "exec
 
 @dataclass(slots=True)
 class Entry:
-    """One request: what was asked, by whom, what was answered, and whether it was carried out."""
+    """One request: its contents, its caller, its status, and whether it was carried out."""
 
     time: datetime
-    """When it arrived, by the tenant's clock."""
+    """The time of its arrival, by the tenant's clock."""
     operation: str | None
     """The contract's operationId, or `token`, `execute_automation`, `get_me`, …; None: no such route."""
     method: str
@@ -24,25 +24,25 @@ class Entry:
     """The decoded pairs, in order."""
     raw_query: str
     headers: dict[str, str]
-    """`user-agent`, `accept` and `content-type`, as far as sent."""
+    """The headers `user-agent`, `accept` and `content-type`, if sent."""
     body: Any = None
     """The parsed body with every secret replaced by `***`."""
     status: int | None = None
-    """The status answered; None: the connection was dropped."""
+    """The status of the response; None: the connection was dropped."""
     carried_out: bool = False
-    """Whether the operation ran, whatever the caller was told."""
+    """Whether the operation was carried out, whatever the response."""
     fault: int | None = None
-    """The number of the fault that hit it."""
+    """The number of the fault that it met."""
     credential: str | None = None
-    """Who asked: `api_key`, `client`, `user:<id>`, `execution_token`; None: nobody the tenant knows."""
+    """The credentials: `api_key`, `client`, `user:<id>`, `execution_token`; None: none that are valid."""
 
     def to_json(self) -> dict[str, Any]:
-        """The entry as JSON can carry it."""
+        """Return the entry as plain JSON."""
         return asdict(self) | {"time": self.time.isoformat()}
 
     @classmethod
     def from_json(cls, members: dict[str, Any]) -> Entry:
-        """The entry that `to_json` wrote."""
+        """Return the entry that `to_json` wrote."""
         entry = cls(**members)
         entry.time = datetime.fromisoformat(members["time"])
         entry.query = [(name, value) for name, value in members["query"]]
@@ -56,7 +56,7 @@ class RequestLog:
     entries: list[Entry] = field(default_factory=list)
 
     def select(self, operation: str | None, method: str | None, path: str | None) -> list[Entry]:
-        """The entries that fit; `path` is a pattern with `*`."""
+        """Return the entries that match; `path` is a pattern with `*`."""
         return [
             entry
             for entry in self.entries
@@ -67,7 +67,7 @@ class RequestLog:
 
 
 def masked(body: Any) -> Any:
-    """The body with every secret in it replaced."""
+    """Return the body with every secret in it replaced."""
     if isinstance(body, dict):
         return {name: "***" if name in _SECRETS else masked(value) for name, value in body.items()}
     if isinstance(body, list):

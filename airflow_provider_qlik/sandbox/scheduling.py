@@ -1,7 +1,7 @@
-"""How `/api/scheduling/tasks` sees tasks: their metadata, what leads to what, and the fields of lists.
+"""Tasks in the form of `/api/scheduling/tasks`: metadata, dependencies, and the fields of lists.
 
-Documented: the members of the metadata, that `lastRun` is the newest run, the 14 fields. Assumed: how far `lastRun` is
-behind (the switch `last_run_lag`), and how the type of a trigger follows from a task.
+Documented: the members of the metadata, that `lastRun` is the newest run, the 14 fields. Assumed: how stale `lastRun`
+is (the switch `last_run_lag`), and how the type of a trigger follows from a task.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
-from airflow_provider_qlik.sandbox.serializers.base import without_nothing
+from airflow_provider_qlik.sandbox.serializers.base import without_none
 from airflow_provider_qlik.sandbox.serializers.runs import RunSerializer
 from airflow_provider_qlik.sandbox.state.records import Task
 
@@ -21,7 +21,7 @@ FIELDS = (
     *("createdAt", "updatedAt", "updatedBy", "enabled", "name", "ownerId", "resourceId", "spaceId", "triggerType"),
     *("lastStatus", "lastTriggeredBy", "lastStartedAt", "lastEndedAt", "lastExecutedAs"),
 )
-"""What `filter` and `sort` can speak of."""
+"""The fields that `filter` and `sort` accept."""
 
 TASK_ENDED, DATASET_UPDATED = "com.qlik.v1.task.run.finished", "com.qlik/active-analytics-orch"
 _TRIGGERS = ("TIME_SCHEDULE", "SINGLE_EVENT", "MULTI_EVENT", "MIXED", "AAO_DATA_UPDATED")
@@ -29,14 +29,14 @@ _MINIBUS = 3
 _LAST_RUN = ("id", "status", "startedAt", "endedAt", "executedAs", "triggeredBy", "workerId", "workerType")
 
 
-def shown_task(tenant_state: TenantState, task: Task) -> dict[str, Any]:
-    """Return a task in full, as the scheduling path shows it."""
-    shown = tenant_state.view.task(task)
-    return {**shown, "metadata": _metadata(tenant_state, task, shown["metadata"])}
+def serialize_task(tenant_state: TenantState, task: Task) -> dict[str, Any]:
+    """Return a task in full, in the form of the scheduling path."""
+    members = tenant_state.serializer.task(task)
+    return {**members, "metadata": _metadata(tenant_state, task, members["metadata"])}
 
 
 def upstream_ids(task: Task) -> list[str]:
-    """Return the ids of the tasks whose end a task waits for."""
+    """Return the ids of the tasks whose end triggers a task."""
     return [
         correlation["contextAttributeValue"]
         for event in task.members.get("events", ())
@@ -47,32 +47,32 @@ def upstream_ids(task: Task) -> list[str]:
 
 
 def parents(tenant_state: TenantState, task: Task) -> list[Task]:
-    """Return the tasks that set one off directly, as far as they are there."""
+    """Return the existing tasks that trigger a task directly."""
     return [tenant_state.tasks[id] for id in dict.fromkeys(upstream_ids(task)) if id in tenant_state.tasks]
 
 
 def children(tenant_state: TenantState, task: Task) -> list[Task]:
-    """Return the tasks that one sets off directly."""
+    """Return the tasks that a task triggers directly."""
     return [other for other in tenant_state.tasks.values() if task.id in upstream_ids(other)]
 
 
 def topology(tenant_state: TenantState, task: Task) -> dict[str, bool]:
-    """Return whether a task is set off by another one, and whether it sets off others."""
+    """Return whether a task is triggered by another one, and whether it triggers others."""
     return {"isChild": bool(parents(tenant_state, task)), "isParent": bool(children(tenant_state, task))}
 
 
 def last_run(tenant_state: TenantState, task: Task) -> dict[str, Any] | None:
-    """Return the newest run of a task in short, as it stood `last_run_lag` seconds ago; None if there was none."""
+    """Return a summary of a task's newest run, as of `last_run_lag` seconds ago; None if there was none."""
     at = tenant_state.clock.later(-tenant_state.switches.last_run_lag)
     runs = [run for run in tenant_state.task_runs[task.id] if tenant_state.is_visible(run, at)]
     if not runs:
         return None
-    run = RunSerializer(tenant_state.switches, at).task_run(max(reversed(runs), key=lambda run: run.life.created))
+    run = RunSerializer(tenant_state.switches, at).task_run(max(reversed(runs), key=lambda run: run.progress.created))
     return {name: run[name] for name in _LAST_RUN if name in run}
 
 
 def field_of(tenant_state: TenantState, task: Task, name: str) -> Any:
-    """Return what a filter or an order compares; of the type of a trigger both its number and its word."""
+    """Return the value that a filter or sort compares; for a trigger type both its number and its name."""
     if name in ("name", "enabled", "resourceId"):
         return task.members.get(name)
     if name in ("createdAt", "updatedAt"):
@@ -114,7 +114,7 @@ def _metadata(tenant_state: TenantState, task: Task, stored: dict[str, Any]) -> 
     number = _trigger_type(task)
     if number is not None and "trigger" not in stored:
         shown["trigger"] = {"id": _id_of("trigger", task), "type": number}
-    return without_nothing(shown)
+    return without_none(shown)
 
 
 def _orchestration(tenant_state: TenantState, task: Task, stored: dict[str, Any]) -> dict[str, Any]:
@@ -141,5 +141,5 @@ def _trigger_type(task: Task) -> int | None:
 
 
 def _id_of(kind: str, task: Task) -> str:
-    """Return the id of what the scheduler keeps for a task, which is always the same."""
+    """Return the stable id of an object that the scheduler keeps for a task."""
     return str(uuid5(NAMESPACE_URL, f"{kind}/{task.id}"))

@@ -1,83 +1,62 @@
-"""Checks a request body against its shape in the contract: the part of JSON schema needed here."""
+"""JSON Schemas of request bodies, after Qlik's API reference, and their validation."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from jsonschema import Draft4Validator
+from jsonschema.exceptions import best_match
+
 from airflow_provider_qlik.sandbox.errors import ApiError
 
-Shape = dict[str, Any]
+Schema = dict[str, Any]
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "object": (dict,),
-    "array": (list,),
-    "string": (str,),
-    "boolean": (bool,),
-    "integer": (int,),
-    "number": (int, float),
-    "null": (type(None),),
-}
+_MAX_DETAIL = 300
+"""Characters of a validation error: jsonschema repeats the whole value in front of the rule that it breaks."""
 
 
-def check(value: Any, shape: Shape, where: str = "body") -> None:
-    """Refuse with 400 what does not fit, naming the member."""
-    problem = _problem(value, shape, where)
-    if problem:
-        raise ApiError(400, "Bad request", problem)
+def check(value: Any, schema: Schema, where: str = "body") -> None:
+    """Raise ApiError (400) with the path of the member unless the value is valid under the schema.
+
+    where: the name of the value in the error.
+    """
+    # Draft 4 is the draft of OpenAPI 3.0; in it 1.0 is not an integer.
+    error = best_match(Draft4Validator(schema).iter_errors(value))
+    if error is None:
+        return
+    path = where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+    if error.validator == "required":
+        missing = next(name for name in error.validator_value if name not in error.instance)
+        raise ApiError(400, "Bad request", f"{path}.{missing} is missing")
+    message = error.message if len(error.message) <= _MAX_DETAIL else f"…{error.message[-_MAX_DETAIL:]}"
+    raise ApiError(400, "Bad request", f"{path}: {message}")
 
 
-def _problem(value: Any, shape: Shape, where: str) -> str | None:
-    if "either" in shape:
-        problems = [_problem(value, one, where) for one in shape["either"]]
-        return None if None in problems else problems[-1]
-    kind = shape.get("type")
-    if kind and (not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean")):
-        return f"{where} must be of type {kind}"
-    if "enum" in shape and value not in shape["enum"]:
-        return f"{where} must be one of {', '.join(str(word) for word in shape['enum'])}"
-    if isinstance(value, dict):
-        for name in shape.get("required", ()):
-            if name not in value:
-                return f"{where}.{name} is missing"
-        for name, inner in shape.get("properties", {}).items():
-            if name in value and (problem := _problem(value[name], inner, f"{where}.{name}")):
-                return problem
-    if isinstance(value, str) and not shape.get("minLength", 0) <= len(value) <= shape.get("maxLength", len(value)):
-        return f"{where} must have from {shape.get('minLength', 0)} to {shape['maxLength']} characters"
-    if isinstance(value, list) and len(value) > shape.get("maxItems", len(value)):
-        return f"{where} has more than {shape['maxItems']} items"
-    if isinstance(value, list) and "items" in shape:
-        for place, item in enumerate(value):
-            if problem := _problem(item, shape["items"], f"{where}[{place}]"):
-                return problem
-    return None
+def object_of(*required: str, **properties: Schema) -> Schema:
+    """Return the schema of an object with these members, of which some are required."""
+    return {"type": "object", "required": list(required), "properties": properties}
 
 
-def object_of(*required: str, **properties: Shape) -> Shape:
-    """An object with these members, of which some are required."""
-    return {"type": "object", "required": required, "properties": properties}
-
-
-def list_of(items: Shape, **more: Any) -> Shape:
-    """A list of such items."""
+def list_of(items: Schema, **more: Any) -> Schema:
+    """Return the schema of a list of such items."""
     return {"type": "array", "items": items, **more}
 
 
-def one_of(*enum: Any) -> Shape:
-    """One of these values."""
-    return {"enum": enum}
+def one_of(*enum: Any) -> Schema:
+    """Return the schema of an enumeration."""
+    return {"enum": list(enum)}
 
 
-STRING: Shape = {"type": "string"}
-INTEGER: Shape = {"type": "integer"}
-BOOLEAN: Shape = {"type": "boolean"}
-OBJECT: Shape = {"type": "object"}
+STRING: Schema = {"type": "string"}
+INTEGER: Schema = {"type": "integer"}
+BOOLEAN: Schema = {"type": "boolean"}
+OBJECT: Schema = {"type": "object"}
 
-NAME: Shape = {"type": "string", "minLength": 1, "maxLength": 100}
-DESCRIPTION: Shape = {"type": "string", "maxLength": 1024}
+NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 100}
+DESCRIPTION: Schema = {"type": "string", "maxLength": 1024}
 
-# Tasks. The words are those of the scheduling path on both paths: assumed, since the same tasks stand behind both, and
-# v1 shows those that were made on the other path.
+# Tasks. Both paths accept the words of the scheduling path: assumed, since both serve the same tasks, and v1 shows
+# those that were created on the other path.
 _LAST_RUN = object_of(
     *("id", "status", "workerId", "workerType", "triggeredBy"),
     id=STRING,
@@ -111,7 +90,7 @@ _METADATA = object_of(
     orchestration=_ORCHESTRATION,
 )
 _SCHEDULE_RULE = object_of(
-    cron={"either": [STRING, object_of("expression", expression=STRING, validUntil=STRING)]},
+    cron={"anyOf": [STRING, object_of("expression", expression=STRING, validUntil=STRING)]},
     interval=STRING,
     recurrence=STRING,
     timezone=STRING,
@@ -135,7 +114,7 @@ _FUNCTION = object_of(refName=one_of("app.reload", "AppReload"), invoke=one_of("
 _ACTION = object_of(
     name=STRING,
     condition=STRING,
-    functionRef={"either": [STRING, _FUNCTION]},
+    functionRef={"anyOf": [STRING, _FUNCTION]},
     retryRef=STRING,
     retryableErrors=list_of(STRING),
     nonRetryableErrors=list_of(STRING),
@@ -161,7 +140,7 @@ TASK = object_of(
     "specVersion",
     key=STRING,
     name=STRING,
-    start=object_of("schedule", schedule={"either": [STRING, _SCHEDULE_RULE]}, stateName=STRING),
+    start=object_of("schedule", schedule={"anyOf": [STRING, _SCHEDULE_RULE]}, stateName=STRING),
     events=list_of(_EVENT),
     states=list_of(_STATE),
     enabled=BOOLEAN,
@@ -181,7 +160,7 @@ _CREATION = {"name": NAME, "description": DESCRIPTION, "enabled": BOOLEAN, "part
 RELOAD_ON_SCHEDULE = object_of(
     "recurrence",
     **_CREATION,
-    recurrence={"either": [STRING, list_of(STRING)]},
+    recurrence={"anyOf": [STRING, list_of(STRING)]},
     timezone=STRING,
     startDateTime=STRING,
     endDateTime=STRING,
@@ -197,7 +176,7 @@ AUTOMATION_UPDATE = object_of(
 )
 AUTOMATION_CREATE = {
     **AUTOMATION_UPDATE,
-    "required": ("name",),
+    "required": ["name"],
     "properties": {**AUTOMATION_UPDATE["properties"], "spaceId": STRING},
 }
 AUTOMATION_COPY = object_of("name", name=STRING)

@@ -1,4 +1,4 @@
-"""Runs a tenant in this process."""
+"""The server that runs a tenant in a thread of this process."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ try:
     import uvicorn
 
     from airflow_provider_qlik.sandbox.app import TenantApp
-    from airflow_provider_qlik.sandbox.faulty_responses import Address
+    from airflow_provider_qlik.sandbox.fault_responses import Address
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"the sandbox needs {error.name}: install airflow-provider-qlik[sandbox]", name=error.name
     ) from error
 
 _HOST = "127.0.0.1"
-_HANG_UP_AT_ONCE = struct.pack("ii", 1, 0)
+_LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
 @contextmanager
 def serve(speed: float = 1.0, port: int = 0) -> Iterator[Tenant]:
-    """A handle on a tenant that runs in a thread of this process until the block ends.
+    """Run a tenant in a thread of this process until the block ends, and yield a handle on it.
 
     speed: sandbox seconds that pass in one real second.
-    port: where it listens on 127.0.0.1; 0: any free port.
+    port: the port of 127.0.0.1 on which it listens; 0: any free port.
     """
     listener = _listen(port)
     server = Server(speed)
@@ -39,7 +39,7 @@ def serve(speed: float = 1.0, port: int = 0) -> Iterator[Tenant]:
     try:
         server.is_listening.wait()
         if not server.started:
-            raise RuntimeError("the sandbox could not start; its log says why")
+            raise RuntimeError("the sandbox could not start; see its log for the reason")
         yield Tenant(f"http://{_HOST}:{listener.getsockname()[1]}")
     finally:
         server.should_exit = server.force_exit = True
@@ -48,8 +48,8 @@ def serve(speed: float = 1.0, port: int = 0) -> Iterator[Tenant]:
 
 
 def _listen(port: int) -> socket.socket:
-    # The protocol is named because asyncio switches Nagle's algorithm off only where it reads TCP; with it
-    # on, each answer takes 40 ms.
+    # The protocol is named because asyncio disables Nagle's algorithm only for IPPROTO_TCP; with it, each response
+    # takes 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -61,10 +61,10 @@ def _listen(port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """The uvicorn server of one tenant, which can also hang up on its callers."""
+    """The uvicorn server of one tenant, which can also reset or close its connections."""
 
     def __init__(self, speed: float) -> None:
-        # Plain asyncio and h11 wherever it runs, so that a fault does not depend on what is installed.
+        # Always plain asyncio and h11, so that a fault does not depend on the packages that are installed.
         super().__init__(
             uvicorn.Config(
                 TenantApp(self, speed),
@@ -90,30 +90,32 @@ class Server(uvicorn.Server):
             self.is_listening.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, and leave nobody waiting for an answer that is delayed."""
+        """Stop listening, and abort all connections, so that nobody waits for a delayed response."""
         for connection in list(self.server_state.connections):
             if connection.transport is not None:
                 connection.transport.abort()
-        await asyncio.sleep(0)  # lets each connection learn that it is gone
+        await asyncio.sleep(0)  # lets each connection notice that it is closed
         await super().shutdown(sockets)
 
-    def hang_up(self, peer: Address, at_once: bool) -> None:
-        """End the connection with that peer: at once with a reset (True), or after what was sent (False)."""
+    def disconnect(self, peer: Address, with_reset: bool) -> None:
+        """Close the connection to a peer: with a reset (True), or after the data sent so far (False)."""
         for transport in self._transports(peer):
-            if at_once:
+            if with_reset:
                 # Without lingering the kernel sends a reset, not an orderly end.
-                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _HANG_UP_AT_ONCE)
+                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
                 transport.abort()
             else:
                 transport.close()
 
     def write(self, peer: Address, data: bytes) -> None:
-        """Send raw bytes to that peer, past the HTTP server."""
+        """Send raw bytes to a peer, bypassing the HTTP server."""
         for transport in self._transports(peer):
             transport.write(data)
 
     def _transports(self, peer: Address) -> list[asyncio.Transport]:
         transports = [connection.transport for connection in list(self.server_state.connections)]
         return [
-            each for each in transports if each is not None and each.get_extra_info("peername") == tuple(peer or ())
+            transport
+            for transport in transports
+            if transport is not None and transport.get_extra_info("peername") == tuple(peer or ())
         ]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from airflow_provider_qlik.sandbox.schemas import BOOLEAN, INTEGER, OBJECT, STRING, Shape, list_of, object_of, one_of
+from airflow_provider_qlik.sandbox.schemas import BOOLEAN, INTEGER, OBJECT, STRING, Schema, list_of, object_of, one_of
 
-_NUMBER: Shape = {"type": "number"}
-_ANY: Shape = {}
+_NUMBER: Schema = {"type": "number"}
+_ANY: Schema = {}
 _STRINGS = list_of(STRING)
 
 TYPES = ("chart-monitoring", "chart-sharing", "sheet-sharing", "template-sharing")
@@ -19,7 +19,7 @@ _USER = object_of(
     taskRecipientErrors=list_of(OBJECT),
     alertingTaskRecipientErrors=list_of(OBJECT),
 )
-_ANY_LIST: Shape = {"type": "array"}
+_ANY_LIST: Schema = {"type": "array"}
 _RECIPIENTS = object_of(DLUsers=_ANY_LIST, userIds=list_of(_USER), DLGroups=_ANY_LIST, emailAddresses=_STRINGS)
 _SELECTION = object_of(
     "name",
@@ -54,7 +54,7 @@ _CHART = object_of(
     objectDef=OBJECT,
     persistentBookmarkIncludeVariables=BOOLEAN,
 )
-_SHEET_MEMBERS: dict[str, Shape] = {
+_SHEET_MEMBERS: dict[str, Schema] = {
     "appId": STRING,
     "jsOpts": OBJECT,
     "sheetId": STRING,
@@ -77,7 +77,7 @@ _TEMPLATE = object_of(
     ),
     subType=one_of("image", "snapshot", "pdf", "pptx", "xlsx", "qpxp", "qhtml", "docx"),
     fileName=STRING,
-    chartData={"either": [{"type": "null"}, _CHART]},
+    chartData={"anyOf": [{"type": "null"}, _CHART]},
     fileAlias=STRING,
     sheetData=object_of(**_SHEET_MEMBERS),
     storyData=object_of(appId=STRING, storyId=STRING),
@@ -112,7 +112,7 @@ SHARING_TASK = {
     "distributionListId": STRING,
     "recipients": _RECIPIENTS,
 }
-"""What a caller may write of a sharing task and reads again."""
+"""The members of a sharing task that a caller may write, and that are read again."""
 CREATE = object_of(
     "name",
     "type",
@@ -124,7 +124,7 @@ CREATE = object_of(
 
 VALUES_BY_PATH = {
     "/name": STRING,
-    "/tags": {"either": [STRING, _STRINGS]},
+    "/tags": {"anyOf": [STRING, _STRINGS]},
     "/ownerId": STRING,
     "/enabled": BOOLEAN,
     "/description": STRING,
@@ -137,7 +137,7 @@ VALUES_BY_PATH = {
     "/transportChannels": _CHANNELS,
     "/bookmarkId": _ANY,
 }
-"""What a patch may put under each path."""
+"""The schema of the value of a patch, by its path."""
 PATCH = list_of(
     object_of("op", "path", op=one_of("replace", "remove"), path=one_of(*VALUES_BY_PATH)),
 )

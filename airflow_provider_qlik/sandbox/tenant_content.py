@@ -1,16 +1,16 @@
-"""The part of the handle that fills a tenant: what it holds, what will run, and what has run."""
+"""The part of the handle that adds content to a tenant: resources, runs, and scripts for future runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from airflow_provider_qlik.sandbox.control_client import Asking
+from airflow_provider_qlik.sandbox.control_client import ControlClient
 from airflow_provider_qlik.sandbox.state.script import Script, Sharing
 
 
-class Content(Asking):
-    """Puts tasks, automations, apps, sharing tasks and runs into a tenant."""
+class TenantContent(ControlClient):
+    """Add tasks, automations, apps, sharing tasks and runs to a tenant."""
 
     def add_task(
         self,
@@ -20,14 +20,14 @@ class Content(Asking):
         worker: str = "reloads",
         **members: Any,
     ) -> str:
-        """The id of a new, enabled task.
+        """Add an enabled task, and return its id.
 
-        resource_id: the app or automation it works on; a made-up app (or a new automation) if not given.
+        resource_id: the app or automation it works on; default: a new app or automation.
         worker: the `workerType` of its runs: "reloads", "automations" (`resource_id` is an automation), or
-            another word, behind which there is nothing to be found.
+            another word for a worker that the API does not show.
         members: members of the task as the API has them, such as `enabled=False` or `metadata={…}`.
         """
-        return str(self._ask("add_task", name=name, id=id, resource_id=resource_id, worker=worker, members=members))
+        return str(self._call("add_task", name=name, id=id, resource_id=resource_id, worker=worker, members=members))
 
     def add_automation(
         self,
@@ -36,11 +36,11 @@ class Content(Asking):
         run_mode: Literal["manual", "scheduled", "triggered", "webhook"] = "manual",
         **members: Any,
     ) -> str:
-        """The id of a new automation.
+        """Add an automation, and return its id.
 
         members: members of the automation as the API has them, such as `maxConcurrentRuns=1`.
         """
-        return str(self._ask("add_automation", name=name, id=id, run_mode=run_mode, members=members))
+        return str(self._call("add_automation", name=name, id=id, run_mode=run_mode, members=members))
 
     def add_app(
         self,
@@ -50,33 +50,33 @@ class Content(Asking):
         owner_id: str | None = None,
         datasets: Iterable[str] = (),
     ) -> str:
-        """The id of a new app, which is in its owner's personal space if none is given.
+        """Add an app, and return its id. Several apps may have the same name.
 
-        A name may be given twice. The owner is the tenant's first user if not given.
+        space_id: default: the owner's personal space. owner_id: default: the tenant's first user.
         datasets: ids of the datasets of pipelines that the app reads.
         """
-        told = {"space_id": space_id, "owner_id": owner_id, "datasets": list(datasets)}
-        return str(self._ask("add_app", name=name, id=id, **told))
+        arguments = {"space_id": space_id, "owner_id": owner_id, "datasets": list(datasets)}
+        return str(self._call("add_app", name=name, id=id, **arguments))
 
     def add_space(
         self, name: str = "Space", id: str | None = None, type: Literal["shared", "managed", "data"] = "shared"
     ) -> str:
-        """The id of a new space."""
-        return str(self._ask("add_space", name=name, id=id, type=type))
+        """Add a space, and return its id."""
+        return str(self._call("add_space", name=name, id=id, type=type))
 
     def add_reload_task(self, app_id: str, id: str | None = None, **members: Any) -> str:
-        """The id of a new, enabled reload task of an app, which recurs daily.
+        """Add an enabled reload task of an app, which recurs daily, and return its id.
 
         members: members of the reload task as the API has them, such as `state="Disabled"` or `nextExecutionTime=…`.
         """
-        return str(self._ask("add_reload_task", app_id=app_id, id=id, members=members))
+        return str(self._call("add_reload_task", app_id=app_id, id=id, members=members))
 
     def execute_reload_task(self, id: str, *, ago: float = 0.0) -> str:
-        """The id of the reload that the schedule set off so many seconds ago; it sets `lastExecutionTime`.
+        """Add the reload that the schedule started `ago` seconds ago, and return its id; it sets `lastExecutionTime`.
 
         The reload follows the next script of the app.
         """
-        return str(self._ask("execute_reload_task", id=id, ago=ago))
+        return str(self._call("execute_reload_task", id=id, ago=ago))
 
     def add_sharing_task(
         self,
@@ -86,14 +86,14 @@ class Content(Asking):
         app_id: str | None = None,
         **members: Any,
     ) -> str:
-        """The id of a new, enabled sharing task, which makes one pdf called `report` for each recipient.
+        """Add an enabled sharing task that makes one pdf named `report` for each recipient, and return its id.
 
         recipients: ids of users and e-mail addresses.
-        app_id: the app its reports are made from; a new one if not given.
+        app_id: the app its reports are made from; default: a new app.
         members: members of the sharing task as the API has them, such as `enabled=False` or `statusCode=…`.
         """
         return str(
-            self._ask(
+            self._call(
                 "add_sharing_task",
                 name=name,
                 id=id,
@@ -116,16 +116,16 @@ class Content(Asking):
         inputs: Any = None,
         by: str | None = None,
     ) -> str:
-        """The id of a new run of a task, automation or app that somebody else started so many seconds ago.
+        """Add a run of a task, automation or app that another user started `started_ago` seconds ago; return its id.
 
-        It has ended or is active as its script, counted from its start, has it. The run of a sharing task is an
-        execution for its first recipient.
-        by: the id of the user who started it, without one that of a stranger.
+        Its script, counted from its start, decides whether it has ended. The run of a sharing task is an execution
+        for its first recipient.
+        by: the id of the user who started it; default: a user other than the caller.
         triggered_by: for a run of a task. context, inputs: for a run of an automation. origin: the `type` of a reload.
         """
         members = script.to_json() if script else None
         return str(
-            self._ask(
+            self._call(
                 "add_run",
                 resource_id=resource_id,
                 started_ago=started_ago,
@@ -149,15 +149,15 @@ class Content(Asking):
         workflow_id: str | None = None,
         id: str | None = None,
     ) -> str:
-        """The id of a new execution of a sharing task that the caller did not ask for.
+        """Add an execution of a sharing task that the caller did not start, and return its id.
 
-        started_ago: seconds since it was set off; 0.0: just now, as that of somebody else in the same minute.
-        script: what it does; of a `Sharing`, what stands for the first recipient.
-        reload_id: the app reload that set it off, where somebody else did not.
-        workflow_id: the workflow it belongs to; one of its own if not given.
+        started_ago: sandbox seconds since its request.
+        script: its script; of a `Sharing`, that of the first recipient.
+        reload_id: the app reload that triggered it; default: another user did.
+        workflow_id: the workflow it belongs to; default: a new one.
         """
         return str(
-            self._ask(
+            self._call(
                 "add_execution",
                 task_id=task_id,
                 started_ago=started_ago,
@@ -169,9 +169,9 @@ class Content(Asking):
         )
 
     def script(self, resource_id: str, *scripts: Script | Sharing) -> None:
-        """Queue scripts for the next runs of a task, automation, app or sharing task; the last one stays.
+        """Queue scripts for the next runs of a resource; the last one applies to all further runs.
 
-        A run of a task takes the task's script, or else its app's. For a sharing task a `Sharing` says what each
-        recipient's execution does; a `Script` stands for all of them.
+        A run of a task takes the task's script, or else its app's. For a sharing task a `Sharing` has a script for each
+        recipient's execution; a `Script` applies to all of them.
         """
-        self._ask("script", resource_id=resource_id, scripts=[script.to_json() for script in scripts])
+        self._call("script", resource_id=resource_id, scripts=[script.to_json() for script in scripts])

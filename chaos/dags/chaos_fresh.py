@@ -6,13 +6,13 @@ from datetime import datetime
 
 from airflow.providers.common.compat.sdk import DAG
 
-from chaos.crowd import operator
+from chaos.bulk import operator
 from chaos.plan import FRESH, QUEUES
 
 for queue in QUEUES:
     with DAG(f"chaos_fresh_{queue}", schedule=None, start_date=datetime(2026, 1, 1), max_active_tasks=8) as dag:
-        for one in FRESH:
+        for task in FRESH:
             operator(
-                one, qlik_conn_id=f"chaos_fresh_{queue}", deferrable=True, poll_interval=2, settle_time=1, queue=queue
+                task, qlik_conn_id=f"chaos_fresh_{queue}", deferrable=True, poll_interval=2, settle_time=1, queue=queue
             )
     globals()[dag.dag_id] = dag

@@ -6,17 +6,17 @@ from datetime import datetime
 
 from airflow.providers.common.compat.sdk import DAG
 
-from chaos.crowd import operator
+from chaos.bulk import operator
 from chaos.plan import MISTYPED_DEFERRED, MISTYPED_HELD, MISTYPED_MARKED, ROTATED_DEFERRED, ROTATED_HELD
 
 common = {"poll_interval": 5, "settle_time": 3, "queue": "keys"}
 
 with DAG("chaos_mistyped", schedule=None, start_date=datetime(2026, 1, 1), max_active_tasks=8) as mistyped:
     for deferrable, group in ((False, MISTYPED_HELD), (True, [*MISTYPED_DEFERRED, *MISTYPED_MARKED])):
-        for one in group:
-            operator(one, qlik_conn_id="chaos_mistyped", deferrable=deferrable, **common)
+        for task in group:
+            operator(task, qlik_conn_id="chaos_mistyped", deferrable=deferrable, **common)
 
 with DAG("chaos_rotated", schedule=None, start_date=datetime(2026, 1, 1), max_active_tasks=8) as rotated:
     for deferrable, group in ((False, ROTATED_HELD), (True, ROTATED_DEFERRED)):
-        for one in group:
-            operator(one, qlik_conn_id="chaos_rotated", deferrable=deferrable, **common)
+        for task in group:
+            operator(task, qlik_conn_id="chaos_rotated", deferrable=deferrable, **common)

@@ -12,4 +12,4 @@ from chaos.plan import THOUSAND
 with DAG("chaos_thousand", schedule=None, start_date=datetime(2026, 1, 1), is_paused_upon_creation=True) as dag:
     QlikRunAutomationOperator.partial(
         task_id="automations", qlik_conn_id="chaos_thousand", deferrable=True, queue="kills"
-    ).expand(automation_id=[one.name for one in THOUSAND])
+    ).expand(automation_id=[task.name for task in THOUSAND])

@@ -6,14 +6,14 @@ from datetime import datetime
 
 from airflow.providers.common.compat.sdk import DAG
 
-from chaos.crowd import operator
+from chaos.bulk import operator
 from chaos.plan import EARLY_DEFERRED, EARLY_HELD, LATE_DEFERRED, LATE_HELD
 
 with DAG("chaos_outages", schedule=None, start_date=datetime(2026, 1, 1), max_active_tasks=16) as dag:
     for deferrable, group in ((False, [*EARLY_HELD, *LATE_HELD]), (True, [*EARLY_DEFERRED, *LATE_DEFERRED])):
-        for one in group:
+        for task in group:
             operator(
-                one,
+                task,
                 qlik_conn_id="chaos_outages",
                 deferrable=deferrable,
                 poll_interval=5,

@@ -6,13 +6,13 @@ from datetime import datetime
 
 from airflow.providers.common.compat.sdk import DAG
 
-from chaos.crowd import operator
+from chaos.bulk import operator
 from chaos.plan import OWN_LIMIT
 
 with DAG("chaos_own_timeout", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
-    for one in OWN_LIMIT:
+    for task in OWN_LIMIT:
         operator(
-            one,
+            task,
             qlik_conn_id="chaos_timeouts",
             deferrable=True,
             timeout=20,

@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG
 
-from chaos.crowd import operator
-from chaos.plan import UNANSWERED, UNTOLD, WAITING
+from chaos.bulk import operator
+from chaos.plan import UNANSWERED, UNSTORED, WAITING
 
 with DAG("chaos_workers", schedule=None, start_date=datetime(2026, 1, 1), max_active_tasks=16) as dag:
-    for connection, group in (("unanswered", UNANSWERED), ("untold", UNTOLD), ("waiting", WAITING)):
-        for one in group:
+    for connection, group in (("unanswered", UNANSWERED), ("unstored", UNSTORED), ("waiting", WAITING)):
+        for task in group:
             operator(
-                one,
+                task,
                 qlik_conn_id=f"chaos_{connection}",
                 deferrable=group is not WAITING,
                 poll_interval=2,

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from airflow_provider_qlik.sandbox import Script, Tenant
-from chaos.crowd import POLLED_WITHIN, One, asked_to_stop, counted, fill, log_texts, runs_of
+from chaos.bulk import (
+    POLLED_WITHIN,
+    PlannedTask,
+    add_to_tenant,
+    count_cancelled,
+    count_reads,
+    runs_of,
+    tally_run_counts,
+)
 from chaos.plan import MISTYPED_DEFERRED, MISTYPED_HELD, MISTYPED_MARKED, ROTATED_DEFERRED, ROTATED_HELD
 from chaos.scene import DagRun, Scene
 
@@ -24,8 +32,8 @@ def act(scene: Scene) -> None:
         scene.tenant("chaos_rotated", login="", extra={}) as other,
         scene.triggerer("triggerer-keys", "keys"),
     ):
-        fill(tenant, MISTYPED, Script(run=LATER))
-        fill(other, ROTATED, Script(run=LATER))
+        add_to_tenant(tenant, MISTYPED, Script(run=LATER))
+        add_to_tenant(other, ROTATED, Script(run=LATER))
         oauth = {"login": other.client_id, "extra": {"auth_type": "client_credentials"}}
         scene.airflow.change("chaos_rotated", password=other.client_secret, **oauth)
         run, rotated = scene.start("chaos_mistyped"), scene.start("chaos_rotated")
@@ -35,17 +43,17 @@ def act(scene: Scene) -> None:
         right = tenant.api_key
         scene.airflow.change("chaos_mistyped", password=f"{right}typo")
         scene.expect("waits that ended in the first half", 0, run.ended_within(HALF))
-        for one in MISTYPED_MARKED:
-            run.mark(one, "failed")
-        scene.wait(lambda: asked_to_stop(runs_of(tenant, MISTYPED_MARKED)) == len(MISTYPED_MARKED), 30)
-        stopped = asked_to_stop(runs_of(tenant, MISTYPED_MARKED))
+        for task in MISTYPED_MARKED:
+            run.mark(task, "failed")
+        scene.wait(lambda: count_cancelled(runs_of(tenant, MISTYPED_MARKED)) == len(MISTYPED_MARKED), 30)
+        stopped = count_cancelled(runs_of(tenant, MISTYPED_MARKED))
         scene.expect("runs of tasks marked failed meanwhile asked to stop", len(MISTYPED_MARKED), stopped)
         scene.expect("waits that ended in the second half", 0, run.ended_within(HALF, WAITING))
         look_at_the_polls(scene, tenant)
         scene.done = "The right key is saved again"
         scene.airflow.change("chaos_mistyped", password=right)
         look_at_the_polls(scene, tenant)
-        look_at_the_end(scene, tenant, run)
+        check_the_end(scene, tenant, run)
         scene.done = (
             f"The secret is rotated in the tenant and all tokens are revoked; Airflow's connection gets the new one"
             f" {APART:.0f} s later"
@@ -55,39 +63,39 @@ def act(scene: Scene) -> None:
         scene.expect("waits that ended until then", 0, rotated.ended_within(APART))
         scene.airflow.change("chaos_rotated", password=secret)
         other.clear_request_log()
-        scene.wait(lambda: len(log_texts(other, ROTATED)) == len(ROTATED), POLLED_WITHIN)
-        scene.expect("runs that the tenant tells about after that", len(ROTATED), len(log_texts(other, ROTATED)))
+        scene.wait(lambda: len(count_reads(other, ROTATED)) == len(ROTATED), POLLED_WITHIN)
+        scene.expect("runs that the tenant tells about after that", len(ROTATED), len(count_reads(other, ROTATED)))
         other.advance(LATER)
         scene.wait(rotated.ended, 120)
         runs = runs_of(other, ROTATED)
         scene.expect("tasks of Airflow in the end", f"{len(ROTATED)} success", rotated.tally())
-        scene.expect("runs of each in the tenant", f"{len(ROTATED)} with 1", counted(runs))
-        scene.expect("runs asked to stop", 0, asked_to_stop(runs))
+        scene.expect("runs of each in the tenant", f"{len(ROTATED)} with 1", tally_run_counts(runs))
+        scene.expect("runs asked to stop", 0, count_cancelled(runs))
 
 
 def all_wait(run: DagRun, rotated: DagRun) -> bool:
     """Return whether all are deferred that defer, and the others have started their runs."""
-    started = all("Started: " in of.log(one) for of, held in held_by(run, rotated) for one in held)
+    started = all("Started: " in of.log(task) for of, held in held_by(run, rotated) for task in held)
     return started and run.waits([*MISTYPED_DEFERRED, *MISTYPED_MARKED]) and rotated.waits(ROTATED_DEFERRED)
 
 
-def held_by(run: DagRun, rotated: DagRun) -> list[tuple[DagRun, list[One]]]:
+def held_by(run: DagRun, rotated: DagRun) -> list[tuple[DagRun, list[PlannedTask]]]:
     """Return the tasks that wait on workers, with their Dag runs."""
     return [(run, MISTYPED_HELD), (rotated, ROTATED_HELD)]
 
 
 def look_at_the_polls(scene: Scene, tenant: Tenant) -> None:
-    """Look whether the tenant still tells about every run."""
+    """Check that the tenant still responds to polls of every run."""
     tenant.clear_request_log()
-    scene.wait(lambda: len(log_texts(tenant, WAITING)) == len(WAITING), POLLED_WITHIN)
-    scene.expect("runs that the tenant tells about", len(WAITING), len(log_texts(tenant, WAITING)))
+    scene.wait(lambda: len(count_reads(tenant, WAITING)) == len(WAITING), POLLED_WITHIN)
+    scene.expect("runs that the tenant tells about", len(WAITING), len(count_reads(tenant, WAITING)))
 
 
-def look_at_the_end(scene: Scene, tenant: Tenant, run: DagRun) -> None:
-    """Look at how all ends, when all runs have."""
+def check_the_end(scene: Scene, tenant: Tenant, run: DagRun) -> None:
+    """Check the final states, when all runs have ended."""
     tenant.advance(LATER)
     scene.wait(run.ended, 120)
     runs = runs_of(tenant, WAITING)
     scene.expect("tasks of Airflow in the end", f"{len(WAITING)} success", run.tally(WAITING))
-    scene.expect("runs of each in the tenant", f"{len(WAITING)} with 1", counted(runs))
-    scene.expect("runs asked to stop", 0, asked_to_stop(runs))
+    scene.expect("runs of each in the tenant", f"{len(WAITING)} with 1", tally_run_counts(runs))
+    scene.expect("runs asked to stop", 0, count_cancelled(runs))

@@ -6,12 +6,12 @@ import json
 from collections import Counter
 
 from airflow_provider_qlik.sandbox import Script, Tenant
-from chaos.crowd import asked_to_stop, counted, fill, runs_of
+from chaos.bulk import add_to_tenant, count_cancelled, runs_of, tally_run_counts
 from chaos.plan import THOUSAND
 from chaos.report import tally
 from chaos.scene import DagRun, Scene
 
-FOR_EVER = Script(end=None)
+ENDLESS = Script(end=None)
 TRIGGER = "airflow_provider_qlik.triggers.run.QlikRunTrigger"
 CANCELLED_WITHIN = 400.0
 """Seconds: 500 cancels in the first five minutes, the other 500 when the next five minutes begin."""
@@ -21,7 +21,7 @@ FEW = 20
 def act(scene: Scene) -> None:
     """Cancel a thousand runs within what Tier 2 allows."""
     with scene.tenant("chaos_thousand") as tenant, scene.triggerer("triggerer-kills", "kills"):
-        fill(tenant, THOUSAND)
+        add_to_tenant(tenant, THOUSAND)
         run = defer(scene, tenant)
         took = scene.until("all wait", lambda: run.waits(count=len(THOUSAND)), 300, every=5)
         scene.write_log(f"{len(THOUSAND)} tasks are deferred after {took:.0f} s")
@@ -34,13 +34,13 @@ def act(scene: Scene) -> None:
         runs = runs_of(tenant, THOUSAND)
         within = f"runs that go on {CANCELLED_WITHIN:.0f} s later"
         scene.expect(within, 0, sum(each["active"] for runs in runs for each in runs))
-        scene.expect("runs asked to stop", len(THOUSAND), asked_to_stop(runs))
+        scene.expect("runs asked to stop", len(THOUSAND), count_cancelled(runs))
         cancels = Counter(entry.path for entry in tenant.request_log("stop_automation_run") if entry.carried_out)
         scene.expect("runs asked to stop more than once", 0, sum(count > 1 for count in cancels.values()))
         refused = limited(tenant)
         scene.expect("cancels refused by the limit (429)", f"at most {FEW}", refused, refused <= FEW)
         scene.expect("tasks of Airflow", f"{len(THOUSAND)} failed", run.tally())
-        scene.expect("runs of each in the tenant", f"{len(THOUSAND)} with 1", counted(runs))
+        scene.expect("runs of each in the tenant", f"{len(THOUSAND)} with 1", tally_run_counts(runs))
         scene.write_log(f"requests: {tally(entry.status for entry in tenant.request_log())}")
 
 
@@ -49,12 +49,12 @@ def defer(scene: Scene, tenant: Tenant) -> DagRun:
     dag_id = "chaos_thousand"
     common = {"kind": "automation", "cancel_on_kill": True, "poll_interval": 120.0, "qlik_conn_id": dag_id}
     waits = [
-        {**common, "resource_id": one.name, "run_id": tenant.add_run(one.name, started_ago=5, script=FOR_EVER)}
-        for one in THOUSAND
+        {**common, "resource_id": task.name, "run_id": tenant.add_run(task.name, started_ago=5, script=ENDLESS)}
+        for task in THOUSAND
     ]
     scene.until(f"Dag {dag_id} is parsed", lambda: scene.airflow.knows(dag_id), 180)
-    given = {"dag_id": dag_id, "queue": "kills", "trigger": TRIGGER, "waits": waits}
-    run_id = scene.airflow.do("chaos.deferred", given=json.dumps(given)).split()[-2]
+    arguments = {"dag_id": dag_id, "queue": "kills", "trigger": TRIGGER, "waits": waits}
+    run_id = scene.airflow.do("chaos.deferred", stdin=json.dumps(arguments)).split()[-2]
     return DagRun(scene, dag_id, run_id)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_provider_qlik import sandbox
 from airflow_provider_qlik.sandbox import Script
-from chaos.crowd import asked_to_stop, counted, fill, runs_of
+from chaos.bulk import add_to_tenant, count_cancelled, runs_of, tally_run_counts
 from chaos.plan import EARLY_DEFERRED, EARLY_HELD, LATE_DEFERRED, LATE_HELD
 from chaos.relay import Mode, relay
 from chaos.scene import DagRun, Scene
@@ -22,12 +22,12 @@ NOTICED_WITHIN = 60
 
 
 def act(scene: Scene) -> None:
-    """No wait ends early, and none is missed: half of the runs end while the tenant is away."""
+    """Check that no wait ends early, and no end is missed: half of the runs end while the tenant is away."""
     with sandbox.serve() as tenant, relay(tenant.url) as wire, scene.triggerer("triggerer-outages", "outages"):
         time_outs = {"connect_timeout": 5, "read_timeout": 5}
         scene.airflow.connect("chaos_outages", host=wire.url, password=tenant.api_key, extra=time_outs)
-        fill(tenant, EARLY, Script(run=NOW))
-        fill(tenant, LATE, Script(run=LATER))
+        add_to_tenant(tenant, EARLY, Script(run=NOW))
+        add_to_tenant(tenant, LATE, Script(run=LATER))
         run = scene.start("chaos_outages")
         scene.until("all wait", lambda: all_wait(run), 240)
         scene.pause(10)
@@ -37,20 +37,20 @@ def act(scene: Scene) -> None:
             )
             wire.set(mode)
             scene.pause(2)  # what was on its way arrives
-            asked = len(tenant.request_log())
+            request_count = len(tenant.request_log())
             if mode == "resetting":
                 tenant.advance(NOW)
             scene.expect("waits that ended", 0, run.ended_within(AWAY_FOR))
-            scene.expect("requests that arrived", 0, len(tenant.request_log()) - asked)
+            scene.expect("requests that arrived", 0, len(tenant.request_log()) - request_count)
         scene.done = (
             f"The tenant is back, and answers each request with 429, come back after {COME_BACK_AFTER} s,"
             f" for {LIMITED_FOR:.0f} s"
         )
         tenant.fault(status=429, code="HTTP-429", retry_after=COME_BACK_AFTER, times=None)
-        asked = len(tenant.request_log())
+        request_count = len(tenant.request_log())
         wire.set("open")
         scene.expect("waits that ended", 0, run.ended_within(LIMITED_FOR))
-        requests = len(tenant.request_log()) - asked
+        requests = len(tenant.request_log()) - request_count
         at_most = round(len(EVERYONE) * (LIMITED_FOR / COME_BACK_AFTER + 2))
         scene.expect(f"requests of {len(EVERYONE)} waits", f"at most {at_most}", requests, 0 < requests <= at_most)
         scene.done = "The tenant is as before"
@@ -65,11 +65,11 @@ def act(scene: Scene) -> None:
         scene.wait(lambda: run.ended(), 120)
         runs = runs_of(tenant, EVERYONE)
         scene.expect("tasks of Airflow in the end", f"{len(EVERYONE)} success", run.tally())
-        scene.expect("runs of each in the tenant", f"{len(EVERYONE)} with 1", counted(runs))
-        scene.expect("runs asked to stop", 0, asked_to_stop(runs))
+        scene.expect("runs of each in the tenant", f"{len(EVERYONE)} with 1", tally_run_counts(runs))
+        scene.expect("runs asked to stop", 0, count_cancelled(runs))
 
 
 def all_wait(run: DagRun) -> bool:
-    """Whether those that defer are deferred, and those that do not have started their runs."""
-    started = all("Started: " in run.log(one) for one in [*EARLY_HELD, *LATE_HELD])
+    """Return True if those that defer are deferred, and the others have started their runs."""
+    started = all("Started: " in run.log(task) for task in [*EARLY_HELD, *LATE_HELD])
     return started and run.waits([*EARLY_DEFERRED, *LATE_DEFERRED])

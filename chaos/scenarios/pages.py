@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_qlik.sandbox import Script, Tenant
-from chaos.crowd import asked_to_stop, counted, fill, runs_of
+from chaos.bulk import add_to_tenant, count_cancelled, runs_of, tally_run_counts
 from chaos.plan import PAGES_DEFERRED, PAGES_HELD, PAGES_STARTED_DEFERRED, PAGES_STARTED_HELD
 from chaos.report import tally
 from chaos.scene import Scene
@@ -18,15 +18,15 @@ STARTS = ("start_task", "create_automation_run", "create_reload", "execute_shari
 
 
 def act(scene: Scene) -> None:
-    """End no wait early, and repeat no start: those of the second Dag are carried out and answered with a page."""
+    """Check that no wait ends early and no start is repeated; those of the second Dag succeed, but get a page."""
     with scene.tenant("chaos_pages", login="", extra={}) as tenant, scene.triggerer("triggerer-pages", "pages"):
         oauth = {"login": tenant.client_id, "extra": {"auth_type": "client_credentials"}}
         scene.airflow.change("chaos_pages", password=tenant.client_secret, **oauth)
-        fill(tenant, [*WAITING, *STARTED], Script(run=LATER))
+        add_to_tenant(tenant, [*WAITING, *STARTED], Script(run=LATER))
         run = scene.start("chaos_pages")
         scene.until(
             "all wait",
-            lambda: run.waits(PAGES_DEFERRED) and all("Started: " in run.log(one) for one in PAGES_HELD),
+            lambda: run.waits(PAGES_DEFERRED) and all("Started: " in run.log(task) for task in PAGES_HELD),
             240,
         )
         scene.done = (
@@ -50,11 +50,11 @@ def act(scene: Scene) -> None:
         scene.pause(10)
         tenant.advance(LATER)
         scene.wait(lambda: run.ended() and starts.ended(), 180)
-        for of, ones, words in ((run, WAITING, "that waited"), (starts, STARTED, "that started meanwhile")):
-            runs = runs_of(tenant, ones)
-            scene.expect(f"tasks of Airflow {words}", f"{len(ones)} success", of.tally())
-            scene.expect(f"runs of each in the tenant {words}", f"{len(ones)} with 1", counted(runs))
-            scene.expect(f"runs {words} asked to stop", 0, asked_to_stop(runs))
+        for of, tasks, words in ((run, WAITING, "that waited"), (starts, STARTED, "that started meanwhile")):
+            runs = runs_of(tenant, tasks)
+            scene.expect(f"tasks of Airflow {words}", f"{len(tasks)} success", of.tally())
+            scene.expect(f"runs of each in the tenant {words}", f"{len(tasks)} with 1", tally_run_counts(runs))
+            scene.expect(f"runs {words} asked to stop", 0, count_cancelled(runs))
         scene.expect("starts sent meanwhile", f"{len(STARTED)}", str(len(sent(tenant))))
         pages = tally(entry.status for entry in tenant.request_log() if entry.fault is not None)
         scene.write_log(f"answered with pages: {pages}")

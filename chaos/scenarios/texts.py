@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_qlik.sandbox import Script
-from chaos.crowd import asked_to_stop, counted, fill, runs_of
+from chaos.bulk import add_to_tenant, count_cancelled, runs_of, tally_run_counts
 from chaos.plan import HEALTHY, NEXT, ODD_FAILING, ODD_NAMED, ODD_WATCHED
 from chaos.scene import DagRun, Scene
 
@@ -14,20 +14,20 @@ TRIGGERER = "triggerer-texts"
 
 
 def act(scene: Scene) -> None:
-    """Let runs fail with odd texts, and look at the triggerer and at the waits that have nothing to do with them."""
+    """Let runs fail with odd texts, and check the triggerer and the unrelated waits."""
     odd = [*ODD_FAILING, *ODD_NAMED, *ODD_WATCHED]
     scene.done = (
         f"{len(odd)} of {len(odd) + len(HEALTHY)} deferred waits end with texts that hold NUL and half an emoji:"
         " error messages, logs, names, who started a run"
     )
     with scene.tenant("chaos_texts") as tenant:
-        fill(tenant, ODD_FAILING, Script(run=NOW, end="FAILED", error=ODD, log=("Started", ODD)), name=ODD)
-        fill(tenant, ODD_NAMED, Script(run=NOW, log=("Started", ODD)), name=ODD)
-        fill(tenant, ODD_WATCHED, name=ODD)
-        fill(tenant, HEALTHY, Script(run=LATER))
-        fill(tenant, NEXT, Script(run=30))
-        for one in ODD_WATCHED:
-            tenant.add_run(one.name, started_ago=5, triggered_by=ODD, script=Script(run=NOW, log=(ODD,)))
+        add_to_tenant(tenant, ODD_FAILING, Script(run=NOW, end="FAILED", error=ODD, log=("Started", ODD)), name=ODD)
+        add_to_tenant(tenant, ODD_NAMED, Script(run=NOW, log=("Started", ODD)), name=ODD)
+        add_to_tenant(tenant, ODD_WATCHED, name=ODD)
+        add_to_tenant(tenant, HEALTHY, Script(run=LATER))
+        add_to_tenant(tenant, NEXT, Script(run=30))
+        for task in ODD_WATCHED:
+            tenant.add_run(task.name, started_ago=5, triggered_by=ODD, script=Script(run=NOW, log=(ODD,)))
         with scene.triggerer(TRIGGERER, "texts"):
             run = scene.start("chaos_texts")
             scene.until("all wait", lambda: run.waits([*odd, *HEALTHY]), 240)
@@ -51,11 +51,11 @@ def act(scene: Scene) -> None:
             scene.wait(run.ended, 90)
             scene.expect("waits beside them in the end", f"{len(HEALTHY)} success", run.tally(HEALTHY))
             runs = runs_of(tenant, [*odd, *HEALTHY])
-            scene.expect("runs of each in the tenant", f"{len(runs)} with 1", counted(runs))
-            scene.expect("runs asked to stop", 0, asked_to_stop(runs))
+            scene.expect("runs of each in the tenant", f"{len(runs)} with 1", tally_run_counts(runs))
+            scene.expect("runs asked to stop", 0, count_cancelled(runs))
             scene.expect("'Traceback' in the log of the triggerer", 0, scene.airflow.log(TRIGGERER).count("Traceback"))
 
 
 def logs_with(run: DagRun, text: str) -> int:
     """Return how many logs of the failed tasks hold a text."""
-    return sum(text in run.log(one) for one in ODD_FAILING)
+    return sum(text in run.log(task) for task in ODD_FAILING)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_provider_qlik.sandbox import Script, Tenant
-from chaos.crowd import One, asked_to_stop, counted, fill, runs_of
+from chaos.bulk import PlannedTask, add_to_tenant, count_cancelled, runs_of, tally_run_counts
 from chaos.plan import AIRFLOWS_LIMIT, NO_TRIGGERER, OWN_LIMIT
 from chaos.scene import DagRun, Scene
 
@@ -13,9 +13,9 @@ OURS, THEIRS = "Gave up waiting", "TaskDeferralTimeout"
 
 
 def act(scene: Scene) -> None:
-    """The runs go on for ever, so that the time must run out."""
+    """Let the time run out: the runs never end."""
     with scene.tenant("chaos_timeouts") as tenant:
-        fill(tenant, [*OWN_LIMIT, *AIRFLOWS_LIMIT, *NO_TRIGGERER], Script(end=None))
+        add_to_tenant(tenant, [*OWN_LIMIT, *AIRFLOWS_LIMIT, *NO_TRIGGERER], Script(end=None))
         with scene.triggerer("triggerer-timeouts", "timeouts"):
             ours, theirs = scene.start("chaos_own_timeout"), scene.start("chaos_airflows_timeout")
             scene.wait(lambda: ours.ended() and theirs.ended(), 180)
@@ -28,14 +28,14 @@ def act(scene: Scene) -> None:
             poll(scene, tenant, theirs, NO_TRIGGERER, THEIRS)
 
 
-def poll(scene: Scene, tenant: Tenant, run: DagRun, ones: Sequence[One], why: str) -> None:
-    """What became of a group, whose logs say *why*."""
-    runs = runs_of(tenant, ones)
-    logs = [run.log(one) for one in ones]
+def poll(scene: Scene, tenant: Tenant, run: DagRun, tasks: Sequence[PlannedTask], why: str) -> None:
+    """Check the outcome of a group whose logs contain *why*."""
+    runs = runs_of(tenant, tasks)
+    logs = [run.log(task) for task in tasks]
     other = THEIRS if why == OURS else OURS
-    scene.expect("tasks of Airflow", f"{len(ones)} failed", run.tally(ones))
-    scene.expect(f"logs that say {why!r}", len(ones), sum(why in log for log in logs))
+    scene.expect("tasks of Airflow", f"{len(tasks)} failed", run.tally(tasks))
+    scene.expect(f"logs that say {why!r}", len(tasks), sum(why in log for log in logs))
     scene.expect(f"logs that say {other!r}", 0, sum(other in log for log in logs))
-    scene.expect("runs of each in the tenant", f"{len(ones)} with 1", counted(runs))
-    scene.expect("runs asked to stop", len(ones), asked_to_stop(runs))
+    scene.expect("runs of each in the tenant", f"{len(tasks)} with 1", tally_run_counts(runs))
+    scene.expect("runs asked to stop", len(tasks), count_cancelled(runs))
     scene.expect("runs that go on", 0, sum(each["active"] for runs in runs for each in runs))

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_provider_qlik.sandbox import Script, Tenant
-from chaos.crowd import POLLED_WITHIN, One, asked_to_stop, counted, fill, log_texts, runs_of
+from chaos.bulk import (
+    POLLED_WITHIN,
+    PlannedTask,
+    add_to_tenant,
+    count_cancelled,
+    count_reads,
+    runs_of,
+    tally_run_counts,
+)
 from chaos.plan import ALONE, FAILING, LONG, PAIR, SHORT, WATCHED
 from chaos.report import tally
 from chaos.scene import DagRun, Scene
@@ -15,19 +23,19 @@ STOPS_WITHIN = 4.0
 
 
 def act_on_one(scene: Scene) -> None:
-    """One triggerer is killed with fifty waits; a third of the runs end while there is none."""
-    everyone = [*ALONE, *WATCHED]
-    scene.done = f"The triggerer is killed (SIGKILL) with {len(everyone)} waits of all kinds, and started again"
+    """Kill one triggerer with fifty waits; a third of the runs end while there is none."""
+    all_tasks = [*ALONE, *WATCHED]
+    scene.done = f"The triggerer is killed (SIGKILL) with {len(all_tasks)} waits of all kinds, and started again"
     with scene.tenant("chaos_one", oauth=True) as tenant:
-        fill(tenant, SHORT, Script(run=NOW))
-        fill(tenant, LONG, Script(run=LATER))
-        fill(tenant, FAILING, Script(run=LATER, end="FAILED", error="no such table"))
-        fill(tenant, WATCHED)
-        for one in WATCHED:
-            tenant.add_run(one.name, started_ago=5, script=Script(run=LATER))
+        add_to_tenant(tenant, SHORT, Script(run=NOW))
+        add_to_tenant(tenant, LONG, Script(run=LATER))
+        add_to_tenant(tenant, FAILING, Script(run=LATER, end="FAILED", error="no such table"))
+        add_to_tenant(tenant, WATCHED)
+        for task in WATCHED:
+            tenant.add_run(task.name, started_ago=5, script=Script(run=LATER))
         with scene.triggerer("triggerer-alone", "alone"):
             run = scene.start("chaos_one_triggerer")
-            scene.until("all wait", lambda: run.waits(everyone), 240)
+            scene.until("all wait", lambda: run.waits(all_tasks), 240)
             scene.pause(5)
             scene.airflow.kill("triggerer-alone")
             before = len(tenant.request_log())
@@ -39,13 +47,13 @@ def act_on_one(scene: Scene) -> None:
             scene.expect("tasks whose runs had ended meanwhile", f"{len(SHORT)} success", run.tally(SHORT))
             others = [*LONG, *FAILING, *WATCHED]
             scene.expect("tasks whose runs go on", f"{len(others)} deferred", run.tally(others))
-            look_at_the_end(scene, tenant, run, everyone, FAILING)
+            check_the_end(scene, tenant, run, all_tasks, FAILING)
 
 
 def act_on_two(scene: Scene) -> None:
-    """Of two triggerers one is stopped in order, started again, and then the other is killed."""
+    """Stop one of two triggerers in order, start it again, and then kill the other."""
     with scene.tenant("chaos_two") as tenant:
-        fill(tenant, PAIR, Script(run=LATER))
+        add_to_tenant(tenant, PAIR, Script(run=LATER))
         idle = seconds_to_stop_an_idle_one(scene)
         before = scene.airflow.triggerers()
         with scene.triggerer("triggerer-first", "pair"), scene.triggerer("triggerer-second", "pair"):
@@ -60,7 +68,7 @@ def act_on_two(scene: Scene) -> None:
             scene.expect(words, f"at most {STOPS_WITHIN:g}", f"{longer:.1f}", longer <= STOPS_WITHIN)
             scene.wait(lambda: len(set(holders(run))) == 1, 90)
             scene.expect("triggerers that hold waits", 1, len(set(holders(run))))
-            look_at_the_move(scene, tenant, run)
+            check_the_move(scene, tenant, run)
             with scene.triggerer("triggerer-third", "pair"):
                 scene.pause(15)
                 scene.done = f"Another is started, and the one with all {len(PAIR)} waits is killed (SIGKILL)"
@@ -68,12 +76,12 @@ def act_on_two(scene: Scene) -> None:
                 scene.airflow.kill("triggerer-second")
                 scene.wait(lambda: lost not in holders(run), 90)
                 scene.expect("waits that the lost one holds", 0, holders(run).count(lost))
-                look_at_the_move(scene, tenant, run)
-                look_at_the_end(scene, tenant, run, PAIR, ())
+                check_the_move(scene, tenant, run)
+                check_the_end(scene, tenant, run, PAIR, ())
 
 
 def seconds_to_stop_an_idle_one(scene: Scene) -> float:
-    """How long Airflow itself takes to stop a triggerer."""
+    """Return the seconds that Airflow itself takes to stop a triggerer."""
     before = scene.airflow.triggerers()
     scene.airflow.start_triggerer("triggerer-idle", "pair")
     scene.until("the triggerer is at work", lambda: scene.airflow.triggerers() > before)
@@ -84,27 +92,29 @@ def seconds_to_stop_an_idle_one(scene: Scene) -> float:
 
 
 def holders(run: DagRun) -> list[str]:
-    """The triggerer of each wait, by id."""
+    """Return the id of the triggerer of each wait."""
     return [str((each["trigger"] or {}).get("triggerer_id")) for each in run.instances()]
 
 
-def look_at_the_move(scene: Scene, tenant: Tenant, run: DagRun) -> None:
-    """Whether the triggerer that is left asks about each of the runs."""
+def check_the_move(scene: Scene, tenant: Tenant, run: DagRun) -> None:
+    """Check that the remaining triggerer polls each of the runs."""
     tenant.clear_request_log()
-    scene.wait(lambda: len(log_texts(tenant, PAIR)) == len(PAIR), POLLED_WITHIN)
-    scene.expect("runs that the triggerer that is left asks about", len(PAIR), len(log_texts(tenant, PAIR)))
+    scene.wait(lambda: len(count_reads(tenant, PAIR)) == len(PAIR), POLLED_WITHIN)
+    scene.expect("runs that the triggerer that is left asks about", len(PAIR), len(count_reads(tenant, PAIR)))
     scene.expect("tasks of Airflow", f"{len(PAIR)} deferred", run.tally())
-    scene.expect("runs asked to stop", 0, asked_to_stop(runs_of(tenant, PAIR)))
+    scene.expect("runs asked to stop", 0, count_cancelled(runs_of(tenant, PAIR)))
 
 
-def look_at_the_end(scene: Scene, tenant: Tenant, run: DagRun, everyone: Sequence[One], failing: Sequence[One]) -> None:
-    """How all ends, when all runs have."""
+def check_the_end(
+    scene: Scene, tenant: Tenant, run: DagRun, all_tasks: Sequence[PlannedTask], failing: Sequence[PlannedTask]
+) -> None:
+    """Check the final states, when all runs have ended."""
     tenant.advance(LATER)
     scene.wait(run.ended, 180)
-    states = f"{len(everyone) - len(failing)} success" + (f", {len(failing)} failed" if failing else "")
-    runs = runs_of(tenant, everyone)
-    scene.expect("tasks of Airflow in the end", states, run.tally(everyone))
+    states = f"{len(all_tasks) - len(failing)} success" + (f", {len(failing)} failed" if failing else "")
+    runs = runs_of(tenant, all_tasks)
+    scene.expect("tasks of Airflow in the end", states, run.tally(all_tasks))
     if failing:
         scene.expect("those whose runs fail in Qlik Cloud", f"{len(failing)} failed", run.tally(failing))
-    scene.expect("runs of each in the tenant", f"{len(everyone)} with 1", counted(runs))
-    scene.expect("runs asked to stop in the end", 0, asked_to_stop(runs))
+    scene.expect("runs of each in the tenant", f"{len(all_tasks)} with 1", tally_run_counts(runs))
+    scene.expect("runs asked to stop in the end", 0, count_cancelled(runs))

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_qlik.sandbox import Script, Tenant
-from chaos.crowd import One, asked_to_stop, counted, fill, runs_of
+from chaos.bulk import PlannedTask, add_to_tenant, count_cancelled, runs_of, tally_run_counts
 from chaos.plan import CLEARED, MANY_AUTOMATIONS, MANY_TASKS, MARKED_FAILED, MARKED_SUCCESS, SUCCEEDED
 from chaos.report import tally
 from chaos.scene import Scene
 
-FOR_EVER, LATER = Script(end=None), 3600
+ENDLESS, LATER = Script(end=None), 3600
 
 
 def act(scene: Scene) -> None:
-    """Sixty tasks one by one, then a run of three hundred."""
+    """Clear and mark sixty tasks one by one, then mark a Dag run of three hundred."""
     with scene.triggerer("triggerer-users", "users"):
         with scene.tenant("chaos_users") as tenant:
             one_by_one(scene, tenant, "chaos_users", "API key")
@@ -26,53 +26,55 @@ def act(scene: Scene) -> None:
 
 
 def one_by_one(scene: Scene, tenant: Tenant, dag_id: str, auth: str) -> None:
-    """Twenty are marked failed, twenty marked success, twenty cleared, and some that had succeeded, too."""
+    """Mark twenty tasks failed and twenty success, clear twenty, and clear some that had succeeded, too."""
     waiting = [*MARKED_FAILED, *MARKED_SUCCESS, *CLEARED]
     # Not at once: where a trigger fires before the scheduler has heard of the deferral, Airflow itself fails the task.
-    fill(tenant, SUCCEEDED, Script(run=40), Script(run=LATER))
-    fill(tenant, [*MARKED_FAILED, *MARKED_SUCCESS], FOR_EVER)
-    fill(tenant, CLEARED, FOR_EVER, Script(run=LATER))
+    add_to_tenant(tenant, SUCCEEDED, Script(run=40), Script(run=LATER))
+    add_to_tenant(tenant, [*MARKED_FAILED, *MARKED_SUCCESS], ENDLESS)
+    add_to_tenant(tenant, CLEARED, ENDLESS, Script(run=LATER))
     run = scene.start(dag_id)
     scene.until("all wait", lambda: run.waits(waiting) and run.ended(SUCCEEDED), 300)
     scene.pause(5)
-    for one in MARKED_FAILED:
-        run.mark(one, "failed")
-    for one in MARKED_SUCCESS:
-        run.mark(one, "success")
+    for task in MARKED_FAILED:
+        run.mark(task, "failed")
+    for task in MARKED_SUCCESS:
+        run.mark(task, "success")
     run.clear([*CLEARED, *SUCCEEDED])
     scene.wait(lambda: run.waits([*CLEARED, *SUCCEEDED], tries=2), 180)
-    took = scene.wait(lambda: all(map(ended, firsts(tenant, waiting))), 60)
+    took = scene.wait(lambda: all(map(ended, first_runs(tenant, waiting))), 60)
     scene.pause(5)  # as above: their triggers are about to fire
     scene.write_log(f"no run goes on {took:.0f} s after all cleared ones wait again")
-    for ones, state in ((MARKED_FAILED, "failed"), (MARKED_SUCCESS, "success")):
-        scene.done = f"{len(ones)} deferred tasks are marked {state}, one by one ({auth})"
-        runs = runs_of(tenant, ones)
-        scene.expect("tasks of Airflow", f"{len(ones)} {state}", run.tally(ones))
-        scene.expect("runs of each in the tenant", f"{len(ones)} with 1", counted(runs))
-        scene.expect("runs asked to stop", len(ones), asked_to_stop(runs))
+    for tasks, state in ((MARKED_FAILED, "failed"), (MARKED_SUCCESS, "success")):
+        scene.done = f"{len(tasks)} deferred tasks are marked {state}, one by one ({auth})"
+        runs = runs_of(tenant, tasks)
+        scene.expect("tasks of Airflow", f"{len(tasks)} {state}", run.tally(tasks))
+        scene.expect("runs of each in the tenant", f"{len(tasks)} with 1", tally_run_counts(runs))
+        scene.expect("runs asked to stop", len(tasks), count_cancelled(runs))
         scene.expect("runs that go on", 0, sum(each["active"] for runs in runs for each in runs))
     scene.done = f"{len(CLEARED)} deferred tasks are cleared at once ({auth})"
     runs = runs_of(tenant, CLEARED)
     scene.expect("tasks of Airflow", f"{len(CLEARED)} deferred", run.tally(CLEARED))
-    scene.expect("runs of each in the tenant", f"{len(CLEARED)} with 2", counted(runs))
-    scene.expect("old runs asked to stop, and stopped", len(CLEARED), sum(map(stopped, firsts(tenant, CLEARED))))
-    scene.expect("new runs asked to stop", 0, asked_to_stop([each[1:] for each in runs]))
+    scene.expect("runs of each in the tenant", f"{len(CLEARED)} with 2", tally_run_counts(runs))
+    scene.expect(
+        "old runs asked to stop, and stopped", len(CLEARED), sum(map(is_cancelled, first_runs(tenant, CLEARED)))
+    )
+    scene.expect("new runs asked to stop", 0, count_cancelled([each[1:] for each in runs]))
     tenant.advance(LATER)
     scene.wait(lambda: run.ended(), 120)
     scene.expect("tasks of Airflow in the end", f"{len(CLEARED)} success", run.tally(CLEARED))
     scene.done = f"{len(SUCCEEDED)} tasks that had succeeded are cleared ({auth})"
     scene.expect("tasks of Airflow", f"{len(SUCCEEDED)} success", run.tally(SUCCEEDED))
-    scene.expect("runs of each in the tenant", f"{len(SUCCEEDED)} with 2", counted(runs_of(tenant, SUCCEEDED)))
-    scene.expect("runs asked to stop", 0, asked_to_stop(runs_of(tenant, SUCCEEDED)))
+    scene.expect("runs of each in the tenant", f"{len(SUCCEEDED)} with 2", tally_run_counts(runs_of(tenant, SUCCEEDED)))
+    scene.expect("runs asked to stop", 0, count_cancelled(runs_of(tenant, SUCCEEDED)))
     scene.done = f"All of that ({auth})"
     scene.expect("runs in the tenant that go on", 0, len(tenant.active()))
 
 
 def all_at_once(scene: Scene, tenant: Tenant) -> None:
-    """A Dag run with three hundred deferred mapped tasks is marked failed."""
+    """Mark a Dag run with three hundred deferred mapped tasks failed."""
     many = [*MANY_TASKS, *MANY_AUTOMATIONS]
     scene.done = f"A Dag run with {len(many)} deferred tasks (mapped) is marked failed"
-    fill(tenant, many, FOR_EVER)
+    add_to_tenant(tenant, many, ENDLESS)
     run = scene.start("chaos_many")
     took = scene.until("all wait", lambda: run.waits(count=len(many)), 600)
     scene.write_log(f"{len(many)} tasks are deferred after {took:.0f} s")
@@ -82,23 +84,23 @@ def all_at_once(scene: Scene, tenant: Tenant) -> None:
     scene.write_log(f"no run goes on after {took:.0f} s")
     runs = runs_of(tenant, many)
     scene.expect("tasks of Airflow", f"{len(many)} failed", run.tally())
-    scene.expect("runs of each in the tenant", f"{len(many)} with 1", counted(runs))
-    scene.expect("runs asked to stop", len(many), asked_to_stop(runs))
+    scene.expect("runs of each in the tenant", f"{len(many)} with 1", tally_run_counts(runs))
+    scene.expect("runs asked to stop", len(many), count_cancelled(runs))
     scene.expect("runs in the tenant that go on", 0, sum(each["active"] for runs in runs for each in runs))
     refused = tally(entry.status for entry in tenant.request_log() if entry.status is not None and entry.status >= 400)
     scene.write_log(f"requests refused: {refused}")
 
 
-def firsts(tenant: Tenant, ones: Sequence[One]) -> list[dict[str, Any]]:
-    """The first run of each."""
-    return [runs[0] for runs in runs_of(tenant, ones)]
+def first_runs(tenant: Tenant, tasks: Sequence[PlannedTask]) -> list[dict[str, Any]]:
+    """Return the first run of each task."""
+    return [runs[0] for runs in runs_of(tenant, tasks)]
 
 
 def ended(run: dict[str, Any]) -> bool:
-    """Whether a run has ended."""
+    """Return True if a run has ended."""
     return not run["active"]
 
 
-def stopped(run: dict[str, Any]) -> bool:
-    """Whether a run was asked to stop, and has."""
+def is_cancelled(run: dict[str, Any]) -> bool:
+    """Return True if a run was cancelled and has ended."""
     return run["stop_asked_at"] is not None and ended(run)

@@ -1,4 +1,4 @@
-"""All operations of both contracts, 49 and 19, against their contract: what is sent, and what is read."""
+"""The requests of every operation are valid under its contract, of which one has 49 operations and the other 19."""
 
 from __future__ import annotations
 
@@ -6,25 +6,20 @@ import asyncio
 import inspect
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
-from types import NoneType
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from pydantic import BaseModel, SecretStr
 
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, Client, Tenant
 from airflow_provider_qlik.cloud.api import automations, reload_tasks, sharing_tasks, tasks
 from airflow_provider_qlik.cloud.call import Tier
-from airflow_provider_qlik.cloud.models.shape import Reply
 from airflow_provider_qlik.cloud.models.sharing_tasks import TASK_TYPES
 from airflow_provider_qlik.cloud.transport.download import Download
 from airflow_provider_qlik.cloud.transport.tenant import TASKS_PATHS
 from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.contract.cases import ALL_CASES, CASES, KNOWN_AS, SCHEDULING_CASES, arguments_of
 from tests.contract.openapi import Contract, Operation, Place, contract, example, has_example, scheduling
-from tests.contract.samples import sample
 from tests.listener import Answer, Listener, Seen, listening
 from tests.replies import about_the_call
 
@@ -151,7 +146,7 @@ def _typed(contract: Contract, schema: Place, text: str) -> Any:
 
 @pytest.mark.parametrize("driver", ["sync", "async"])
 @each_operation
-def test_what_is_sent_fits_the_contract(listener: Listener, operation: Operation, driver: str) -> None:
+def test_a_request_is_valid_under_the_contract(listener: Listener, operation: Operation, driver: str) -> None:
     case = ALL_CASES[operation.id]
 
     bare = sent(listener, operation, case.bare(), driver)
@@ -166,7 +161,7 @@ def test_what_is_sent_fits_the_contract(listener: Listener, operation: Operation
 
 
 @each_operation
-def test_ids_arrive_as_they_were_given(listener: Listener, operation: Operation) -> None:
+def test_ids_are_encoded_in_the_path(listener: Listener, operation: Operation) -> None:
     case = ALL_CASES[operation.id]
     names = operation.ids_in(operation.template)
     assert names is not None
@@ -181,7 +176,9 @@ def test_ids_arrive_as_they_were_given(listener: Listener, operation: Operation)
 
 
 @pytest.mark.parametrize("operation", contract().family("Tasks"), ids=lambda operation: operation.id)
-def test_tasks_are_asked_in_the_same_way_under_their_other_root(listener: Listener, operation: Operation) -> None:
+def test_task_operations_send_the_same_request_under_the_scheduling_path(
+    listener: Listener, operation: Operation
+) -> None:
     case = ALL_CASES[operation.id]
     # To take over a reload task is documented for Tasks v1 alone, and goes there whatever the root is.
     call = case.full(operation.id) if operation.id != "create_task" else case.with_body(example("create_task.request"))
@@ -202,7 +199,7 @@ def test_a_documented_request_is_sent_as_it_is_documented(listener: Listener, op
     assert seen.json == example(f"{operation.id}.request")
 
 
-def test_to_take_over_a_reload_task_goes_to_tasks_v1_whatever_the_root_is(listener: Listener) -> None:
+def test_migrating_a_reload_task_uses_tasks_v1_whatever_the_root_is(listener: Listener) -> None:
     operation = contract().operations["create_task"]
     call = tasks.create(example("create_task.request"), migrate_from="reload task")
 
@@ -212,7 +209,7 @@ def test_to_take_over_a_reload_task_goes_to_tasks_v1_whatever_the_root_is(listen
     assert problems_with(operation, seen) == []
 
 
-def test_a_list_with_a_filter_is_for_the_scheduling_path_since_v1_might_overlook_it() -> None:
+def test_a_filtered_list_of_tasks_uses_the_scheduling_path_only() -> None:
     assert tasks.list(filter="enabled eq true").scheduling_only
     assert not tasks.list(sort="-lastEndedAt", resource_id="app").scheduling_only
 
@@ -233,7 +230,7 @@ def test_a_list_with_a_filter_is_for_the_scheduling_path_since_v1_might_overlook
         (sharing_tasks.EXECUTION_SORTS, "list_sharing_task_executions"),
     ],
 )
-def test_the_orders_that_can_be_asked_for_are_the_documented_ones(sorts: tuple[str, ...], operation: str) -> None:
+def test_the_accepted_sort_orders_are_the_documented_ones(sorts: tuple[str, ...], operation: str) -> None:
     only_these_can_be_asked_for(sorts, operation, "sort")
 
 
@@ -247,7 +244,7 @@ def test_the_orders_that_can_be_asked_for_are_the_documented_ones(sorts: tuple[s
         (sharing_tasks.LATEST_STATUSES, "get_sharing_task_execution_file", "status"),
     ],
 )
-def test_the_words_that_can_be_asked_for_are_the_documented_ones(
+def test_the_accepted_enumeration_values_are_the_documented_ones(
     words: tuple[str, ...], operation: str, parameter: str
 ) -> None:
     only_these_can_be_asked_for(words, operation, parameter)
@@ -266,187 +263,3 @@ def only_these_can_be_asked_for(words: tuple[str, ...], operation: str, paramete
     for wrong in ("color", "", 17, [*words, "color"]):
         with pytest.raises(InvalidArgumentError, match=parameter):
             case.function(*case.needed, **{parameter: wrong})
-
-
-# What is refused before it is sent
-
-WRITING = [operation for operation in OPERATIONS if ALL_CASES[operation.id].body is not None]
-
-
-def spoiled(operation: Operation) -> Iterator[tuple[str, Any]]:
-    """The documented body with one thing wrong, for everything that can be wrong, and the name of the member."""
-    assert operation.request is not None
-    whole = _whole(operation)
-    for place, schemas, _ in operation.contract.members(operation.request, whole):
-        name = str(place[-1])
-        if operation.contract.word(schemas, "readOnly"):
-            continue
-        yield name, _with(whole, place, _GONE)
-        for wrong in ("no such word", 17, 1.5, True, ["text"], [17], {"no": "such"}, None):
-            yield name, _with(whole, place, wrong)
-
-
-def _whole(operation: Operation) -> Any:
-    whole = example(f"{operation.id}.request")
-    if operation.id in ("create_task", "update_task", "create_scheduling_task", "update_scheduling_task"):
-        # The objects that the documented body shows in their other form.
-        cron = {"expression": "0 0 * * *", "validUntil": "2026-01-01"}
-        whole["start"] = {"schedule": {"cron": cron, "interval": "R/PT1H", "timezone": "UTC"}, "stateName": "Reload"}
-        whole["states"][0]["onEvents"][0]["actions"][0]["functionRef"] = {"refName": "app.reload", "invoke": "SYNC"}
-    return whole
-
-
-_GONE = object()
-
-
-def _with(value: Any, place: Place, given: Any) -> Any:
-    if not place:
-        return given
-    at, rest = place[0], place[1:]
-    if isinstance(value, list):
-        return [_with(item, rest, given) if index == at else item for index, item in enumerate(value)]
-    changed = {name: _with(member, rest, given) if name == at else member for name, member in value.items()}
-    return {name: member for name, member in changed.items() if member is not _GONE}
-
-
-LOOSER = ("functionRef", "refName", "recurrence")
-"""Members of the Scheduling API that are sent although its contract refuses them.
-
-The documented body of Tasks v1 has a reference to a function without its name, and a task is read and written back on
-both paths. Whether a new schedule takes one rule or a list of them could not be read.
-"""
-
-
-@pytest.mark.parametrize("operation", WRITING, ids=lambda operation: operation.id)
-def test_whatever_the_contract_refuses_but_unknown_words_is_refused_by_name_before_it_is_sent(
-    operation: Operation,
-) -> None:
-    assert operation.request is not None
-    for name, body in spoiled(operation):
-        wrong = operation.contract.problems_beside_words(operation.request, body)
-        sent, refusal = _sent_or_refused(operation, body)
-        if refusal:
-            assert wrong, f"{name} is fine, but {refusal}"
-            assert name in str(refusal)
-        elif name in LOOSER and operation.contract is scheduling():
-            assert sent == _without_nulls(body)
-        else:
-            # What is left out is not sent as null.
-            assert not wrong or (wrong and _without_nulls(body) == sent), f"{name} is sent: {wrong}"
-            assert operation.contract.problems_beside_words(operation.request, sent) == []
-
-
-@pytest.mark.parametrize("operation", WRITING, ids=lambda operation: operation.id)
-def test_a_word_that_the_contract_does_not_list_is_sent_as_it_is(operation: Operation) -> None:
-    assert operation.request is not None
-    whole = _whole(operation)
-    for place, schemas, _ in operation.contract.members(operation.request, whole):
-        words = operation.contract.word(schemas, "enum")
-        if words and not operation.contract.word(schemas, "readOnly"):
-            body = _with(whole, place, 99 if isinstance(words[0], int) else "A new word")
-
-            assert ALL_CASES[operation.id].with_body(body).body == body
-
-
-def _sent_or_refused(operation: Operation, body: Any) -> tuple[Any, InvalidArgumentError | None]:
-    try:
-        return ALL_CASES[operation.id].with_body(body).body, None
-    except InvalidArgumentError as error:
-        return None, error
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _without_nulls(member) for name, member in value.items() if member is not None}
-    return value
-
-
-def test_the_contract_refuses_most_of_what_is_spoiled() -> None:
-    for operation in WRITING:
-        assert operation.request is not None
-        wrong = [bool(operation.contract.problems(operation.request, body)) for _, body in spoiled(operation)]
-        assert sum(wrong) > len(wrong) / 2
-
-
-@pytest.mark.parametrize("member", ["spaceId", "userId", "name"])
-def test_an_action_needs_its_one_member(member: str) -> None:
-    for case in (case for case in CASES.values() if case.member == member):
-        for wrong in (None, 17, ["text"]):
-            with pytest.raises(InvalidArgumentError, match=member):
-                case.with_body({member: wrong})
-
-
-# What is read
-
-
-def lost(value: Any, model: Any, at: str = "answer") -> Iterator[str]:
-    """What of a JSON value is not, or not the same, in what was read from it."""
-    if isinstance(model, BaseModel):
-        fields = {field.alias or name: name for name, field in type(model).model_fields.items()}
-        for name, member in value.items():
-            if name not in fields:
-                yield f"{at}.{name} is no member of {type(model).__name__}"
-            else:
-                yield from lost(member, getattr(model, fields[name]), f"{at}.{name}")
-    elif isinstance(value, list):
-        if len(value) != len(model):
-            yield f"{at} has {len(model)} items in place of {len(value)}"
-        for index, (item, read) in enumerate(zip(value, model, strict=False)):
-            yield from lost(item, read, f"{at}[{index}]")
-    elif not _same(value, model):
-        yield f"{at} is {model!r} in place of {value!r}"
-
-
-def _same(value: Any, read: Any) -> bool:
-    if isinstance(read, SecretStr):
-        return bool(read.get_secret_value() == value)
-    if isinstance(read, datetime):
-        return read.utcoffset() is not None and read == datetime.fromisoformat(value)
-    if isinstance(read, float):
-        return read == float(value)
-    return type(read) is type(value) and bool(read == value)
-
-
-ANSWERING = [
-    one
-    for one in OPERATIONS
-    if "application/json" in one.answers[one.success] and ALL_CASES[one.id].bare().answer is not Download
-]
-
-
-@pytest.mark.parametrize("operation", ANSWERING, ids=lambda operation: operation.id)
-def test_a_documented_answer_is_read_without_loss(operation: Operation) -> None:
-    said = example(f"{operation.id}.response.{operation.success}")
-
-    assert list(lost(said, ALL_CASES[operation.id].bare().answer.from_json(said))) == []
-
-
-@pytest.mark.parametrize("operation", ANSWERING, ids=lambda operation: operation.id)
-def test_every_member_that_the_contract_declares_is_read(operation: Operation) -> None:
-    schema = operation.answers[operation.success]["application/json"]
-    said = sample(operation.contract, schema)
-    assert operation.contract.problems(schema, said) == [], "the sample itself is valid"
-
-    assert list(lost(said, ALL_CASES[operation.id].bare().answer.from_json(said))) == []
-
-
-def test_an_operation_without_a_documented_body_answers_nothing() -> None:
-    for operation in OPERATIONS:
-        silent = not operation.answers[operation.success]
-        assert (ALL_CASES[operation.id].bare().answer is NoneType) is silent, operation.id
-        assert silent is (operation.success == 204)
-
-
-def test_a_patched_task_that_qlik_does_not_show_has_no_members() -> None:
-    patched = tasks.patch("task", []).answer.from_reply(Reply(204))
-
-    assert (patched.id, patched.enabled, patched.metadata) == (None, None, None)
-
-
-def test_every_documented_answer_was_looked_at() -> None:
-    shown = {one.id for one in OPERATIONS if has_example(f"{one.id}.response.{one.success}")}
-
-    assert shown == {operation.id for operation in ANSWERING} | {"get_sharing_task_execution_file"}
-    assert len(shown) == 32 + 18

@@ -61,7 +61,7 @@ def missing(said: Any, read: Any, at: str = "answer") -> list[str]:
 
 @each_style
 @each_answer
-def test_a_response_is_read_whatever_it_leaves_out_or_adds(operation: Operation, style: Style) -> None:
+def test_a_response_is_read_with_missing_and_unknown_members(operation: Operation, style: Style) -> None:
     said = answer_of(operation, style)
 
     read = ALL_CASES[operation.id].bare().answer.from_json(said)
@@ -71,7 +71,7 @@ def test_a_response_is_read_whatever_it_leaves_out_or_adds(operation: Operation,
 
 
 @each_answer
-def test_a_response_without_any_member_that_is_not_required_is_read(operation: Operation) -> None:
+def test_a_response_with_only_the_required_members_is_read(operation: Operation) -> None:
     schema = operation.answers[operation.success]["application/json"]
     said = sample(operation.contract, schema, STYLES["with the least"], at_top=False)
 
@@ -80,7 +80,7 @@ def test_a_response_without_any_member_that_is_not_required_is_read(operation: O
     assert missing(said, read) == []
 
 
-def test_the_styles_are_what_they_say() -> None:
+def test_each_sample_style_has_its_property() -> None:
     task = answer_of(
         scheduling().operations["get_scheduling_task"], STYLES["with new words and new members in its first form"]
     )
@@ -133,7 +133,7 @@ def is_written_back(task: Task, said: Any, writing: Operation) -> None:
 
 @each_style
 @pytest.mark.parametrize("reading", BACK)
-def test_a_task_that_was_read_is_written_back(reading: str, style: Style) -> None:
+def test_a_task_that_was_read_can_be_sent_back(reading: str, style: Style) -> None:
     operation = operation_of(reading)
     said = answer_of(operation, style)
 
@@ -142,7 +142,7 @@ def test_a_task_that_was_read_is_written_back(reading: str, style: Style) -> Non
 
 @each_style
 @pytest.mark.parametrize("reading", LISTED)
-def test_a_task_of_a_list_is_written_back(reading: str, style: Style) -> None:
+def test_a_task_of_a_list_can_be_sent_back(reading: str, style: Style) -> None:
     said = answer_of(operation_of(reading), style)
 
     for task, plain in zip(ALL_CASES[reading].bare().answer.from_json(said).items, said["data"], strict=True):
@@ -159,7 +159,7 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_a_documented_task_is_written_back_without_a_warning(name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_documented_task_is_sent_back_without_a_warning(name: str, caplog: pytest.LogCaptureFixture) -> None:
     said = example(name)
     writing = (
         "update_task" if name.split(".")[0] in ("get_task", "create_task", "update_task") else "update_scheduling_task"
@@ -170,7 +170,7 @@ def test_a_documented_task_is_written_back_without_a_warning(name: str, caplog: 
     assert caplog.records == []
 
 
-def test_every_documented_task_of_a_list_is_written_back_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_every_documented_task_of_a_list_is_sent_back_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     for reading, writing in LISTED.items():
         for said in example(f"{reading}.response.200")["data"]:
             is_written_back(Task.from_json(said), said, operation_of(writing))
@@ -188,7 +188,7 @@ def test_every_documented_task_of_a_list_is_written_back_without_a_warning(caplo
         ("get_sharing_settings", "update_sharing_settings"),
     ],
 )
-def test_what_can_be_written_of_other_things_is_written_back(reading: str, writing: str, style: Style) -> None:
+def test_other_writable_resources_can_be_sent_back(reading: str, writing: str, style: Style) -> None:
     operation = operation_of(writing)
     assert operation.request is not None
     said = answer_of(operation_of(reading), style)
@@ -214,7 +214,7 @@ def _needed(operation: Operation, part: Any) -> Any:
 # Words
 
 
-def test_an_unknown_word_is_said_once_for_each_member_and_word(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_enumeration_value_is_logged_once_per_member_and_value(caplog: pytest.LogCaptureFixture) -> None:
     task = Task.from_json({"name": "t", "specVersion": "1", "metadata": {"usage": "FUN", "disabledCode": "FUN"}})
 
     for _ in range(3):
@@ -230,7 +230,7 @@ def test_an_unknown_word_is_said_once_for_each_member_and_word(caplog: pytest.Lo
     assert "'ANALYTICS', 'DATA_PREPARATION'" in caplog.text
 
 
-def test_nothing_is_said_of_unknown_words_that_are_only_read(caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_values_that_are_only_read_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     task = Task.from_json({"name": "t", "specVersion": "1", "metadata": {"usage": "FUN"}})
 
     assert task.metadata is not None
@@ -238,7 +238,7 @@ def test_nothing_is_said_of_unknown_words_that_are_only_read(caplog: pytest.LogC
     assert caplog.records == []
 
 
-def test_words_in_lists_and_numbers_are_looked_at_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_values_in_lists_and_numbers_are_checked_too(caplog: pytest.LogCaptureFixture) -> None:
     event = {"type": "com.qlik.new", "correlation": [{"contextAttributeName": "id"}, {"contextAttributeName": "new"}]}
     tasks.create({"name": "t", "specVersion": "1", "events": [event], "metadata": {"trigger": {"id": "i", "type": 5}}})
 
@@ -249,7 +249,7 @@ def test_words_in_lists_and_numbers_are_looked_at_too(caplog: pytest.LogCaptureF
     ]
 
 
-def test_warnings_end_where_new_words_never_do(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_number_of_warnings_about_unknown_values_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     for number in range(request_bodies.MAX_WARNINGS + 100):
         tasks.create({"name": "t", "specVersion": "1", "metadata": {"usage": f"NEW-{number}"}})
 

@@ -15,8 +15,8 @@ from airflow_provider_qlik.cloud.polling.dispatcher import Dispatcher
 from airflow_provider_qlik.cloud.polling.rate_limiter import RateLimiter
 from airflow_provider_qlik.cloud.transport.auth import forget_tokens
 from airflow_provider_qlik.runs import visibility
-from tests.faults.line import Line, line_to
-from tests.faults.words import SPEED
+from tests.faults.dimensions import SPEED
+from tests.faults.proxy import Proxy, proxy_to
 
 
 @pytest.fixture(scope="session")
@@ -33,14 +33,14 @@ def tenant(_sandbox: sandboxes.Tenant) -> sandboxes.Tenant:
 
 
 @pytest.fixture
-def line(tenant: sandboxes.Tenant) -> Iterator[Line]:
-    with line_to(tenant.url) as line:
-        yield line
+def proxy(tenant: sandboxes.Tenant) -> Iterator[Proxy]:
+    with proxy_to(tenant.url) as proxy:
+        yield proxy
 
 
 @pytest.fixture(autouse=True)
 def _as_fast_as_the_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets the package wait for a sixtieth of the time, and give up on what is not there after a moment."""
+    """Divide the waits of the package by SPEED, and shorten the time after which a refusal is permanent."""
     seconds: Any = vars(Pause)["seconds"]
     submit, pause = Dispatcher.submit, RateLimiter.pause
 
@@ -64,5 +64,5 @@ def _as_fast_as_the_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(Dispatcher, "submit", submit_sooner)
     monkeypatch.setattr(RateLimiter, "pause", pause_shorter)
-    # Long enough for what passes on a busy machine; what lasts is given a shorter time where it is set up.
+    # Long enough for transient errors on a busy machine; permanent errors get a shorter time where they are set up.
     monkeypatch.setattr(visibility, "NOT_VISIBLE_TIMEOUT", timedelta(seconds=5))

@@ -1,4 +1,4 @@
-"""What Airflow sees of a task on its way, so that something can happen to it there."""
+"""The steps of a task that Airflow observes, at which a fault can be injected."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 from tests.provider.conftest import Store, Task
 
 INTENT, FOUND, SHOWN, ENDED = "intent kept", "run kept", "run shown", "ended"
-"""What Airflow is asked for by a task: so it is known where that one stands."""
+"""The steps of a task, recognised by its calls of Airflow."""
 
 
 class Interrupted(BaseException):
-    """The worker is no more: nothing is cleaned up."""
+    """The worker is killed: no cleanup runs."""
 
 
 class WatchedTask(Task):
-    """A task that something happens to at its steps: to the first that is asked for, before or after it is done."""
+    """A task with callbacks before and after its steps; each is called once."""
 
     def __init__(self, **identity: Any) -> None:
         super().__init__(**identity)

@@ -1,4 +1,4 @@
-"""A tenant, a task of Airflow and what goes wrong between them, at the moments that Airflow sees."""
+"""Plays one case of the table: a tenant, a task of Airflow, and a fault between them at a moment."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ from airflow_provider_qlik.runs import visibility
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.triggers import cancellation
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
-from tests.faults.line import Line
-from tests.faults.moments import ENDED, FOUND, INTENT, SHOWN, Interrupted, WatchedTask
-from tests.faults.table import A_CANCELLED_RUN, A_RUN, A_START, NOTHING, Case
-from tests.faults.words import (
+from tests.faults.dimensions import (
     AFTER,
     AT_END,
     AUTOMATION,
@@ -37,46 +34,25 @@ from tests.faults.words import (
     TRIGGERED,
     WAITING,
 )
+from tests.faults.moments import ENDED, FOUND, INTENT, SHOWN, Interrupted, WatchedTask
+from tests.faults.proxy import Proxy
+from tests.faults.requests import CANCEL, LOGS, READ_PATHS, START, START_OF_A_TASK, TIMES
+from tests.faults.table import A_CANCELLED_RUN, A_RUN, A_START, NOTHING, Case
 from tests.provider.conftest import fire
 
 LONG = 1000.0
 
-START_OF_A_TASK = "*/tasks/*/actions/start"
-"""The path of a start, whichever path the tenant has its tasks on."""
-START = {
-    AUTOMATION: "create_automation_run",
-    TRIGGERED: "execute_automation",
-    RELOAD: "create_reload",
-    SHARING_TASK: "execute_sharing_task",
-}
-LOOKS = {TASK: "*/runs", AUTOMATION: "*/runs*", TRIGGERED: "*/runs*", RELOAD: "*/reloads*", SHARING_TASK: "*/exec*"}
-"""Where runs are looked at."""
-LOGS = {
-    AUTOMATION: "get_automation_run_debug",
-    TRIGGERED: "get_automation_run_debug",
-    RELOAD: "get_reload_log",
-}
-CANCEL = {
-    TASK: "cancel_reload",
-    AUTOMATION: "stop_automation_run",
-    TRIGGERED: "stop_automation_run",
-    RELOAD: "cancel_reload",
-    SHARING_TASK: "cancel_sharing_task",
-}
-TIMES = {BEFORE: 2, DURING: 1, AFTER: 2, WAITING: 3, AT_END: 2, CANCELLING: 2}
-"""How many requests meet a fault that passes; a log cannot be had at all."""
-
 MOMENT_OF_INTERRUPTION = {BEFORE: INTENT, DURING: INTENT, AFTER: FOUND, WAITING: SHOWN, AT_END: ENDED}
 """The step of a task at which it is interrupted: before it is done, or after it during the start and the wait."""
-OTHERS = {"rival", "added"}
-"""How runs came about that are not ours."""
+OTHERS = {"competing", "added"}
+"""The origins (`via`) of runs that are not ours."""
 
 
 class Stage:
-    """One case, set up and played."""
+    """One case: its set-up, its tries, and the checks."""
 
-    def __init__(self, case: Case, tenant: Tenant, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.case, self.tenant, self.line = case, tenant, line
+    def __init__(self, case: Case, tenant: Tenant, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.case, self.tenant, self.proxy = case, tenant, proxy
         self.task: WatchedTask = WatchedTask()
         self.still_deferred = False
         self.old_trigger: Any = None
@@ -85,15 +61,15 @@ class Stage:
         if case.fault.lasts:
             monkeypatch.setattr(visibility, "NOT_VISIBLE_TIMEOUT", timedelta(seconds=0.25))
         self.resource = self._add_resource()
-        self._set_trap()
+        self._arm_fault()
 
-    # Setting up.
+    # Set-up.
 
     def _connect(self, monkeypatch: pytest.MonkeyPatch) -> None:
         oauth = "auth_type" in self.case.fault.connection
         connection = {
             "conn_type": "qlik_cloud",
-            "host": self.line.url if self.case.fault.how == "line" else self.tenant.url,
+            "host": self.proxy.url if self.case.fault.how == "connection" else self.tenant.url,
             "login": self.tenant.client_id if oauth else None,
             "password": self.tenant.client_secret if oauth else self.tenant.api_key,
             "extra": {"tasks_api": self.case.tasks_api, **self.case.fault.connection},
@@ -110,7 +86,7 @@ class Stage:
             SHARING_TASK: lambda: tenant.add_sharing_task("Weekly"),
         }
         resource = add[self.case.kind]()
-        # A run that is to be cancelled, or to be left behind, must not end by itself meanwhile.
+        # A run that is to be cancelled, or to stay active, must not end by itself meanwhile.
         end, moment = self.case.end, self.case.moment
         lasting = end.running or (moment in {AFTER, WAITING, CANCELLING} and end.task not in {"succeeds", "is killed"})
         first = Script(run=LONG if lasting else 4, end=fault.run_ends, error="no such table")
@@ -118,17 +94,18 @@ class Stage:
         tenant.switch(**fault.switches)
         return resource
 
-    def _set_trap(self) -> None:
+    def _arm_fault(self) -> None:
         how, moment, task = self.case.fault.how, self.case.moment, self.task
-        if how == "answer":
+        if how == "response":
             self._at(
-                SHOWN if moment in {WAITING, AT_END, CANCELLING} else INTENT if moment == AFTER else None, self._spoil
+                SHOWN if moment in {WAITING, AT_END, CANCELLING} else INTENT if moment == AFTER else None,
+                self._inject_fault,
             )
-        elif how == "line":
+        elif how == "connection":
             self._at(INTENT if moment == DURING else SHOWN if moment != BEFORE else None, self._cut)
-        elif how == "rival":
-            self._at(SHOWN if moment == WAITING else None, self._rival)
-        elif how == "rival for ours":
+        elif how == "competing":
+            self._at(SHOWN if moment == WAITING else None, self._add_competing_run)
+        elif how == "competing and reset":
             self.tenant.add_run(self.resource, triggered_by="airflow-0123456789abcdef", script=Script(run=1))
             self.tenant.fault(**self._start(), reset="before")
             self._at(INTENT, self._other_run)
@@ -137,12 +114,12 @@ class Stage:
         elif how == "airflow fails":
             task.before[FOUND if moment == AFTER else SHOWN] = _fail
         elif how == "killed":
-            self._interrupt(_nothing)
+            self._interrupt(lambda: None)
         elif how in {"ended", "cleared"} and (self.case.mode != DEFERRED or moment != WAITING):
             self._interrupt(lambda: self.operator.on_kill())
 
     def _at(self, step: str | None, happen: Callable[[], None]) -> None:
-        """Lets something happen after a step of the task, or at once."""
+        """Call `happen` after a step of the task, or at once."""
         if step is None:
             happen()
         else:
@@ -150,37 +127,37 @@ class Stage:
 
     def _cut(self) -> None:
         if self.case.moment == AT_END:
-            self._end_run()
-        self.line.cut(self.case.fault.seconds)
+            self._end_runs()
+        self.proxy.cut(self.case.fault.seconds)
 
-    def _spoil(self) -> None:
+    def _inject_fault(self) -> None:
         fault, kind, moment = self.case.fault, self.case.kind, self.case.moment
         if moment == AT_END:
-            self._end_run()
+            self._end_runs()
         meeting: dict[str, dict[str, Any]] = {
             BEFORE: {"path": "/api/*", "method": None if fault.lasts else "GET"},
             DURING: self._start(),
             LOG: {"path": "*/tasks/*/log"} if kind == TASK else {"operation": LOGS.get(kind)},
             CANCELLING: {"operation": CANCEL[kind]},
         }
-        where = meeting.get(moment, {"path": LOOKS[kind], "method": "GET"})
+        where = meeting.get(moment, {"path": READ_PATHS[kind], "method": "GET"})
         if fault.operation:
             where = {"operation": fault.operation}
             self.tenant.revoke_tokens()
         times = None if fault.lasts or moment == LOG else min(TIMES[moment], fault.most)
-        self.tenant.fault(**where, times=times, **fault.answer)
+        self.tenant.fault(**where, times=times, **fault.response)
         if fault.refuses_cancels:
-            self.tenant.fault(operation=CANCEL[kind], times=None, **fault.answer)
+            self.tenant.fault(operation=CANCEL[kind], times=None, **fault.response)
 
     def _start(self) -> dict[str, Any]:
-        """Which requests are starts of this kind."""
+        """Return the match of the requests that start this kind of run."""
         kind = self.case.kind
         return {"method": "POST", "path": START_OF_A_TASK} if kind == TASK else {"operation": START[kind]}
 
-    def _end_run(self) -> None:
+    def _end_runs(self) -> None:
         self.tenant.advance(2 * LONG)
 
-    def _rival(self) -> None:
+    def _add_competing_run(self) -> None:
         if self.case.moment == DURING:
             self.tenant.switch(competing_runs=1)
         else:
@@ -201,10 +178,10 @@ class Stage:
     async def _task_state(self, _: object) -> str:
         return "deferred" if self.still_deferred else "failed"
 
-    # Playing.
+    # Tries.
 
     def first_try(self) -> Any:
-        """What the task returns; raises how it fails, and Interrupted where it is broken off."""
+        """Run the first try and return its result. Raises its error, or Interrupted if it was killed."""
         how = self.case.fault.how
         self.operator = operator = self._operator(**self.case.fault.arguments)
         context = self.task.context
@@ -218,28 +195,28 @@ class Stage:
                 self.old_trigger = trigger
                 raise Interrupted from None
             if how == "ended":
-                _break_off(trigger)
+                _stop_trigger(trigger)
                 raise Interrupted from None
             if how == "triggerer lost":
                 self.still_deferred = True
-                _break_off(trigger)
+                _stop_trigger(trigger)
             return getattr(operator, deferred.method_name)(context, fire(trigger))
 
     def second_try(self) -> Any:
-        """What Airflow's next try returns, when all is well again: by itself, or since a user has cleared the task."""
+        """Run the next try without the fault, after a retry or a clear, and return its result."""
         self.tenant.clear_faults()
-        if self.case.fault.how == "line":
-            self.line.mend()
+        if self.case.fault.how == "connection":
+            self.proxy.restore()
         if self.case.end.task == "fails":
-            self._end_run()
+            self._end_runs()
         operator, task = self._operator(), self.task.try_again(cleared=self.case.fault.how == "cleared")
         try:
             return operator.execute(task.context)
         except TaskDeferred as deferred:
             if self.old_trigger is not None:
-                # Airflow tells the old trigger of a clear when the new try waits already.
+                # Airflow cancels the old trigger of a cleared task when the new try is already waiting.
                 self.still_deferred = True
-                _break_off(self.old_trigger)
+                _stop_trigger(self.old_trigger)
             return getattr(operator, deferred.method_name)(task.context, fire(deferred.trigger))
 
     def _operator(self, **arguments: Any) -> Any:
@@ -254,33 +231,33 @@ class Stage:
         quick = {"poll_interval": 1.0, "settle_time": 0.02, "match_timeout": 1.0, "unknown_outcome_timeout": 0.3}
         return operator(task_id="run", deferrable=self.case.mode == DEFERRED, **{**quick, **named, **arguments})
 
-    # What came of it.
+    # Checks.
 
     def starts(self) -> tuple[int, int, int]:
-        """How often a start was sent and carried out, by the journal, and how many runs of ours there are in truth."""
-        asked = self.tenant.request_log(**self._start())
+        """Return how many starts were sent and carried out, and how many runs of ours the snapshot has."""
+        starts = self.tenant.request_log(**self._start())
         ours = [run for run in self.tenant.runs(self.resource) if run["via"] not in OTHERS]
-        return len(asked), len([entry for entry in asked if entry.carried_out]), len(ours)
+        return len(starts), len([entry for entry in starts if entry.carried_out]), len(ours)
 
-    def left(self) -> list[dict[str, Any]]:
-        """The runs of ours that still go on, a moment later."""
+    def active_runs(self) -> list[dict[str, Any]]:
+        """Return our runs that are still active two sandbox seconds later."""
         self.tenant.advance(2)
         return [run for run in self.tenant.active() if run["via"] not in OTHERS]
 
-    def remembered(self) -> str:
-        """Return what a next try would resume from the task state store; nothing after a success."""
+    def stored_checkpoint(self) -> str:
+        """Return what the next try would resume from the task state store; NOTHING after a success."""
         entry = self.task.store.get("qlik_run")
         if entry is None or entry.get("done"):
             return NOTHING
         return A_CANCELLED_RUN if entry.get("cancelled") else A_START if entry["run"] is None else A_RUN
 
-    def others_asked_to_stop(self) -> list[dict[str, Any]]:
-        """Runs of other people that were meddled with."""
+    def cancelled_other_runs(self) -> list[dict[str, Any]]:
+        """Return the runs of other users that were cancelled."""
         return [run for run in self.tenant.runs(self.resource) if run["via"] in OTHERS and run["stop_asked_at"]]
 
 
-def _break_off(trigger: Any) -> None:
-    """A triggerer stops waiting, and tells the trigger so."""
+def _stop_trigger(trigger: Any) -> None:
+    """Cancel the trigger as a triggerer does, and call its `on_kill`."""
 
     async def wait_and_stop() -> None:
         again = QlikRunTrigger(**json.loads(json.dumps(trigger.serialize()[1])))
@@ -295,7 +272,3 @@ def _break_off(trigger: Any) -> None:
 
 def _fail() -> None:
     raise RuntimeError("no way to Airflow's database")
-
-
-def _nothing() -> None:
-    pass

@@ -1,4 +1,4 @@
-"""What must come of each fault: by kind of run, by mode, by moment."""
+"""The expected outcome of each fault, by kind of run, mode and moment."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from itertools import product
 from typing import Final
 
 from tests.faults import faults
-from tests.faults.faults import Fault
-from tests.faults.words import (
+from tests.faults.dimensions import (
     ADAPTERS,
     AFTER,
     AT_END,
@@ -27,26 +26,27 @@ from tests.faults.words import (
     PATHS,
     READS,
     RELOAD,
+    RETURNED,
     SHARING_TASK,
     TASK,
-    TOLD,
     TRIGGERED,
     UNMARKED,
     WAITING,
     WORKER,
 )
+from tests.faults.faults import Fault
 
 NOTHING, A_START, A_RUN, A_CANCELLED_RUN = "nothing", "a start", "a run", "a cancelled run"
 
 
 @dataclass(frozen=True)
 class End:
-    """What must come of it, when the first try is over.
+    """The expected outcome, when the first try has ended.
 
     task: "succeeds", "fails for good" (Airflow does not try again), "fails" or "is killed" (it does, and then all is
         well), "is ended" or "is cleared" by a user.
     sent, carried_out: starts in all, over both tries. sent None: any number, since Qlik refuses those without a token.
-    running: whether a run of ours is left. kept: what the task state store remembers for the next try.
+    running: whether a run of ours is still active. kept: what the task state store holds for the next try.
     """
 
     task: str
@@ -59,7 +59,7 @@ class End:
 
 @dataclass(frozen=True)
 class Case:
-    """One combination, and its end."""
+    """One combination, and its outcome."""
 
     kind: str
     mode: str
@@ -73,7 +73,7 @@ class Case:
         return f"{kind}-{self.mode}-{self.fault.name}-{self.moment}"
 
 
-# What must come of it.
+# Outcomes.
 
 DONE = End("succeeds")
 DONE_AT_THE_SECOND = End("succeeds", sent=2)
@@ -120,8 +120,8 @@ def cleared(kept: str) -> End:
 
 
 def by_kind(default: End, **others: End) -> Mapping[str, End]:
-    """An end for each kind: *told* and *found* stand for several of them."""
-    groups = {"told": TOLD, "found": FOUND, "unmarked": UNMARKED}
+    """An end for each kind: *returned* and *found* stand for several of them."""
+    groups = {"returned": RETURNED, "found": FOUND, "unmarked": UNMARKED}
     ends = dict.fromkeys(ADAPTERS, default)
     for name, end in others.items():
         ends.update(dict.fromkeys(groups.get(name, (name,)), end))
@@ -170,7 +170,7 @@ TABLE = (
     Row((*faults.PAGES, *faults.MORE_PAGES), [WAITING], DONE),
     Row(faults.PAGES, [BEFORE, AFTER, AT_END], DONE),
     Row(faults.PAGES, [LOG], DONE, kinds=LOGGED),
-    # Every request has an end, however its answer comes.
+    # Every request has a deadline, however slowly its response arrives.
     Row(faults.TRICKLES, [DURING, *READS], DONE),
     Row(faults.TRICKLES_FOR_NOTHING, [DURING], NEVER_SHOWED_UP),
     Row(faults.TRICKLES, [LOG], DONE, kinds=LOGGED),
@@ -187,7 +187,7 @@ TABLE = (
     Row(faults.CANCELS_MET, [CANCELLING], cancelled_and_anew("Gave up waiting")),
     Row(faults.CANCELS_MET_FOR_GOOD, [CANCELLING], End("fails", "Gave up waiting", running=True, kept=A_RUN)),
     # What lasts ends it with the reason. That a run cannot be looked at is no reason to cancel it.
-    Row(faults.REFUSED_AT_TIMES, [AFTER, WAITING, AT_END], DONE),
+    Row(faults.REFUSED_BRIEFLY, [AFTER, WAITING, AT_END], DONE),
     Row([faults.KEY_REVOKED], [BEFORE], refused_before(401)),
     # Whose start names its run is started without a list that may not be seen.
     Row([faults.NOT_ALLOWED], [BEFORE], by_kind(refused_before(403), automation=refused(403), reload=refused(403))),
@@ -195,9 +195,9 @@ TABLE = (
     Row([faults.KEY_REVOKED], [DURING], refused(401)),
     Row([faults.NOT_ALLOWED], [DURING], refused(403)),
     Row([faults.NOT_THERE], [DURING], refused(404)),
-    Row([faults.KEY_REVOKED], [AFTER], by_kind(LEFT_UNKNOWN, told=not_to_be_seen("401", "Fault"))),
-    Row([faults.NOT_ALLOWED], [AFTER], by_kind(LEFT_UNKNOWN, told=not_to_be_seen("403", "Fault"))),
-    Row([faults.NOT_THERE], [AFTER], by_kind(LEFT_UNKNOWN, told=not_to_be_seen("404|does not know"))),
+    Row([faults.KEY_REVOKED], [AFTER], by_kind(LEFT_UNKNOWN, returned=not_to_be_seen("401", "Fault"))),
+    Row([faults.NOT_ALLOWED], [AFTER], by_kind(LEFT_UNKNOWN, returned=not_to_be_seen("403", "Fault"))),
+    Row([faults.NOT_THERE], [AFTER], by_kind(LEFT_UNKNOWN, returned=not_to_be_seen("404|does not know"))),
     Row([faults.KEY_REVOKED], [WAITING], not_to_be_seen("401", "Fault")),
     Row([faults.NOT_ALLOWED], [WAITING], not_to_be_seen("403", "Fault")),
     Row([faults.NOT_THERE], [WAITING], not_to_be_seen("404|does not know")),
@@ -206,16 +206,21 @@ TABLE = (
     Row([faults.NOT_THERE], [AT_END], replace(not_to_be_seen("404|does not know"), running=False)),
     # An outage ends a wait at its deadline. A retry starts anew what was cancelled, and takes up what was not.
     Row([faults.OUTAGE], [BEFORE], End("fails", says("503", "Fault"))),
-    Row([faults.OUTAGE], [AFTER], by_kind(LEFT_UNKNOWN, told=cancelled_and_anew("Gave up waiting.*polls failed"))),
+    Row([faults.OUTAGE], [AFTER], by_kind(LEFT_UNKNOWN, returned=cancelled_and_anew("Gave up waiting.*polls failed"))),
     Row([faults.OUTAGE], [WAITING], cancelled_and_anew("Gave up waiting.*polls failed")),
     Row([faults.LINE_CUT], [BEFORE, DURING], End("fails", "^Could not connect")),
     Row([faults.LINE_CUT], [WAITING], End("fails", "Gave up waiting.*polls failed", running=True, kept=A_RUN)),
     # Nobody else's run is taken for ours or cancelled. Where nothing tells which is ours, that is said.
-    Row([faults.RIVAL_WITH_MARKERS], [DURING], by_kind(DONE, unmarked=AMBIGUOUS), kinds=(TASK, AUTOMATION, *UNMARKED)),
-    Row([faults.RIVAL_WITHOUT_MARKERS], [DURING], AMBIGUOUS, kinds=[TASK]),
-    Row([faults.RIVAL_FOR_OURS], [DURING], NOT_KNOWN_WHETHER, kinds=[TASK]),
-    Row([faults.RIVAL_WITH_MARKERS], [WAITING], by_kind(DONE, unmarked=AMBIGUOUS_SINCE)),
-    Row([faults.RIVAL_WITHOUT_MARKERS], [WAITING], AMBIGUOUS_SINCE, kinds=[TASK]),
+    Row(
+        [faults.COMPETING_WITH_MARKERS],
+        [DURING],
+        by_kind(DONE, unmarked=AMBIGUOUS),
+        kinds=(TASK, AUTOMATION, *UNMARKED),
+    ),
+    Row([faults.COMPETING_WITHOUT_MARKERS], [DURING], AMBIGUOUS, kinds=[TASK]),
+    Row([faults.COMPETING_AND_RESET], [DURING], NOT_KNOWN_WHETHER, kinds=[TASK]),
+    Row([faults.COMPETING_WITH_MARKERS], [WAITING], by_kind(DONE, unmarked=AMBIGUOUS_SINCE)),
+    Row([faults.COMPETING_WITHOUT_MARKERS], [WAITING], AMBIGUOUS_SINCE, kinds=[TASK]),
     Row([faults.PENDING], [BEFORE], End("fails for good", "is pending already", carried_out=0), kinds=[RELOAD]),
     Row([faults.LATE], [AFTER], DONE),
     # A retry starts nothing twice, and a user's end leaves nothing behind.

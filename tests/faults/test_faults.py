@@ -9,41 +9,41 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_qlik.sandbox import Tenant
-from tests.faults.line import Line
+from tests.faults.dimensions import ADAPTERS, MODES, MOMENTS
 from tests.faults.moments import Interrupted
+from tests.faults.proxy import Proxy
 from tests.faults.stage import Stage
 from tests.faults.table import CASES, NOTHING, Case
-from tests.faults.words import ADAPTERS, MODES, MOMENTS
 
 DEADLINE = 10.0
-"""Seconds within which a try must be over, where the longest takes about one."""
+"""Seconds within which a try must end; the longest takes about one."""
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_fault_ends_as_the_table_says(
-    case: Case, tenant: Tenant, line: Line, monkeypatch: pytest.MonkeyPatch
+def test_a_fault_has_the_outcome_in_the_table(
+    case: Case, tenant: Tenant, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage, end = Stage(case, tenant, line, monkeypatch), case.end
+    stage, end = Stage(case, tenant, proxy, monkeypatch), case.end
 
     how, reason = first_try(stage)
 
     assert how == end.task, reason
     assert re.search(end.reason, reason, re.DOTALL), reason
     if how != "is killed" and how != "is cleared":
-        assert bool(stage.left()) == end.running, stage.left()
-    assert stage.remembered() == end.kept
+        assert bool(stage.active_runs()) == end.running, stage.active_runs()
+    assert stage.stored_checkpoint() == end.kept
     if how in {"fails", "is killed", "is cleared"}:
         assert within(DEADLINE, stage.second_try)["state"] == "succeeded"
-        assert stage.left() == []
-        assert stage.remembered() == NOTHING
+        assert stage.active_runs() == []
+        assert stage.stored_checkpoint() == NOTHING
     sent, carried_out, runs = stage.starts()
     assert (carried_out, runs) == (end.carried_out, end.carried_out)
     assert sent == end.sent or end.sent is None
-    assert stage.others_asked_to_stop() == []
+    assert stage.cancelled_other_runs() == []
 
 
 def first_try(stage: Stage) -> tuple[str, str]:
-    """How the first try ended, in the table's words, and why."""
+    """Run the first try and return its outcome in the words of the table, and the reason."""
     try:
         result = within(DEADLINE, stage.first_try)
     except Interrupted:
@@ -57,7 +57,7 @@ def first_try(stage: Stage) -> tuple[str, str]:
 
 
 def within(seconds: float, what: Callable[[], Any]) -> Any:
-    """What it gives or raises. Fails where that takes too long."""
+    """Return the result of a function or raise its error. Fails if it takes too long."""
     came: list[Any] = []
 
     def run() -> None:
@@ -70,14 +70,14 @@ def within(seconds: float, what: Callable[[], Any]) -> Any:
     thread.start()
     thread.join(seconds)
     if not came:
-        pytest.fail(f"it was not over within {seconds:g} s")
+        pytest.fail(f"the try did not end within {seconds:g} s")
     result, error = came[0]
     if error is not None:
         raise error
     return result
 
 
-def test_the_table_has_every_kind_mode_and_moment_and_no_case_twice() -> None:
+def test_the_table_covers_every_kind_mode_and_moment_without_duplicates() -> None:
     assert len(CASES) >= 300
     assert len({str(case) for case in CASES}) == len(CASES)
     assert {case.kind for case in CASES} == set(ADAPTERS)

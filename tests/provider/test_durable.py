@@ -58,7 +58,7 @@ def operator(kind: str, resource: str, **arguments: Any) -> Any:
 
 
 def starts(tenant: Tenant, resource: str) -> int:
-    return len([run for run in tenant.runs(resource) if run.get("via") not in {"added", "rival"}])
+    return len([run for run in tenant.runs(resource) if run.get("via") not in {"added", "competing"}])
 
 
 def killed(task: Task, an_operator: Any, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:

@@ -54,7 +54,7 @@ def with_history(sandbox: SandboxTenant, history: str) -> str:
 def test_the_right_run_is_found_or_none_is_named(
     still: SandboxTenant, tasks_path: str, history: str, echo: bool, late: float
 ) -> None:
-    replies = ("seen", "documented", "empty") if tasks_path == TASKS_PATHS[0] else ("seen",)
+    replies = ("observed", "documented", "empty") if tasks_path == TASKS_PATHS[0] else ("observed",)
     for reply, (count, moment) in product(replies, RIVALS):
         with staged(still, tasks_path=tasks_path) as stage:
             still.switch(

@@ -228,7 +228,7 @@ def test_a_start_that_is_refused_says_so_and_why(stage: Stage, kind: RunAdapter,
         stage.start(kind, resource_id)
 
     said = str(raised.value)
-    assert said.startswith("Fault: asked for with tenant.fault().")
+    assert said.startswith("Fault: injected by tenant.fault().")
     assert f"The {kind.name} was not started ({kind.name} {resource_id};" in said
     assert f"HTTP {status} for POST" in said
     assert "ABC-1" in said

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox.state.admission import admit
-from airflow_provider_qlik.sandbox.state.script import Life
+from airflow_provider_qlik.sandbox.state.script import Progress
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -13,40 +13,40 @@ def after(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def running(seconds: float) -> Life:
-    return Life(Script(run=seconds), START, START)
+def running(seconds: float) -> Progress:
+    return Progress(Script(run=seconds), START, START)
 
 
-def held(script: Script | None = None) -> Life:
-    return Life(script or Script(run=10), START, None)
+def held(script: Script | None = None) -> Progress:
+    return Progress(script or Script(run=10), START, None)
 
 
-def test_what_finds_room_begins_at_once() -> None:
-    life = held()
-    admit([running(10), life], 2, START)
-    assert life.begin == START
+def test_a_run_within_the_limit_begins_at_once() -> None:
+    progress = held()
+    admit([running(10), progress], 2, START)
+    assert progress.begin == START
 
 
-def test_what_finds_no_room_begins_when_another_one_ends() -> None:
+def test_a_run_beyond_the_limit_begins_when_another_one_ends() -> None:
     first, second = held(), held()
     admit([running(10), running(4), first, second], 2, START)
     assert (first.begin, second.begin) == (after(4), after(10))
 
 
-def test_where_more_run_than_may_several_must_end_first() -> None:
-    life = held()
-    admit([running(10), running(20), life], 1, START)
-    assert life.begin == after(20)
+def test_a_lowered_limit_admits_a_run_only_after_several_ends() -> None:
+    progress = held()
+    admit([running(10), running(20), progress], 1, START)
+    assert progress.begin == after(20)
 
 
-def test_behind_what_never_ends_nothing_begins() -> None:
-    life = held()
-    admit([Life(Script(end=None), START, START), life], 1, START)
-    assert life.begin is None
+def test_a_run_queued_behind_an_endless_run_never_begins() -> None:
+    progress = held()
+    admit([Progress(Script(end=None), START, START), progress], 1, START)
+    assert progress.begin is None
 
 
-def test_what_was_stopped_before_it_began_takes_no_room() -> None:
-    stopped, life = held(), held()
+def test_a_run_cancelled_while_queued_does_not_count_towards_the_limit() -> None:
+    stopped, progress = held(), held()
     stopped.stop(after(1))
-    admit([stopped, life], 1, after(3))
-    assert life.begin == after(3)
+    admit([stopped, progress], 1, after(3))
+    assert progress.begin == after(3)

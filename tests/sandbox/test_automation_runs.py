@@ -11,9 +11,9 @@ AUTOMATIONS = "/api/workflows/automations"
 
 
 def create(api: httpx.Client, automation_id: str, **more: Any) -> dict[str, Any]:
-    answer = api.post(f"{AUTOMATIONS}/{automation_id}/runs", json={"context": "api", **more})
-    assert answer.status_code == 201, answer.text
-    return dict(answer.json())
+    response = api.post(f"{AUTOMATIONS}/{automation_id}/runs", json={"context": "api", **more})
+    assert response.status_code == 201, response.text
+    return dict(response.json())
 
 
 def read(api: httpx.Client, automation_id: str, run_id: str) -> dict[str, Any]:
@@ -21,9 +21,9 @@ def read(api: httpx.Client, automation_id: str, run_id: str) -> dict[str, Any]:
 
 
 def listed(api: httpx.Client, automation_id: str, **query: str) -> list[str]:
-    answer = api.get(f"{AUTOMATIONS}/{automation_id}/runs", params=query)
-    assert answer.status_code == 200, answer.text
-    return [run["id"] for run in answer.json()["data"]]
+    response = api.get(f"{AUTOMATIONS}/{automation_id}/runs", params=query)
+    assert response.status_code == 200, response.text
+    return [run["id"] for run in response.json()["data"]]
 
 
 def execute(api: httpx.Client, tenant: Tenant, automation_id: str, inputs: Any = None) -> httpx.Response:
@@ -32,7 +32,7 @@ def execute(api: httpx.Client, tenant: Tenant, automation_id: str, inputs: Any =
     return httpx.post(path, json=inputs, headers={"X-Execution-Token": token}, trust_env=False)
 
 
-def test_creating_a_run_answers_it_and_it_ends_by_its_script(tenant: Tenant, api: httpx.Client) -> None:
+def test_creating_a_run_returns_it_and_it_follows_its_script(tenant: Tenant, api: httpx.Client) -> None:
     automation_id = tenant.add_automation()
     tenant.script(automation_id, Script(wait=2, run=8, end="failed", error="boom", log=("one", "two")))
     run = create(api, automation_id)
@@ -55,7 +55,9 @@ def test_creating_a_run_answers_it_and_it_ends_by_its_script(tenant: Tenant, api
         ("odd", "odd"),
     ],
 )
-def test_an_end_is_put_in_the_words_of_automations(tenant: Tenant, api: httpx.Client, end: str, status: str) -> None:
+def test_a_terminal_status_is_translated_to_the_words_of_automations(
+    tenant: Tenant, api: httpx.Client, end: str, status: str
+) -> None:
     automation_id = tenant.add_automation()
     tenant.script(automation_id, Script(run=0, end=end))
     assert create(api, automation_id)["status"] == status
@@ -84,7 +86,7 @@ def test_a_run_is_stopped(tenant: Tenant, api: httpx.Client) -> None:
     assert api.post(stop).status_code == 400
 
 
-def test_runs_beyond_the_limit_are_queued_until_there_is_room(tenant: Tenant, api: httpx.Client) -> None:
+def test_runs_beyond_the_limit_are_queued_until_another_one_ends(tenant: Tenant, api: httpx.Client) -> None:
     automation_id = tenant.add_automation(maxConcurrentRuns=1)
     tenant.script(automation_id, Script(run=10))
     ids = [create(api, automation_id)["id"] for _ in range(3)]
@@ -99,7 +101,7 @@ def test_runs_beyond_the_limit_are_queued_until_there_is_room(tenant: Tenant, ap
     assert states() == ["finished"] * 3
 
 
-def test_a_queued_run_takes_the_place_of_one_that_is_stopped(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_queued_run_begins_when_another_one_is_stopped(tenant: Tenant, api: httpx.Client) -> None:
     automation_id = tenant.add_automation(maxConcurrentRuns=1)
     tenant.script(automation_id, Script(end=None, stopping=0))
     first, second, third = (create(api, automation_id)["id"] for _ in range(3))
@@ -124,7 +126,7 @@ def test_raising_the_limit_lets_queued_runs_begin(tenant: Tenant, api: httpx.Cli
     assert read(api, automation_id, queued)["status"] == "finished"
 
 
-def test_runs_are_sorted_by_id_unless_asked(tenant: Tenant, api: httpx.Client) -> None:
+def test_runs_are_sorted_by_id_by_default(tenant: Tenant, api: httpx.Client) -> None:
     automation_id = tenant.add_automation()
     for run_id, ago in (("b", 30), ("a", 20), ("c", 10)):
         tenant.add_run(automation_id, id=run_id, started_ago=ago)
@@ -154,14 +156,14 @@ def test_runs_are_filtered(tenant: Tenant, api: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("fineness", ["seconds", "microseconds"])
-def test_times_of_runs_have_six_digits_that_may_be_noughts(tenant: Tenant, api: httpx.Client, fineness: str) -> None:
+def test_times_of_runs_have_six_digits_that_may_be_zeros(tenant: Tenant, api: httpx.Client, fineness: str) -> None:
     tenant.switch(automation_times=fineness)
     tenant.advance(1 - tenant.now().microsecond / 10**6 + 0.123456)
     created = create(api, tenant.add_automation())["createdAt"]
     assert created.endswith(".000000Z" if fineness == "seconds" else ".123456Z")
 
 
-def test_a_run_of_the_api_reports_a_context_of_its_own(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_run_started_by_the_api_reports_the_configured_context(tenant: Tenant, api: httpx.Client) -> None:
     automation_id = tenant.add_automation()
     assert create(api, automation_id)["context"] == "api_async"
     tenant.switch(api_context="api_sync")
@@ -183,8 +185,8 @@ def test_inputs_of_a_new_run_are_ignored_recorded_or_refused(tenant: Tenant, api
 
 def test_a_triggered_automation_is_executed_with_inputs_and_its_token(tenant: Tenant, api: httpx.Client) -> None:
     automation_id = tenant.add_automation(run_mode="triggered")
-    answer = execute(api, tenant, automation_id, {"region": "EMEA"})
-    assert (answer.status_code, answer.json()) == (200, {"message": "Automation started"})
+    response = execute(api, tenant, automation_id, {"region": "EMEA"})
+    assert (response.status_code, response.json()) == (200, {"message": "Automation started"})
     (run,) = tenant.runs(automation_id)
     assert (run["inputs"], run["via"]) == ({"region": "EMEA"}, "execute")
     assert listed(api, automation_id) == [run["id"]]
@@ -197,8 +199,8 @@ def test_executing_without_the_right_token_starts_nothing(
     tenant: Tenant, api: httpx.Client, headers: dict[str, str], status: int
 ) -> None:
     automation_id = tenant.add_automation(run_mode="triggered")
-    answer = api.post(f"/api/v1/automations/{automation_id}/actions/execute", headers=headers)
-    assert answer.status_code == status
+    response = api.post(f"/api/v1/automations/{automation_id}/actions/execute", headers=headers)
+    assert response.status_code == status
     assert tenant.runs(automation_id) == []
 
 
@@ -206,16 +208,16 @@ def test_only_triggered_automations_are_executed(tenant: Tenant, api: httpx.Clie
     assert execute(api, tenant, tenant.add_automation(run_mode="manual")).status_code == 400
 
 
-def test_an_executed_run_may_show_up_late_among_rivals(tenant: Tenant, api: httpx.Client) -> None:
+def test_an_executed_run_may_be_visible_later_than_competing_runs(tenant: Tenant, api: httpx.Client) -> None:
     automation_id = tenant.add_automation(run_mode="triggered")
     tenant.switch(show_after=10, competing_runs=1)
     execute(api, tenant, automation_id)
-    rival, own = tenant.runs(automation_id)
-    assert (rival["via"], own["via"], own["hidden"]) == ("rival", "execute", True)
-    assert listed(api, automation_id) == [rival["id"]]
+    competing, own = tenant.runs(automation_id)
+    assert (competing["via"], own["via"], own["hidden"]) == ("competing", "execute", True)
+    assert listed(api, automation_id) == [competing["id"]]
     assert api.get(f"{AUTOMATIONS}/{automation_id}/runs/{own['id']}").status_code == 404
     tenant.advance(10)
-    assert sorted(listed(api, automation_id)) == sorted([rival["id"], own["id"]])
+    assert sorted(listed(api, automation_id)) == sorted([competing["id"], own["id"]])
 
 
 def test_a_retry_makes_a_new_run_with_the_same_inputs(tenant: Tenant, api: httpx.Client) -> None:
@@ -243,7 +245,7 @@ def test_a_list_of_runs_has_a_duration_in_place_of_metrics(tenant: Tenant, api: 
     assert "metrics" in read(api, automation_id, run_id)
 
 
-def test_a_task_may_be_worked_on_by_an_automation(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_task_may_run_an_automation(tenant: Tenant, api: httpx.Client) -> None:
     automation_id = tenant.add_automation()
     task_id = tenant.add_task(worker="automations", resource_id=automation_id)
     tenant.script(task_id, Script(end=None, stopping=1))

@@ -12,17 +12,17 @@ AUTOMATIONS = "/api/workflows/automations"
 
 
 def names(api: httpx.Client, **query: str) -> list[str]:
-    answer = api.get(AUTOMATIONS, params=query)
-    assert answer.status_code == 200, answer.text
-    return [automation["name"] for automation in answer.json()["data"]]
+    response = api.get(AUTOMATIONS, params=query)
+    assert response.status_code == 200, response.text
+    return [automation["name"] for automation in response.json()["data"]]
 
 
 def test_an_automation_is_created_read_replaced_and_deleted(tenant: Tenant, api: httpx.Client) -> None:
     schedule = {"startAt": "2022-01-01 00:00:00", "interval": 60, "timezone": "Europe/Stockholm"}
-    answer = api.post(AUTOMATIONS, json={"name": "A", "spaceId": "space-1", "schedules": [schedule]})
-    automation = answer.json()
+    response = api.post(AUTOMATIONS, json={"name": "A", "spaceId": "space-1", "schedules": [schedule]})
+    automation = response.json()
     one = f"{AUTOMATIONS}/{automation['id']}"
-    assert answer.status_code == 201
+    assert response.status_code == 201
     assert (automation["name"], automation["runMode"], automation["spaceId"]) == ("A", "scheduled", "space-1")
     assert automation["schedules"][0].items() >= schedule.items()
     assert api.get(one).json() == automation
@@ -42,7 +42,7 @@ def test_a_list_has_a_duration_in_place_of_schedules(tenant: Tenant, api: httpx.
     assert api.get(AUTOMATIONS).json()["data"][0]["duration"] == "20"
 
 
-def test_an_automation_tells_of_its_last_run(tenant: Tenant, api: httpx.Client) -> None:
+def test_an_automation_shows_its_last_run(tenant: Tenant, api: httpx.Client) -> None:
     automation_id = tenant.add_automation(maxConcurrentRuns=1)
     assert "lastRun" not in api.get(f"{AUTOMATIONS}/{automation_id}").json()
     tenant.add_run(automation_id)
@@ -68,7 +68,7 @@ def test_lists_are_filtered_by_name(tenant: Tenant, api: httpx.Client) -> None:
 @pytest.mark.parametrize(
     "text", ["name", 'name eq "A', 'name eq A"', 'colour eq "red"', 'name eq "A" and', 'name like "A"']
 )
-def test_a_filter_that_is_not_understood_is_400(api: httpx.Client, text: str) -> None:
+def test_an_invalid_filter_is_400(api: httpx.Client, text: str) -> None:
     assert api.get(AUTOMATIONS, params={"filter": text}).status_code == 400
 
 
@@ -81,7 +81,7 @@ def test_lists_are_sorted_with_and_without_a_sign(tenant: Tenant, api: httpx.Cli
     assert api.get(AUTOMATIONS, params={"sort": "colour"}).status_code == 400
 
 
-def test_an_automation_changes_hands_and_loses_its_history(tenant: Tenant, api: httpx.Client) -> None:
+def test_changing_the_owner_of_an_automation_deletes_its_history(tenant: Tenant, api: httpx.Client) -> None:
     for action in ("change-owner", "move"):
         automation_id = tenant.add_automation()
         tenant.add_run(automation_id)
@@ -105,9 +105,9 @@ def test_an_automation_moves_to_a_space_and_back(tenant: Tenant, api: httpx.Clie
 
 def test_a_copy_is_another_automation_with_its_own_token(tenant: Tenant, api: httpx.Client) -> None:
     automation_id = tenant.add_automation("A", run_mode="triggered")
-    answer = api.post(f"{AUTOMATIONS}/{automation_id}/actions/copy", json={"name": "B"})
-    assert answer.status_code == 201
-    old, new = (api.get(f"{AUTOMATIONS}/{one}").json() for one in (automation_id, answer.json()["id"]))
+    response = api.post(f"{AUTOMATIONS}/{automation_id}/actions/copy", json={"name": "B"})
+    assert response.status_code == 201
+    old, new = (api.get(f"{AUTOMATIONS}/{one}").json() for one in (automation_id, response.json()["id"]))
     assert (new["name"], new["runMode"]) == ("B", "triggered")
     assert new["executionToken"] != old["executionToken"]
 
@@ -122,7 +122,7 @@ def test_a_disabled_automation_does_not_run(tenant: Tenant, api: httpx.Client) -
     assert api.post(f"{one}/runs", json={"context": "api"}).status_code == 201
 
 
-def test_the_settings_cap_what_runs_at_once(tenant: Tenant, api: httpx.Client) -> None:
+def test_the_settings_limit_concurrent_runs(tenant: Tenant, api: httpx.Client) -> None:
     settings = {"maxConcurrentRunsPerAutomation": 2}
     assert api.put(f"{AUTOMATIONS}/settings", json=settings).json() == settings
     assert api.get(f"{AUTOMATIONS}/settings").json() == settings
@@ -150,11 +150,11 @@ def test_usage_is_counted_per_day_and_automation(tenant: Tenant, api: httpx.Clie
 @pytest.mark.parametrize(
     "body", [{}, {"name": 1}, {"name": "A", "schedules": {}}, {"name": "A", "maxConcurrentRuns": "1"}]
 )
-def test_an_automation_of_the_wrong_shape_is_400_in_the_familys_form(api: httpx.Client, body: Any) -> None:
-    answer = api.post(AUTOMATIONS, json=body)
-    assert answer.status_code == 400
-    assert answer.json()["errors"][0]["code"] == "AUTOMATIONS-400"
-    assert answer.json()["traceId"]
+def test_an_invalid_automation_is_400_in_the_form_of_the_family(api: httpx.Client, body: Any) -> None:
+    response = api.post(AUTOMATIONS, json=body)
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["code"] == "AUTOMATIONS-400"
+    assert response.json()["traceId"]
 
 
 def test_a_body_that_is_not_json_is_400(api: httpx.Client) -> None:

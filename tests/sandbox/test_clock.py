@@ -16,7 +16,7 @@ def test_a_clock_without_speed_stands_still_until_it_is_advanced() -> None:
     assert (clock.now() - before).total_seconds() == 90
 
 
-def test_a_fast_clock_runs_ahead_of_the_wall() -> None:
+def test_a_fast_clock_runs_ahead_of_the_wall_clock() -> None:
     clock, wall = Clock(1000), time.monotonic()
     before = clock.now()
     time.sleep(0.01)
@@ -24,7 +24,7 @@ def test_a_fast_clock_runs_ahead_of_the_wall() -> None:
     assert 10 <= passed <= (time.monotonic() - wall) * 1000
 
 
-def test_another_speed_keeps_the_time_that_has_passed() -> None:
+def test_a_change_of_speed_keeps_the_current_time() -> None:
     clock = Clock(0)
     clock.advance(60)
     before = clock.now()
@@ -32,7 +32,7 @@ def test_another_speed_keeps_the_time_that_has_passed() -> None:
     assert 0 <= (clock.now() - before).total_seconds() < 10
 
 
-def test_time_is_steered_through_the_handle(tenant: Tenant) -> None:
+def test_the_handle_controls_the_clock(tenant: Tenant) -> None:
     before = tenant.now()
     assert (tenant.advance(3600) - before).total_seconds() == 3600
     tenant.set_speed(10**6)
@@ -40,7 +40,7 @@ def test_time_is_steered_through_the_handle(tenant: Tenant) -> None:
     assert (tenant.now() - before).total_seconds() > 3600 + 1000
 
 
-def test_time_does_not_run_backwards(tenant: Tenant) -> None:
+def test_a_negative_advance_or_speed_is_refused(tenant: Tenant) -> None:
     with pytest.raises(SandboxError, match="-1"):
         tenant.advance(-1)
     with pytest.raises(SandboxError, match="speed"):

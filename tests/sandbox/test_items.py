@@ -9,9 +9,9 @@ from airflow_provider_qlik.sandbox import Tenant
 
 
 def items(api: httpx.Client, **query: str) -> list[dict[str, Any]]:
-    answer = api.get("/api/v1/items", params=query)
-    assert answer.status_code == 200, answer.text
-    return list(answer.json()["data"])
+    response = api.get("/api/v1/items", params=query)
+    assert response.status_code == 200, response.text
+    return list(response.json()["data"])
 
 
 def test_apps_and_automations_are_items_with_an_id_of_their_own(tenant: Tenant, api: httpx.Client) -> None:
@@ -24,7 +24,7 @@ def test_apps_and_automations_are_items_with_an_id_of_their_own(tenant: Tenant, 
     assert items(api)[0]["id"] == app["id"]
 
 
-def test_a_name_is_looked_for_anywhere_in_any_case(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_name_matches_any_part_in_any_case(tenant: Tenant, api: httpx.Client) -> None:
     for name in ("Sales", "sales EMEA", "Finance"):
         tenant.add_app(name)
     assert [item["name"] for item in items(api, name="SALES")] == ["Sales", "sales EMEA"]
@@ -46,7 +46,7 @@ def test_items_are_filtered_by_type_and_resource(tenant: Tenant, api: httpx.Clie
     assert api.get("/api/v1/items", params={"resourceId": app_id}).status_code == 400
 
 
-def test_items_are_sorted_and_the_sign_is_compulsory(tenant: Tenant, api: httpx.Client) -> None:
+def test_the_sort_of_items_requires_a_sign(tenant: Tenant, api: httpx.Client) -> None:
     for name in ("b", "a"):
         tenant.add_app(name)
         tenant.advance(1)
@@ -70,5 +70,5 @@ def test_spaces_are_found_by_name(tenant: Tenant, api: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/v1/items", "/api/v1/spaces"])
-def test_without_credentials_nothing_is_found(anybody: httpx.Client, path: str) -> None:
+def test_lookups_require_credentials(anybody: httpx.Client, path: str) -> None:
     assert anybody.get(path).status_code == 401

@@ -28,27 +28,27 @@ def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]
             process.kill()
 
 
-def told(lines: list[str], label: str) -> str:
+def printed_value(lines: list[str], label: str) -> str:
     return next(line.removeprefix(label).strip() for line in lines if line.startswith(label))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_runs_until_it_is_told_to_end_and_ends_cleanly(number: signal.Signals) -> None:
+def test_the_command_runs_until_a_signal_and_ends_cleanly(number: signal.Signals) -> None:
     with started() as (process, lines):
-        tenant = Tenant(told(lines, "url"))
-        assert tenant.api_key == told(lines, "api key")
+        tenant = Tenant(printed_value(lines, "url"))
+        assert tenant.api_key == printed_value(lines, "api key")
         process.send_signal(number)
         assert process.wait(5) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
 
 
-def test_it_is_steered_from_another_process_and_has_the_demo_content() -> None:
+def test_the_command_serves_the_demo_content_and_the_control_api() -> None:
     with started("--demo", "--speed", "1000") as (_, lines):
-        url, key = told(lines, "url"), told(lines, "api key")
+        url, key = printed_value(lines, "url"), printed_value(lines, "api key")
         task_id = Tenant(url).add_task("Mine")
-        answer = httpx.get(f"{url}/api/v1/tasks", headers={"Authorization": f"Bearer {key}"}, trust_env=False)
-        names = {task["name"] for task in answer.json()["data"]}
+        response = httpx.get(f"{url}/api/v1/tasks", headers={"Authorization": f"Bearer {key}"}, trust_env=False)
+        names = {task["name"] for task in response.json()["data"]}
         assert "Mine" in names
         assert len(names) > 1
         assert Tenant(url).runs(task_id) == []
@@ -58,13 +58,13 @@ def test_it_is_steered_from_another_process_and_has_the_demo_content() -> None:
             assert len(Tenant(url).runs(resource_id)) == 1
 
 
-def test_it_tells_a_connection_for_airflow() -> None:
+def test_the_command_prints_an_airflow_connection() -> None:
     with started() as (_, lines):
         exported = next(line for line in lines if line.startswith("export AIRFLOW_CONN_QLIK_CLOUD_DEFAULT="))
         connection = urlsplit(exported.partition("=")[2].strip("'"))
         host = unquote(connection.netloc.rpartition("@")[2])
         assert (connection.scheme, connection.password, host) == (
             "qlik-cloud",
-            told(lines, "api key"),
-            told(lines, "url"),
+            printed_value(lines, "api key"),
+            printed_value(lines, "url"),
         )

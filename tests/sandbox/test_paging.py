@@ -111,7 +111,7 @@ def test_a_next_link_may_be_relative(tenant: Tenant, api: httpx.Client) -> None:
     assert api.get(path, params={"limit": 1}).json()["links"]["next"]["href"].startswith(f"{path}?limit=1&page=")
 
 
-def test_a_next_link_may_name_another_host(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_next_link_may_lead_to_another_host(tenant: Tenant, api: httpx.Client) -> None:
     tenant.switch(next_link="other_host")
     path = f"/api/v1/tasks/{with_runs(tenant, 2)}/runs"
     assert api.get(path, params={"limit": 1}).json()["links"]["next"]["href"].startswith("http://elsewhere.invalid/")
@@ -122,7 +122,7 @@ def test_a_next_link_may_name_another_host(tenant: Tenant, api: httpx.Client) ->
         assert [entry.path for entry in elsewhere.request_log()] == [path]
 
 
-def test_a_next_link_may_lead_in_a_circle(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_next_link_may_loop(tenant: Tenant, api: httpx.Client) -> None:
     tenant.switch(next_link="loop")
     path = f"/api/v1/tasks/{with_runs(tenant, 2)}/runs?limit=1"
     first = api.get(path).json()
@@ -144,7 +144,7 @@ def test_an_empty_page_may_come_in_the_middle(tenant: Tenant, api: httpx.Client)
     assert [len(page["data"]) for page in found] == [2, 0, 1]
 
 
-def test_an_unencoded_plus_in_a_sort_is_refused_or_understood(tenant: Tenant, api: httpx.Client) -> None:
+def test_an_unencoded_plus_in_a_sort_is_refused_or_accepted(tenant: Tenant, api: httpx.Client) -> None:
     path = f"/api/v1/tasks/{with_runs(tenant, 2)}/runs?sort=+startedAt"
     assert api.get(path).status_code == 400
     tenant.switch(plus_in_sort="lenient")
@@ -156,7 +156,7 @@ def test_a_sort_that_is_not_documented_is_refused(tenant: Tenant, api: httpx.Cli
     assert api.get(f"/api/v1/tasks/{with_runs(tenant, 1)}/runs", params={"sort": sort}).status_code == 400
 
 
-def test_a_cursor_that_was_not_given_out_is_refused(api: httpx.Client) -> None:
+def test_an_unknown_cursor_is_refused(api: httpx.Client) -> None:
     assert api.get("/api/v1/tasks", params={"page": "2"}).status_code == 400
     assert api.get(AUTOMATIONS, params={"cursor": "zzz="}).status_code == 400
 
@@ -168,14 +168,14 @@ def with_executions(tenant: Tenant, count: int) -> str:
     return f"{SHARING}/{task_id}/executions"
 
 
-def test_sharing_lists_tell_how_many_there_are(tenant: Tenant, api: httpx.Client) -> None:
+def test_sharing_lists_contain_counts(tenant: Tenant, api: httpx.Client) -> None:
     found = list(pages(api, f"{with_executions(tenant, 5)}?limit=2"))
     assert [[one["id"] for one in page["executions"]] for page in found] == [["0", "1"], ["2", "3"], ["4"]]
     assert [(page["totalCount"], page["currentPageCount"]) for page in found] == [(5, 2), (5, 2), (5, 1)]
     assert api.get(SHARING).json()["totalCount"] == 1
 
 
-def test_sharing_links_have_the_cursor_beside_them(tenant: Tenant, api: httpx.Client) -> None:
+def test_sharing_links_contain_the_cursor(tenant: Tenant, api: httpx.Client) -> None:
     path = with_executions(tenant, 3)
     link = api.get(path, params={"limit": 1}).json()["links"]["next"]
     assert (link["type"], parse_qs(urlsplit(link["href"]).query)["next"]) == ("next", [link["token"]])
@@ -185,7 +185,7 @@ def test_sharing_links_have_the_cursor_beside_them(tenant: Tenant, api: httpx.Cl
     assert api.get(path, params={"limit": 1, "prev": back["token"]}).json()["executions"][0]["id"] == "0"
 
 
-def test_sharing_lists_take_an_offset_which_their_links_leave_out(tenant: Tenant, api: httpx.Client) -> None:
+def test_sharing_lists_accept_an_offset_which_their_links_omit(tenant: Tenant, api: httpx.Client) -> None:
     page = api.get(with_executions(tenant, 4), params={"limit": 1, "offset": 2}).json()
     assert [one["id"] for one in page["executions"]] == ["2"]
     following = api.get(page["links"]["next"]["href"])
@@ -206,13 +206,13 @@ def test_sharing_lists_take_an_offset_which_their_links_leave_out(tenant: Tenant
         (SHARING, ("next", "prev")),
     ],
 )
-def test_only_one_cursor_may_be_given(api: httpx.Client, path: str, names: tuple[str, str]) -> None:
+def test_two_cursors_are_refused(api: httpx.Client, path: str, names: tuple[str, str]) -> None:
     assert api.get(path, params={names[0]: "MA=="}).status_code == 200
     assert api.get(path, params={names[1]: "MA=="}).status_code == 200
     assert api.get(path, params=dict.fromkeys(names, "MA==")).status_code == 400
 
 
-def test_a_page_before_has_a_cursor_of_its_own(tenant: Tenant, api: httpx.Client) -> None:
+def test_the_previous_page_has_a_cursor_parameter_of_its_own(tenant: Tenant, api: httpx.Client) -> None:
     app_id = tenant.add_app()
     for place in range(3):
         tenant.add_run(app_id, id=f"{place}", started_ago=place)
@@ -222,7 +222,7 @@ def test_a_page_before_has_a_cursor_of_its_own(tenant: Tenant, api: httpx.Client
     assert [one["id"] for one in api.get(href).json()["data"]] == ["0", "1"]
 
 
-def test_a_sharing_list_may_lead_in_a_circle_too(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_sharing_list_may_loop_too(tenant: Tenant, api: httpx.Client) -> None:
     tenant.switch(next_link="loop")
     first = api.get(with_executions(tenant, 2), params={"limit": 1}).json()
     assert api.get(first["links"]["next"]["href"]).json() == first

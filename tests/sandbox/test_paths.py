@@ -14,7 +14,9 @@ AUTOMATIONS = "/api/v1/automations", "/api/workflows/automations"
 
 
 @pytest.mark.parametrize(("where", "there"), [("both", (200, 200)), ("v1", (200, 404)), ("scheduling", (404, 200))])
-def test_tasks_are_where_the_switch_says(tenant: Tenant, api: httpx.Client, where: str, there: tuple[int, int]) -> None:
+def test_the_switch_selects_the_paths_of_tasks(
+    tenant: Tenant, api: httpx.Client, where: str, there: tuple[int, int]
+) -> None:
     task = tenant.add_task()
     tenant.switch(tasks_paths=where)
     for path in ("", f"/{task}", f"/{task}/runs"):
@@ -25,17 +27,17 @@ def test_tasks_are_where_the_switch_says(tenant: Tenant, api: httpx.Client, wher
 
 
 @pytest.mark.parametrize(("where", "there"), [("v1", (403, 404)), ("both", (403, 403)), ("workflows", (404, 403))])
-def test_automations_take_inputs_where_the_switch_says(
+def test_the_switch_selects_the_path_of_execute(
     tenant: Tenant, api: httpx.Client, where: str, there: tuple[int, int]
 ) -> None:
     automation = tenant.add_automation(run_mode="triggered")
     tenant.switch(execute_paths=where)
     headers = {"x-execution-token": "wrong"}
     answers = [api.post(f"{path}/{automation}/actions/execute", headers=headers) for path in AUTOMATIONS]
-    assert tuple(answer.status_code for answer in answers) == there
+    assert tuple(response.status_code for response in answers) == there
 
 
-def test_what_is_not_there_is_said_in_three_forms(tenant: Tenant, api: httpx.Client) -> None:
+def test_an_unknown_path_has_three_forms_of_404(tenant: Tenant, api: httpx.Client) -> None:
     tenant.switch(tasks_paths="v1")
     assert api.get(SCHEDULING).json()["errors"][0]["code"] == "HTTP-404"
     tenant.switch(no_route="text")
@@ -45,7 +47,7 @@ def test_what_is_not_there_is_said_in_three_forms(tenant: Tenant, api: httpx.Cli
     assert api.get(SCHEDULING).status_code == 404
 
 
-def test_tasks_count_in_the_tier_of_the_path_that_is_used(tenant: Tenant, api: httpx.Client) -> None:
+def test_the_rate_limit_tier_of_tasks_depends_on_the_path(tenant: Tenant, api: httpx.Client) -> None:
     task = tenant.add_task()
     tenant.set_limits(tasks=2, tier_1=1, tier_2=1, window=60)
     assert [api.get(SCHEDULING).status_code for _ in range(2)] == [200, 429]
@@ -69,7 +71,7 @@ def test_all_users_together_have_half_a_limit_for_each_of_them(
     assert anybody.get("/api/v1/reloads", headers=other).status_code == 200
 
 
-def test_deprecated_paths_say_so_and_others_do_not(tenant: Tenant, api: httpx.Client) -> None:
+def test_only_deprecated_paths_have_deprecation_headers(tenant: Tenant, api: httpx.Client) -> None:
     tenant.switch(deprecated_paths="/api/v1/tasks*", sunset="2026-12-31")
     headers = api.get(V1).headers
     assert headers["deprecation"] == "true"
@@ -80,7 +82,7 @@ def test_deprecated_paths_say_so_and_others_do_not(tenant: Tenant, api: httpx.Cl
 
 
 @pytest.mark.parametrize(
-    ("form", "told"),
+    ("form", "header"),
     [
         ("iso_date", "2026-12-31"),
         ("iso_time", "2026-12-31T00:00:00Z"),
@@ -88,14 +90,14 @@ def test_deprecated_paths_say_so_and_others_do_not(tenant: Tenant, api: httpx.Cl
         ("nonsense", "when it is ready"),
     ],
 )
-def test_the_day_comes_in_several_forms(tenant: Tenant, api: httpx.Client, form: str, told: str) -> None:
+def test_the_sunset_date_has_several_forms(tenant: Tenant, api: httpx.Client, form: str, header: str) -> None:
     tenant.switch(deprecated_paths="*", sunset="2026-12-31", sunset_form=form)
-    assert api.get(V1).headers["sunset"] == told
+    assert api.get(V1).headers["sunset"] == header
     tenant.switch(sunset="")
     assert "sunset" not in api.get(V1).headers
 
 
-def test_a_faulty_response_says_so_too(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_fault_response_has_deprecation_headers_too(tenant: Tenant, api: httpx.Client) -> None:
     tenant.switch(deprecated_paths="*")
     tenant.fault(status=503)
     assert "deprecation" in api.get(V1).headers

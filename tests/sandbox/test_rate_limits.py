@@ -15,7 +15,7 @@ def statuses(api: httpx.Client, path: str, count: int) -> list[int]:
     return [api.get(path).status_code for _ in range(count)]
 
 
-def test_a_tier_refuses_what_is_more_than_its_limit(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_tier_refuses_requests_beyond_its_limit(tenant: Tenant, api: httpx.Client) -> None:
     tenant.set_limits(tier_1=3, window=60)
     assert statuses(api, AUTOMATIONS, 4) == [200, 200, 200, 429]
     refused = api.get(AUTOMATIONS)
@@ -24,7 +24,7 @@ def test_a_tier_refuses_what_is_more_than_its_limit(tenant: Tenant, api: httpx.C
     assert not tenant.request_log()[-1].carried_out
 
 
-def test_a_tier_takes_requests_again_when_it_said_so(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_tier_accepts_requests_again_after_retry_after(tenant: Tenant, api: httpx.Client) -> None:
     tenant.set_limits(tier_1=1, window=60)
     api.get(AUTOMATIONS)
     tenant.advance(20)
@@ -39,7 +39,7 @@ def test_requests_are_counted_over_five_minutes(tenant: Tenant, api: httpx.Clien
     assert api.get(AUTOMATIONS).headers["retry-after"] == "300"
 
 
-def test_a_used_up_tier_refuses_on_all_its_paths_and_leaves_the_others_alone(tenant: Tenant, api: httpx.Client) -> None:
+def test_an_exhausted_tier_refuses_on_all_its_paths_only(tenant: Tenant, api: httpx.Client) -> None:
     tenant.set_limits(tier_1=1, window=60)
     assert api.get(AUTOMATIONS).status_code == 200
     assert api.get("/api/v1/users/me").status_code == 429
@@ -47,7 +47,7 @@ def test_a_used_up_tier_refuses_on_all_its_paths_and_leaves_the_others_alone(ten
     assert api.post(AUTOMATIONS, json={"name": "A"}).status_code == 201
 
 
-def test_each_tier_has_its_own_number(tenant: Tenant, api: httpx.Client) -> None:
+def test_each_tier_has_its_own_limit(tenant: Tenant, api: httpx.Client) -> None:
     tenant.set_limits(tasks=1, tier_2=1, reloads=1, window=60)
     task_id = tenant.add_task()
     tenant.script(task_id, Script(end=None, stops=False))
@@ -73,7 +73,7 @@ def test_each_user_has_their_own_count(tenant: Tenant, api: httpx.Client, anybod
     assert anybody.post("/oauth/token", json=body).status_code == 429
 
 
-def test_a_refusal_may_tell_a_date_or_nothing(tenant: Tenant, api: httpx.Client) -> None:
+def test_retry_after_may_be_a_date_or_absent(tenant: Tenant, api: httpx.Client) -> None:
     tenant.set_limits(tier_1=1, window=60)
     tenant.switch(retry_after="date")
     api.get(AUTOMATIONS)
@@ -83,7 +83,7 @@ def test_a_refusal_may_tell_a_date_or_nothing(tenant: Tenant, api: httpx.Client)
     assert "retry-after" not in api.get(AUTOMATIONS).headers
 
 
-def test_the_limits_are_on_from_the_start(tenant: Tenant, api: httpx.Client) -> None:
+def test_the_rate_limits_are_enabled_by_default(tenant: Tenant, api: httpx.Client) -> None:
     tenant.set_limits(window=0.6)
     assert statuses(api, AUTOMATIONS, 11) == [200] * 10 + [429]
 
@@ -116,5 +116,5 @@ def test_each_operation_counts_in_its_tier_and_needs_credentials(
     assert anybody.request(method, path).status_code == 401
     tenant.set_limits(**{tier: 1}, window=60)
     answers = [api.request(method, path) for _ in range(2)]
-    assert [answer.status_code == 429 for answer in answers] == [False, True]
+    assert [response.status_code == 429 for response in answers] == [False, True]
     assert answers[1].json()["errors"][0]["code"] == "HTTP-429"

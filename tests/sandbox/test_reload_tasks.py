@@ -22,9 +22,9 @@ def app_id(tenant: Tenant) -> str:
 
 
 def read(api: httpx.Client, task_id: str) -> dict[str, Any]:
-    answer = api.get(f"{RELOAD_TASKS}/{task_id}")
-    assert answer.status_code == 200
-    return dict(answer.json())
+    response = api.get(f"{RELOAD_TASKS}/{task_id}")
+    assert response.status_code == 200
+    return dict(response.json())
 
 
 def test_a_reload_task_is_created_enabled(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
@@ -34,9 +34,9 @@ def test_a_reload_task_is_created_enabled(tenant: Tenant, api: httpx.Client, app
         "recurrence": ["RRULE:FREQ=DAILY"],
         "type": "scheduled_reload",
     }
-    answer = api.post(RELOAD_TASKS, json=body)
-    task = answer.json()
-    assert answer.status_code == 201
+    response = api.post(RELOAD_TASKS, json=body)
+    task = response.json()
+    assert response.status_code == 201
     assert (task["state"], task["spaceId"], task["userId"]) == ("Enabled", "space-1", tenant.user_id)
     assert (task["recurrence"], "type" in task) == (["RRULE:FREQ=DAILY"], False)
     assert read(api, task["id"]) == task
@@ -45,12 +45,12 @@ def test_a_reload_task_is_created_enabled(tenant: Tenant, api: httpx.Client, app
 @pytest.mark.parametrize(
     "wrong", [{"appId": 7}, {"timeZone": None}, {"recurrence": "RRULE:FREQ=DAILY"}, {"type": "other"}]
 )
-def test_a_reload_task_of_the_wrong_shape_is_refused_by_name(
+def test_an_invalid_reload_task_is_refused_with_the_member(
     api: httpx.Client, app_id: str, wrong: dict[str, Any]
 ) -> None:
-    answer = api.post(RELOAD_TASKS, json={"appId": app_id, "timeZone": "UTC", **wrong})
-    error = answer.json()["errors"][0]
-    assert (answer.status_code, error["code"]) == (400, "RELOAD-TASKS-400")
+    response = api.post(RELOAD_TASKS, json={"appId": app_id, "timeZone": "UTC", **wrong})
+    error = response.json()["errors"][0]
+    assert (response.status_code, error["code"]) == (400, "RELOAD-TASKS-400")
     assert f"body.{next(iter(wrong))}" in error["detail"]
 
 
@@ -60,7 +60,7 @@ def test_a_reload_task_of_an_unknown_app_is_404(tenant: Tenant, api: httpx.Clien
         tenant.add_reload_task("nothing-here")
 
 
-def test_an_update_changes_what_it_names(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+def test_an_update_changes_only_the_sent_members(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
     path = f"{RELOAD_TASKS}/{tenant.add_reload_task(app_id, partial=True)}"
     disabled = api.put(path, json={"state": "Disabled"}).json()
     assert (disabled["state"], disabled["disabledCode"], disabled["partial"]) == ("Disabled", "MANUALLY", True)
@@ -91,7 +91,7 @@ def test_reload_tasks_are_listed_for_an_app(tenant: Tenant, api: httpx.Client, a
     assert api.get(RELOAD_TASKS, params={"partial": "1"}).status_code == 400
 
 
-def test_the_schedule_fires_a_reload_of_the_app(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+def test_the_schedule_starts_a_reload_of_the_app(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
     task_id = tenant.add_reload_task(app_id, partial=True, nextExecutionTime="2030-01-01T00:00:00Z")
     assert "lastExecutionTime" not in read(api, task_id)
     tenant.script(app_id, Script(run=100))
@@ -104,7 +104,7 @@ def test_the_schedule_fires_a_reload_of_the_app(tenant: Tenant, api: httpx.Clien
     assert [run["via"] for run in tenant.active()] == ["schedule"]
 
 
-def test_the_last_execution_may_be_told_finely(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+def test_the_last_execution_time_may_be_more_precise(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
     tenant.switch(reload_task_times="milliseconds")
     task_id = tenant.add_reload_task(app_id, lastExecutionTime="2020-01-01T00:00:00Z")
     assert read(api, task_id)["lastExecutionTime"] == "2020-01-01T00:00:00Z"
@@ -113,7 +113,7 @@ def test_the_last_execution_may_be_told_finely(tenant: Tenant, api: httpx.Client
     assert read(api, task_id)["lastExecutionTime"] == reload["creationTime"]
 
 
-def test_only_an_enabled_schedule_fires(tenant: Tenant, app_id: str) -> None:
+def test_only_an_enabled_schedule_can_be_executed(tenant: Tenant, app_id: str) -> None:
     with pytest.raises(SandboxError, match="Disabled"):
         tenant.execute_reload_task(tenant.add_reload_task(app_id, state="Disabled"))
     with pytest.raises(SandboxError, match="nothing-here"):
@@ -123,28 +123,28 @@ def test_only_an_enabled_schedule_fires(tenant: Tenant, app_id: str) -> None:
 # As it is today, and as it will be
 
 
-def test_none_is_created_any_more(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+def test_creating_a_deprecated_reload_task_is_refused(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
     tenant.switch(reload_tasks="deprecated")
 
-    answer = api.post(RELOAD_TASKS, json={"appId": app_id, "timeZone": "UTC"})
+    response = api.post(RELOAD_TASKS, json={"appId": app_id, "timeZone": "UTC"})
 
-    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (410, "TASKS-011")
+    assert (response.status_code, response.json()["errors"][0]["code"]) == (410, "TASKS-011")
     assert api.get(RELOAD_TASKS).json()["data"] == []
 
 
-def test_a_migrated_one_is_read_and_not_changed(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+def test_a_migrated_reload_task_can_be_read_but_not_changed(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
     tenant.switch(reload_tasks="deprecated")
     task_id = tenant.add_reload_task(app_id, migrated=True)
 
-    for answer in (
+    for response in (
         api.put(f"{RELOAD_TASKS}/{task_id}", json={"partial": True}),
         api.delete(f"{RELOAD_TASKS}/{task_id}"),
     ):
-        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "TASKS-001")
+        assert (response.status_code, response.json()["errors"][0]["code"]) == (400, "TASKS-001")
     assert read(api, task_id)["migrated"] is True
 
 
-def test_one_that_was_not_migrated_is_still_changed(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+def test_a_reload_task_that_was_not_migrated_can_be_changed(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
     tenant.switch(reload_tasks="deprecated")
     task_id = tenant.add_reload_task(app_id)
 
@@ -152,7 +152,7 @@ def test_one_that_was_not_migrated_is_still_changed(tenant: Tenant, api: httpx.C
     assert api.delete(f"{RELOAD_TASKS}/{task_id}").status_code == 204
 
 
-def test_when_the_family_is_gone_all_of_it_is(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+def test_a_removed_family_refuses_every_operation(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
     task_id = tenant.add_reload_task(app_id)
     tenant.switch(reload_tasks="removed")
 
@@ -160,12 +160,12 @@ def test_when_the_family_is_gone_all_of_it_is(tenant: Tenant, api: httpx.Client,
         assert api.request(method, RELOAD_TASKS + path).status_code == 410
 
 
-def test_reload_tasks_are_deprecated_unless_a_test_says_otherwise(tenant: Tenant) -> None:
+def test_reload_tasks_are_deprecated_by_default(tenant: Tenant) -> None:
     tenant.reset()
-    answer = httpx.post(
+    response = httpx.post(
         tenant.url + RELOAD_TASKS,
         json={"appId": tenant.add_app(), "timeZone": "UTC"},
         headers={"authorization": f"Bearer {tenant.api_key}"},
     )
 
-    assert answer.status_code == 410
+    assert response.status_code == 410

@@ -16,22 +16,22 @@ def app_id(tenant: Tenant) -> str:
 
 
 def create(api: httpx.Client, app_id: str, **members: Any) -> dict[str, Any]:
-    answer = api.post(RELOADS, json={"appId": app_id, **members})
-    assert answer.status_code == 201, answer.text
-    return dict(answer.json())
+    response = api.post(RELOADS, json={"appId": app_id, **members})
+    assert response.status_code == 201, response.text
+    return dict(response.json())
 
 
 def listed(api: httpx.Client, **query: str) -> list[str]:
-    answer = api.get(RELOADS, params=query)
-    assert answer.status_code == 200, answer.text
-    return [reload["id"] for reload in answer.json()["data"]]
+    response = api.get(RELOADS, params=query)
+    assert response.status_code == 200, response.text
+    return [reload["id"] for reload in response.json()["data"]]
 
 
 def read(api: httpx.Client, reload_id: str) -> dict[str, Any]:
     return dict(api.get(f"{RELOADS}/{reload_id}").json())
 
 
-def test_a_reload_is_answered_and_goes_through_its_states(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+def test_a_reload_is_returned_and_goes_through_its_states(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
     tenant.script(app_id, Script(wait=5, run=10))
     seen = [create(api, app_id)]
     for seconds in (5, 10):
@@ -43,7 +43,7 @@ def test_a_reload_is_answered_and_goes_through_its_states(tenant: Tenant, api: h
     assert (seen[0]["appId"], seen[0]["userId"], seen[0]["type"]) == (app_id, tenant.user_id, "external")
 
 
-def test_a_reload_has_the_members_it_was_asked_for(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+def test_a_reload_has_the_members_of_its_request(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
     reload = create(api, app_id, partial=True, weight=3, variables={"vRegion": "EMEA"})
     assert (reload["partial"], reload["weight"]) == (True, 3)
     (run,) = tenant.runs(app_id)
@@ -51,7 +51,7 @@ def test_a_reload_has_the_members_it_was_asked_for(tenant: Tenant, api: httpx.Cl
 
 
 @pytest.mark.parametrize("end", ["FAILED", "EXCEEDED_LIMIT", "CANCELED", "ODD"])
-def test_a_reload_ends_in_the_word_of_its_script_and_says_why(
+def test_a_reload_ends_with_the_status_and_error_of_its_script(
     tenant: Tenant, api: httpx.Client, app_id: str, end: str
 ) -> None:
     tenant.script(app_id, Script(run=0, end=end, error="no such table", log=("a", "b")))
@@ -62,12 +62,12 @@ def test_a_reload_ends_in_the_word_of_its_script_and_says_why(
 
 
 def test_a_reload_of_an_unknown_app_is_404(tenant: Tenant, api: httpx.Client) -> None:
-    answer = api.post(RELOADS, json={"appId": "nothing-here"})
-    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "RELOADS-404")
+    response = api.post(RELOADS, json={"appId": "nothing-here"})
+    assert (response.status_code, response.json()["errors"][0]["code"]) == (404, "RELOADS-404")
     assert tenant.reloads() == []
 
 
-def test_an_app_that_a_task_works_on_is_there(tenant: Tenant, api: httpx.Client) -> None:
+def test_the_app_of_a_task_exists(tenant: Tenant, api: httpx.Client) -> None:
     tenant.add_task("Sales", resource_id="app-2")
     assert create(api, "app-2")["appId"] == "app-2"
 
@@ -85,27 +85,27 @@ def test_an_app_that_a_task_works_on_is_there(tenant: Tenant, api: httpx.Client)
         ({"variables": {"n" * 257: "x"}}, "body.variables.n"),
     ],
 )
-def test_a_wrong_request_is_refused_by_name(
+def test_an_invalid_reload_is_refused_with_the_member(
     tenant: Tenant, api: httpx.Client, app_id: str, members: dict[str, Any], named: str
 ) -> None:
-    answer = api.post(RELOADS, json={"appId": app_id, **members})
-    assert answer.status_code == 400
-    assert answer.json()["errors"][0]["detail"].startswith(named)
+    response = api.post(RELOADS, json={"appId": app_id, **members})
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["detail"].startswith(named)
     assert tenant.reloads() == []
 
 
-def test_as_many_and_as_long_variables_as_allowed_pass(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+def test_the_maximum_number_and_length_of_variables_is_accepted(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
     create(api, app_id, variables={f"{place:0256}": "x" * 256 for place in range(20)})
 
 
-def test_while_a_reload_is_pending_another_is_refused_with_a_code_of_the_family(
+def test_a_reload_is_refused_with_a_code_while_another_one_is_pending(
     tenant: Tenant, api: httpx.Client, app_id: str
 ) -> None:
     tenant.script(app_id, Script(run=10))
     create(api, app_id)
-    answer = api.post(RELOADS, json={"appId": app_id})
-    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (429, "RELOADS-007")
-    assert "retry-after" not in answer.headers
+    response = api.post(RELOADS, json={"appId": app_id})
+    assert (response.status_code, response.json()["errors"][0]["code"]) == (429, "RELOADS-007")
+    assert "retry-after" not in response.headers
     create(api, tenant.add_app())
     tenant.advance(10)
     create(api, app_id)
@@ -135,7 +135,7 @@ def test_a_queued_reload_can_be_cancelled(tenant: Tenant, api: httpx.Client, app
     assert [read(api, one)["status"] for one in (first, second)] == ["RELOADING", "CANCELED"]
 
 
-def test_a_reload_whose_answer_was_lost_is_found_in_the_list(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+def test_a_reload_whose_response_was_lost_is_in_the_list(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
     old = tenant.add_run(app_id)
     tenant.fault(reset="after", operation="create_reload")
     with pytest.raises(httpx.ReadError):
@@ -180,13 +180,13 @@ def test_reloads_are_filtered(tenant: Tenant, api: httpx.Client, app_id: str) ->
         assert api.get(RELOADS, params=query).status_code == 400
 
 
-def test_a_list_has_logs_only_when_asked(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+def test_a_list_contains_logs_only_on_request(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
     tenant.add_run(app_id, script=Script(log=("one",)))
     assert "log" not in api.get(RELOADS).json()["data"][0]
     assert api.get(RELOADS, params={"log": "true"}).json()["data"][0]["log"] == "one"
 
 
-def test_an_app_tells_which_of_its_reloads_have_a_log(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+def test_an_app_lists_the_logs_of_its_reloads(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
     for reload_id, ago, script in (
         ("fine", 30, Script(run=2, log=("one", "two"))),
         ("bad", 20, Script(run=3, end="FAILED")),
@@ -251,7 +251,7 @@ def test_an_unknown_reload_is_404(api: httpx.Client) -> None:
     assert api.post(f"{RELOADS}/none/actions/cancel").status_code == 404
 
 
-def test_the_reloads_of_somebody_else_are_there_too(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+def test_reloads_of_other_users_are_visible(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
     reload_id = tenant.add_run(app_id, started_ago=100, script=Script(run=150))
     assert (read(api, reload_id)["status"], read(api, reload_id)["userId"]) == ("RELOADING", "user-other")
     assert [run["active"] for run in tenant.runs(app_id)] == [True]

@@ -6,7 +6,7 @@ import pytest
 from airflow_provider_qlik.sandbox import Tenant
 
 
-def test_the_journal_tells_what_was_asked_and_answered(tenant: Tenant, api: httpx.Client) -> None:
+def test_the_request_log_has_requests_and_responses(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task()
     api.get(f"/api/v1/tasks/{task_id}/runs?sort=%2BstartedAt&limit=5", headers={"User-Agent": "me"})
     (entry,) = tenant.request_log()
@@ -24,7 +24,7 @@ def test_the_journal_tells_what_was_asked_and_answered(tenant: Tenant, api: http
     assert "authorization" not in entry.headers
 
 
-def test_the_journal_keeps_bodies_but_no_secrets(tenant: Tenant, api: httpx.Client, anybody: httpx.Client) -> None:
+def test_the_request_log_has_bodies_without_secrets(tenant: Tenant, api: httpx.Client, anybody: httpx.Client) -> None:
     body = {
         "client_id": tenant.client_id,
         "client_secret": tenant.client_secret,
@@ -48,7 +48,7 @@ def test_a_refused_request_was_not_carried_out(tenant: Tenant, api: httpx.Client
     assert (unknown.operation, unknown.status, unknown.carried_out) == (None, 404, False)
 
 
-def test_an_execution_is_told_by_its_token(tenant: Tenant, anybody: httpx.Client) -> None:
+def test_an_execute_is_logged_with_the_credential_execution_token(tenant: Tenant, anybody: httpx.Client) -> None:
     automation_id = tenant.add_automation(run_mode="triggered", executionToken="abc")
     path = f"/api/v1/automations/{automation_id}/actions/execute"
     anybody.post(path, headers={"X-Execution-Token": "abc"}, json={"a": [1]})
@@ -67,16 +67,14 @@ def test_an_execution_is_told_by_its_token(tenant: Tenant, anybody: httpx.Client
         ({"operation": "list_tasks", "method": "POST"}, 0),
     ],
 )
-def test_the_journal_is_asked_for_what_is_wanted(
-    tenant: Tenant, api: httpx.Client, which: dict[str, str], count: int
-) -> None:
+def test_the_request_log_can_be_filtered(tenant: Tenant, api: httpx.Client, which: dict[str, str], count: int) -> None:
     api.get("/api/v1/tasks")
     api.get("/api/v1/tasks")
     api.post("/api/v1/tasks")
     assert len(tenant.request_log(**which)) == count
 
 
-def test_steering_the_tenant_leaves_no_trace(tenant: Tenant, api: httpx.Client) -> None:
+def test_control_requests_are_not_logged(tenant: Tenant, api: httpx.Client) -> None:
     api.get("/api/v1/tasks")
     tenant.clear_request_log()
     tenant.add_task()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -39,7 +38,7 @@ def chain(tenant: Tenant) -> None:
 # Tasks
 
 
-def test_a_new_task_is_on_if_it_says_so_and_off_if_not(api: httpx.Client) -> None:
+def test_a_new_task_is_enabled_only_if_its_body_says_so(api: httpx.Client) -> None:
     on = api.post(ROOT, json=NEW_TASK | {"enabled": True}).json()
     off = api.post(ROOT, json=NEW_TASK | {"name": "Überall!"}).json()
 
@@ -47,7 +46,7 @@ def test_a_new_task_is_on_if_it_says_so_and_off_if_not(api: httpx.Client) -> Non
     assert (off["enabled"], off["metadata"]["disabledCode"]) == (False, "MANUALLY")
 
 
-def test_a_task_tells_of_its_newest_run_once_there_is_one(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_task_shows_its_newest_run(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task()
     assert "lastRun" not in api.get(f"{ROOT}/{task_id}").json()["metadata"]["orchestration"]
     assert api.get(f"{ROOT}/{task_id}/runs/last").status_code == 404
@@ -63,7 +62,7 @@ def test_a_task_tells_of_its_newest_run_once_there_is_one(tenant: Tenant, api: h
     assert "lastRun" not in str(api.get(f"/api/v1/tasks/{task_id}").json())
 
 
-def test_the_newest_run_may_lag_behind(tenant: Tenant, api: httpx.Client) -> None:
+def test_the_newest_run_may_be_stale(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task()
     tenant.add_run(task_id, started_ago=3600.0, id="older")
     tenant.switch(last_run_lag=30.0)
@@ -112,14 +111,14 @@ def test_tasks_are_filtered(tenant: Tenant, api: httpx.Client, filter: str, name
 
 
 @pytest.mark.parametrize("filter", ["name", "name eq", 'color eq "red"', 'name is "a"', 'name eq "a" and', "(" * 50])
-def test_a_filter_that_is_not_understood_is_refused(api: httpx.Client, filter: str) -> None:
+def test_an_invalid_filter_is_refused(api: httpx.Client, filter: str) -> None:
     response = api.get(ROOT, params={"filter": filter})
 
     assert response.status_code == 400
-    assert "filter is not understood" in response.text
+    assert "filter cannot be parsed" in response.text
 
 
-def test_v1_overlooks_a_filter_or_refuses_it(tenant: Tenant, api: httpx.Client) -> None:
+def test_v1_ignores_or_refuses_a_filter(tenant: Tenant, api: httpx.Client) -> None:
     tenant.add_task("Alpha")
     assert len(api.get("/api/v1/tasks", params={"filter": 'name eq "x"'}).json()["data"]) == 1
     tenant.switch(v1_filter="refused")
@@ -140,7 +139,7 @@ def test_tasks_are_sorted_by_their_last_run(tenant: Tenant, api: httpx.Client) -
 # Patch
 
 
-def test_a_patch_changes_one_thing_and_takes_the_task_over(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_patch_changes_one_member_and_the_owner(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task("A", metadata={"ownerId": "user-other"}, description="as it was")
 
     patched = api.patch(f"{ROOT}/{task_id}", json=[{"op": "replace", "path": "/enabled", "value": False}])
@@ -151,7 +150,7 @@ def test_a_patch_changes_one_thing_and_takes_the_task_over(tenant: Tenant, api: 
     assert api.get(f"{ROOT}/{task_id}").json() == task
 
 
-def test_a_patch_does_all_that_rfc_6902_knows_but_test(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_patch_supports_all_operations_of_rfc_6902_but_test(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task("A", annotations=["one", "two"], description="text")
     operations = [
         {"op": "add", "path": "/annotations/-", "value": "three"},
@@ -183,9 +182,7 @@ def test_a_patch_does_all_that_rfc_6902_knows_but_test(tenant: Tenant, api: http
     ],
     ids=str,
 )
-def test_a_patch_that_cannot_be_done_changes_nothing(
-    tenant: Tenant, api: httpx.Client, operation: dict[str, Any]
-) -> None:
+def test_an_invalid_patch_changes_nothing(tenant: Tenant, api: httpx.Client, operation: dict[str, Any]) -> None:
     task_id = tenant.add_task("A", annotations=["one"])
     before = api.get(f"{ROOT}/{task_id}").json()
 
@@ -195,7 +192,7 @@ def test_a_patch_that_cannot_be_done_changes_nothing(
     assert api.get(f"{ROOT}/{task_id}").json() == before
 
 
-def test_v1_knows_neither_patches_nor_graphs(tenant: Tenant, api: httpx.Client) -> None:
+def test_v1_has_neither_patches_nor_graphs(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task()
     assert api.patch(f"/api/v1/tasks/{task_id}", json=[]).status_code == 404
     assert api.get(f"/api/v1/tasks/{task_id}/graphs/children").status_code == 404
@@ -214,7 +211,7 @@ def test_v1_knows_neither_patches_nor_graphs(tenant: Tenant, api: httpx.Client) 
         ("a", "ancestors", {"a": 0}, set()),
     ],
 )
-def test_a_graph_is_walked(
+def test_a_graph_has_vertices_and_edges(
     api: httpx.Client, of: str, graph: str, depths: dict[str, int], edges: set[tuple[str, str]]
 ) -> None:
     got = api.get(f"{ROOT}/{of}/graphs/{graph}").json()
@@ -224,7 +221,7 @@ def test_a_graph_is_walked(
 
 
 @pytest.mark.usefixtures("chain")
-def test_a_graph_ends_at_its_level_and_holds_tasks_on_request(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_graph_is_limited_by_level_and_contains_tasks_on_request(tenant: Tenant, api: httpx.Client) -> None:
     got = api.get(f"{ROOT}/a/graphs/descendants", params={"level": 1, "withTask": "true"}).json()
     assert [vertex["task"]["name"] for vertex in got["vertices"]] == ["a", "b", "c"]
     assert [vertex["attrs"]["isParent"] for vertex in got["vertices"]] == [True, True, True]
@@ -246,101 +243,7 @@ def test_neighbours_are_listed_in_pages(api: httpx.Client) -> None:
 # Creators
 
 
-def create(api: httpx.Client, occasion: str, body: Any, app: str = "app") -> httpx.Response:
-    return api.post(f"{ROOT}/resources/{app}/actions/reload/{occasion}", json=body)
-
-
-def test_a_reload_on_a_schedule_is_made_switched_off_and_can_be_started(tenant: Tenant, api: httpx.Client) -> None:
-    tenant.add_app("Sales", id="app")
-    body = {"name": "Every morning", "recurrence": RULE, "timezone": "Europe/Stockholm", "partial": True}
-
-    made = create(api, "on-time-schedule", body)
-
-    task = made.json()
-    assert (made.status_code, task["enabled"], task["resourceId"]) == (201, False, "app")
-    assert task["start"]["schedule"] == {"recurrence": RULE, "timezone": "Europe/Stockholm"}
-    assert task["metadata"]["trigger"]["type"] == 0
-    api.patch(f"{ROOT}/{task['id']}", json=[{"op": "replace", "path": "/enabled", "value": True}])
-    assert api.post(f"{ROOT}/{task['id']}/actions/start").status_code == 200
-
-
-def test_a_reload_after_a_task_waits_for_that_task(tenant: Tenant, api: httpx.Client) -> None:
-    tenant.add_app(id="app")
-    tenant.add_app(id="up", space_id=tenant.add_space(id="space"))
-    upstream = tenant.add_task(resource_id="up")
-
-    task = create(api, "on-task-event", {"onTaskId": upstream, "onTaskStatus": "failed", "enabled": True}).json()
-
-    matches = {one["contextAttributeName"]: one["contextAttributeValue"] for one in task["events"][0]["correlation"]}
-    assert matches == {"id": upstream, "appId": "up", "status": "failed", "spaceId": "space"}
-    assert (task["enabled"], task["metadata"]["topology"]["isChild"]) == (True, True)
-    assert [one["id"] for one in api.get(f"{ROOT}/{upstream}/graphs/children").json()["data"]] == [task["id"]]
-
-
-def test_a_reload_on_new_data_is_made_once(tenant: Tenant, api: httpx.Client) -> None:
-    tenant.add_app(id="app", datasets=["d1", "d2"])
-
-    made, again = create(api, "on-dataset-updated", None), create(api, "on-dataset-updated", {"name": "Again"})
-
-    assert made.json()["metadata"]["trigger"]["type"] == 4
-    assert (made.status_code, again.status_code, again.json()["code"]) == (201, 409, "CHO-031")
-    assert again.json()["value"] == {"existingTaskId": made.json()["id"]}
-
-
-BAD = [
-    ("on-time-schedule", {}, 400, "CHO-001"),
-    ("on-time-schedule", {"recurrence": 5}, 400, "CHO-001"),
-    ("on-time-schedule", {"recurrence": RULE, "name": "x" * 101}, 400, "CHO-001"),
-    ("on-time-schedule", {"recurrence": RULE, "description": "x" * 1025}, 400, "CHO-001"),
-    ("on-time-schedule", {"recurrence": "daily"}, 400, "CHO-017"),
-    ("on-time-schedule", {"recurrence": RULE, "timezone": "Europe/Nowhere"}, 400, "CHO-017"),
-    ("on-time-schedule", {"recurrence": RULE, "endDateTime": "2001-01-01T00:00:00"}, 400, "CHO-017"),
-    (
-        "on-time-schedule",
-        {"recurrence": RULE, "startDateTime": "2099-01-02T00:00:00", "endDateTime": "2099-01-01T00:00:00"},
-        400,
-        "CHO-017",
-    ),
-    ("on-task-event", {"onTaskId": "up", "onTaskStatus": "perhaps"}, 400, "CHO-001"),
-    ("on-task-event", {"onTaskId": "no-such"}, 400, "CHO-016"),
-    ("on-dataset-updated", {}, 422, "CHO-030"),
-]
-
-
-@pytest.mark.parametrize(("occasion", "body", "status", "code"), BAD, ids=str)
-def test_a_creator_says_what_is_wrong_by_a_code(
-    tenant: Tenant, api: httpx.Client, occasion: str, body: Any, status: int, code: str
-) -> None:
-    tenant.add_app(id="app")
-
-    response = create(api, occasion, body)
-
-    assert (response.status_code, response.json()["code"]) == (status, code)
-    assert response.json()["status_code"] == status
-
-
-@pytest.mark.parametrize("occasion", ["on-time-schedule", "on-task-event", "on-dataset-updated"])
-def test_an_app_that_is_not_there_is_a_403(tenant: Tenant, api: httpx.Client, occasion: str) -> None:
-    task_id = tenant.add_task()
-    bodies = {"on-time-schedule": {"recurrence": RULE}, "on-task-event": {"onTaskId": task_id}}
-
-    response = create(api, occasion, bodies.get(occasion), app="no-such")
-
-    assert (response.status_code, response.json()["code"]) == (403, "CHO-003")
-
-
-def test_an_app_has_ten_tasks_at_most(tenant: Tenant, api: httpx.Client) -> None:
-    tenant.add_app(id="app")
-    responses = [create(api, "on-time-schedule", {"recurrence": RULE}) for _ in range(11)]
-
-    assert [one.status_code for one in responses] == [201] * 10 + [422]
-    assert responses[-1].json()["code"] == "CHO-014"
-
-
-# Rate limits
-
-
-def test_reads_and_writes_have_the_limits_of_all_others(tenant: Tenant, api: httpx.Client) -> None:
+def test_the_scheduling_path_has_the_usual_rate_limits(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task()
     tenant.set_limits(tasks=1000, tier_1=2, tier_2=1, window=60)
 
@@ -350,59 +253,3 @@ def test_reads_and_writes_have_the_limits_of_all_others(tenant: Tenant, api: htt
 
 
 # Roles
-
-
-@pytest.fixture
-def editor(tenant: Tenant) -> Iterator[httpx.Client]:
-    """A user who may reload app `sales`, view app `seen`, and not see app `hidden`."""
-    user = tenant.add_user("Editor")
-    for app, role in (("sales", "producer"), ("seen", "consumer"), ("hidden", None)):
-        space = tenant.add_space(app)
-        tenant.add_app(app, id=app, space_id=space)
-        tenant.add_task(f"reload {app}", id=f"reload-{app}", resource_id=app)
-        if role:
-            tenant.give_role(space, user.id, role)
-    with httpx.Client(base_url=tenant.url, headers={"Authorization": f"Bearer {user.api_key}"}) as client:
-        yield client
-
-
-@pytest.mark.parametrize("creator", ["on-time-schedule", "on-task-event", "on-dataset-updated"])
-@pytest.mark.parametrize("app", ["seen", "hidden"])
-def test_a_creator_takes_the_right_to_reload(editor: httpx.Client, tenant: Tenant, creator: str, app: str) -> None:
-    bodies = {"on-time-schedule": {"recurrence": RULE}, "on-task-event": {"onTaskId": "reload-sales"}}
-
-    response = editor.post(f"{ROOT}/resources/{app}/actions/reload/{creator}", json=bodies.get(creator, {}))
-
-    assert (response.status_code, response.json()["code"]) == (403, "CHO-003")
-
-
-@pytest.mark.parametrize(("upstream", "status"), [("sales", 201), ("seen", 201), ("hidden", 403)])
-def test_a_chained_reload_takes_the_right_to_see_the_other_app(
-    editor: httpx.Client, upstream: str, status: int
-) -> None:
-    body = {"onTaskId": f"reload-{upstream}"}
-
-    response = editor.post(f"{ROOT}/resources/sales/actions/reload/on-task-event", json=body)
-
-    assert response.status_code == status
-    assert status == 201 or response.json()["code"] == "CHO-015"
-
-
-@pytest.mark.parametrize("method", ["PATCH", "PUT", "POST"])
-def test_a_task_cannot_be_given_an_app_that_its_writer_may_not_reload(
-    editor: httpx.Client, tenant: Tenant, method: str
-) -> None:
-    path = f"{ROOT}/reload-sales"
-    action = {"functionRef": {"refName": "app.reload", "arguments": {"appId": "seen"}}}
-    states = [{"name": "Reload", "type": "EVENT", "end": True, "onEvents": [{"eventRefs": [], "actions": [action]}]}]
-    body = NEW_TASK | {"states": states}
-    match method:
-        case "PATCH":
-            response = editor.patch(path, json=[{"op": "add", "path": "/states", "value": states}])
-        case "PUT":
-            response = editor.put(path, json=body)
-        case _:
-            response = editor.post(ROOT, json=body)
-
-    assert response.status_code == 403
-    assert editor.get(path).json()["resourceId"] == "sales"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_qlik.sandbox import File, Script, Sharing
-from airflow_provider_qlik.sandbox.state.script import Life, Phase
+from airflow_provider_qlik.sandbox.state.script import Phase, Progress
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -16,59 +16,59 @@ def after(seconds: float) -> datetime:
 
 
 def test_a_run_waits_works_and_ends() -> None:
-    life = Life(Script(wait=2, run=3), START, START)
-    phases = [life.phase(after(seconds)) for seconds in (0, 1.9, 2, 4.9, 5)]
+    progress = Progress(Script(wait=2, run=3), START, START)
+    phases = [progress.phase(after(seconds)) for seconds in (0, 1.9, 2, 4.9, 5)]
     assert phases == [Phase.WAITING, Phase.WAITING, Phase.RUNNING, Phase.RUNNING, Phase.ENDED]
-    assert life.started_at(after(5)) == after(2)
-    assert life.ended_at(after(5)) == after(5)
+    assert progress.started_at(after(5)) == after(2)
+    assert progress.ended_at(after(5)) == after(5)
 
 
 def test_a_run_without_an_end_runs_until_it_is_stopped() -> None:
-    life = Life(Script(end=None, stopping=2), START, START)
-    assert life.is_active(after(10**8))
-    life.stop(after(10**8))
-    assert life.phase(after(10**8 + 1)) is Phase.STOPPING
-    assert life.phase(after(10**8 + 2)) is Phase.STOPPED
+    progress = Progress(Script(end=None, stopping=2), START, START)
+    assert progress.is_active(after(10**8))
+    progress.stop(after(10**8))
+    assert progress.phase(after(10**8 + 1)) is Phase.STOPPING
+    assert progress.phase(after(10**8 + 2)) is Phase.STOPPED
 
 
-def test_a_stop_is_counted_from_the_first_time_it_was_asked_for() -> None:
-    life = Life(Script(end=None, stopping=2), START, START)
-    assert life.stop(after(1))
-    assert life.stop(after(2))
-    assert life.phase(after(3)) is Phase.STOPPED
+def test_a_repeated_stop_does_not_delay_the_end() -> None:
+    progress = Progress(Script(end=None, stopping=2), START, START)
+    assert progress.stop(after(1))
+    assert progress.stop(after(2))
+    assert progress.phase(after(3)) is Phase.STOPPED
 
 
 def test_a_run_that_has_ended_cannot_be_stopped() -> None:
-    life = Life(Script(run=1), START, START)
-    assert not life.stop(after(1))
-    assert life.phase(after(2)) is Phase.ENDED
+    progress = Progress(Script(run=1), START, START)
+    assert not progress.stop(after(1))
+    assert progress.phase(after(2)) is Phase.ENDED
 
 
-def test_a_stubborn_run_goes_on_to_its_end() -> None:
-    life = Life(Script(run=10, stops=False), START, START)
-    life.stop(after(1))
-    assert life.phase(after(9)) is Phase.STOPPING
-    assert life.phase(after(10)) is Phase.ENDED
+def test_a_run_that_ignores_a_stop_goes_on_to_its_end() -> None:
+    progress = Progress(Script(run=10, stops=False), START, START)
+    progress.stop(after(1))
+    assert progress.phase(after(9)) is Phase.STOPPING
+    assert progress.phase(after(10)) is Phase.ENDED
 
 
 def test_log_lines_appear_while_the_run_works() -> None:
-    life = Life(Script(wait=1, run=4, log=("a", "b", "c", "d")), START, START)
-    assert [len(life.log(after(seconds))) for seconds in (0, 2, 3, 4, 5, 99)] == [0, 1, 2, 3, 4, 4]
+    progress = Progress(Script(wait=1, run=4, log=("a", "b", "c", "d")), START, START)
+    assert [len(progress.log(after(seconds))) for seconds in (0, 2, 3, 4, 5, 99)] == [0, 1, 2, 3, 4, 4]
 
 
 def test_an_end_may_set_no_end_time() -> None:
-    life = Life(Script(run=1, ended_at=False), START, START)
-    assert life.phase(after(2)) is Phase.ENDED
-    assert life.ended_at(after(2)) is None
+    progress = Progress(Script(run=1, ended_at=False), START, START)
+    assert progress.phase(after(2)) is Phase.ENDED
+    assert progress.ended_at(after(2)) is None
 
 
-def test_a_script_survives_json() -> None:
+def test_a_script_round_trips_through_json() -> None:
     script = Script(wait=1, run=2, end=None, log=("a",), error="b", stops=False, ended_at=False, running_as="paused")
     assert Script.from_json(script.to_json()) == script
 
 
 @pytest.mark.parametrize("members", [{"wait": -1}, {"run": "long"}, {"stopping": True}, {"log": "one text"}])
-def test_a_script_that_makes_no_sense_is_refused_by_name(members: dict[str, object]) -> None:
+def test_an_invalid_script_is_refused_with_the_member(members: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(members))):
         Script.from_json(members)
 
@@ -88,11 +88,11 @@ def test_an_unknown_member_of_a_script_is_refused_by_name() -> None:
         ),
     ],
 )
-def test_what_a_sharing_task_does_survives_json(sharing: Sharing) -> None:
+def test_a_sharing_script_round_trips_through_json(sharing: Sharing) -> None:
     assert Sharing.from_json(json.loads(json.dumps(sharing.to_json()))) == sharing
 
 
-def test_the_script_of_one_run_stands_for_every_recipient() -> None:
+def test_a_single_script_applies_to_every_recipient() -> None:
     sharing = Sharing.from_json(Script(run=7).to_json())
     assert sharing.scripts(3) == (Script(run=7),) * 3
 
@@ -108,6 +108,6 @@ def test_the_script_of_one_run_stands_for_every_recipient() -> None:
         ({"recipients": [], "files": [{"size": -1}]}, "size"),
     ],
 )
-def test_a_sharing_that_makes_no_sense_is_refused_by_name(members: dict[str, object], named: str) -> None:
+def test_an_invalid_sharing_script_is_refused_with_the_member(members: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         Sharing.from_json(members)

@@ -31,7 +31,7 @@ def test_tenants_run_side_by_side() -> None:
         assert one.api_key != two.api_key
 
 
-def test_a_fast_tenant_lives_faster() -> None:
+def test_the_speed_of_a_tenant_applies_to_its_clock() -> None:
     with sandbox.serve(speed=10_000) as tenant:
         task_id = tenant.add_task()
         tenant.script(task_id, sandbox.Script(run=100))
@@ -42,7 +42,7 @@ def test_a_fast_tenant_lives_faster() -> None:
         assert httpx.get(f"{url}/runs/last", headers=key, trust_env=False).json()["status"] == "SUCCEEDED"
 
 
-def test_at_any_speed_a_request_sees_one_moment() -> None:
+def test_a_request_sees_one_time_at_any_speed() -> None:
     with sandbox.serve(speed=10**6) as tenant:
         task_id = tenant.add_task()
         key = {"Authorization": f"Bearer {tenant.api_key}"}
@@ -51,7 +51,7 @@ def test_at_any_speed_a_request_sees_one_moment() -> None:
         assert datetime.fromisoformat(run["created_at"]) == datetime.fromisoformat(reply["timestamp"])
 
 
-def test_a_tenant_that_ends_leaves_nobody_waiting() -> None:
+def test_a_tenant_that_ends_aborts_delayed_responses() -> None:
     raised: list[Exception] = []
 
     def ask(url: str) -> None:
@@ -93,7 +93,7 @@ print([name for name in ("uvicorn", "starlette", "httpx", "jwt", "airflow") if n
     assert run(code).strip() == "[]"
 
 
-def test_without_its_libraries_the_sandbox_says_what_to_install() -> None:
+def test_a_missing_library_is_reported_with_the_extra_to_install() -> None:
     code = """
 import sys
 sys.modules["uvicorn"] = None
@@ -104,24 +104,24 @@ sandbox.serve
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:{port}", "localhost:{port}", "LOCALHOST:{port}", "[::1]:{port}"])
-def test_the_control_api_answers_under_the_sandboxes_own_name(host: str) -> None:
+def test_the_control_api_responds_to_its_own_hosts(host: str) -> None:
     with sandbox.serve() as tenant:
         port = tenant.url.rpartition(":")[2]
-        answer = httpx.post(f"{tenant.url}/sandbox/now", headers={"host": host.format(port=port)}, trust_env=False)
-        assert answer.status_code == 200
+        response = httpx.post(f"{tenant.url}/sandbox/now", headers={"host": host.format(port=port)}, trust_env=False)
+        assert response.status_code == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "localhost.evil"])
-def test_the_control_api_refuses_other_names_than_its_own(host: str) -> None:
+def test_the_control_api_refuses_other_hosts(host: str) -> None:
     """A web page whose name leads to 127.0.0.1 (DNS rebinding) must not read the secrets or change anything."""
     with sandbox.serve() as tenant:
         port = tenant.url.rpartition(":")[2]
         headers = {"host": host.format(port=port)}
         for command in ("credentials", "reset"):
-            answer = httpx.post(f"{tenant.url}/sandbox/{command}", headers=headers, trust_env=False)
-            assert answer.status_code == 403
-            assert "control API" in answer.json()["error"]
-            assert tenant.api_key not in answer.text
+            response = httpx.post(f"{tenant.url}/sandbox/{command}", headers=headers, trust_env=False)
+            assert response.status_code == 403
+            assert "control API" in response.json()["error"]
+            assert tenant.api_key not in response.text
         # The API of the tenant itself may be reached through anything.
         key = {"authorization": f"Bearer {tenant.api_key}"}
         assert httpx.get(f"{tenant.url}/api/v1/tasks", headers=headers | key, trust_env=False).status_code == 200
@@ -130,5 +130,5 @@ def test_the_control_api_refuses_other_names_than_its_own(host: str) -> None:
 def test_the_control_api_refuses_a_web_page_of_another_origin() -> None:
     with sandbox.serve() as tenant:
         for origin, status in (("https://evil.example", 403), ("null", 403), (tenant.url, 200)):
-            answer = httpx.post(f"{tenant.url}/sandbox/now", headers={"origin": origin}, trust_env=False)
-            assert answer.status_code == status
+            response = httpx.post(f"{tenant.url}/sandbox/now", headers={"origin": origin}, trust_env=False)
+            assert response.status_code == status

@@ -17,14 +17,14 @@ def task_id(tenant: Tenant) -> str:
 
 
 def execute(api: httpx.Client, task_id: str) -> None:
-    answer = api.post(f"{SHARING}/actions/execute", json={"sharingTaskID": task_id})
-    assert (answer.status_code, answer.content) == (204, b"")
+    response = api.post(f"{SHARING}/actions/execute", json={"sharingTaskID": task_id})
+    assert (response.status_code, response.content) == (204, b"")
 
 
 def executions(api: httpx.Client, task_id: str, **query: str) -> list[dict[str, Any]]:
-    answer = api.get(f"{SHARING}/{task_id}/executions", params=query)
-    assert answer.status_code == 200, answer.text
-    return list(answer.json()["executions"])
+    response = api.get(f"{SHARING}/{task_id}/executions", params=query)
+    assert response.status_code == 200, response.text
+    return list(response.json()["executions"])
 
 
 def states(api: httpx.Client, task_id: str) -> list[str]:
@@ -52,7 +52,7 @@ def test_two_executes_are_two_workflows(api: httpx.Client, task_id: str) -> None
     assert len({execution["workflowID"] for execution in executions(api, task_id)}) == 2
 
 
-def test_a_workflow_need_not_be_told(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
+def test_the_workflow_id_may_be_absent(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
     tenant.switch(workflow_id="absent")
     execute(api, task_id)
     assert not any("workflowID" in execution for execution in executions(api, task_id))
@@ -71,7 +71,7 @@ def test_an_execution_goes_through_its_states(tenant: Tenant, api: httpx.Client,
     assert (ended["successCount"], ended["totalCount"]) == (1, 1)
 
 
-def test_each_recipient_may_fare_differently(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
+def test_each_recipient_may_have_a_script_of_its_own(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
     tenant.script(task_id, Sharing([Script(run=2), Script(run=1, end="FAILED", error="no access"), Script(end=None)]))
     execute(api, task_id)
     tenant.advance(2)
@@ -83,7 +83,7 @@ def test_each_recipient_may_fare_differently(tenant: Tenant, api: httpx.Client, 
 
 
 @pytest.mark.parametrize("end", ["successful", "failed", "cancelled", "invalid", "a new word"])
-def test_an_execution_may_end_in_any_word(tenant: Tenant, api: httpx.Client, task_id: str, end: str) -> None:
+def test_an_execution_may_end_with_any_status(tenant: Tenant, api: httpx.Client, task_id: str, end: str) -> None:
     tenant.script(task_id, Script(run=0, end=end))
     execute(api, task_id)
     assert states(api, task_id) == [end, end]
@@ -117,7 +117,7 @@ def test_executions_may_show_up_late(tenant: Tenant, api: httpx.Client, task_id:
     assert states(api, task_id) == ["successful"] * 2
 
 
-def test_a_task_that_will_not_run_says_why(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
+def test_a_sharing_task_shows_its_scripted_status_code(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
     tenant.script(task_id, Sharing([], status_code="REPORTING_DAILY_QUOTA_EXCEEDED"), Sharing())
     execute(api, task_id)
     assert (executions(api, task_id), status_code(api, task_id)) == ([], "REPORTING_DAILY_QUOTA_EXCEEDED")
@@ -127,7 +127,7 @@ def test_a_task_that_will_not_run_says_why(tenant: Tenant, api: httpx.Client, ta
     assert status_code(api, task_id) == "VALID"
 
 
-def test_a_cancel_ends_all_that_runs_and_all_that_would(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
+def test_a_cancel_ends_active_and_future_executions(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
     tenant.script(task_id, Sharing([Script(run=1), Script(end=None, stopping=2), Script()], appear_after=[0, 0, 9]))
     execute(api, task_id)
     tenant.advance(1)
@@ -143,7 +143,9 @@ def test_a_cancel_ends_all_that_runs_and_all_that_would(tenant: Tenant, api: htt
     assert api.post(cancel).status_code == 404
 
 
-def test_a_cancelled_task_may_be_as_before(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
+def test_the_status_code_of_a_cancelled_task_depends_on_the_switch(
+    tenant: Tenant, api: httpx.Client, task_id: str
+) -> None:
     tenant.switch(cancelled_sharing_task="VALID")
     tenant.script(task_id, Script(end=None, stopping=0))
     execute(api, task_id)
@@ -163,8 +165,8 @@ def test_executions_are_sorted_by_their_start(tenant: Tenant, api: httpx.Client,
     assert api.get(f"{SHARING}/{task_id}/executions", params={"sort": "status"}).status_code == 400
 
 
-def test_a_start_time_may_be_that_of_the_work(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
-    tenant.switch(execution_start_time="begun", sharing_times="seconds")
+def test_the_start_time_may_be_the_start_of_the_work(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
+    tenant.switch(execution_start_time="started", sharing_times="seconds")
     tenant.script(task_id, Sharing([Script(wait=10)]))
     execute(api, task_id)
     (waiting,) = executions(api, task_id)
@@ -206,16 +208,16 @@ def test_an_app_reload_may_set_off_executions_in_the_same_minute(
     assert [run["via"] for run in tenant.runs(task_id)] == ["api", "api", "reload", "reload"]
 
 
-def test_rivals_execute_beside_the_caller(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
+def test_competing_executions_start_with_the_callers(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
     tenant.switch(competing_runs=1, competing_moment="after")
     execute(api, task_id)
     runs = tenant.runs(task_id)
-    assert [run["via"] for run in runs] == ["api", "api", "rival", "rival"]
+    assert [run["via"] for run in runs] == ["api", "api", "competing", "competing"]
     assert len({run["workflow_id"] for run in runs}) == 2
     assert len(executions(api, task_id)) == 4
 
 
-def test_somebody_elses_execution_is_added_as_its_script_has_it(tenant: Tenant, task_id: str) -> None:
+def test_an_added_execution_follows_its_script(tenant: Tenant, task_id: str) -> None:
     tenant.add_run(task_id, started_ago=100, script=Script(run=150))
     tenant.add_execution(task_id, started_ago=100, script=Sharing(Script(run=50)))
     assert [(run["started_by"], run["active"]) for run in tenant.runs(task_id)] == [
@@ -254,12 +256,12 @@ def test_executing_a_task_at_work_has_several_outcomes(
 
 
 @pytest.mark.parametrize("body", [None, {}, {"sharingTaskID": 7}, []])
-def test_a_wrong_execute_starts_nothing(tenant: Tenant, api: httpx.Client, task_id: str, body: Any) -> None:
+def test_an_invalid_execute_starts_nothing(tenant: Tenant, api: httpx.Client, task_id: str, body: Any) -> None:
     assert api.post(f"{SHARING}/actions/execute", json=body).status_code == 400
     assert tenant.runs(task_id) == []
 
 
-def test_an_execute_whose_answer_was_lost_has_happened(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
+def test_an_execute_whose_response_was_lost_is_carried_out(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
     tenant.fault(reset="after", operation="execute_sharing_task")
     with pytest.raises(httpx.ReadError):
         execute(api, task_id)

@@ -18,22 +18,22 @@ NEW_TASK: dict[str, Any] = {
 
 
 def read(api: httpx.Client, task_id: str) -> dict[str, Any]:
-    answer = api.get(f"{SHARING}/{task_id}")
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
+    response = api.get(f"{SHARING}/{task_id}")
+    assert response.status_code == 200, response.text
+    return dict(response.json())
 
 
 def listed(api: httpx.Client, **query: Any) -> list[str]:
-    answer = api.get(SHARING, params=query)
-    assert answer.status_code == 200, answer.text
-    return [task["name"] for task in answer.json()["sharingTasks"]]
+    response = api.get(SHARING, params=query)
+    assert response.status_code == 200, response.text
+    return [task["name"] for task in response.json()["sharingTasks"]]
 
 
-def test_a_new_sharing_task_has_what_was_sent_and_its_owner(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_new_sharing_task_has_the_sent_members_and_its_owner(tenant: Tenant, api: httpx.Client) -> None:
     recipients = {"userIds": [{"value": "u-1", "enabled": False}], "emailAddresses": ["a@b.example"]}
-    answer = api.post(SHARING, json=NEW_TASK | {"recipients": recipients, "cleanupStrategy": "noCleanup"})
-    task = answer.json()
-    assert answer.status_code == 201
+    response = api.post(SHARING, json=NEW_TASK | {"recipients": recipients, "cleanupStrategy": "noCleanup"})
+    task = response.json()
+    assert response.status_code == 201
     assert (task["name"], task["statusCode"], task["owner"]) == ("Weekly", "VALID", tenant.user_id)
     assert (task["appId"], task["enabled"], "cleanupStrategy" in task) == ("app-1", True, False)
     assert task["recipients"]["userIds"] == [{"value": "u-1", "enabledByUser": False, "enabledBySystem": True}]
@@ -58,20 +58,20 @@ def test_a_new_sharing_task_may_execute_at_once(tenant: Tenant, api: httpx.Clien
         ({"recipients": {"emailAddresses": [f"{n}@b.example" for n in range(201)]}}, "body.recipients"),
     ],
 )
-def test_a_sharing_task_of_the_wrong_shape_is_refused_by_name(
+def test_an_invalid_sharing_task_is_refused_with_the_member(
     api: httpx.Client, wrong: dict[str, Any], named: str
 ) -> None:
-    answer = api.post(SHARING, json=NEW_TASK | wrong)
-    assert answer.status_code == 400
-    assert answer.json()["errors"][0]["detail"].startswith(named)
+    response = api.post(SHARING, json=NEW_TASK | wrong)
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["detail"].startswith(named)
 
 
 @pytest.mark.parametrize("member", ["name", "type", "state", "templates"])
-def test_what_a_sharing_task_needs_must_be_sent(api: httpx.Client, member: str) -> None:
+def test_the_required_members_of_a_sharing_task_must_be_sent(api: httpx.Client, member: str) -> None:
     assert api.post(SHARING, json={name: NEW_TASK[name] for name in NEW_TASK if name != member}).status_code == 400
 
 
-def test_a_chart_template_may_have_nothing_in_it(api: httpx.Client) -> None:
+def test_the_chart_of_a_template_may_be_null(api: httpx.Client) -> None:
     assert api.post(SHARING, json=NEW_TASK | {"templates": [{"type": "story", "chartData": None}]}).status_code == 201
 
 
@@ -85,8 +85,8 @@ def test_a_patch_is_a_list_of_operations(tenant: Tenant, api: httpx.Client) -> N
         {"op": "replace", "path": "/recipients", "value": {"emailAddresses": ["a@b.example"]}},
         {"op": "remove", "path": "/description"},
     ]
-    answer = api.patch(f"{SHARING}/{task_id}", json=operations)
-    assert (answer.status_code, answer.content) == (204, b"")
+    response = api.patch(f"{SHARING}/{task_id}", json=operations)
+    assert (response.status_code, response.content) == (204, b"")
     task = read(api, task_id)
     assert (task["name"], task["tags"], task["enabled"], task["enabledByUser"]) == ("New", ["a", "b"], False, False)
     assert (task["owner"], task["ownerName"], "description" in task) == ("user-other", "Somebody Else", False)
@@ -103,13 +103,13 @@ def test_a_patch_is_a_list_of_operations(tenant: Tenant, api: httpx.Client) -> N
         [{"op": "replace", "path": "/name", "value": "New"}, {"op": "replace", "path": "/enabled", "value": "no"}],
     ],
 )
-def test_a_wrong_patch_changes_nothing(tenant: Tenant, api: httpx.Client, operations: Any) -> None:
+def test_an_invalid_sharing_patch_changes_nothing(tenant: Tenant, api: httpx.Client, operations: Any) -> None:
     task_id = tenant.add_sharing_task("Old")
     assert api.patch(f"{SHARING}/{task_id}", json=operations).status_code == 400
     assert read(api, task_id)["name"] == "Old"
 
 
-def test_a_deleted_sharing_task_is_gone_but_its_truth_remains(tenant: Tenant, api: httpx.Client) -> None:
+def test_the_snapshots_of_a_deleted_sharing_task_remain(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_sharing_task()
     tenant.add_execution(task_id, script=Script(end=None))
     assert api.delete(f"{SHARING}/{task_id}").status_code == 204
@@ -131,8 +131,8 @@ def test_a_deleted_sharing_task_is_gone_but_its_truth_remains(tenant: Tenant, ap
     ],
 )
 def test_an_unknown_sharing_task_is_404(api: httpx.Client, method: str, path: str, body: Any) -> None:
-    answer = api.request(method, f"{SHARING}{path}", json=body)
-    assert (answer.status_code, answer.json()["errors"][0]["meta"]) == (404, {"httpCode": 404})
+    response = api.request(method, f"{SHARING}{path}", json=body)
+    assert (response.status_code, response.json()["errors"][0]["meta"]) == (404, {"httpCode": 404})
 
 
 def test_sharing_tasks_are_listed_newest_first_and_filtered(tenant: Tenant, api: httpx.Client) -> None:
@@ -166,7 +166,7 @@ def test_sharing_tasks_are_listed_newest_first_and_filtered(tenant: Tenant, api:
         (["-sent"], "cab"),
     ],
 )
-def test_sharing_tasks_are_sorted_by_one_thing_after_the_other(
+def test_sharing_tasks_are_sorted_by_several_fields(
     tenant: Tenant, api: httpx.Client, sort: list[str], order: str
 ) -> None:
     for name, type, status_code in (
@@ -181,14 +181,14 @@ def test_sharing_tasks_are_sorted_by_one_thing_after_the_other(
     assert "".join(listed(api, sort=sort)) == order
 
 
-def test_a_look_at_the_chart_is_recorded(tenant: Tenant, api: httpx.Client) -> None:
+def test_viewing_the_chart_is_recorded(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_sharing_task()
     assert "lastViewed" not in read(api, task_id)
     assert "lastViewed" in api.get(f"{SHARING}/{task_id}", params={"isViewChart": "true"}).json()
     assert "lastViewed" in read(api, task_id)
 
 
-def test_sharing_can_be_switched_off(tenant: Tenant, api: httpx.Client) -> None:
+def test_sharing_can_be_disabled(tenant: Tenant, api: httpx.Client) -> None:
     settings = api.get(f"{SHARING}/settings").json()
     assert (settings["enable-sharing"], settings["reportSubscriptionStatus"]) == (True, "none")
     assert api.put(f"{SHARING}/settings", json={"enable-sharing": False}).status_code == 204
@@ -215,18 +215,20 @@ def test_sharing_can_be_switched_off(tenant: Tenant, api: httpx.Client) -> None:
         ("PATCH", [{"op": "replace", "path": "/maxRecipients", "value": True}]),
     ],
 )
-def test_wrong_settings_are_refused(api: httpx.Client, method: str, body: Any) -> None:
+def test_invalid_settings_are_refused(api: httpx.Client, method: str, body: Any) -> None:
     assert api.request(method, f"{SHARING}/settings", json=body).status_code == 400
 
 
 @pytest.mark.parametrize(("form", "members"), [("code", [{"code": "SHARING-TASKS-404"}]), ("empty", None)])
-def test_an_error_may_say_little(tenant: Tenant, api: httpx.Client, form: str, members: Any) -> None:
+def test_an_error_of_sharing_tasks_has_several_forms(
+    tenant: Tenant, api: httpx.Client, form: str, members: Any
+) -> None:
     tenant.switch(sharing_error_form=form)
     body = api.get(f"{SHARING}/none").json()
     assert body.get("errors") == members
     assert "traceId" not in body
 
 
-def test_a_sharing_task_needs_an_app_that_is_there(tenant: Tenant) -> None:
+def test_a_sharing_task_requires_an_existing_app(tenant: Tenant) -> None:
     with pytest.raises(SandboxError, match="nothing-here"):
         tenant.add_sharing_task(app_id="nothing-here")

@@ -48,23 +48,23 @@ def by_key(tenant: Tenant, algorithm: str = "RS256", kid: str | None = "", **cha
 
 
 def token_for(anybody: httpx.Client, members: dict[str, Any]) -> str:
-    answer = anybody.post("/oauth/token", json=members)
-    assert answer.status_code == 200, answer.text
-    return str(answer.json()["access_token"])
+    response = anybody.post("/oauth/token", json=members)
+    assert response.status_code == 200, response.text
+    return str(response.json()["access_token"])
 
 
 def me(anybody: httpx.Client, token: str) -> httpx.Response:
     return anybody.get("/api/v1/users/me", headers={"Authorization": f"Bearer {token}"}, follow_redirects=True)
 
 
-def test_an_api_key_stands_for_the_user(tenant: Tenant, anybody: httpx.Client) -> None:
+def test_an_api_key_authenticates_the_user(tenant: Tenant, anybody: httpx.Client) -> None:
     user = me(anybody, tenant.api_key).json()
     assert (user["id"], user["status"]) == (tenant.user_id, "active")
     assert user["assignedRoles"]
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong", "Basic dTpw"])
-def test_nobody_else_gets_in(anybody: httpx.Client, header: str | None) -> None:
+def test_invalid_credentials_are_refused(anybody: httpx.Client, header: str | None) -> None:
     headers = {} if header is None else {"Authorization": header}
     tasks = anybody.get("/api/v1/tasks", headers=headers)
     automations = anybody.get("/api/workflows/automations", headers=headers)
@@ -73,16 +73,16 @@ def test_nobody_else_gets_in(anybody: httpx.Client, header: str | None) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "data"])
-def test_a_client_gets_a_token_for_its_secret(tenant: Tenant, anybody: httpx.Client, form: str) -> None:
+def test_a_client_secret_is_exchanged_for_a_token(tenant: Tenant, anybody: httpx.Client, form: str) -> None:
     members = by_secret(tenant, scope="user_default")
-    answer = anybody.post("/oauth/token", **{form: members})  # type: ignore[arg-type]
-    reply = answer.json()
-    assert (answer.status_code, reply["token_type"], reply["expires_in"]) == (200, "bearer", 6 * 3600)
+    response = anybody.post("/oauth/token", **{form: members})  # type: ignore[arg-type]
+    reply = response.json()
+    assert (response.status_code, reply["token_type"], reply["expires_in"]) == (200, "bearer", 6 * 3600)
     assert me(anybody, reply["access_token"]).json()["id"] == "user-client"
 
 
 @pytest.mark.parametrize("field", ["subject", "userId"])
-def test_a_trusted_client_acts_for_a_user(tenant: Tenant, anybody: httpx.Client, field: str) -> None:
+def test_a_trusted_client_impersonates_a_user(tenant: Tenant, anybody: httpx.Client, field: str) -> None:
     value = tenant.user_subject if field == "subject" else tenant.user_id
     token = token_for(anybody, as_user(tenant, field, value))
     assert me(anybody, token).json()["id"] == tenant.user_id
@@ -90,7 +90,7 @@ def test_a_trusted_client_acts_for_a_user(tenant: Tenant, anybody: httpx.Client,
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "RS512", "ES384"])
-def test_a_client_gets_a_token_for_an_assertion(tenant: Tenant, anybody: httpx.Client, algorithm: str) -> None:
+def test_a_client_assertion_is_exchanged_for_a_token(tenant: Tenant, anybody: httpx.Client, algorithm: str) -> None:
     token = token_for(anybody, by_key(tenant, algorithm))
     assert me(anybody, token).json()["id"] == "user-client"
 
@@ -114,9 +114,7 @@ def test_an_assertion_may_come_as_a_form(tenant: Tenant, anybody: httpx.Client) 
     ],
     ids=lambda changes: "-".join(changes),
 )
-def test_an_assertion_that_says_something_wrong_is_401(
-    tenant: Tenant, anybody: httpx.Client, changes: dict[str, Any]
-) -> None:
+def test_an_assertion_with_a_wrong_claim_is_401(tenant: Tenant, anybody: httpx.Client, changes: dict[str, Any]) -> None:
     assert anybody.post("/oauth/token", json=by_key(tenant, **changes)).status_code == 401
 
 
@@ -126,7 +124,7 @@ def test_an_assertion_signed_with_another_key_is_401(tenant: Tenant, anybody: ht
     assert anybody.post("/oauth/token", json=members | {"client_assertion": "no.jwt"}).status_code == 401
 
 
-def test_an_assertion_holds_only_once(tenant: Tenant, anybody: httpx.Client) -> None:
+def test_an_assertion_is_accepted_only_once(tenant: Tenant, anybody: httpx.Client) -> None:
     members = by_key(tenant)
     statuses = [anybody.post("/oauth/token", json=members).status_code for _ in range(2)]
     assert statuses == [200, 401]
@@ -147,15 +145,15 @@ def test_an_assertion_holds_only_once(tenant: Tenant, anybody: httpx.Client) -> 
         ({"client_assertion_type": "other", "client_assertion": "x"}, 400),
     ],
 )
-def test_a_token_request_that_is_wrong_is_refused(
+def test_an_invalid_token_request_is_refused(
     tenant: Tenant, anybody: httpx.Client, changes: dict[str, Any], status: int
 ) -> None:
-    answer = anybody.post("/oauth/token", json=by_secret(tenant, **changes))
-    assert answer.status_code == status
-    assert answer.json()["traceId"]
+    response = anybody.post("/oauth/token", json=by_secret(tenant, **changes))
+    assert response.status_code == status
+    assert response.json()["traceId"]
 
 
-def test_impersonation_takes_json_only(tenant: Tenant, anybody: httpx.Client) -> None:
+def test_impersonation_requires_json(tenant: Tenant, anybody: httpx.Client) -> None:
     members = by_secret(tenant, grant_type=IMPERSONATION)
     assert anybody.post("/oauth/token", data=members).status_code == 400
 
@@ -168,7 +166,7 @@ def test_impersonation_takes_json_only(tenant: Tenant, anybody: httpx.Client) ->
         ("disabled", by_secret, 403),
     ],
 )
-def test_what_a_client_may_depends_on_its_state(
+def test_the_grants_of_a_client_depend_on_its_state(
     tenant: Tenant,
     anybody: httpx.Client,
     client: str,
@@ -189,13 +187,13 @@ def test_a_token_expires_by_the_tenants_clock(tenant: Tenant, anybody: httpx.Cli
     assert me(anybody, token_for(anybody, by_secret(tenant))).status_code == 200
 
 
-def test_revoked_tokens_hold_no_longer(tenant: Tenant, anybody: httpx.Client) -> None:
+def test_revoked_tokens_are_invalid(tenant: Tenant, anybody: httpx.Client) -> None:
     token = token_for(anybody, by_secret(tenant))
     tenant.revoke_tokens()
     assert me(anybody, token).status_code == 401
 
 
-def test_rotated_credentials_hold_no_longer_until_a_reset(tenant: Tenant, anybody: httpx.Client) -> None:
+def test_rotated_credentials_are_invalid_until_a_reset(tenant: Tenant, anybody: httpx.Client) -> None:
     key, members = tenant.api_key, by_secret(tenant)
     assert tenant.rotate("api_key") == tenant.api_key != key
     assert tenant.rotate("client_secret") == tenant.client_secret != members["client_secret"]
@@ -212,7 +210,7 @@ def test_rotated_credentials_hold_no_longer_until_a_reset(tenant: Tenant, anybod
     ("expiry", "members"),
     [("expires_in", {"expires_in"}), ("expires_at", {"expires_at"}), ("both", {"expires_in", "expires_at"})],
 )
-def test_a_token_reply_tells_its_end_in_several_ways(
+def test_the_expiry_of_a_token_has_several_forms(
     tenant: Tenant, anybody: httpx.Client, expiry: str, members: set[str]
 ) -> None:
     tenant.switch(expiry=expiry)
@@ -223,9 +221,9 @@ def test_a_token_reply_tells_its_end_in_several_ways(
         assert left.total_seconds() == pytest.approx(6 * 3600, abs=0.001)
 
 
-def test_me_is_a_redirect_the_user_or_a_redirect_elsewhere(tenant: Tenant, api: httpx.Client) -> None:
-    answer = api.get("/api/v1/users/me")
-    assert (answer.status_code, answer.headers["location"]) == (
+def test_me_is_a_redirect_the_user_or_a_redirect_to_another_host(tenant: Tenant, api: httpx.Client) -> None:
+    response = api.get("/api/v1/users/me")
+    assert (response.status_code, response.headers["location"]) == (
         301,
         f"{tenant.url}/api/v1/users/{tenant.user_id}",
     )

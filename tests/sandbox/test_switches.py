@@ -29,7 +29,7 @@ from airflow_provider_qlik.sandbox import SandboxError, Switches, Tenant
         ("sharing_error_form", "poem"),
     ],
 )
-def test_an_unknown_switch_or_position_is_refused_by_name(tenant: Tenant, name: str, value: Any) -> None:
+def test_an_unknown_switch_or_value_is_refused_by_name(tenant: Tenant, name: str, value: Any) -> None:
     with pytest.raises(SandboxError, match=name):
         tenant.switch(**{name: value})
 
@@ -41,11 +41,11 @@ def test_a_refused_switch_leaves_the_others_as_they_were() -> None:
     assert switches == Switches()
 
 
-def test_switches_keep_their_positions_until_they_are_turned_again() -> None:
+def test_switches_keep_their_values_until_they_are_set_again() -> None:
     switches = Switches().set({"competing_runs": 2, "source_limit": 10}).set({"show_after": 1})
     assert (switches.competing_runs, switches.source_limit, switches.show_after) == (2, 10, 1)
     assert switches.set({"source_limit": None}).source_limit is None
 
 
-def test_every_default_is_a_position_the_switch_has() -> None:
+def test_every_default_is_a_valid_value_of_its_switch() -> None:
     assert Switches().set(dataclasses.asdict(Switches())) == Switches()

@@ -16,9 +16,9 @@ def start(api: httpx.Client, task_id: str, **query: str) -> httpx.Response:
 
 
 def last(api: httpx.Client, task_id: str) -> dict[str, Any]:
-    answer = api.get(f"/api/v1/tasks/{task_id}/runs/last")
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
+    response = api.get(f"/api/v1/tasks/{task_id}/runs/last")
+    assert response.status_code == 200, response.text
+    return dict(response.json())
 
 
 def runs(api: httpx.Client, task_id: str, **query: str) -> list[dict[str, Any]]:
@@ -26,7 +26,7 @@ def runs(api: httpx.Client, task_id: str, **query: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("mount", MOUNTS)
-def test_a_started_task_runs_and_ends_by_its_script(tenant: Tenant, api: httpx.Client, mount: str) -> None:
+def test_a_started_task_follows_its_script(tenant: Tenant, api: httpx.Client, mount: str) -> None:
     task_id = tenant.add_task("Sales", resource_id="app-sales")
     tenant.script(task_id, Script(run=30, end="FAILED", error="no such table", log=("Connected", "Failed")))
     assert api.post(f"{mount}/{task_id}/actions/start").status_code == 200
@@ -40,7 +40,7 @@ def test_a_started_task_runs_and_ends_by_its_script(tenant: Tenant, api: httpx.C
     assert api.get(f"{mount}/resources/app-sales/runs").json()["data"] == [run]
 
 
-def test_the_reply_to_a_start_tells_the_servers_clock(tenant: Tenant, api: httpx.Client) -> None:
+def test_the_response_to_a_start_has_the_date_of_the_tenant(tenant: Tenant, api: httpx.Client) -> None:
     reply = start(api, tenant.add_task()).json()
     assert reply["code"] == "CHO-000"
     assert len(reply["timestamp"].partition(".")[2]) == len("123456789Z")
@@ -48,13 +48,13 @@ def test_the_reply_to_a_start_tells_the_servers_clock(tenant: Tenant, api: httpx
 
 
 @pytest.mark.parametrize(("form", "text"), [("documented", '{"message":"Task started successfully"}'), ("empty", "")])
-def test_a_start_may_answer_in_another_form(tenant: Tenant, api: httpx.Client, form: str, text: str) -> None:
+def test_the_response_to_a_start_has_several_forms(tenant: Tenant, api: httpx.Client, form: str, text: str) -> None:
     tenant.switch(start_reply=form)
-    answer = start(api, tenant.add_task())
-    assert (answer.status_code, answer.text) == (200, text)
+    response = start(api, tenant.add_task())
+    assert (response.status_code, response.text) == (200, text)
 
 
-def test_the_source_shows_as_who_triggered_the_run(tenant: Tenant, api: httpx.Client) -> None:
+def test_the_source_is_shown_as_triggered_by(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task()
     start(api, task_id, source="airflow dag/task ä")
     assert last(api, task_id)["triggeredBy"] == "airflow dag/task ä"
@@ -62,7 +62,7 @@ def test_the_source_shows_as_who_triggered_the_run(tenant: Tenant, api: httpx.Cl
     assert last(api, task_id)["triggeredBy"] == "manual"
 
 
-def test_the_source_may_be_forgotten_but_is_known_to_the_handle(tenant: Tenant, api: httpx.Client) -> None:
+def test_the_source_may_be_hidden_but_is_in_the_snapshot(tenant: Tenant, api: httpx.Client) -> None:
     tenant.switch(echo_source=False)
     task_id = tenant.add_task()
     start(api, task_id, source="airflow")
@@ -70,7 +70,7 @@ def test_the_source_may_be_forgotten_but_is_known_to_the_handle(tenant: Tenant, 
     assert [run["source"] for run in tenant.runs(task_id)] == ["airflow"]
 
 
-def test_a_long_source_is_refused_or_cut(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_long_source_is_refused_or_truncated(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task()
     tenant.switch(source_limit=5)
     assert start(api, task_id, source="123456").status_code == 400
@@ -84,7 +84,7 @@ def test_last_is_404_for_a_task_that_never_ran(tenant: Tenant, api: httpx.Client
     assert api.get(f"/api/v1/tasks/{tenant.add_task()}/runs/last").status_code == 404
 
 
-def test_a_late_run_is_hidden_and_last_answers_the_previous_one(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_late_run_is_hidden_and_last_returns_the_previous_one(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task(resource_id="app-1")
     previous = tenant.add_run(task_id)
     tenant.switch(show_after=10)
@@ -100,7 +100,7 @@ def test_a_late_run_is_hidden_and_last_answers_the_previous_one(tenant: Tenant, 
     assert api.get(f"/api/v1/tasks/{task_id}/runs/{late['id']}/log").status_code == 200
 
 
-def test_a_waiting_run_shows_as_running_or_not_at_all(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_waiting_run_is_shown_as_running_or_hidden(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task()
     tenant.script(task_id, Script(wait=5, run=5))
     start(api, task_id)
@@ -112,18 +112,18 @@ def test_a_waiting_run_shows_as_running_or_not_at_all(tenant: Tenant, api: httpx
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_rivals_start_in_the_same_second(tenant: Tenant, api: httpx.Client, moment: str) -> None:
+def test_competing_runs_start_in_the_same_second(tenant: Tenant, api: httpx.Client, moment: str) -> None:
     task_id = tenant.add_task()
     tenant.switch(competing_runs=2, competing_moment=moment)
     start(api, task_id, source="ours")
-    assert [run["via"] for run in tenant.runs(task_id)].count("rival") == 2
+    assert [run["via"] for run in tenant.runs(task_id)].count("competing") == 2
     shown = runs(api, task_id)
     triggers = [run["triggeredBy"] for run in shown]
     assert triggers == (["ours", "manual", "manual"] if moment == "before" else ["manual", "manual", "ours"])
     assert len({run["startedAt"][:19] for run in shown}) == 1
 
 
-def test_rivals_show_at_once_while_ones_own_run_is_late(tenant: Tenant, api: httpx.Client) -> None:
+def test_competing_runs_are_visible_at_once_while_the_callers_is_late(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task()
     tenant.switch(competing_runs=1, competing_moment="after", show_after=10)
     start(api, task_id, source="ours")
@@ -155,7 +155,7 @@ def test_starting_a_task_that_runs(
     assert len(tenant.runs(task_id)) == count
 
 
-def test_scripts_are_taken_in_turn_and_the_last_one_stays(tenant: Tenant, api: httpx.Client) -> None:
+def test_scripts_are_used_in_turn_and_the_last_one_stays(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task()
     tenant.script(task_id, Script(run=0, end="FAILED"), Script(run=0))
     ends = []
@@ -167,7 +167,7 @@ def test_scripts_are_taken_in_turn_and_the_last_one_stays(tenant: Tenant, api: h
     assert [*ends, last(api, task_id)["status"]] == ["FAILED", "SUCCEEDED", "SUCCEEDED", "ABORTED"]
 
 
-def test_any_status_word_may_be_scripted(tenant: Tenant, api: httpx.Client) -> None:
+def test_any_status_may_be_scripted(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task()
     tenant.script(task_id, Script(run=5, end="ABORTED", running_as="QUEUED", ended_at=False))
     start(api, task_id)
@@ -178,9 +178,7 @@ def test_any_status_word_may_be_scripted(tenant: Tenant, api: httpx.Client) -> N
 
 
 @pytest.mark.parametrize(("fineness", "length"), [("nanoseconds", 30), ("milliseconds", 24), ("seconds", 20)])
-def test_times_of_runs_may_be_told_more_or_less_finely(
-    tenant: Tenant, api: httpx.Client, fineness: str, length: int
-) -> None:
+def test_the_precision_of_times_of_runs_may_vary(tenant: Tenant, api: httpx.Client, fineness: str, length: int) -> None:
     task_id = tenant.add_task()
     tenant.switch(task_times=fineness)
     start(api, task_id)
@@ -205,14 +203,14 @@ def test_the_clock_of_runs_may_be_ahead(tenant: Tenant, api: httpx.Client) -> No
         ("text_json", "application/json", "text/plain; charset=utf-8", '{"logContent":"one\\ntwo"}'),
     ],
 )
-def test_the_log_comes_in_several_forms(
+def test_the_log_has_several_forms(
     tenant: Tenant, api: httpx.Client, form: str, accept: str, content_type: str, text: str
 ) -> None:
     task_id = tenant.add_task()
     run_id = tenant.add_run(task_id, script=Script(log=("one", "two")))
     tenant.switch(log_form=form)
-    answer = api.get(f"/api/v1/tasks/{task_id}/runs/{run_id}/log", headers={"Accept": accept})
-    assert (answer.headers["content-type"], answer.text) == (content_type, text)
+    response = api.get(f"/api/v1/tasks/{task_id}/runs/{run_id}/log", headers={"Accept": accept})
+    assert (response.headers["content-type"], response.text) == (content_type, text)
 
 
 def test_the_log_of_a_running_run_has_the_lines_so_far_or_is_missing(tenant: Tenant, api: httpx.Client) -> None:

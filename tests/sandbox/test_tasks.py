@@ -15,11 +15,11 @@ def reloading(app_id: str) -> dict[str, Any]:
     return NEW_TASK | {"states": [{"onEvents": [{"eventRefs": [], "actions": [action]}]}]}
 
 
-def test_a_new_task_is_disabled_whatever_was_sent(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_new_task_is_disabled_on_v1(tenant: Tenant, api: httpx.Client) -> None:
     sent = reloading("app-1") | {"enabled": True, "resourceId": "no effect", "id": "no effect"}
-    answer = api.post("/api/v1/tasks", json=sent, params={"migrateFrom": "old-1"})
-    task = answer.json()
-    assert answer.status_code == 201
+    response = api.post("/api/v1/tasks", json=sent, params={"migrateFrom": "old-1"})
+    task = response.json()
+    assert response.status_code == 201
     assert (task["enabled"], task["metadata"]["disabledCode"]) == (False, "MANUALLY")
     assert (task["resourceId"], task["metadata"]["migratedFrom"]) == ("app-1", "old-1")
     assert task["metadata"]["ownerId"] == tenant.user_id
@@ -34,7 +34,7 @@ def test_a_task_is_enabled_by_replacing_it(tenant: Tenant, api: httpx.Client) ->
     assert api.post(f"/api/v1/tasks/{task['id']}/actions/start").status_code == 200
 
 
-def test_replacing_somebody_elses_task_takes_it_over(tenant: Tenant, api: httpx.Client) -> None:
+def test_replacing_a_task_changes_its_owner(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task(metadata={"ownerId": "user-other", "createdBy": "user-other"})
     task = api.put(f"/api/v1/tasks/{task_id}", json=NEW_TASK).json()
     assert (task["metadata"]["ownerId"], task["metadata"]["createdBy"]) == (tenant.user_id, "user-other")
@@ -82,10 +82,10 @@ def test_tasks_are_listed_for_a_resource_newest_update_first(tenant: Tenant, api
         (NEW_TASK | {"start": {"schedule": 5}}, "body.start.schedule"),
     ],
 )
-def test_a_task_of_the_wrong_shape_is_refused_by_name(api: httpx.Client, body: Any, named: str) -> None:
-    answer = api.post("/api/v1/tasks", json=body)
-    error = answer.json()
-    assert answer.status_code == 400
+def test_an_invalid_task_is_refused_with_the_member(api: httpx.Client, body: Any, named: str) -> None:
+    response = api.post("/api/v1/tasks", json=body)
+    error = response.json()
+    assert response.status_code == 400
     assert error["errors"][0]["code"] == 400
     assert error["errors"][0]["context"].startswith(named.replace("\\", ""))
     assert len(error["traceId"]) == 32
@@ -93,16 +93,16 @@ def test_a_task_of_the_wrong_shape_is_refused_by_name(api: httpx.Client, body: A
 
 @pytest.mark.parametrize("path", ["", "/runs", "/runs/last", "/runs/x/log"])
 def test_an_unknown_task_is_404(api: httpx.Client, path: str) -> None:
-    answer = api.get(f"/api/v1/tasks/none{path}")
-    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, 404)
+    response = api.get(f"/api/v1/tasks/none{path}")
+    assert (response.status_code, response.json()["errors"][0]["code"]) == (404, 404)
 
 
-def test_what_is_no_route_is_404(api: httpx.Client) -> None:
+def test_an_unknown_route_is_404(api: httpx.Client) -> None:
     for method, path in (
         ("GET", "/api/v1/nothing"),
         ("PATCH", "/api/v1/tasks"),
         ("GET", "/"),
         ("GET", "/sandbox"),
     ):
-        answer = api.request(method, path)
-        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "HTTP-404")
+        response = api.request(method, path)
+        assert (response.status_code, response.json()["errors"][0]["code"]) == (404, "HTTP-404")

@@ -6,14 +6,14 @@ import pytest
 from airflow_provider_qlik.sandbox import SandboxError, Script, Sharing, Tenant
 
 
-def test_any_handle_on_the_url_steers_the_tenant(tenant: Tenant) -> None:
+def test_any_handle_on_the_url_controls_the_tenant(tenant: Tenant) -> None:
     other = Tenant(tenant.url + "/")
     task_id = other.add_task("Sales", "task-1", "app-1", description="daily")
     assert task_id == "task-1"
     assert (other.api_key, other.runs(task_id)) == (tenant.api_key, [])
 
 
-def test_a_task_and_an_automation_have_the_members_they_were_given(tenant: Tenant, api: httpx.Client) -> None:
+def test_added_tasks_and_automations_have_the_given_members(tenant: Tenant, api: httpx.Client) -> None:
     task = api.get(f"/api/v1/tasks/{tenant.add_task('T', annotations=['a'], metadata={'spaceId': 's'})}").json()
     assert (task["name"], task["annotations"], task["enabled"]) == ("T", ["a"], True)
     assert (task["metadata"]["spaceId"], task["metadata"]["ownerId"]) == ("s", tenant.user_id)
@@ -24,7 +24,7 @@ def test_a_task_and_an_automation_have_the_members_they_were_given(tenant: Tenan
     assert (automation["runMode"], automation["spaceId"]) == ("webhook", "s")
 
 
-def test_a_worker_behind_which_there_is_nothing(tenant: Tenant, api: httpx.Client) -> None:
+def test_the_worker_of_a_run_may_be_unknown_to_the_api(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task(worker="dataflows")
     tenant.add_run(task_id)
     run = api.get(f"/api/v1/tasks/{task_id}/runs/last").json()
@@ -32,7 +32,7 @@ def test_a_worker_behind_which_there_is_nothing(tenant: Tenant, api: httpx.Clien
     assert api.get(f"/api/v1/reloads/{run['workerId']}").status_code == 404
 
 
-def test_an_added_run_has_ended_or_is_active_as_its_script_has_it(tenant: Tenant, api: httpx.Client) -> None:
+def test_an_added_run_follows_its_script(tenant: Tenant, api: httpx.Client) -> None:
     task_id, automation_id = tenant.add_task(), tenant.add_automation()
     for resource_id in (task_id, automation_id):
         tenant.add_run(resource_id, started_ago=100, script=Script(run=50))
@@ -43,7 +43,7 @@ def test_an_added_run_has_ended_or_is_active_as_its_script_has_it(tenant: Tenant
     assert {run["kind"] for run in tenant.active()} == {"task_run", "automation_run", "reload"}
 
 
-def test_everything_that_runs_is_known_to_the_handle(tenant: Tenant) -> None:
+def test_the_handle_returns_every_active_run(tenant: Tenant) -> None:
     app_id = tenant.add_app()
     for resource_id in (
         app_id,
@@ -58,12 +58,12 @@ def test_everything_that_runs_is_known_to_the_handle(tenant: Tenant) -> None:
     assert sorted(kinds) == ["automation_run", "execution", "reload", "reload", "task_run"]
 
 
-def test_what_a_sharing_task_does_is_no_script_for_anything_else(tenant: Tenant) -> None:
+def test_a_sharing_script_is_refused_for_other_resources(tenant: Tenant) -> None:
     with pytest.raises(SandboxError, match="recipients"):
         tenant.script(tenant.add_app(), Sharing())
 
 
-def test_the_truth_about_runs_outlives_their_task(tenant: Tenant, api: httpx.Client) -> None:
+def test_the_snapshots_of_runs_outlive_their_task(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task()
     tenant.add_run(task_id, script=Script(end=None))
     api.delete(f"/api/v1/tasks/{task_id}")
@@ -71,7 +71,7 @@ def test_the_truth_about_runs_outlives_their_task(tenant: Tenant, api: httpx.Cli
     assert len(tenant.active()) == 2
 
 
-def test_what_does_not_exist_is_refused_by_name(tenant: Tenant) -> None:
+def test_an_unknown_id_is_refused_by_name(tenant: Tenant) -> None:
     for ask in (tenant.runs, tenant.add_run, tenant.add_execution, lambda id: tenant.script(id, Script())):
         with pytest.raises(SandboxError, match="nothing-here"):
             ask("nothing-here")
@@ -79,7 +79,7 @@ def test_what_does_not_exist_is_refused_by_name(tenant: Tenant) -> None:
         tenant.add_task(worker="automations", resource_id="nothing-here")
 
 
-def test_an_id_is_given_only_once(tenant: Tenant) -> None:
+def test_a_duplicate_id_is_refused(tenant: Tenant) -> None:
     tenant.add_task(id="one")
     with pytest.raises(SandboxError, match="one"):
         tenant.add_automation(id="one")
@@ -89,12 +89,12 @@ def test_an_id_is_given_only_once(tenant: Tenant) -> None:
             add(id="one")
 
 
-def test_a_command_that_does_not_exist_is_refused(tenant: Tenant) -> None:
-    assert httpx.post(f"{tenant.url}/sandbox/dance", trust_env=False).json() == {"error": "no such command: dance"}
+def test_an_unknown_command_is_refused(tenant: Tenant) -> None:
+    assert httpx.post(f"{tenant.url}/sandbox/dance", trust_env=False).json() == {"error": "there is no command dance"}
     assert httpx.post(f"{tenant.url}/sandbox/now", json={"a": 1}, trust_env=False).status_code == 400
 
 
-def test_a_reset_leaves_nothing(tenant: Tenant, api: httpx.Client) -> None:
+def test_a_reset_restores_the_initial_state(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task()
     tenant.add_run(task_id, script=Script(end=None))
     tenant.switch(disabled_start="ignored", next_link="loop")
@@ -109,7 +109,7 @@ def test_a_reset_leaves_nothing(tenant: Tenant, api: httpx.Client) -> None:
     assert api.get(f"/api/v1/tasks/{task_id}").status_code == 404
 
 
-def test_every_answer_has_the_date_of_the_tenants_clock(tenant: Tenant, anybody: httpx.Client) -> None:
+def test_every_response_has_the_date_of_the_tenants_clock(tenant: Tenant, anybody: httpx.Client) -> None:
     now = tenant.advance(3 * 86_400)
     for path in ("/api/v1/tasks", "/nowhere"):
         assert anybody.get(path).headers["date"] == f"{now:%a, %d %b %Y %H:%M:%S} GMT"

@@ -52,7 +52,7 @@ def test_a_report_error_carries_any_text(tenant: Tenant, api: httpx.Client) -> N
     assert api.get(f"/api/v1/sharing-tasks/{sharing_task_id}").json()["name"] == ODD
 
 
-def test_what_was_asked_with_any_text_is_in_the_journal(tenant: Tenant, api: httpx.Client) -> None:
+def test_the_request_log_contains_any_text(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task()
     body = f'{{"source": "{"x" * 3}\\u0000\\ud83d"}}'
     api.post(f"/api/v1/tasks/{task_id}/actions/start", content=body, headers={"content-type": "application/json"})

@@ -1,4 +1,4 @@
-"""The operations the tenant answers, one module for each family."""
+"""The operations of the tenant, one module for each family."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from airflow_provider_qlik.sandbox.api import (
     scheduling_tasks,
     sharing_executions,
     sharing_tasks,
+    task_runs,
     tasks,
     users,
 )
@@ -21,6 +22,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *oauth.OPERATIONS,
     *users.OPERATIONS,
     *tasks.OPERATIONS,
+    *task_runs.OPERATIONS,
     *scheduling_tasks.OPERATIONS,
     *reloads.OPERATIONS,
     *reload_tasks.OPERATIONS,
@@ -30,4 +32,4 @@ OPERATIONS: tuple[Operation, ...] = (
     *automations.OPERATIONS,
     *automation_runs.OPERATIONS,
 )
-"""Every operation; where two could answer a path, the first one does."""
+"""Every operation; if two match a path, the first one is used."""

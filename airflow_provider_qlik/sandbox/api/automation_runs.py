@@ -7,34 +7,34 @@ from typing import Any
 
 from starlette.responses import Response
 
-from airflow_provider_qlik.sandbox import schemas as shapes
+from airflow_provider_qlik.sandbox import schemas
 from airflow_provider_qlik.sandbox.api.automations import PATH, automation_of, automation_operation
 from airflow_provider_qlik.sandbox.errors import ApiError
-from airflow_provider_qlik.sandbox.operations import ApiRequest, Handler, Operation, Text, nothing, ok
-from airflow_provider_qlik.sandbox.paging import Fields, Paging, filtered, in_order, page
-from airflow_provider_qlik.sandbox.state.base import USER
+from airflow_provider_qlik.sandbox.operations import ApiRequest, Handler, Operation, Text, no_content, ok
+from airflow_provider_qlik.sandbox.paging import Fields, Paging, filter_items, page, sort_items
 from airflow_provider_qlik.sandbox.state.records import Automation, AutomationRun
+from airflow_provider_qlik.sandbox.state.shared import USER
 from airflow_provider_qlik.sandbox.state.statuses import automation_run_status
 
-_PAGING = Paging("cursor", default=10, most=200)
+_PAGING = Paging("cursor", default=10, max_limit=200)
 _FILTERED = ("status", "context", "startTime", "title", "spaceId", "ownerId", "executedById", "billable")
 
 
 def list_automation_runs(request: ApiRequest) -> Response:
-    """`GET /automations/{id}/runs`; sorted by `id`, which is no order in time, unless asked."""
+    """`GET /automations/{id}/runs`; by default sorted by `id`, which is not chronological."""
     tenant_state, now = request.tenant_state, request.tenant_state.now
     filters: Fields[AutomationRun] = {
-        name: lambda run, name=name: tenant_state.view.automation_run(run).get(name)  # type: ignore[misc]
+        name: lambda run, name=name: tenant_state.serializer.automation_run(run).get(name)  # type: ignore[misc]
         for name in _FILTERED
     }
     fields: Fields[AutomationRun] = {
         "id": lambda run: run.id,
-        "status": lambda run: automation_run_status(run.life, now),
-        "startTime": lambda run: run.life.created if _shows_created(request) else run.life.started_at(now),
+        "status": lambda run: automation_run_status(run.progress, now),
+        "startTime": lambda run: run.progress.created if _shows_created(request) else run.progress.started_at(now),
     }
     visible = [run for run in tenant_state.automation_runs[automation_of(request).id] if tenant_state.is_visible(run)]
-    found = in_order(request, filtered(request, visible, filters), fields, "id", is_signed=False)
-    return page(request, _PAGING, found, tenant_state.view.listed_automation_run)
+    found = sort_items(request, filter_items(request, visible, filters), fields, "id", is_signed=False)
+    return page(request, _PAGING, found, tenant_state.serializer.listed_automation_run)
 
 
 def _shows_created(request: ApiRequest) -> bool:
@@ -42,26 +42,26 @@ def _shows_created(request: ApiRequest) -> bool:
 
 
 def create_automation_run(request: ApiRequest) -> Response:
-    """`POST /automations/{id}/runs`: the one start that answers the run."""
+    """`POST /automations/{id}/runs`: the only start whose response contains the run."""
     tenant_state, automation = request.tenant_state, automation_of(request)
     _refuse_disabled(request, automation)
     inputs, form = request.body.get("inputs"), tenant_state.switches.run_inputs
     if inputs is not None and form == "refused":
-        raise ApiError(400, "Bad request", "body.inputs is not known")
+        raise ApiError(400, "Bad request", "body.inputs is unknown")
     run = tenant_state.start_automation(
         automation,
         request.caller.user,
         tenant_state.switches.api_context,
         "api",
         inputs=inputs if form == "recorded" else None,
-        is_told=True,
+        is_visible_at_once=True,
     )
-    return ok(tenant_state.view.automation_run(run), 201)
+    return ok(tenant_state.serializer.automation_run(run), 201)
 
 
 def get_automation_run(request: ApiRequest) -> Response:
     """`GET /automations/{id}/runs/{runId}`."""
-    return ok(request.tenant_state.view.automation_run(_run(request)))
+    return ok(request.tenant_state.serializer.automation_run(_run(request)))
 
 
 def export_automation_run(request: ApiRequest) -> Response:
@@ -71,11 +71,11 @@ def export_automation_run(request: ApiRequest) -> Response:
 
 
 def retry_automation_run(request: ApiRequest) -> Response:
-    """`POST …/runs/{runId}/actions/retry`: a fresh run, which the answer does not name."""
+    """`POST …/runs/{runId}/actions/retry`: a new run, which the response does not name."""
     run, automation = _run(request), automation_of(request)
     _refuse_disabled(request, automation)
     request.tenant_state.start_automation(automation, request.caller.user, run.context, "retry", inputs=run.inputs)
-    return nothing()
+    return no_content()
 
 
 def stop_automation_run(request: ApiRequest) -> Response:
@@ -83,12 +83,12 @@ def stop_automation_run(request: ApiRequest) -> Response:
     run = _run(request)
     if not request.tenant_state.stop_worker(run) and request.tenant_state.switches.stop_ended == "refused":
         raise ApiError(400, "Bad request", f"run {run.id} has ended")
-    return nothing()
+    return no_content()
 
 
 def get_automation_run_debug(request: ApiRequest) -> Response:
     """`GET …/runs/{runId}/debug`."""
-    return Text("\n".join(_run(request).life.log(request.tenant_state.now)))
+    return Text("\n".join(_run(request).progress.log(request.tenant_state.now)))
 
 
 def execute_automation(request: ApiRequest) -> Response:
@@ -106,7 +106,7 @@ def execute_automation(request: ApiRequest) -> Response:
     owner = request.tenant_state.users.get(automation.members["ownerId"], USER)
     request.tenant_state.start_automation(automation, owner, "api_async", "execute", inputs=request.body)
     if request.tenant_state.switches.execute_reply == "empty":
-        return nothing(200)
+        return no_content(200)
     return ok({"message": "Automation started"})
 
 
@@ -129,7 +129,7 @@ def _operation(name: str, method: str, path: str, handler: Handler, **more: Any)
 
 OPERATIONS = (
     _operation("list_automation_runs", "GET", "", list_automation_runs),
-    _operation("create_automation_run", "POST", "", create_automation_run, body=shapes.AUTOMATION_RUN_CREATE),
+    _operation("create_automation_run", "POST", "", create_automation_run, body=schemas.AUTOMATION_RUN_CREATE),
     _operation("get_automation_run", "GET", "/{runId}", get_automation_run),
     _operation("export_automation_run", "POST", "/{runId}/actions/export", export_automation_run),
     _operation("retry_automation_run", "POST", "/{runId}/actions/retry", retry_automation_run),

@@ -1,4 +1,4 @@
-"""`POST /oauth/token`: the ways in which an OAuth client gets a token."""
+"""`POST /oauth/token`: the grants of the OAuth client."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _LEEWAY_SECONDS = 10
 
 
 def token(request: ApiRequest) -> Response:
-    """A token for the client itself, or for a user in whose name it may act."""
+    """Issue a token for the client itself, or for a user whom it may impersonate."""
     members = request.body
     if not isinstance(members, dict):
-        raise ApiError(400, "Bad request", "send a JSON object or a form")
+        raise ApiError(400, "Bad request", "the body must be a JSON object or a form")
     grant = _text(members, "grant_type")
     if grant not in ("client_credentials", _IMPERSONATION):
         raise ApiError(400, "Bad request", f"grant_type {grant!r} is not supported")
@@ -62,7 +62,7 @@ def _check_client(request: ApiRequest, members: dict[str, Any]) -> None:
 
 
 def _check_assertion(request: ApiRequest, assertion: str) -> None:
-    import jwt  # loads cryptography, which is slow; most sandboxes see no assertion
+    import jwt  # slow, because it loads cryptography; most sandboxes get no assertion
 
     try:
         header = jwt.get_unverified_header(assertion)
@@ -85,7 +85,7 @@ def _check_assertion(request: ApiRequest, assertion: str) -> None:
         raise ApiError(401, "Unauthorized", f"client_assertion: {error}") from error
     if claims["sub"] != request.access.client_id:
         raise ApiError(401, "Unauthorized", "client_assertion: sub is not the client")
-    # The client signs by its own clock, so real time counts here, not the tenant's.
+    # The client signs by its own clock, so real time is used here, not the tenant's.
     if claims["exp"] > datetime.now(UTC).timestamp() + _MAX_ASSERTION_SECONDS + _LEEWAY_SECONDS:
         raise ApiError(401, "Unauthorized", "client_assertion: exp is more than 5 minutes ahead")
     if claims["jti"] in request.access.used_assertions:
@@ -104,7 +104,7 @@ def _impersonated(request: ApiRequest, members: dict[str, Any]) -> Identity:
     for user in request.tenant_state.users.values():
         if lookup.get("value") == (user.subject if lookup["field"] == "subject" else user.id):
             return Identity(user, f"user:{user.id}")
-    raise ApiError(400, "Bad request", f"user_lookup finds no user: {lookup['field']} {lookup.get('value')!r}")
+    raise ApiError(400, "Bad request", f"user_lookup matches no user: {lookup['field']} {lookup.get('value')!r}")
 
 
 def _text(members: dict[str, Any], name: str) -> str:

@@ -1,4 +1,4 @@
-"""The Reload tasks family: schedules, which nothing here carries out unless `Tenant.execute_reload_task` does."""
+"""The Reload tasks family: schedules, which only `Tenant.execute_reload_task` carries out."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Any
 
 from starlette.responses import Response
 
-from airflow_provider_qlik.sandbox import schemas as shapes
+from airflow_provider_qlik.sandbox import schemas
 from airflow_provider_qlik.sandbox.api.reloads import app_named
 from airflow_provider_qlik.sandbox.errors import ApiError
-from airflow_provider_qlik.sandbox.operations import ApiRequest, Handler, Operation, nothing, ok, tier_of
+from airflow_provider_qlik.sandbox.operations import ApiRequest, Handler, Operation, no_content, ok, tier_of
 from airflow_provider_qlik.sandbox.paging import Paging, page
 from airflow_provider_qlik.sandbox.state.records import ReloadTask
 
-_PAGING = Paging("next", default=10, most=100, back="prev", has_self=True)
+_PAGING = Paging("next", default=10, max_limit=100, back="prev", has_self=True)
 
 
 def list_reload_tasks(request: ApiRequest) -> Response:
-    """`GET /reload-tasks`, in the order they were made."""
+    """`GET /reload-tasks`, oldest first."""
     app_id, is_partial = request.parameter("appId"), request.flag("partial")
     _refuse_removed(request)
     found = [
@@ -25,7 +25,7 @@ def list_reload_tasks(request: ApiRequest) -> Response:
         for task in request.tenant_state.apps.reload_tasks.values()
         if app_id in (None, task.app_id) and is_partial in (None, task.members["partial"])
     ]
-    return page(request, _PAGING, found, request.tenant_state.apps.view.reload_task)
+    return page(request, _PAGING, found, request.tenant_state.apps.serializer.reload_task)
 
 
 def create_reload_task(request: ApiRequest) -> Response:
@@ -34,17 +34,19 @@ def create_reload_task(request: ApiRequest) -> Response:
     if request.tenant_state.switches.reload_tasks != "supported":
         raise _gone()
     app = app_named(request, request.body["appId"])
-    return ok(apps.view.reload_task(apps.add_reload_task(app, _written(request), request.caller.user)), 201)
+    return ok(
+        apps.serializer.reload_task(apps.add_reload_task(app, _writable_members(request), request.caller.user)), 201
+    )
 
 
 def get_reload_task(request: ApiRequest) -> Response:
     """`GET /reload-tasks/{taskId}`."""
-    return ok(request.tenant_state.apps.view.reload_task(_task(request)))
+    return ok(request.tenant_state.apps.serializer.reload_task(_task(request)))
 
 
 def update_reload_task(request: ApiRequest) -> Response:
-    """`PUT /reload-tasks/{taskId}`; what is not named stays as it is."""
-    task, changes = _changeable(request), _written(request, "state")
+    """`PUT /reload-tasks/{taskId}`; members that the body lacks stay as they are."""
+    task, changes = _changeable(request), _writable_members(request, "state")
     if "appId" in changes:
         app_named(request, changes["appId"])
     if changes.get("state") == "Disabled":
@@ -53,13 +55,13 @@ def update_reload_task(request: ApiRequest) -> Response:
         for name in ("disabledCode", "log"):
             task.members.pop(name, None)
     task.members |= changes
-    return ok(request.tenant_state.apps.view.reload_task(task))
+    return ok(request.tenant_state.apps.serializer.reload_task(task))
 
 
 def delete_reload_task(request: ApiRequest) -> Response:
     """`DELETE /reload-tasks/{taskId}`."""
     del request.tenant_state.apps.reload_tasks[_changeable(request).id]
-    return nothing()
+    return no_content()
 
 
 def _gone() -> ApiError:
@@ -87,9 +89,9 @@ def _task(request: ApiRequest) -> ReloadTask:
     return task
 
 
-def _written(request: ApiRequest, *more: str) -> dict[str, Any]:
-    """What a caller may write of a reload task."""
-    names = (*shapes.RELOAD_TASK, *more)
+def _writable_members(request: ApiRequest, *more: str) -> dict[str, Any]:
+    """Return the members of the body that a caller may write; `more` names further ones."""
+    names = (*schemas.RELOAD_TASK, *more)
     return {name: value for name, value in request.body.items() if name in names}
 
 
@@ -99,8 +101,8 @@ def _operation(name: str, method: str, path: str, handler: Handler, **more: Any)
 
 OPERATIONS = (
     _operation("list_reload_tasks", "GET", "", list_reload_tasks),
-    _operation("create_reload_task", "POST", "", create_reload_task, body=shapes.RELOAD_TASK_CREATE),
+    _operation("create_reload_task", "POST", "", create_reload_task, body=schemas.RELOAD_TASK_CREATE),
     _operation("get_reload_task", "GET", "/{taskId}", get_reload_task),
-    _operation("update_reload_task", "PUT", "/{taskId}", update_reload_task, body=shapes.RELOAD_TASK_UPDATE),
+    _operation("update_reload_task", "PUT", "/{taskId}", update_reload_task, body=schemas.RELOAD_TASK_UPDATE),
     _operation("delete_reload_task", "DELETE", "/{taskId}", delete_reload_task),
 )

@@ -6,21 +6,21 @@ from typing import Any
 
 from starlette.responses import Response
 
-from airflow_provider_qlik.sandbox import schemas as shapes
+from airflow_provider_qlik.sandbox import schemas
 from airflow_provider_qlik.sandbox.errors import ApiError
-from airflow_provider_qlik.sandbox.operations import ApiRequest, Operation, Text, nothing, ok
-from airflow_provider_qlik.sandbox.paging import Fields, Paging, filtered, in_order, page
+from airflow_provider_qlik.sandbox.operations import ApiRequest, Operation, Text, no_content, ok
+from airflow_provider_qlik.sandbox.paging import Fields, Paging, filter_items, page, sort_items
 from airflow_provider_qlik.sandbox.state.records import App, Reload
 from airflow_provider_qlik.sandbox.state.statuses import reload_status
 
 MAX_VARIABLES = 20
 MAX_VARIABLE = 256
 
-_PAGING = Paging("next", default=10, most=100, back="prev", has_self=True)
+_PAGING = Paging("next", default=10, max_limit=100, back="prev", has_self=True)
 
 
 def app_named(request: ApiRequest, app_id: str) -> App:
-    """The app of that id, or 404."""
+    """Return the app with that id. Raises ApiError (404)."""
     app = request.tenant_state.apps.apps.get(app_id)
     if app is None:
         raise ApiError(404, "Not found", f"there is no app {app_id}")
@@ -28,19 +28,19 @@ def app_named(request: ApiRequest, app_id: str) -> App:
 
 
 def list_reloads(request: ApiRequest) -> Response:
-    """`GET /reloads`; without `appId` those of all apps, as administrators may ask."""
+    """`GET /reloads`; without `appId` those of all apps, which is for administrators."""
     apps, now, app_id, is_partial = (
         request.tenant_state.apps,
         request.tenant_state.now,
         request.parameter("appId"),
         request.flag("partial"),
     )
-    view, with_log = apps.view, request.flag("log") or False
+    serializer, with_log = apps.serializer, request.flag("log") or False
     fields: Fields[Reload] = {
-        "creationTime": lambda reload: reload.life.created,
-        "status": lambda reload: reload_status(reload.life, now),
-        "startTime": lambda reload: reload.life.started_at(now),
-        "endTime": lambda reload: reload.life.ended_at(now),
+        "creationTime": lambda reload: reload.progress.created,
+        "status": lambda reload: reload_status(reload.progress, now),
+        "startTime": lambda reload: reload.progress.started_at(now),
+        "endTime": lambda reload: reload.progress.ended_at(now),
     }
     filters: Fields[Reload] = {
         "status": fields["status"],
@@ -52,17 +52,17 @@ def list_reloads(request: ApiRequest) -> Response:
         for reload in apps.reloads.values()
         if app_id in (None, reload.app_id) and is_partial in (None, reload.partial) and apps.is_visible(reload)
     ]
-    found = in_order(request, filtered(request, found, filters), fields, "-creationTime", is_signed=False)
-    return page(request, _PAGING, found, lambda reload: view.reload(reload, with_log=with_log))
+    found = sort_items(request, filter_items(request, found, filters), fields, "-creationTime", is_signed=False)
+    return page(request, _PAGING, found, lambda reload: serializer.reload(reload, with_log=with_log))
 
 
 def create_reload(request: ApiRequest) -> Response:
-    """`POST /reloads`: the start that answers the reload."""
+    """`POST /reloads`: the response contains the reload."""
     apps, body = request.tenant_state.apps, request.body
     variables = _variables(body.get("variables", {}))
     app = app_named(request, body["appId"])
     if request.tenant_state.switches.reload_marker == "refused" and {"resourceType", "resourceId"} & body.keys():
-        raise ApiError(400, "Bad request", "body.resourceId is not known")
+        raise ApiError(400, "Bad request", "body.resourceId is unknown")
     if apps.is_pending(app.id) and request.tenant_state.switches.pending_reload == "refused":
         detail = f"a pending reload request already exists for app {app.id}"
         raise ApiError(429, "Too many requests", detail, code="RELOADS-007")
@@ -75,7 +75,7 @@ def create_reload(request: ApiRequest) -> Response:
         resource_type=body.get("resourceType"),
         resource_id=body.get("resourceId"),
     )
-    return ok(apps.view.reload(reload), 201)
+    return ok(apps.serializer.reload(reload), 201)
 
 
 def _variables(variables: dict[str, Any]) -> dict[str, str]:
@@ -91,23 +91,23 @@ def _variables(variables: dict[str, Any]) -> dict[str, str]:
 
 def get_reload(request: ApiRequest) -> Response:
     """`GET /reloads/{id}`."""
-    return ok(request.tenant_state.apps.view.reload(_reload(request)))
+    return ok(request.tenant_state.apps.serializer.reload(_reload(request)))
 
 
 def cancel_reload(request: ApiRequest) -> Response:
     """`POST /reloads/{id}/actions/cancel`."""
     if not request.tenant_state.stop_worker(_reload(request)):
         raise ApiError(409, "Conflict", f"reload {request.params['id']} has ended")
-    return nothing(request.tenant_state.switches.cancel_reply)
+    return no_content(request.tenant_state.switches.cancel_reply)
 
 
 def list_reload_logs(request: ApiRequest) -> Response:
-    """`GET /apps/{appId}/reloads/logs`: the reloads of the app that have a whole log, newest first, on one page."""
+    """`GET /apps/{appId}/reloads/logs`: the reloads of the app that have ended, newest first, on one page."""
     apps, now = request.tenant_state.apps, request.tenant_state.now
     app = app_named(request, request.params["appId"])
-    ended = [one for one in apps.reloads_of(app.id) if apps.is_visible(one) and not one.life.is_active(now)]
-    ended.sort(key=lambda reload: reload.life.created, reverse=True)
-    return ok({"data": [apps.view.reload_log(reload) for reload in ended]})
+    ended = [one for one in apps.reloads_of(app.id) if apps.is_visible(one) and not one.progress.is_active(now)]
+    ended.sort(key=lambda reload: reload.progress.created, reverse=True)
+    return ok({"data": [apps.serializer.reload_log(reload) for reload in ended]})
 
 
 def get_reload_log(request: ApiRequest) -> Response:
@@ -115,7 +115,7 @@ def get_reload_log(request: ApiRequest) -> Response:
     reload = _reload(request)
     if reload.app_id != request.params["appId"]:
         raise ApiError(404, "Not found", f"app {request.params['appId']} has no reload {reload.id}")
-    return Text("\n".join(reload.life.log(request.tenant_state.now)))
+    return Text("\n".join(reload.progress.log(request.tenant_state.now)))
 
 
 def _reload(request: ApiRequest) -> Reload:
@@ -130,7 +130,7 @@ _LOGS = "/api/v1/apps/{appId}/reloads/logs"
 
 OPERATIONS = (
     Operation("list_reloads", "GET", (_PATH,), "reloads", "tier_1", list_reloads),
-    Operation("create_reload", "POST", (_PATH,), "reloads", "reloads", create_reload, body=shapes.RELOAD_CREATE),
+    Operation("create_reload", "POST", (_PATH,), "reloads", "reloads", create_reload, body=schemas.RELOAD_CREATE),
     Operation("get_reload", "GET", (f"{_PATH}/{{id}}",), "reloads", "tier_1", get_reload),
     Operation("cancel_reload", "POST", (f"{_PATH}/{{id}}/actions/cancel",), "reloads", "reloads", cancel_reload),
     Operation("list_reload_logs", "GET", (_LOGS,), "reloads", "tier_1", list_reload_logs),

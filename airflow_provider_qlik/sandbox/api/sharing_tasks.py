@@ -7,10 +7,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-from airflow_provider_qlik.sandbox import sharing_schemas as shapes
+from airflow_provider_qlik.sandbox import sharing_schemas as schemas
 from airflow_provider_qlik.sandbox.errors import ApiError
-from airflow_provider_qlik.sandbox.operations import ApiRequest, Handler, Operation, nothing, ok, tier_of
-from airflow_provider_qlik.sandbox.paging import Fields, Paging, in_order, page
+from airflow_provider_qlik.sandbox.operations import ApiRequest, Handler, Operation, no_content, ok, tier_of
+from airflow_provider_qlik.sandbox.paging import Fields, Paging, page, sort_items
 from airflow_provider_qlik.sandbox.permissions import sees_sharing_task
 from airflow_provider_qlik.sandbox.schemas import check
 from airflow_provider_qlik.sandbox.serializers.base import TENANT_ID
@@ -19,7 +19,7 @@ from airflow_provider_qlik.sandbox.state.sharing import MAX_RECIPIENTS, stored_r
 from airflow_provider_qlik.sandbox.state.times import stamp
 
 _PAGING = Paging(
-    "page", default=20, most=100, older=("next", "prev"), items="sharingTasks", has_self=True, is_counted=True
+    "page", default=20, max_limit=100, older=("next", "prev"), items="sharingTasks", has_self=True, is_counted=True
 )
 _SORTED = {
     "name": "name",
@@ -37,35 +37,35 @@ _SORTED = {
 def list_sharing_tasks(request: ApiRequest) -> Response:
     """`GET /sharing-tasks`."""
     sharing, excludes_deleting = request.tenant_state.sharing, request.flag("excludeDeleting")
-    types, roles = _words(request, "type", shapes.TYPES), _words(request, "role", shapes.ROLES)
+    types, roles = _query_words(request, "type", schemas.TYPES), _query_words(request, "role", schemas.ROLES)
     templates = request.parameters("templateId")
     found = [
-        (task, shown)
+        (task, members)
         for task in sharing.tasks.values()
         if sees_sharing_task(request.caller.user, task)
-        and (shown := sharing.shown(task))
+        and (members := sharing.serialize(task))
         and all(
-            request.parameter(name) in (None, shown.get(member))
+            request.parameter(name) in (None, members.get(member))
             for name, member in (("appid", "appId"), ("owner", "owner"), ("ownername", "ownerName"))
         )
-        and not (excludes_deleting and shown["statusCode"] == "DELETING")
-        and (not types or shown.get("type") in types)
+        and not (excludes_deleting and members["statusCode"] == "DELETING")
+        and (not types or members.get("type") in types)
         and (not roles or any(_has_role(task, request.caller.user, role) for role in roles))
-        and (not templates or any(one.get("templateId") in templates for one in shown.get("templates", [])))
+        and (not templates or any(one.get("templateId") in templates for one in members.get("templates", [])))
     ]
     fields: Fields[tuple[SharingTask, dict[str, Any]]] = {
         name: lambda pair, member=member: pair[1].get(member)  # type: ignore[misc]
         for name, member in _SORTED.items()
     }
     fields["datecreated"] = lambda pair: pair[0].created
-    ordered = in_order(request, found, fields, "-datecreated", is_signed=False)
+    ordered = sort_items(request, found, fields, "-datecreated", is_signed=False)
     return page(request, _PAGING, ordered, lambda pair: pair[1])
 
 
-def _words(request: ApiRequest, name: str, allowed: Collection[str]) -> list[str]:
+def _query_words(request: ApiRequest, name: str, allowed: Collection[str]) -> list[str]:
     words = request.parameters(name)
     if unknown := [word for word in words if word not in allowed]:
-        raise ApiError(400, "Bad request", f"{name} must be one of {', '.join(allowed)}, and not {unknown[0]!r}")
+        raise ApiError(400, "Bad request", f"{name} must be one of {', '.join(allowed)}, not {unknown[0]!r}")
     return words
 
 
@@ -78,7 +78,7 @@ def _has_role(task: SharingTask, user: User, role: str) -> bool:
 def create_sharing_task(request: ApiRequest) -> Response:
     """`POST /sharing-tasks`."""
     tenant_state, body = request.tenant_state, request.body
-    members = {name: value for name, value in body.items() if name in shapes.SHARING_TASK}
+    members = {name: value for name, value in body.items() if name in schemas.SHARING_TASK}
     app_id = next(filter(None, (_app_of(template) for template in body["templates"])), None)
     if app_id:
         members["appId"] = app_id
@@ -89,11 +89,11 @@ def create_sharing_task(request: ApiRequest) -> Response:
     task = tenant_state.sharing.add_task(members, request.caller.user)
     if body.get("executeOnCreation"):
         tenant_state.sharing.execute(task, request.caller.user)
-    return ok(tenant_state.sharing.shown(task), 201)
+    return ok(tenant_state.sharing.serialize(task), 201)
 
 
 def _app_of(template: dict[str, Any]) -> str | None:
-    """The app that a template is made from, wherever that stands."""
+    """Return the id of the app that a template is made from, whichever member holds it."""
     parts = [template.get(name) or {} for name in ("chartData", "sheetData", "storyData")]
     return next((part["appId"] for part in (*parts, *template.get("multiSheetData", [])) if "appId" in part), None)
 
@@ -103,11 +103,11 @@ def get_sharing_task(request: ApiRequest) -> Response:
     task = sharing_task_of(request)
     if request.flag("isViewChart"):
         task.last_viewed = request.tenant_state.now
-    return ok(request.tenant_state.sharing.shown(task))
+    return ok(request.tenant_state.sharing.serialize(task))
 
 
 def patch_sharing_task(request: ApiRequest) -> Response:
-    """`PATCH /sharing-tasks/{taskId}`: all of the operations, or none."""
+    """`PATCH /sharing-tasks/{taskId}`: all operations are applied, or none."""
     task = sharing_task_of(request)
     members = dict(task.members)
     for place, operation in enumerate(request.body):
@@ -118,11 +118,11 @@ def patch_sharing_task(request: ApiRequest) -> Response:
         where = f"body[{place}]"
         if "value" not in operation:
             raise ApiError(400, "Bad request", f"{where}.value is missing")
-        check(operation["value"], shapes.VALUES_BY_PATH[operation["path"]], f"{where}.value")
+        check(operation["value"], schemas.VALUES_BY_PATH[operation["path"]], f"{where}.value")
         members |= _changed(request, name, operation["value"])
     task.members = {"name": task.members["name"], "enabled": True} | members
     task.updated = request.tenant_state.now
-    return nothing()
+    return no_content()
 
 
 def _changed(request: ApiRequest, name: str, value: Any) -> dict[str, Any]:
@@ -133,13 +133,13 @@ def _changed(request: ApiRequest, name: str, value: Any) -> dict[str, Any]:
         return {"tags": [value] if isinstance(value, str) else value}
     if name == "recipients":
         return {"recipients": stored_recipients(value)}
-    return {name: value} if name in shapes.SHARING_TASK else {}
+    return {name: value} if name in schemas.SHARING_TASK else {}
 
 
 def delete_sharing_task(request: ApiRequest) -> Response:
     """`DELETE /sharing-tasks/{taskId}`."""
     del request.tenant_state.sharing.tasks[sharing_task_of(request).id]
-    return nothing()
+    return no_content()
 
 
 def get_sharing_settings(request: ApiRequest) -> Response:
@@ -176,36 +176,36 @@ def _set(request: ApiRequest, switches: dict[str, bool]) -> Response:
     ):
         sharing.settings_changed = request.tenant_state.now
     sharing.settings |= switches
-    return nothing()
+    return no_content()
 
 
 def sharing_task_of(request: ApiRequest) -> SharingTask:
-    """The sharing task that the path names, or 404."""
+    """Return the sharing task that the path names. Raises ApiError (404)."""
     return sharing_task_named(request, request.params["taskId"])
 
 
 def sharing_task_named(request: ApiRequest, task_id: str) -> SharingTask:
-    """The sharing task of that id, or 404."""
+    """Return the sharing task with that id. Raises ApiError (404)."""
     task = request.tenant_state.sharing.tasks.get(task_id)
     if task is None:
         raise ApiError(404, "Not found", f"there is no sharing task {task_id}")
     return task
 
 
-def _while_enabled(handler: Handler) -> Handler:
-    def answer(request: ApiRequest) -> Response:
+def _require_sharing(handler: Handler) -> Handler:
+    def wrapper(request: ApiRequest) -> Response:
         if not request.tenant_state.sharing.settings["enable-sharing"]:
-            raise ApiError(403, "Forbidden", "sharing is switched off for the tenant")
+            raise ApiError(403, "Forbidden", "sharing is disabled for the tenant")
         return handler(request)
 
-    return answer
+    return wrapper
 
 
 def sharing_operation(
     name: str, method: str, path: str, handler: Handler, *, needs_sharing: bool = True, **more: Any
 ) -> Operation:
-    """An operation of the Sharing tasks family; most answer only while the tenant has sharing switched on."""
-    handler = _while_enabled(handler) if needs_sharing else handler
+    """Return an operation of the Sharing tasks family; most need sharing to be enabled for the tenant."""
+    handler = _require_sharing(handler) if needs_sharing else handler
     paths = (f"/api/v1/sharing-tasks{path}",)
     return Operation(name, method, paths, "sharing-tasks", tier_of(method), handler, **more)
 
@@ -219,11 +219,11 @@ def _settings(name: str, method: str, handler: Handler, **more: Any) -> Operatio
 
 OPERATIONS = (
     _settings("get_sharing_settings", "GET", get_sharing_settings),
-    _settings("patch_sharing_settings", "PATCH", patch_sharing_settings, body=shapes.SETTINGS_PATCH),
-    _settings("update_sharing_settings", "PUT", update_sharing_settings, body=shapes.SETTINGS_UPDATE),
+    _settings("patch_sharing_settings", "PATCH", patch_sharing_settings, body=schemas.SETTINGS_PATCH),
+    _settings("update_sharing_settings", "PUT", update_sharing_settings, body=schemas.SETTINGS_UPDATE),
     _operation("list_sharing_tasks", "GET", "", list_sharing_tasks),
-    _operation("create_sharing_task", "POST", "", create_sharing_task, body=shapes.CREATE),
+    _operation("create_sharing_task", "POST", "", create_sharing_task, body=schemas.CREATE),
     _operation("get_sharing_task", "GET", "/{taskId}", get_sharing_task),
-    _operation("patch_sharing_task", "PATCH", "/{taskId}", patch_sharing_task, body=shapes.PATCH),
+    _operation("patch_sharing_task", "PATCH", "/{taskId}", patch_sharing_task, body=schemas.PATCH),
     _operation("delete_sharing_task", "DELETE", "/{taskId}", delete_sharing_task),
 )

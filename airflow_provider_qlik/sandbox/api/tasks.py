@@ -1,9 +1,9 @@
-"""The Tasks family: the operations that `/api/v1/tasks` and `/api/scheduling/tasks` both have.
+"""The Tasks family: the operations that `/api/v1/tasks` and `/api/scheduling/tasks` share.
 
-The same tasks and runs stand behind both paths [assumed; documented is that the second takes the place of the first].
-Documented differences: rate limits, `filter` and the wider `sort`, that a new task may be enabled at once, and what the
-metadata of a task tell. Assumed: that v1 overlooks `filter`, and the scheduling path `migrateFrom`, as either overlooks
-what it does not know; see the switch `v1_filter`.
+Both paths serve the same tasks and runs [assumed; documented is that the second replaces the first].
+Documented differences: rate limits, `filter` and the wider `sort`, that a new task may be enabled at once, and the
+metadata of a task. Assumed: that v1 ignores `filter`, and the scheduling path `migrateFrom`, as either ignores unknown
+parameters; see the switch `v1_filter`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from typing import Any
 
 from starlette.responses import Response
 
-from airflow_provider_qlik.sandbox import schemas as shapes
+from airflow_provider_qlik.sandbox import schemas
 from airflow_provider_qlik.sandbox.errors import ApiError
-from airflow_provider_qlik.sandbox.operations import ApiRequest, Handler, Operation, Text, nothing, ok, tier_of
-from airflow_provider_qlik.sandbox.paging import Fields, Paging, in_order, page
+from airflow_provider_qlik.sandbox.operations import ApiRequest, Handler, Operation, no_content, ok, tier_of
+from airflow_provider_qlik.sandbox.paging import Fields, Paging, page, sort_items
 from airflow_provider_qlik.sandbox.permissions import may_run
-from airflow_provider_qlik.sandbox.scheduling import FIELDS, field_of, shown_task
+from airflow_provider_qlik.sandbox.scheduling import FIELDS, field_of, serialize_task
 from airflow_provider_qlik.sandbox.scim import parse
-from airflow_provider_qlik.sandbox.state.records import Task, TaskRun
+from airflow_provider_qlik.sandbox.state.records import Task
 from airflow_provider_qlik.sandbox.state.state import TenantState
-from airflow_provider_qlik.sandbox.state.statuses import task_run_status
 from airflow_provider_qlik.sandbox.state.times import stamp
 
 MAX_TASKS_ON_A_RESOURCE = 10
@@ -30,16 +29,16 @@ MAX_TASKS_ON_A_RESOURCE = 10
 V1 = "/api/v1/tasks"
 SCHEDULING = "/api/scheduling/tasks"
 
-_SERVICE_METADATA = (
+_READ_ONLY_METADATA = (
     *("ownerId", "tenantId", "createdAt", "createdBy", "deletedAt", "updatedAt"),
     *("scriptOwnerId", "spaceType", "resourceName", "resourceType", "resourceSubType", "topology"),
 )
-_PAGING = Paging("page", default=20, most=100, has_self=True)
-_V1_FIELDS: Fields[Task] = {"createdAt": lambda task: task.created, "updatedAt": lambda task: task.updated}
+PAGING = Paging("page", default=20, max_limit=100, has_self=True)
+_V1_SORT_FIELDS: Fields[Task] = {"createdAt": lambda task: task.created, "updatedAt": lambda task: task.updated}
 
 
 def list_tasks(request: ApiRequest) -> Response:
-    """`GET /tasks`. Which order tasks have that are equal in the field of `sort` is assumed: the later one first."""
+    """`GET /tasks`. Assumed: of two tasks with equal values of `sort` the later one comes first."""
     resource_id = request.parameter("resourceId")
     if resource_id is None and request.tenant_state.switches.resource_id_required:
         raise ApiError(400, "Bad request", "resourceId is missing")
@@ -49,21 +48,21 @@ def list_tasks(request: ApiRequest) -> Response:
 
 
 def task_page(request: ApiRequest, tasks: list[Task]) -> Response:
-    """Return a page of tasks, filtered and sorted as far as the path has it."""
+    """Return a page of tasks, filtered and sorted as the path supports it."""
     tenant_state, text = request.tenant_state, request.parameter("filter")
-    fields = _V1_FIELDS
+    fields = _V1_SORT_FIELDS
     if is_scheduling(request):
         fields = {name: partial(_field, tenant_state, name) for name in FIELDS}
     elif text is not None and tenant_state.switches.v1_filter == "refused":
         raise ApiError(400, "Bad request", "there is no parameter filter")
     if text and is_scheduling(request):
-        is_wanted = parse(text, FIELDS)
-        tasks = [task for task in tasks if is_wanted(partial(field_of, tenant_state, task))]
+        matches = parse(text, FIELDS)
+        tasks = [task for task in tasks if matches(partial(field_of, tenant_state, task))]
     return page(
         request,
-        _PAGING,
-        in_order(request, tasks, fields, "-updatedAt", is_signed=True),
-        lambda task: shown(request, task),
+        PAGING,
+        sort_items(request, tasks, fields, "-updatedAt", is_signed=True),
+        lambda task: serialize(request, task),
     )
 
 
@@ -72,13 +71,15 @@ def _field(tenant_state: TenantState, name: str, task: Task) -> Any:
 
 
 def create_task(request: ApiRequest) -> Response:
-    """`POST /tasks`; at v1 a new task is disabled, whatever was sent."""
-    tenant_state, members = request.tenant_state, written(request.body)
+    """`POST /tasks`; at v1 a new task is disabled, whatever the body says."""
+    tenant_state, members = request.tenant_state, writable_members(request.body)
     resource_id = members.get("resourceId")
     _check_may_run(request, resource_id)
     on_resource = [task for task in tenant_state.tasks.values() if resource_id and task.resource_id == resource_id]
     if len(on_resource) >= MAX_TASKS_ON_A_RESOURCE:
-        raise ApiError(400, "Bad request", f"resource {resource_id} has {MAX_TASKS_ON_A_RESOURCE} tasks, no more fit")
+        raise ApiError(
+            400, "Bad request", f"resource {resource_id} has {MAX_TASKS_ON_A_RESOURCE} tasks, which is the maximum"
+        )
     metadata = {name: value for name, value in members.get("metadata", {}).items() if name != "disabledCode"}
     migrated_from = request.parameter("migrateFrom")
     if migrated_from and not is_scheduling(request):
@@ -88,24 +89,24 @@ def create_task(request: ApiRequest) -> Response:
         metadata["disabledCode"] = "MANUALLY"
     members |= {"enabled": is_enabled, "metadata": metadata}
     worker = "automations" if resource_id in tenant_state.automations else "reloads"
-    return ok(shown(request, tenant_state.add_task(members, request.caller.user, worker=worker)), 201)
+    return ok(serialize(request, tenant_state.add_task(members, request.caller.user, worker=worker)), 201)
 
 
 def get_task(request: ApiRequest) -> Response:
     """`GET /tasks/{id}`."""
-    return ok(shown(request, task_of(request)))
+    return ok(serialize(request, task_of(request)))
 
 
 def update_task(request: ApiRequest) -> Response:
     """`PUT /tasks/{id}`; the caller becomes the owner."""
     task = task_of(request)
     replace_task(request, task, request.body)
-    return ok(shown(request, task))
+    return ok(serialize(request, task))
 
 
 def replace_task(request: ApiRequest, task: Task, body: dict[str, Any]) -> None:
-    """Make what a caller wrote of a task the whole of it, and the caller its owner."""
-    tenant_state, members = request.tenant_state, written(body)
+    """Replace the writable members of a task by those of a body, and make the caller its owner."""
+    tenant_state, members = request.tenant_state, writable_members(body)
     _check_may_run(request, members.get("resourceId"))
     old = task.members["metadata"]
     is_enabled = members.get("enabled", False)
@@ -126,7 +127,7 @@ def replace_task(request: ApiRequest, task: Task, body: dict[str, Any]) -> None:
 
 
 def _check_may_run(request: ApiRequest, resource_id: str | None) -> None:
-    """Refuse a task that would work on what its writer may not run."""
+    """Raise ApiError (403) unless the caller may run the resource that a task would work on."""
     user = request.caller.user
     if resource_id is not None and not may_run(request.tenant_state, user, resource_id):
         raise ApiError(403, "Forbidden", f"{user.name} may not run {resource_id}")
@@ -135,7 +136,7 @@ def _check_may_run(request: ApiRequest, resource_id: str | None) -> None:
 def delete_task(request: ApiRequest) -> Response:
     """`DELETE /tasks/{id}`."""
     del request.tenant_state.tasks[task_of(request).id]
-    return nothing()
+    return no_content()
 
 
 def start_task(request: ApiRequest) -> Response:
@@ -147,7 +148,7 @@ def start_task(request: ApiRequest) -> Response:
             raise ApiError(400, "Bad request", f"source is longer than {limit} characters")
         source = source[:limit]
     code = task.members["metadata"].get("disabledCode")
-    is_running = any(run.life.is_active(tenant_state.now) for run in tenant_state.task_runs[task.id])
+    is_running = any(run.progress.is_active(tenant_state.now) for run in tenant_state.task_runs[task.id])
     why_disabled = None if task.is_enabled else f"the task is disabled ({code})"
     if request.starts(why_disabled, "the task is already running" if is_running else None):
         tenant_state.start_task(task, request.caller.user, source)
@@ -157,7 +158,7 @@ def start_task(request: ApiRequest) -> Response:
 def _started(request: ApiRequest) -> Response:
     form = request.tenant_state.switches.start_reply
     if form == "empty":
-        return nothing(200)
+        return no_content(200)
     if form == "documented":
         return ok({"message": "Task started successfully"})
     return ok(
@@ -171,87 +172,38 @@ def _started(request: ApiRequest) -> Response:
     )
 
 
-def list_task_runs(request: ApiRequest) -> Response:
-    """`GET /tasks/{id}/runs`."""
-    return _run_page(request, request.tenant_state.task_runs[task_of(request).id])
-
-
-def list_resource_task_runs(request: ApiRequest) -> Response:
-    """`GET /tasks/resources/{id}/runs`."""
-    return _run_page(request, list(request.tenant_state.resource_task_runs(request.params["id"])))
-
-
-def _run_page(request: ApiRequest, runs: list[TaskRun]) -> Response:
-    tenant_state, now = request.tenant_state, request.tenant_state.now
-    fields: Fields[TaskRun] = {
-        "startedAt": lambda run: run.life.created,
-        "endedAt": lambda run: run.life.ended_at(now),
-        "status": lambda run: task_run_status(run.life, tenant_state.switches, now),
-        "taskId": lambda run: run.task.id,
-        "actionId": lambda run: run.action_id,
-    }
-    visible = [run for run in runs if tenant_state.is_visible(run)]
-    return page(
-        request, _PAGING, in_order(request, visible, fields, "-startedAt", is_signed=True), tenant_state.view.task_run
-    )
-
-
-def get_last_task_run(request: ApiRequest) -> Response:
-    """`GET /tasks/{id}/runs/last`."""
-    runs = [run for run in request.tenant_state.task_runs[task_of(request).id] if request.tenant_state.is_visible(run)]
-    if not runs:
-        raise ApiError(404, "Not found", "the task has no run")
-    return ok(request.tenant_state.view.task_run(max(reversed(runs), key=lambda run: run.life.created)))
-
-
-def get_task_run_log(request: ApiRequest) -> Response:
-    """`GET /tasks/{id}/runs/{runId}/log`."""
-    tenant_state, run_id = request.tenant_state, request.params["runId"]
-    found = [
-        run for run in tenant_state.task_runs[task_of(request).id] if run.id == run_id and tenant_state.is_visible(run)
-    ]
-    if not found:
-        raise ApiError(404, "Not found", f"the task has no run {run_id}")
-    life = found[0].life
-    if tenant_state.switches.running_log == "missing" and life.is_active(tenant_state.now):
-        raise ApiError(404, "Not found", f"run {run_id} has no log yet")
-    log = "\n".join(life.log(tenant_state.now))
-    form = tenant_state.switches.log_form
-    accept = request.headers.get("accept", "*/*")
-    if form == "text" or (form == "accept" and "text/plain" in accept and "json" not in accept):
-        return Text(log)
-    answer = ok({"logContent": log})
-    if form == "text_json":
-        answer.headers["content-type"] = "text/plain; charset=utf-8"
-    return answer
-
-
 def is_scheduling(request: ApiRequest) -> bool:
-    """Return True if the request came by the scheduling path."""
+    """Return True if the request uses the scheduling path."""
     return request.path.startswith(SCHEDULING)
 
 
-def shown(request: ApiRequest, task: Task) -> dict[str, Any]:
-    """Return a task as the path of the request shows it."""
-    return shown_task(request.tenant_state, task) if is_scheduling(request) else request.tenant_state.view.task(task)
+def serialize(request: ApiRequest, task: Task) -> dict[str, Any]:
+    """Return a task in the form of the requested path."""
+    return (
+        serialize_task(request.tenant_state, task)
+        if is_scheduling(request)
+        else request.tenant_state.serializer.task(task)
+    )
 
 
 def task_of(request: ApiRequest) -> Task:
-    """Return the task that the path names. Raises Refused (404)."""
+    """Return the task that the path names. Raises ApiError (404)."""
     task = request.tenant_state.tasks.get(request.params["id"])
     if task is None:
         raise ApiError(404, "Not found", f"there is no task {request.params['id']}")
     return task
 
 
-def written(body: dict[str, Any]) -> dict[str, Any]:
-    """What a caller may write of a task: `resourceId` follows from the states, the id is the service's."""
+def writable_members(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the members of a task that a caller may write; `resourceId` is derived from the states."""
     members = {name: value for name, value in body.items() if name not in ("id", "resourceId")}
     if metadata := members.get("metadata"):
-        kept = {name: value for name, value in metadata.items() if name not in _SERVICE_METADATA}
-        if "orchestration" in kept:
-            kept["orchestration"] = {name: of for name, of in kept["orchestration"].items() if name != "lastRun"}
-        members["metadata"] = kept
+        writable = {name: value for name, value in metadata.items() if name not in _READ_ONLY_METADATA}
+        if "orchestration" in writable:
+            writable["orchestration"] = {
+                name: of for name, of in writable["orchestration"].items() if name != "lastRun"
+            }
+        members["metadata"] = writable
     if resource_id := _resource_of(members.get("states", [])):
         members["resourceId"] = resource_id
     return members
@@ -269,16 +221,16 @@ def _resource_of(states: list[dict[str, Any]]) -> str | None:
     return None
 
 
-def _operations(
+def operations(
     name: str,
     method: str,
     path: str,
     handler: Handler,
     *,
-    v1_body: shapes.Shape | None = None,
-    body: shapes.Shape | None = None,
+    v1_body: schemas.Schema | None = None,
+    body: schemas.Schema | None = None,
 ) -> tuple[Operation, Operation]:
-    """Return the operation at either path: v1 has a limit of its own, the scheduling path those of most operations."""
+    """Return the operation at both paths: v1 has a rate limit of its own, the scheduling path the usual ones."""
     return (
         Operation(name, method, (f"{V1}{path}",), "tasks", "tasks", handler, v1_body or body),
         Operation(name, method, (f"{SCHEDULING}{path}",), "tasks", tier_of(method), handler, body),
@@ -286,14 +238,10 @@ def _operations(
 
 
 OPERATIONS = (
-    *_operations("list_tasks", "GET", "", list_tasks),
-    *_operations("create_task", "POST", "", create_task, v1_body=shapes.TASK, body=shapes.SCHEDULING_TASK),
-    *_operations("list_resource_task_runs", "GET", "/resources/{id}/runs", list_resource_task_runs),
-    *_operations("get_task", "GET", "/{id}", get_task),
-    *_operations("update_task", "PUT", "/{id}", update_task, v1_body=shapes.TASK, body=shapes.SCHEDULING_TASK),
-    *_operations("delete_task", "DELETE", "/{id}", delete_task),
-    *_operations("start_task", "POST", "/{id}/actions/start", start_task),
-    *_operations("list_task_runs", "GET", "/{id}/runs", list_task_runs),
-    *_operations("get_last_task_run", "GET", "/{id}/runs/last", get_last_task_run),
-    *_operations("get_task_run_log", "GET", "/{id}/runs/{runId}/log", get_task_run_log),
+    *operations("list_tasks", "GET", "", list_tasks),
+    *operations("create_task", "POST", "", create_task, v1_body=schemas.TASK, body=schemas.SCHEDULING_TASK),
+    *operations("get_task", "GET", "/{id}", get_task),
+    *operations("update_task", "PUT", "/{id}", update_task, v1_body=schemas.TASK, body=schemas.SCHEDULING_TASK),
+    *operations("delete_task", "DELETE", "/{id}", delete_task),
+    *operations("start_task", "POST", "/{id}/actions/start", start_task),
 )

@@ -1,4 +1,4 @@
-"""Users: who the caller is, and who somebody is."""
+"""The Users family: the caller, and users by id."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def get_me(request: ApiRequest) -> Response:
     """`GET /users/me`: documented as a redirect to the user."""
     tenant_state, user = request.tenant_state, request.caller.user
     if tenant_state.switches.users_me == "direct":
-        return ok(tenant_state.view.user(user))
+        return ok(tenant_state.serializer.user(user))
     host = request.base_url if tenant_state.switches.users_me == "redirect" else tenant_state.switches.elsewhere
     return Response(status_code=301, headers={"location": f"{host}/api/v1/users/{user.id}"})
 
@@ -22,7 +22,7 @@ def get_user(request: ApiRequest) -> Response:
     user = request.tenant_state.users.get(request.params["id"])
     if user is None:
         raise ApiError(404, "Not found", f"there is no user {request.params['id']}")
-    return ok(request.tenant_state.view.user(user))
+    return ok(request.tenant_state.serializer.user(user))
 
 
 OPERATIONS = (

@@ -1,4 +1,4 @@
-"""What the handle can ask under `/sandbox/…`: one command for each method of `Tenant`, documented there."""
+"""The control API under `/sandbox/…`: one command for each method of `Tenant`, which documents it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-# Each of them adds its commands when it is loaded.
+# Importing these modules registers their commands.
 from airflow_provider_qlik.sandbox.control import behaviour, content, credentials, runs  # noqa: F401
 from airflow_provider_qlik.sandbox.control.command import COMMANDS, SLOW_COMMANDS
 from airflow_provider_qlik.sandbox.operations import Json
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 class Control:
-    """Steers a tenant from outside its process."""
+    """Runs the commands of the control API on a tenant."""
 
     def __init__(self, app: TenantApp) -> None:
         self._app = app
 
-    async def answer(self, command: str, raw: bytes) -> Response:
-        """What the command gives, as JSON; 400 says why it was not understood."""
+    async def handle(self, command: str, raw: bytes) -> Response:
+        """Run a command and return its result as JSON, or a 400 with the reason why it is invalid."""
         if command not in COMMANDS:
-            return _misunderstood(f"no such command: {command}")
+            return _bad_command(f"there is no command {command}")
         function = COMMANDS[command]
         try:
             arguments = json.loads(raw or b"{}")
             inspect.signature(function).bind(self._app, **arguments)
         except (TypeError, ValueError) as error:
-            return _misunderstood(f"{command}: {error}")
+            return _bad_command(f"{command}: {error}")
         try:
             if command in SLOW_COMMANDS:
                 result = await asyncio.to_thread(function, self._app, **arguments)
@@ -41,8 +41,8 @@ class Control:
                 result = function(self._app, **arguments)
             return Json(result)
         except ValueError as error:
-            return _misunderstood(str(error))
+            return _bad_command(str(error))
 
 
-def _misunderstood(why: str) -> Response:
-    return Json({"error": why}, 400)
+def _bad_command(reason: str) -> Response:
+    return Json({"error": reason}, 400)

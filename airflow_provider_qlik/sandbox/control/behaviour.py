@@ -1,4 +1,4 @@
-"""Commands: how the tenant behaves, what it was asked, and what time it is."""
+"""Commands for switches, faults, rate limits, the request log and the clock."""
 
 from __future__ import annotations
 
@@ -13,62 +13,62 @@ if TYPE_CHECKING:
 
 @command
 def switch(app: TenantApp, switches: dict[str, Any]) -> dict[str, Any]:
-    """All switches after a change."""
+    """Change switches, and return all of them."""
     app.tenant_state.switches = app.tenant_state.switches.set(switches)
     return asdict(app.tenant_state.switches)
 
 
 @command
 def fault(app: TenantApp, members: dict[str, Any]) -> int:
-    """The number of a new fault."""
+    """Add a fault, and return its number."""
     return app.faults.add(**members)
 
 
 @command
 def clear_faults(app: TenantApp) -> None:
-    """Let nothing more go wrong."""
+    """Remove all faults."""
     app.faults.clear()
 
 
 @command
 def set_limits(app: TenantApp, limits: dict[str, Any]) -> dict[str, Any]:
-    """All limits after a change."""
-    app.meter.limits = app.meter.limits.set(limits)
-    return asdict(app.meter.limits)
+    """Change rate limits, and return all of them."""
+    app.rate_limiter.limits = app.rate_limiter.limits.set(limits)
+    return asdict(app.rate_limiter.limits)
 
 
 @command
 def request_log(app: TenantApp, operation: str | None, method: str | None, path: str | None) -> list[dict[str, Any]]:
-    """The requests that fit."""
+    """Return the logged requests that match."""
     return [entry.to_json() for entry in app.request_log.select(operation, method, path)]
 
 
 @command
 def clear_request_log(app: TenantApp) -> None:
-    """Forget the requests so far."""
+    """Clear the request log."""
     app.request_log.entries.clear()
 
 
 @command
 def now(app: TenantApp) -> str:
-    """The tenant's time as ISO text."""
+    """Return the tenant's time as ISO text."""
     return app.tenant_state.now.isoformat()
 
 
 @command
 def advance(app: TenantApp, seconds: float) -> str:
-    """The tenant's time after a jump."""
+    """Advance the tenant's clock, and return its new time."""
     app.tenant_state.clock.advance(seconds)
     return now(app)
 
 
 @command
 def set_speed(app: TenantApp, speed: float) -> None:
-    """Let time pass at another speed."""
+    """Set the speed of the tenant's clock."""
     app.tenant_state.clock.set_speed(speed)
 
 
 @command
 def reset(app: TenantApp) -> None:
-    """Make everything as at the start."""
+    """Restore the initial state."""
     app.reset()

@@ -1,4 +1,4 @@
-"""The commands there are, by name."""
+"""The registry of the control API's commands, by name."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any, TypeVar
 
 COMMANDS: dict[str, Callable[..., Any]] = {}
 SLOW_COMMANDS: set[str] = set()
-"""Those during which the server goes on with other requests."""
+"""Commands that run in a thread, during which the server goes on with other requests."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def command(function: _Function) -> _Function:
-    """Let the handle ask for this function, by its name."""
+    """Register a function as the command of its name."""
     COMMANDS[function.__name__] = function
     return function
 
 
 def slow_command(function: _Function) -> _Function:
-    """Likewise, for one that takes long."""
+    """Register a function as a command that runs in a thread, so that the server goes on responding."""
     SLOW_COMMANDS.add(function.__name__)
     return command(function)

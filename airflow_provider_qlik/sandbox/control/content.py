@@ -1,48 +1,48 @@
-"""Commands: what the tenant holds."""
+"""Commands that add resources to the tenant."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qlik.sandbox.control.command import command
-from airflow_provider_qlik.sandbox.state.base import USER
+from airflow_provider_qlik.sandbox.state.shared import USER
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.sandbox.app import TenantApp
 
 
-def _refuse_taken(app: TenantApp, id: str | None) -> None:
+def _check_id_is_free(app: TenantApp, id: str | None) -> None:
     tenant_state = app.tenant_state
     if id is not None and (
-        tenant_state.knows(id) or id in tenant_state.apps.spaces or id in tenant_state.apps.reload_tasks
+        tenant_state.has_resource(id) or id in tenant_state.apps.spaces or id in tenant_state.apps.reload_tasks
     ):
-        raise ValueError(f"id: there is something called {id} already")
+        raise ValueError(f"id: {id} exists already")
 
 
 @command
 def add_task(
     app: TenantApp, name: str, id: str | None, resource_id: str | None, worker: str, members: dict[str, Any]
 ) -> str:
-    """The id of a new task."""
+    """Add a task, and return its id."""
     tenant_state = app.tenant_state
     if worker == "automations" and resource_id is None:
         resource_id = tenant_state.add_automation({"name": f"Automation of {name}"}, USER).id
     if worker == "automations" and resource_id not in tenant_state.automations:
         raise ValueError(f"resource_id: there is no automation {resource_id}")
-    _refuse_taken(app, id)
+    _check_id_is_free(app, id)
     resource_id = resource_id or f"app-{len(tenant_state.tasks) + 1}"
-    if worker == "reloads" and not tenant_state.knows(resource_id):
+    if worker == "reloads" and not tenant_state.has_resource(resource_id):
         tenant_state.apps.add_app(f"App of {name}", USER, id=resource_id)
-    shown = {"name": name, "enabled": True, "resourceId": resource_id, **members}
-    if not shown["enabled"]:
-        shown["metadata"] = {"disabledCode": "MANUALLY"} | shown.get("metadata", {})
-    return tenant_state.add_task(shown, USER, id=id, worker=worker).id
+    task_members = {"name": name, "enabled": True, "resourceId": resource_id, **members}
+    if not task_members["enabled"]:
+        task_members["metadata"] = {"disabledCode": "MANUALLY"} | task_members.get("metadata", {})
+    return tenant_state.add_task(task_members, USER, id=id, worker=worker).id
 
 
 @command
 def add_automation(app: TenantApp, name: str, id: str | None, run_mode: str, members: dict[str, Any]) -> str:
-    """The id of a new automation."""
-    _refuse_taken(app, id)
+    """Add an automation, and return its id."""
+    _check_id_is_free(app, id)
     return app.tenant_state.add_automation({"name": name, "runMode": run_mode, **members}, USER, id=id).id
 
 
@@ -55,8 +55,8 @@ def add_app(
     datasets: list[str],
     owner_id: str | None = None,
 ) -> str:
-    """The id of a new app."""
-    _refuse_taken(app, id)
+    """Add an app, and return its id."""
+    _check_id_is_free(app, id)
     if owner_id not in (None, *app.tenant_state.users):
         raise ValueError(f"owner_id: there is no user {owner_id}")
     owner = app.tenant_state.users[owner_id or USER.id]
@@ -65,35 +65,35 @@ def add_app(
 
 @command
 def add_space(app: TenantApp, name: str, id: str | None, type: str) -> str:
-    """The id of a new space."""
-    _refuse_taken(app, id)
+    """Add a space, and return its id."""
+    _check_id_is_free(app, id)
     return app.tenant_state.apps.add_space(name, type, USER, id=id).id
 
 
 @command
 def add_reload_task(app: TenantApp, app_id: str, id: str | None, members: dict[str, Any]) -> str:
-    """The id of a new reload task."""
+    """Add a reload task, and return its id."""
     apps = app.tenant_state.apps
     if app_id not in apps.apps:
         raise ValueError(f"app_id: there is no app {app_id}")
-    _refuse_taken(app, id)
-    shown = {"timeZone": "UTC", "recurrence": ["RRULE:FREQ=DAILY;INTERVAL=1"], **members}
-    return apps.add_reload_task(apps.apps[app_id], shown, USER, id=id).id
+    _check_id_is_free(app, id)
+    task_members = {"timeZone": "UTC", "recurrence": ["RRULE:FREQ=DAILY;INTERVAL=1"], **members}
+    return apps.add_reload_task(apps.apps[app_id], task_members, USER, id=id).id
 
 
 @command
 def add_sharing_task(
     app: TenantApp, name: str, id: str | None, recipients: list[str], app_id: str | None, members: dict[str, Any]
 ) -> str:
-    """The id of a new sharing task."""
+    """Add a sharing task, and return its id."""
     tenant_state = app.tenant_state
     if app_id is None:
         app_id = tenant_state.apps.add_app(f"App of {name}", USER).id
     if app_id not in tenant_state.apps.apps:
         raise ValueError(f"app_id: there is no app {app_id}")
-    _refuse_taken(app, id)
+    _check_id_is_free(app, id)
     template = {"type": "multi-sheet", "subType": "pdf", "fileName": name, "fileAlias": "report"}
-    shown = {
+    task_members = {
         "name": name,
         "type": "template-sharing",
         "state": {},
@@ -106,4 +106,4 @@ def add_sharing_task(
         },
         **members,
     }
-    return tenant_state.sharing.add_task(shown, USER, id=id).id
+    return tenant_state.sharing.add_task(task_members, USER, id=id).id

@@ -1,4 +1,4 @@
-"""Commands: who may ask."""
+"""Commands for users, credentials and tokens."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_qlik.sandbox.control.command import command, slow_command
 from airflow_provider_qlik.sandbox.permissions import SPACE_ROLES, TENANT_ROLES
-from airflow_provider_qlik.sandbox.state.base import USER
 from airflow_provider_qlik.sandbox.state.records import User
+from airflow_provider_qlik.sandbox.state.shared import USER
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.sandbox.app import TenantApp
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @command
 def credentials(app: TenantApp) -> dict[str, str]:
-    """What the tenant takes as credentials now."""
+    """Return the current credentials."""
     access = app.access
     return {
         "api_key": access.api_key,
@@ -28,7 +28,7 @@ def credentials(app: TenantApp) -> dict[str, str]:
 
 @command
 def add_user(app: TenantApp, name: str, id: str | None, roles: list[str]) -> dict[str, str]:
-    """The id and API key of a new user."""
+    """Add a user, and return its id and API key."""
     if unknown := [role for role in roles if role not in TENANT_ROLES]:
         raise ValueError(f"roles: {unknown[0]!r} is not one of {', '.join(TENANT_ROLES)}")
     user_id = id or f"user-{len(app.tenant_state.users) + 1}"
@@ -41,7 +41,7 @@ def add_user(app: TenantApp, name: str, id: str | None, roles: list[str]) -> dic
 
 @command
 def give_role(app: TenantApp, space_id: str, user_id: str, role: str) -> None:
-    """Let a user have a role in a space."""
+    """Give a user a role in a space."""
     if space_id not in app.tenant_state.apps.spaces:
         raise ValueError(f"space_id: there is no space {space_id}")
     if user_id not in app.tenant_state.users:
@@ -53,24 +53,24 @@ def give_role(app: TenantApp, space_id: str, user_id: str, role: str) -> None:
 
 @slow_command
 def key_pair(app: TenantApp, kind: str) -> dict[str, str]:
-    """A private key of the OAuth client and its `kid`."""
+    """Return a private key of the OAuth client and its `kid`."""
     pair = app.access.key_pair(kind)
     return {"key_id": pair.key_id, "private_key": pair.private_pem}
 
 
 @command
 def rotate(app: TenantApp, what: str) -> str:
-    """A new API key or client secret."""
+    """Replace the API key or the client secret, and return the new one."""
     return app.access.rotate(what)
 
 
 @command
 def revoke_tokens(app: TenantApp) -> None:
-    """Let no token hold that was given out so far."""
+    """Revoke all tokens issued so far."""
     app.access.revoke_tokens()
 
 
 @command
 def set_token_lifetime(app: TenantApp, seconds: float) -> None:
-    """How long further tokens hold."""
+    """Set the lifetime in seconds of the tokens issued from now on."""
     app.access.token_lifetime = float(seconds)

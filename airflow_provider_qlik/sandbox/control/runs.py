@@ -1,4 +1,4 @@
-"""Commands: what runs, what will, and how it really stands with it."""
+"""Commands that add and script runs, and that return snapshots of them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qlik.sandbox.control.command import command, slow_command
-from airflow_provider_qlik.sandbox.state import snapshot as truth
-from airflow_provider_qlik.sandbox.state.base import OTHER
+from airflow_provider_qlik.sandbox.state import snapshot
 from airflow_provider_qlik.sandbox.state.records import ReloadType
 from airflow_provider_qlik.sandbox.state.script import Script, Sharing
+from airflow_provider_qlik.sandbox.state.shared import OTHER
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.sandbox.app import TenantApp
 
 
-def _unknown(resource_id: str) -> ValueError:
+def _unknown_resource(resource_id: str) -> ValueError:
     return ValueError(f"there is no task, automation, app or sharing task {resource_id}")
 
 
@@ -32,26 +32,28 @@ def add_run(
     origin: ReloadType = "external",
     by: str | None = None,
 ) -> str:
-    """The id of a new run that somebody else started."""
+    """Add a run that another user started, and return its id."""
     tenant_state = app.tenant_state
     created = tenant_state.now - timedelta(seconds=started_ago)
     user = tenant_state.users.get(by or "", OTHER)
     if resource_id in tenant_state.sharing.tasks:
         return add_execution(app, resource_id, started_ago, script, None, None, id)
-    given = Script.from_json(script) if script else Script()
+    parsed = Script.from_json(script) if script else Script()
     if resource_id in tenant_state.tasks:
         task = tenant_state.tasks[resource_id]
-        return tenant_state.add_task_run(task, user, triggered_by, created=created, via="added", script=given, id=id).id
+        return tenant_state.add_task_run(
+            task, user, triggered_by, created=created, via="added", script=parsed, id=id
+        ).id
     if resource_id in tenant_state.automations:
         automation = tenant_state.automations[resource_id]
         return tenant_state.add_automation_run(
-            automation, user, context, created=created, via="added", script=given, id=id, inputs=inputs
+            automation, user, context, created=created, via="added", script=parsed, id=id, inputs=inputs
         ).id
     if resource_id in tenant_state.apps.apps:
         return tenant_state.apps.add_reload(
-            resource_id, user, origin, created=created, via="added", script=given, id=id
+            resource_id, user, origin, created=created, via="added", script=parsed, id=id
         ).id
-    raise _unknown(resource_id)
+    raise _unknown_resource(resource_id)
 
 
 @command
@@ -64,7 +66,7 @@ def add_execution(
     workflow_id: str | None,
     id: str | None,
 ) -> str:
-    """The id of a new execution that the caller did not ask for."""
+    """Add an execution that the caller did not start, and return its id."""
     tenant_state = app.tenant_state
     if task_id not in tenant_state.sharing.tasks:
         raise ValueError(f"there is no sharing task {task_id}")
@@ -85,7 +87,7 @@ def add_execution(
 
 @command
 def execute_reload_task(app: TenantApp, id: str, ago: float) -> str:
-    """The id of the reload that the schedule set off."""
+    """Add the reload that the schedule started, and return its id."""
     apps = app.tenant_state.apps
     if id not in apps.reload_tasks:
         raise ValueError(f"there is no reload task {id}")
@@ -101,35 +103,35 @@ def script(app: TenantApp, resource_id: str, scripts: list[dict[str, Any]]) -> N
     tenant_state = app.tenant_state
     if resource_id in tenant_state.sharing.tasks:
         tenant_state.sharing.scripts.add(resource_id, [Sharing.from_json(members) for members in scripts])
-    elif tenant_state.knows(resource_id):
+    elif tenant_state.has_resource(resource_id):
         tenant_state.scripts.add(resource_id, [Script.from_json(members) for members in scripts])
     else:
-        raise _unknown(resource_id)
+        raise _unknown_resource(resource_id)
 
 
 @command
 def runs(app: TenantApp, resource_id: str) -> list[dict[str, Any]]:
-    """Every run of a task, automation, app or sharing task as it really stands."""
-    if not app.tenant_state.knows(resource_id) and not app.tenant_state.has_runs(resource_id):
-        raise _unknown(resource_id)
-    return list(truth.of_resource(app.tenant_state, resource_id))
+    """Return a snapshot of every run of a task, automation, app or sharing task."""
+    if not app.tenant_state.has_resource(resource_id) and not app.tenant_state.has_runs(resource_id):
+        raise _unknown_resource(resource_id)
+    return list(snapshot.of_resource(app.tenant_state, resource_id))
 
 
 @command
 def reloads(app: TenantApp) -> list[dict[str, Any]]:
-    """Every reload as it really stands."""
-    return [truth.reload(app.tenant_state, reload) for reload in app.tenant_state.apps.reloads.values()]
+    """Return a snapshot of every reload."""
+    return [snapshot.reload(app.tenant_state, reload) for reload in app.tenant_state.apps.reloads.values()]
 
 
 @command
 def active(app: TenantApp) -> list[dict[str, Any]]:
-    """Everything that has not ended."""
-    return [run for run in truth.of_all_resources(app.tenant_state) if run["active"]]
+    """Return a snapshot of every run that has not ended."""
+    return [run for run in snapshot.of_all_resources(app.tenant_state) if run["active"]]
 
 
 @slow_command
 def file_sha256(app: TenantApp, execution_id: str, alias: str) -> str:
-    """The digest of a file, there already or not."""
+    """Return the digest of a file, whether it exists already or not."""
     for executions in list(app.tenant_state.sharing.executions.values()):
         for execution in list(executions):
             for file in execution.files:

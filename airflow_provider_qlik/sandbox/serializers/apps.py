@@ -1,4 +1,4 @@
-"""How the API shows apps, spaces, reloads and reload tasks at a moment."""
+"""Serializes apps, spaces, reloads and reload tasks as the API shows them at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from airflow_provider_qlik.sandbox.serializers.base import TENANT_ID, Serializer, without_nothing
+from airflow_provider_qlik.sandbox.serializers.base import TENANT_ID, Serializer, without_none
 from airflow_provider_qlik.sandbox.state.records import App, Automation, Reload, ReloadTask, Space
 from airflow_provider_qlik.sandbox.state.statuses import reload_status
 from airflow_provider_qlik.sandbox.state.times import stamp
@@ -15,17 +15,17 @@ _RESOURCE_TYPES = {"external": "api", "choreographer": "tasks", "chronos": "relo
 
 
 class AppSerializer(Serializer):
-    """Apps and what has to do with them, as the API shows them now."""
+    """Serializer of apps, spaces, reloads, reload tasks and items."""
 
     def reload(self, reload: Reload, *, with_log: bool = True) -> dict[str, Any]:
-        """A reload; lists have its log only when asked for it."""
-        life = reload.life
-        status = reload_status(life, self.now)
-        ended = life.ended_at(self.now)
-        is_over = not life.is_active(self.now)
-        has_failed = is_over and life.script.error is not None
+        """Return a reload; lists include its log only on request."""
+        progress = reload.progress
+        status = reload_status(progress, self.now)
+        ended = progress.ended_at(self.now)
+        is_over = not progress.is_active(self.now)
+        has_failed = is_over and progress.script.error is not None
         shows_resource = reload.via != "api" or self.switches.reload_marker == "shown"
-        return without_nothing(
+        return without_none(
             {
                 "id": reload.id,
                 "appId": reload.app_id,
@@ -33,15 +33,15 @@ class AppSerializer(Serializer):
                 "userId": reload.user_id,
                 "status": status,
                 "type": reload.type,
-                "creationTime": self._reload_time(life.created),
-                "startTime": self._reload_time(life.started_at(self.now)),
+                "creationTime": self._reload_time(progress.created),
+                "startTime": self._reload_time(progress.started_at(self.now)),
                 "endTime": self._reload_time(ended),
                 "engineTime": self._reload_time(ended) if status == "SUCCEEDED" else None,
                 "errorCode": "EngineReloadFailed" if has_failed else None,
-                "errorMessage": life.script.error if has_failed else None,
+                "errorMessage": progress.script.error if has_failed else None,
                 "partial": reload.partial,
                 "weight": reload.weight,
-                "log": "\n".join(life.log(self.now)) if with_log and is_over else None,
+                "log": "\n".join(progress.log(self.now)) if with_log and is_over else None,
                 "resourceId": reload.resource_id if shows_resource else None,
                 "resourceType": (shows_resource and reload.resource_type) or _RESOURCE_TYPES.get(reload.type),
                 "links": {"self": {"href": f"/api/v1/reloads/{reload.id}"}},
@@ -49,12 +49,12 @@ class AppSerializer(Serializer):
         )
 
     def reload_log(self, reload: Reload) -> dict[str, Any]:
-        """What the list of an app's logs says of that of one reload that has ended."""
-        started, ended = reload.life.started_at(self.now), reload.life.ended_at(self.now)
-        return without_nothing(
+        """Return the entry of a reload that has ended in the list of an app's logs."""
+        started, ended = reload.progress.started_at(self.now), reload.progress.ended_at(self.now)
+        return without_none(
             {
                 "reloadId": reload.id,
-                "success": reload_status(reload.life, self.now) == "SUCCEEDED",
+                "success": reload_status(reload.progress, self.now) == "SUCCEEDED",
                 "endTime": self._reload_time(ended),
                 "duration": int((ended - started).total_seconds() * 1000) if started and ended else None,
                 "links": {"log": {"href": f"/api/v1/apps/{reload.app_id}/reloads/logs/{reload.id}"}},
@@ -62,7 +62,7 @@ class AppSerializer(Serializer):
         )
 
     def reload_task(self, task: ReloadTask) -> dict[str, Any]:
-        """A reload task."""
+        """Return a reload task."""
         shown = {
             "links": {"self": {"href": f"/api/v1/reload-tasks/{task.id}"}},
             "tenantId": TENANT_ID,
@@ -72,7 +72,7 @@ class AppSerializer(Serializer):
         return shown | ({"lastExecutionTime": executed} if executed else {})
 
     def space(self, space: Space) -> dict[str, Any]:
-        """A space."""
+        """Return a space."""
         created = stamp(space.created, 3)
         return {
             "id": space.id,
@@ -88,7 +88,7 @@ class AppSerializer(Serializer):
         }
 
     def item(self, resource: App | Automation) -> dict[str, Any]:
-        """An app or an automation as an item, which has an id of its own."""
+        """Return an app or an automation as an item, which has an id of its own."""
         is_app = isinstance(resource, App)
         name, owner_id, space_id = (
             (resource.name, resource.owner_id, resource.space_id)
@@ -96,7 +96,7 @@ class AppSerializer(Serializer):
             else (resource.members["name"], resource.members["ownerId"], resource.members.get("spaceId"))
         )
         created, item_id = stamp(resource.created, 3), sha256(resource.id.encode()).hexdigest()[:24]
-        return without_nothing(
+        return without_none(
             {
                 "id": item_id,
                 "name": name,

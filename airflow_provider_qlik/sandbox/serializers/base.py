@@ -1,4 +1,4 @@
-"""Where the tenant is looked at from: what all views of it share."""
+"""The base of the serializers."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_qlik.sandbox.state.switches import Switches
-from airflow_provider_qlik.sandbox.state.times import FINENESS, Fineness, stamp
+from airflow_provider_qlik.sandbox.state.times import DIGITS_BY_PRECISION, TimePrecision, stamp
 
 TENANT_ID = "sandbox-tenant"
 
 
 class Serializer:
-    """A moment, and the switches that hold then."""
+    """Turns records into the JSON of the API, at a time and with the switches of that time."""
 
     def __init__(self, switches: Switches, now: datetime) -> None:
         self.switches = switches
         self.now = now
 
-    def run_time(self, moment: datetime | None, fineness: Fineness) -> str | None:
-        """A time of a run, by a clock that may be ahead."""
-        return None if moment is None else stamp(self.skewed(moment), FINENESS[fineness])
+    def run_time(self, moment: datetime | None, precision: TimePrecision) -> str | None:
+        """Return a time of a run as text, by the clock of runs."""
+        return None if moment is None else stamp(self.skewed(moment), DIGITS_BY_PRECISION[precision])
 
     def skewed(self, moment: datetime) -> datetime:
-        """A moment by the clock of runs, which may be ahead."""
+        """Return a time by the clock of runs, which may be ahead (`run_clock_skew`)."""
         return moment + timedelta(seconds=self.switches.run_clock_skew)
 
 
-def without_nothing(members: dict[str, Any]) -> dict[str, Any]:
-    """The members that have a value."""
+def without_none(members: dict[str, Any]) -> dict[str, Any]:
+    """Return the members that are not None."""
     return {name: value for name, value in members.items() if value is not None}

@@ -1,36 +1,36 @@
-"""How the API shows what the tenant holds at a moment: Qlik's words and shapes."""
+"""Serializes tasks, automations, their runs and users as the API shows them at a time."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_qlik.sandbox.serializers.base import TENANT_ID, Serializer, without_nothing
+from airflow_provider_qlik.sandbox.serializers.base import TENANT_ID, Serializer, without_none
 from airflow_provider_qlik.sandbox.state.records import AutomationRun, Task, TaskRun, User
-from airflow_provider_qlik.sandbox.state.script import Life
+from airflow_provider_qlik.sandbox.state.script import Progress
 from airflow_provider_qlik.sandbox.state.statuses import automation_run_status, task_run_status
 from airflow_provider_qlik.sandbox.state.times import stamp
 
 
 class RunSerializer(Serializer):
-    """Tasks, automations, their runs and users as the API shows them now."""
+    """Serializer of tasks, automations, their runs and users."""
 
     def task(self, task: Task) -> dict[str, Any]:
-        """A task in full."""
+        """Return a task in full."""
         return {**task.members, "id": task.id}
 
     def task_run(self, run: TaskRun) -> dict[str, Any]:
-        """A task run, in lists and as the last one."""
-        life = run.life
-        is_active = life.is_active(self.now)
-        started = life.created if self.switches.waiting_task_run == "RUNNING" else life.started_at(self.now)
-        return without_nothing(
+        """Return a task run; lists and `last` have the same form."""
+        progress = run.progress
+        is_active = progress.is_active(self.now)
+        started = progress.created if self.switches.waiting_task_run == "RUNNING" else progress.started_at(self.now)
+        return without_none(
             {
                 "id": run.id,
-                "log": None if is_active else "\n".join(life.log(self.now)),
-                "status": task_run_status(life, self.switches, self.now),
+                "log": None if is_active else "\n".join(progress.log(self.now)),
+                "status": task_run_status(progress, self.switches, self.now),
                 "taskId": run.task.id,
-                "endedAt": self._task_time(life.ended_at(self.now)),
+                "endedAt": self._task_time(progress.ended_at(self.now)),
                 "actionId": run.action_id,
                 "taskMeta": run.meta,
                 "taskName": run.task.members["name"],
@@ -44,50 +44,50 @@ class RunSerializer(Serializer):
         )
 
     def automation_run(self, run: AutomationRun) -> dict[str, Any]:
-        """An automation run alone, with its metrics."""
+        """Return a single automation run, with its metrics."""
         return self._automation_run(run) | {
             "metrics": {"blocks": [], "network": {"rxBytes": 0, "txBytes": 0}, "totalApiCalls": 0}
         }
 
     def listed_automation_run(self, run: AutomationRun) -> dict[str, Any]:
-        """An automation run as lists have it, with a duration."""
+        """Return an automation run in the form of lists, with its duration."""
         return self._automation_run(run) | self.duration(run)
 
     def duration(self, run: AutomationRun | None) -> dict[str, Any]:
-        """How long a run took, as a member for lists, if it has ended."""
-        started = run and run.life.started_at(self.now)
-        ended = run and run.life.ended_at(self.now)
+        """Return the duration of a run that has ended as a member for lists; otherwise no member."""
+        started = run and run.progress.started_at(self.now)
+        ended = run and run.progress.ended_at(self.now)
         if not started or not ended:
             return {}
         seconds = int((ended - started).total_seconds())
         return {"duration": str(seconds) if self.switches.duration_form == "string" else seconds}
 
     def _automation_run(self, run: AutomationRun) -> dict[str, Any]:
-        life = run.life
+        progress = run.progress
         is_test = run.context == "test_run"
         is_set_at_once = self.switches.automation_start_time == "created"
-        started = life.created if is_set_at_once else life.started_at(self.now)
-        ended = life.ended_at(self.now)
-        updated = ended or life.stop_asked or life.started_at(self.now) or life.created
-        return without_nothing(
+        started = progress.created if is_set_at_once else progress.started_at(self.now)
+        ended = progress.ended_at(self.now)
+        updated = ended or progress.stop_requested_at or progress.started_at(self.now) or progress.created
+        return without_none(
             {
                 "id": run.id,
-                "error": self._error(life),
+                "error": self._error(progress),
                 "title": "",
-                "status": automation_run_status(life, self.now),
+                "status": automation_run_status(progress, self.now),
                 "context": run.context,
                 "ownerId": run.owner_id,
                 "spaceId": run.space_id,
                 "testRun": is_test,
                 "archived": False,
                 "stopTime": self.automation_time(ended),
-                "createdAt": self.automation_time(life.created),
+                "createdAt": self.automation_time(progress.created),
                 "isTestRun": is_test,
                 "startTime": self.automation_time(started),
                 "updatedAt": self.automation_time(updated),
                 "isArchived": False,
                 "executedById": self._executed_by(run),
-                "scheduledStartTime": self.automation_time(life.created) if run.scheduled else None,
+                "scheduledStartTime": self.automation_time(progress.created) if run.scheduled else None,
             }
         )
 
@@ -96,17 +96,17 @@ class RunSerializer(Serializer):
             return run.by.id
         return run.owner_id if self.switches.executed_by == "owner" else None
 
-    def _error(self, life: Life) -> Any:
-        if life.script.error is None or life.is_active(self.now):
+    def _error(self, progress: Progress) -> Any:
+        if progress.script.error is None or progress.is_active(self.now):
             return None
         form = self.switches.error_form
         if form == "strings":
-            return [life.script.error]
-        error = {"message": life.script.error}
+            return [progress.script.error]
+        error = {"message": progress.script.error}
         return error if form == "object" else [error]
 
     def user(self, user: User) -> dict[str, Any]:
-        """A user."""
+        """Return a user."""
         return {
             "id": user.id,
             "name": user.name,
@@ -123,7 +123,7 @@ class RunSerializer(Serializer):
         }
 
     def automation_time(self, moment: datetime | None) -> str | None:
-        """A time of an automation or its run: six digits, which may all be noughts."""
+        """Return a time of an automation or its run: six digits, which may all be zeros."""
         if moment is None:
             return None
         if self.switches.automation_times == "seconds":

@@ -1,4 +1,4 @@
-"""How the API shows sharing tasks and their executions at a moment."""
+"""Serializes sharing tasks and their executions as the API shows them at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_qlik.sandbox.serializers.base import TENANT_ID, Serializer, without_nothing
+from airflow_provider_qlik.sandbox.serializers.base import TENANT_ID, Serializer, without_none
 from airflow_provider_qlik.sandbox.state.files import File
 from airflow_provider_qlik.sandbox.state.records import Execution, SharingTask
 from airflow_provider_qlik.sandbox.state.script import Phase
@@ -20,14 +20,14 @@ _COUNTS = {"successful": "successCount", "failed": "failedCount", "cancelled": "
 
 
 class SharingSerializer(Serializer):
-    """Sharing tasks and their executions as the API shows them now."""
+    """Serializer of sharing tasks and their executions."""
 
     def task(self, task: SharingTask, executions: Sequence[Execution], status_code: str) -> dict[str, Any]:
-        """A sharing task, with what follows from those of its executions that show."""
-        starts = [self.started_at(execution) or execution.life.created for execution in executions]
-        ends = [end for execution in executions if (end := execution.life.ended_at(self.now))]
+        """Return a sharing task, with the members derived from its visible executions."""
+        starts = [self.started_at(execution) or execution.progress.created for execution in executions]
+        ends = [end for execution in executions if (end := execution.progress.ended_at(self.now))]
         is_enabled = task.members["enabled"]
-        return without_nothing(
+        return without_none(
             {
                 **task.members,
                 "tenant": TENANT_ID,
@@ -44,26 +44,26 @@ class SharingSerializer(Serializer):
         )
 
     def execution(self, execution: Execution) -> dict[str, Any]:
-        """One execution of a sharing task."""
-        life, status = execution.life, execution_status(execution, self.now)
-        is_over = not life.is_active(self.now)
+        """Return one execution of a sharing task."""
+        progress, status = execution.progress, execution_status(execution, self.now)
+        is_over = not progress.is_active(self.now)
         files = self.files(execution)
-        error = {"code": "REPORTING-500", "title": "Report not made", "detail": life.script.error}
+        error = {"code": "REPORTING-500", "title": "Report not made", "detail": progress.script.error}
         counts = {name: len(execution.files) if is_over and word == status else 0 for word, name in _COUNTS.items()}
         is_user = execution.recipient.kind == "userId"
-        return without_nothing(
+        return without_none(
             {
                 "id": execution.id,
                 "appId": execution.app_id,
                 "files": [self._file(execution, file, is_user) for file in files],
-                "errors": [error] if is_over and life.script.error is not None else [],
+                "errors": [error] if is_over and progress.script.error is not None else [],
                 "status": status,
-                _END_TIMES.get(status, "endTime"): self._time(life.ended_at(self.now)),
+                _END_TIMES.get(status, "endTime"): self._time(progress.ended_at(self.now)),
                 "ownerId": execution.owner_id,
                 "reloadId": execution.reload_id,
-                "reloadTime": self._time(execution.asked_at) if execution.reload_id else None,
+                "reloadTime": self._time(execution.requested_at) if execution.reload_id else None,
                 "tenantId": TENANT_ID,
-                "eventTime": self._time(execution.asked_at),
+                "eventTime": self._time(execution.requested_at),
                 "startTime": self._time(self.started_at(execution)),
                 "targetUser": {"type": execution.recipient.kind, "value": execution.recipient.value},
                 "totalCount": len(execution.files),
@@ -75,19 +75,19 @@ class SharingSerializer(Serializer):
         )
 
     def started_at(self, execution: Execution) -> datetime | None:
-        """The moment that shows as the start of the execution."""
+        """Return the time that is shown as the start of the execution."""
         if self.switches.execution_start_time == "created":
-            return execution.life.created
-        return execution.life.started_at(self.now)
+            return execution.progress.created
+        return execution.progress.started_at(self.now)
 
     def files(self, execution: Execution) -> tuple[File, ...]:
-        """The files that are there by now: those of an execution that has made them."""
+        """Return the files of an execution that exist by now."""
         status = execution_status(execution, self.now)
-        is_over = execution.life.phase(self.now) is Phase.ENDED and status not in _WITHOUT_FILES
+        is_over = execution.progress.phase(self.now) is Phase.ENDED and status not in _WITHOUT_FILES
         return execution.files if is_over or status == "presuccessful" else ()
 
     def _file(self, execution: Execution, file: File, is_user: bool) -> dict[str, Any]:
-        return without_nothing(
+        return without_none(
             {
                 "type": file.type,
                 "fileID": f"{execution.id}-{file.alias}",

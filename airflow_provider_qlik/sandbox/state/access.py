@@ -1,4 +1,4 @@
-"""Who may ask: the API key, the OAuth client with its secret and keys, and the tokens given out."""
+"""Credentials: API keys, the OAuth client with its secret and key pairs, and issued tokens."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 from threading import Lock
 
 from airflow_provider_qlik.sandbox.errors import ApiError
-from airflow_provider_qlik.sandbox.state.base import CLIENT, USER
 from airflow_provider_qlik.sandbox.state.records import User
+from airflow_provider_qlik.sandbox.state.shared import CLIENT, USER
 
 TOKEN_LIFETIME = 6 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Somebody whose credentials hold: the user, and a short name of how they came in."""
+    """An authenticated user, and a short name of the credentials."""
 
     user: User
     credential: str
@@ -39,7 +39,7 @@ class KeyPair:
 
 
 class Access:
-    """The tenant's credentials, and what each of them stands for."""
+    """The tenant's credentials, and the identity behind each of them."""
 
     def __init__(self) -> None:
         self._first = (_secret("key"), secrets.token_hex(16), _secret("secret"))
@@ -48,7 +48,7 @@ class Access:
         self.reset()
 
     def reset(self) -> None:
-        """Back to the first credentials and no tokens. Key pairs stay, for they are slow to make."""
+        """Restore the first credentials and revoke all tokens. Key pairs stay, because generating them is slow."""
         self.api_key, self.client_id, self.client_secret = self._first
         self.token_lifetime = TOKEN_LIFETIME
         self.used_assertions: set[str] = set()
@@ -56,7 +56,7 @@ class Access:
         self._tokens: dict[str, _Token] = {}
 
     def rotate(self, what: str) -> str:
-        """The new API key or client secret; the old one holds no longer."""
+        """Replace the API key or the client secret, and return the new one."""
         if what == "api_key":
             self.api_key = _secret("key")
             return self.api_key
@@ -66,26 +66,26 @@ class Access:
         raise ValueError(f"rotate: {what!r} is not one of 'api_key', 'client_secret'")
 
     def add_key(self, user: User) -> str:
-        """A new API key of that user."""
+        """Create an API key of a user, and return it."""
         key = _secret("key")
         self._keys[key] = user
         return key
 
     def give_token(self, identity: Identity, now: datetime) -> tuple[str, datetime]:
-        """A new token and when it expires."""
+        """Issue a token, and return it with the time at which it expires."""
         token, expires = _secret("token"), now + timedelta(seconds=self.token_lifetime)
         self._tokens[token] = _Token(identity, expires)
         return token, expires
 
     def revoke_tokens(self) -> None:
-        """Let no token hold that was given out so far."""
+        """Revoke all tokens issued so far."""
         self._tokens.clear()
 
     def identify(self, authorization: str | None, now: datetime) -> Identity:
-        """Who sends this Authorization header; 401 unless the tenant knows them."""
+        """Return the identity behind an Authorization header. Raises ApiError (401) if it is unknown or expired."""
         scheme, _, value = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not value:
-            raise ApiError(401, "Unauthorized", "no bearer token was sent")
+            raise ApiError(401, "Unauthorized", "the request has no bearer token")
         if secrets.compare_digest(value.encode(), self.api_key.encode()):
             return Identity(USER, "api_key")
         if value in self._keys:
@@ -98,14 +98,14 @@ class Access:
         return token.identity
 
     def key_pair(self, kind: str) -> KeyPair:
-        """The OAuth client's key pair: `rsa` (2048 bits) or `ec` (P-384); made when first asked for."""
+        """Return the OAuth client's key pair: `rsa` (2048 bits) or `ec` (P-384), generated on first use."""
         with self._making_keys:
             if kind not in self._key_pairs:
                 self._key_pairs[kind] = _make_key_pair(kind)
             return self._key_pairs[kind]
 
     def public_key(self, key_id: str, algorithm: str) -> str | None:
-        """The public key of that id, if it may be used with the algorithm."""
+        """Return the public key with that id, or None if it may not be used with the algorithm."""
         for pair in self._key_pairs.values():
             if pair.key_id == key_id and algorithm in pair.algorithms:
                 return pair.public_pem
@@ -113,7 +113,7 @@ class Access:
 
 
 def client_identity() -> Identity:
-    """The OAuth client acting for itself."""
+    """Return the identity of the OAuth client acting for itself."""
     return Identity(CLIENT, "client")
 
 

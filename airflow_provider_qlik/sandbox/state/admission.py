@@ -1,4 +1,4 @@
-"""Who may begin to work where a limit holds runs back."""
+"""Admission of queued runs under a concurrency limit."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from heapq import heapify, heappop, heappush
 
-from airflow_provider_qlik.sandbox.state.script import Life
+from airflow_provider_qlik.sandbox.state.script import Progress
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-def admit(lives: Iterable[Life], most: int, now: datetime) -> None:
-    """Give every run that is held back its moment to begin, now or later, as far as it can be foreseen."""
-    lives = list(lives)
-    held = [life for life in lives if life.begin is None or life.created < life.begin > now]
-    held = [life for life in held if not (life.stop_asked and life.script.stops)]
-    is_held = {id(life) for life in held}
-    ends = [life.finish or _NEVER for life in lives if id(life) not in is_held]
+def admit(runs: Iterable[Progress], limit: int, now: datetime) -> None:
+    """Set the start time of every run that the limit holds back: now, or later as far as it is known."""
+    runs = list(runs)
+    held_back = [progress for progress in runs if progress.begin is None or progress.created < progress.begin > now]
+    held_back = [progress for progress in held_back if not (progress.stop_requested_at and progress.script.stops)]
+    held_ids = {id(progress) for progress in held_back}
+    ends = [progress.finish or _NEVER for progress in runs if id(progress) not in held_ids]
     ends = [end for end in ends if end > now]
     heapify(ends)
-    for life in held:
+    for progress in held_back:
         free = now
-        while len(ends) >= max(1, most):
+        while len(ends) >= max(1, limit):
             free = heappop(ends)
-        life.begin = None if free == _NEVER else max(free, life.created)
-        heappush(ends, life.finish or _NEVER)
+        progress.begin = None if free == _NEVER else max(free, progress.created)
+        heappush(ends, progress.finish or _NEVER)

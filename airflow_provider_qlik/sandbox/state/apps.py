@@ -1,4 +1,4 @@
-"""The tenant's apps and spaces, the reloads of its apps, and the schedules for them."""
+"""The state of apps, spaces, reloads and reload tasks."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from uuid import uuid4
 
 from airflow_provider_qlik.sandbox.serializers.apps import AppSerializer
 from airflow_provider_qlik.sandbox.state.admission import admit
-from airflow_provider_qlik.sandbox.state.base import OTHER, StateBase
 from airflow_provider_qlik.sandbox.state.records import App, Reload, ReloadTask, ReloadType, Space, User, Via
-from airflow_provider_qlik.sandbox.state.script import Life, Script
+from airflow_provider_qlik.sandbox.state.script import Progress, Script
+from airflow_provider_qlik.sandbox.state.shared import OTHER, SharedState
 
 
 class Apps:
-    """All apps, spaces, reloads and reload tasks, and the rules by which they change."""
+    """All apps, spaces, reloads and reload tasks, and the transitions between their states."""
 
-    def __init__(self, base: StateBase) -> None:
-        self._ground = base
+    def __init__(self, base: SharedState) -> None:
+        self._shared = base
         self.apps: dict[str, App] = {}
         self.spaces: dict[str, Space] = {}
         self.reloads: dict[str, Reload] = {}
         self.reload_tasks: dict[str, ReloadTask] = {}
 
     @property
-    def view(self) -> AppSerializer:
-        """All of it as the API shows it now."""
-        return AppSerializer(self._ground.switches, self._ground.now)
+    def serializer(self) -> AppSerializer:
+        """Return a serializer for the current time and switches."""
+        return AppSerializer(self._shared.switches, self._shared.now)
 
     def add_app(
         self,
@@ -38,30 +38,30 @@ class Apps:
         space_id: str | None = None,
         datasets: tuple[str, ...] = (),
     ) -> App:
-        """A new app."""
-        app = App(id or str(uuid4()), name, space_id, owner.id, self._ground.now, datasets)
+        """Add an app."""
+        app = App(id or str(uuid4()), name, space_id, owner.id, self._shared.now, datasets)
         self.apps[app.id] = app
         return app
 
     def add_space(self, name: str, type: str, owner: User, *, id: str | None = None) -> Space:
-        """A new space."""
-        space = Space(id or str(uuid4()), name, type, owner.id, self._ground.now)
+        """Add a space."""
+        space = Space(id or str(uuid4()), name, type, owner.id, self._shared.now)
         self.spaces[space.id] = space
         return space
 
     # Reloads
 
     def reloads_of(self, app_id: str) -> Iterator[Reload]:
-        """All reloads of the app, in the order they were made."""
+        """Return all reloads of the app, oldest first."""
         return (reload for reload in self.reloads.values() if reload.app_id == app_id)
 
     def is_visible(self, reload: Reload) -> bool:
-        """Whether the API shows the reload yet."""
-        return reload.visible_from <= self._ground.now
+        """Return True if the API shows the reload by now."""
+        return reload.visible_from <= self._shared.now
 
     def is_pending(self, app_id: str) -> bool:
-        """Whether a reload of the app has not ended."""
-        return any(reload.life.is_active(self._ground.now) for reload in self.reloads_of(app_id))
+        """Return True if a reload of the app has not ended."""
+        return any(reload.progress.is_active(self._shared.now) for reload in self.reloads_of(app_id))
 
     def start_reload(
         self,
@@ -74,12 +74,12 @@ class Apps:
         resource_type: str | None = None,
         resource_id: str | None = None,
     ) -> Reload:
-        """The reload that a caller asked for; it is held back while another one of the app is pending."""
-        now = self._ground.now
+        """Start a reload through the API; it is queued while another reload of the app is pending."""
+        now = self._shared.now
         reload = self.add_reload(app.id, by, "external", created=now, via="api")
         reload.partial, reload.weight, reload.variables = partial, weight, variables or {}
         reload.resource_type, reload.resource_id = resource_type, resource_id
-        reload.life.begin = None
+        reload.progress.begin = None
         self.admit_reloads(app.id)
         return reload
 
@@ -95,30 +95,32 @@ class Apps:
         id: str | None = None,
         resource_id: str | None = None,
     ) -> Reload:
-        """A reload of the app that was made at that moment."""
-        script = script or self._ground.scripts.next(app_id) or Script()
-        is_new = via == "api"
+        """Add a reload of the app that was created at that time."""
+        script = script or self._shared.scripts.next(app_id) or Script()
+        is_started_by_api = via == "api"
         reload = Reload(
             id=id or str(uuid4()),
             app_id=app_id,
             user_id=by.id,
-            life=Life(script, created, created),
+            progress=Progress(script, created, created),
             type=type,
             via=via,
-            visible_from=self._ground.shown_from(created, self._ground.switches.reload_show_after if is_new else 0.0),
+            visible_from=self._shared.visible_from(
+                created, self._shared.switches.reload_show_after if is_started_by_api else 0.0
+            ),
             resource_id=resource_id,
         )
         self.reloads[reload.id] = reload
         return reload
 
     def admit_reloads(self, app_id: str) -> None:
-        """Give every reload of the app that is held back its moment to begin: one at a time."""
-        admit((reload.life for reload in self.reloads_of(app_id)), 1, self._ground.now)
+        """Set the start time of every queued reload of the app: one runs at a time."""
+        admit((reload.progress for reload in self.reloads_of(app_id)), 1, self._shared.now)
 
     # Reload tasks
 
     def add_reload_task(self, app: App, members: dict[str, Any], owner: User, *, id: str | None = None) -> ReloadTask:
-        """A new reload task with these members; what the service itself sets is set here."""
+        """Add a reload task with these members, and set those that belong to the service."""
         task = ReloadTask(id or uuid4().hex[:24], {})
         task.members = {
             "partial": False,
@@ -137,8 +139,8 @@ class Apps:
         return task
 
     def execute_reload_task(self, task: ReloadTask, ago: float) -> Reload:
-        """The reload that the schedule set off so many seconds ago."""
-        moment = self._ground.now - timedelta(seconds=ago)
+        """Add the reload that the schedule started `ago` seconds ago."""
+        moment = self._shared.now - timedelta(seconds=ago)
         task.last_execution = moment
         reload = self.add_reload(task.app_id, OTHER, "chronos", created=moment, via="schedule", resource_id=task.id)
         reload.partial = bool(task.members.get("partial"))

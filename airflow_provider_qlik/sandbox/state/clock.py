@@ -9,50 +9,52 @@ from datetime import UTC, datetime, timedelta
 
 
 class Clock:
-    """Wall-clock time at the start, then as fast as asked, with jumps forward."""
+    """A clock that starts at the wall-clock time, runs at `speed`, and can be advanced."""
 
     def __init__(self, speed: float = 1.0) -> None:
         self._speed = _checked_speed(speed)
         self._base = datetime.now(UTC)
-        self._mark = time.monotonic()
-        self._held: datetime | None = None
+        self._base_monotonic = time.monotonic()
+        self._frozen_at: datetime | None = None
 
     @property
     def speed(self) -> float:
-        """Sandbox seconds that pass in one real second."""
+        """Return the sandbox seconds that pass in one real second."""
         return self._speed
 
     def now(self) -> datetime:
-        """The tenant's time, aware and in UTC."""
-        return self._held or self._base + timedelta(seconds=(time.monotonic() - self._mark) * self._speed)
+        """Return the tenant's time, aware and in UTC."""
+        return self._frozen_at or self._base + timedelta(
+            seconds=(time.monotonic() - self._base_monotonic) * self._speed
+        )
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """One moment for the whole block: whoever looks twice in one request sees the same time."""
-        self._held = self.now()
+    def frozen(self) -> Iterator[None]:
+        """Hold the time for the whole block, so that a request sees one time only."""
+        self._frozen_at = self.now()
         try:
             yield
         finally:
-            self._held = None
+            self._frozen_at = None
 
     def later(self, seconds: float) -> datetime:
-        """The tenant's time so many sandbox seconds from now."""
+        """Return the tenant's time so many sandbox seconds from now."""
         return self.now() + timedelta(seconds=seconds)
 
     def advance(self, seconds: float) -> None:
-        """Jump forward by that many sandbox seconds."""
+        """Advance the clock by so many sandbox seconds."""
         if seconds < 0:
-            raise ValueError(f"seconds: {seconds} is negative, and time does not run backwards here")
+            raise ValueError(f"seconds: {seconds} is negative, but the clock cannot run backwards")
         self._base += timedelta(seconds=seconds)
 
     def set_speed(self, speed: float) -> None:
-        """Go on from now at another speed; 0 holds the time still."""
+        """Set the speed from now on; 0 stops the clock."""
         speed = _checked_speed(speed)
-        self._base, self._mark = self.now(), time.monotonic()
+        self._base, self._base_monotonic = self.now(), time.monotonic()
         self._speed = speed
 
 
 def _checked_speed(speed: float) -> float:
     if speed < 0:
-        raise ValueError(f"speed: {speed} is negative; 0 holds the time still, 1 is real time")
+        raise ValueError(f"speed: {speed} is negative; 0 stops the clock, 1 is real time")
     return speed

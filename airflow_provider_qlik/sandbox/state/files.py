@@ -1,4 +1,4 @@
-"""The files that a sharing task makes: any size, and never held in memory."""
+"""The files that a sharing task makes: of any size, generated in chunks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ARCHIVE = b"PK\x03\x04"
 class File:
     """A file that an execution makes.
 
-    alias: its `fileAlias`, by which it is fetched.
+    alias: its `fileAlias`, by which it is downloaded.
     type: `image`, `pdf`, `pptx`, `xlsx`, `html`, `docx` or another word.
     size: bytes.
     """
@@ -41,7 +41,7 @@ class File:
             raise ValueError(f"file size: {self.size!r} is not a number of bytes from 0")
 
     def chunks(self, execution_id: str) -> Iterator[bytes]:
-        """Its content: other bytes for each execution, the same ones each time, each chunk with its number in it."""
+        """Yield the content: different for each execution, the same each time, each chunk starting with its number."""
         block = Random(f"{execution_id} {self.alias}").randbytes(CHUNK_BYTES)
         beginning = _BEGINNINGS.get(self.type, _ARCHIVE)
         for number, start in enumerate(range(0, self.size, CHUNK_BYTES)):
@@ -49,7 +49,7 @@ class File:
             yield (head + block[len(head) :])[: self.size - start]
 
     def sha256(self, execution_id: str) -> str:
-        """The SHA-256 of its content, in hexadecimal digits."""
+        """Return the SHA-256 of the content, in hexadecimal digits."""
         digest = sha256()
         for chunk in self.chunks(execution_id):
             digest.update(chunk)

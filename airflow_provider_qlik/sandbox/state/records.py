@@ -1,4 +1,4 @@
-"""What a tenant holds: users, spaces, apps, tasks, automations, sharing tasks, and their runs."""
+"""The records of a tenant: users, spaces, apps, tasks, automations, sharing tasks, and their runs."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from datetime import datetime
 from typing import Any, Literal
 
 from airflow_provider_qlik.sandbox.state.files import File
-from airflow_provider_qlik.sandbox.state.script import Life
+from airflow_provider_qlik.sandbox.state.script import Progress
 
-Via = Literal["api", "execute", "retry", "rival", "added", "schedule", "reload"]
-"""How a run came about: `reload` is a sharing task that an app reload set off."""
+Via = Literal["api", "execute", "retry", "competing", "added", "schedule", "reload"]
+"""How a run was started; `reload`: by a reload of the sharing task's app."""
 ReloadType = Literal["external", "choreographer", "chronos", "hub"]
 """What initiated a reload: the API, a task, a reload task, or somebody in the hub."""
 
 
 @dataclass(slots=True)
 class User:
-    """Somebody who may ask."""
+    """A user of the tenant."""
 
     id: str
     name: str
     email: str
     subject: str
     roles: frozenset[str] | None = None
-    """The roles in the tenant; None: nobody asks what this user may do."""
+    """The roles in the tenant; None: permissions are not checked."""
 
 
 @dataclass(slots=True)
@@ -40,12 +40,12 @@ class Task:
 
     @property
     def resource_id(self) -> str:
-        """The app or automation it works on."""
+        """Return the id of the app or automation that the task works on."""
         return str(self.members.get("resourceId", ""))
 
     @property
     def is_enabled(self) -> bool:
-        """Whether it may be started."""
+        """Return True if the task may be started."""
         return bool(self.members.get("enabled"))
 
 
@@ -60,7 +60,7 @@ class Automation:
 
     @property
     def is_disabled(self) -> bool:
-        """Whether it may not run."""
+        """Return True if the automation may not run."""
         return str(self.members["state"]) != "available"
 
 
@@ -87,7 +87,7 @@ class App:
     owner_id: str
     created: datetime
     datasets: tuple[str, ...] = ()
-    """Those that pipelines write and the app reads."""
+    """The ids of the datasets of pipelines that the app reads."""
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ class Reload:
     id: str
     app_id: str
     user_id: str
-    life: Life
+    progress: Progress
     type: ReloadType
     via: Via
     visible_from: datetime
@@ -105,9 +105,9 @@ class Reload:
     weight: int = 1
     variables: dict[str, str] = field(default_factory=dict)
     resource_id: str | None = None
-    """The task or reload task behind it, or what its caller said."""
+    """The task or reload task that started it, or the `resourceId` of the request."""
     resource_type: str | None = None
-    """What its caller said."""
+    """The `resourceType` of the request."""
 
 
 @dataclass(slots=True)
@@ -120,7 +120,7 @@ class ReloadTask:
 
     @property
     def app_id(self) -> str:
-        """The app that it reloads."""
+        """Return the id of the app."""
         return str(self.members["appId"])
 
 
@@ -133,18 +133,18 @@ class SharingTask:
     created: datetime
     updated: datetime
     status_code: str = "VALID"
-    """What it shows as while it is not at work."""
+    """The `statusCode` while no execution is active."""
     last_viewed: datetime | None = None
 
     @property
     def app_id(self) -> str | None:
-        """The app that its reports are made from."""
+        """Return the id of the app."""
         app_id = self.members.get("appId")
         return app_id and str(app_id)
 
     @property
     def recipients(self) -> list[Recipient]:
-        """Everybody who gets a report of their own, in the order given."""
+        """Return everybody who gets a report of their own, in the order of the members."""
         stored = self.members.get("recipients", {})
         return [
             Recipient(kind, str(recipient["value"]))
@@ -155,7 +155,7 @@ class SharingTask:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Somebody who gets a report: `kind` is `userId`, `groupId` or `email`."""
+    """A recipient of a report: `kind` is `userId`, `groupId` or `email`."""
 
     kind: str
     value: str
@@ -170,15 +170,15 @@ class Execution:
     app_id: str | None
     owner_id: str
     workflow_id: str
-    life: Life
+    progress: Progress
     recipient: Recipient
     files: tuple[File, ...]
     delivery: float
     by: User
     via: Via
     visible_from: datetime
-    asked_at: datetime
-    """When its workflow was set off."""
+    requested_at: datetime
+    """The time at which its workflow was requested."""
     reload_id: str | None = None
 
 
@@ -188,7 +188,7 @@ class AutomationRun:
 
     id: str
     automation_id: str
-    life: Life
+    progress: Progress
     context: str
     owner_id: str
     by: User
@@ -205,7 +205,7 @@ class TaskRun:
 
     id: str
     task: Task
-    life: Life
+    progress: Progress
     action_id: str
     meta: dict[str, Any]
     worker_type: str

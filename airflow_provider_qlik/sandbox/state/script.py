@@ -1,4 +1,4 @@
-"""What runs will do, and where they are with that at a given moment."""
+"""Scripts of runs, and the progress of a run at a time."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ def _check_seconds(what: str, seconds: Any) -> None:
 def _refuse_unknown(what: str, members: dict[str, Any], kind: type[Any]) -> None:
     unknown = members.keys() - {field.name for field in fields(kind)}
     if unknown:
-        raise ValueError(f"{what}: no such member: {', '.join(sorted(unknown))}")
+        raise ValueError(f"{what} has no member {', '.join(sorted(unknown))}")
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What a run does from its start to its end, in seconds of the tenant's time.
+    """The course of a run from its start to its end, in sandbox seconds.
 
     wait: seconds before it begins to work (queued, not started).
     run: seconds it works.
-    end: the status word it ends in, known to Qlik or not; None: it runs for ever. SUCCEEDED and FAILED stand
-        for each family's own word.
+    end: the terminal status, known to Qlik or not; None: it never ends. SUCCEEDED and FAILED are translated to
+        each family's own word.
     log: the lines of its log; they appear evenly while it works.
-    error: what went wrong: a reload's `errorMessage`, an automation run's `error`, an execution's `errors`.
-    stops: whether it heeds a cancel; otherwise the cancel is accepted, and it goes on to its end.
-    stopping: seconds from a cancel to the end it brings.
-    ended_at: whether its end sets `endedAt`, `stopTime`, `endTime`, `failedTime` or `cancelledTime`.
-    waiting_as, running_as: status words shown in place of the usual ones.
+    error: the error message: a reload's `errorMessage`, an automation run's `error`, an execution's `errors`.
+    stops: whether a cancel takes effect; otherwise it is accepted, and the run goes on to its end.
+    stopping: seconds from a cancel to the end.
+    ended_at: whether the end sets `endedAt`, `stopTime`, `endTime`, `failedTime` or `cancelledTime`.
+    waiting_as, running_as: statuses in place of the usual ones.
     """
 
     wait: float = 0.0
@@ -54,30 +54,30 @@ class Script:
         for name in ("wait", "run", "stopping"):
             _check_seconds(f"script {name}", getattr(self, name))
         if isinstance(self.log, str):
-            raise ValueError("script log: give lines, not one text")
+            raise ValueError("script log: must be a list of lines, not one string")
         object.__setattr__(self, "log", tuple(self.log))
 
     def to_json(self) -> dict[str, Any]:
-        """The script as JSON can carry it."""
+        """Return the script as plain JSON."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, members: dict[str, Any]) -> Script:
-        """The script that `to_json` wrote; unknown members are refused by name."""
+        """Return the script that `to_json` wrote. Raises ValueError for unknown members."""
         _refuse_unknown("script", members, cls)
         return cls(**members)
 
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """What one execute of a sharing task brings: an execution for each recipient, all of one workflow.
+    """The course of one execute of a sharing task: an execution for each recipient, all of one workflow.
 
     recipients: one script for every recipient of the task, or a script for each execution in turn; an empty list
         makes no execution at all.
-    appear_after: seconds from the execute until each execution exists, in turn; 0 for those not named.
+    appear_after: seconds from the execute until each execution exists, in order; 0 for further ones.
     delivery: seconds at the end of its work during which an execution is `presuccessful`.
-    files: what each execution that succeeds has made; None: one file for each template of the task.
-    status_code: the task's `statusCode` when all is over; it is IN_PROGRESS until then.
+    files: the files of each execution that succeeds; None: one file for each template of the task.
+    status_code: the task's `statusCode` when all executions have ended; it is IN_PROGRESS until then.
     """
 
     recipients: Script | Sequence[Script] = Script()
@@ -96,16 +96,16 @@ class Sharing:
             object.__setattr__(self, "files", tuple(self.files))
 
     def scripts(self, count: int) -> tuple[Script, ...]:
-        """A script for each execution, where the task has so many recipients."""
+        """Return a script for each execution of a task with `count` recipients."""
         return (self.recipients,) * count if isinstance(self.recipients, Script) else tuple(self.recipients)
 
     def to_json(self) -> dict[str, Any]:
-        """The script as JSON can carry it."""
+        """Return the script as plain JSON."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, members: dict[str, Any]) -> Sharing:
-        """The script that `to_json` wrote, or that of one run as that of every recipient."""
+        """Return the script that `to_json` wrote. Raises ValueError for unknown members."""
         if "recipients" not in members:
             return cls(Script.from_json(members))
         _refuse_unknown("sharing", members, cls)
@@ -121,7 +121,7 @@ class Sharing:
 
 
 class Phase(Enum):
-    """Where a run is, whatever Qlik calls it for that kind of run."""
+    """The phase of a run, independent of the status words of its kind."""
 
     HELD = "held"
     WAITING = "waiting"
@@ -132,13 +132,13 @@ class Phase(Enum):
 
     @property
     def is_active(self) -> bool:
-        """Whether the run still has something to do."""
+        """Return True if the run has not ended."""
         return self not in (Phase.STOPPED, Phase.ENDED)
 
 
 @dataclass(slots=True)
-class Life:
-    """One run of a script, shared by a task run and the worker that does its work.
+class Progress:
+    """The progress of a run through its script, shared by a task run and its worker.
 
     `begin` is later than `created`, or None, while a concurrency limit holds the run back.
     """
@@ -146,49 +146,49 @@ class Life:
     script: Script
     created: datetime
     begin: datetime | None
-    stop_asked: datetime | None = None
+    stop_requested_at: datetime | None = None
 
     @property
     def working_from(self) -> datetime | None:
-        """When it begins to work."""
+        """Return the time at which it begins to work; None while that is unknown."""
         return self.begin + timedelta(seconds=self.script.wait) if self.begin else None
 
     @property
     def finish(self) -> datetime | None:
-        """When it is or will be over; None: not as things stand."""
-        if self.stop_asked and self.script.stops:
-            return self.stop_asked + timedelta(seconds=self.script.stopping)
+        """Return the time at which it ended or will end; None while that is unknown."""
+        if self.stop_requested_at and self.script.stops:
+            return self.stop_requested_at + timedelta(seconds=self.script.stopping)
         if self.script.end is None or self.working_from is None:
             return None
         return self.working_from + timedelta(seconds=self.script.run)
 
     def phase(self, now: datetime) -> Phase:
-        """Where the run is at that moment."""
+        """Return the phase of the run at that time."""
         if self.finish and now >= self.finish:
-            return Phase.STOPPED if self.stop_asked and self.script.stops else Phase.ENDED
-        if self.stop_asked:
+            return Phase.STOPPED if self.stop_requested_at and self.script.stops else Phase.ENDED
+        if self.stop_requested_at:
             return Phase.STOPPING
         if self.begin is None or now < self.begin:
-            # Rivals may begin microseconds from now: only a limit holds a run back.
+            # Competing runs may begin microseconds from now; HELD is for runs that a limit holds back.
             return Phase.WAITING if self.begin == self.created else Phase.HELD
         working_from = self.working_from
         return Phase.RUNNING if working_from and now >= working_from else Phase.WAITING
 
     def is_active(self, now: datetime) -> bool:
-        """Whether the run still has something to do at that moment."""
+        """Return True if the run has not ended."""
         return self.phase(now).is_active
 
     def ended_at(self, now: datetime) -> datetime | None:
-        """When it ended, if it has and shows it."""
+        """Return the time at which it ended; None if it has not, or does not show it."""
         return self.finish if self.script.ended_at and not self.is_active(now) else None
 
     def started_at(self, now: datetime) -> datetime | None:
-        """When it began to work, if it has."""
+        """Return the time at which it began to work; None if it has not."""
         working_from = self.working_from
         return working_from if working_from and working_from <= now else None
 
     def log(self, now: datetime) -> tuple[str, ...]:
-        """The log lines written by that moment."""
+        """Return the log lines written until that time."""
         started = self.started_at(now)
         if started is None:
             return ()
@@ -199,8 +199,8 @@ class Life:
         return self.script.log[: ceil(len(self.script.log) * part)]
 
     def stop(self, now: datetime) -> bool:
-        """Whether there was something to stop; asking twice changes nothing."""
+        """Cancel the run and return True, or return False if it has ended. A repeated cancel changes nothing."""
         if not self.is_active(now):
             return False
-        self.stop_asked = self.stop_asked or now
+        self.stop_requested_at = self.stop_requested_at or now
         return True

@@ -1,4 +1,4 @@
-"""How it really stands with every run, whatever the API shows of it."""
+"""Snapshots of runs for tests: their true state, independent of what the API shows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_qlik.sandbox.state.records import AutomationRun, Execution, Reload, TaskRun
-from airflow_provider_qlik.sandbox.state.script import Life
+from airflow_provider_qlik.sandbox.state.script import Progress
 from airflow_provider_qlik.sandbox.state.state import TenantState
 from airflow_provider_qlik.sandbox.state.statuses import (
     automation_run_status,
@@ -18,13 +18,13 @@ from airflow_provider_qlik.sandbox.state.statuses import (
 
 
 def task_run(tenant_state: TenantState, run: TaskRun) -> dict[str, Any]:
-    """A task run, hidden or not, with who started it and how."""
+    """Return a task run, hidden or not, with who started it and how."""
     now = tenant_state.now
     return {
         "kind": "task_run",
         "id": run.id,
         "task_id": run.task.id,
-        "status": task_run_status(run.life, tenant_state.switches, now),
+        "status": task_run_status(run.progress, tenant_state.switches, now),
         "hidden": not tenant_state.is_visible(run),
         "started_by": run.by.id,
         "via": run.via,
@@ -32,35 +32,35 @@ def task_run(tenant_state: TenantState, run: TaskRun) -> dict[str, Any]:
         "triggered_by": run.triggered_by,
         "worker_type": run.worker_type,
         "worker_id": run.worker_id,
-        **_life(run.life, now),
+        **_progress(run.progress, now),
     }
 
 
 def automation_run(tenant_state: TenantState, run: AutomationRun) -> dict[str, Any]:
-    """An automation run, hidden or not, with who started it, how, and with which inputs."""
+    """Return an automation run, hidden or not, with who started it, how, and with which inputs."""
     now = tenant_state.now
     return {
         "kind": "automation_run",
         "id": run.id,
         "automation_id": run.automation_id,
-        "status": automation_run_status(run.life, now),
+        "status": automation_run_status(run.progress, now),
         "hidden": not tenant_state.is_visible(run),
         "started_by": run.by.id,
         "via": run.via,
         "context": run.context,
         "inputs": run.inputs,
-        **_life(run.life, now),
+        **_progress(run.progress, now),
     }
 
 
 def reload(tenant_state: TenantState, reload: Reload) -> dict[str, Any]:
-    """A reload, hidden or not, with what it was asked to do."""
+    """Return a reload, hidden or not, with the arguments of its start."""
     now = tenant_state.now
     return {
         "kind": "reload",
         "id": reload.id,
         "app_id": reload.app_id,
-        "status": reload_status(reload.life, now),
+        "status": reload_status(reload.progress, now),
         "hidden": not tenant_state.apps.is_visible(reload),
         "started_by": reload.user_id,
         "via": reload.via,
@@ -69,12 +69,12 @@ def reload(tenant_state: TenantState, reload: Reload) -> dict[str, Any]:
         "weight": reload.weight,
         "variables": reload.variables,
         "resource_id": reload.resource_id,
-        **_life(reload.life, now),
+        **_progress(reload.progress, now),
     }
 
 
 def execution(tenant_state: TenantState, execution: Execution) -> dict[str, Any]:
-    """An execution of a sharing task, hidden or not, with who started it and for whom."""
+    """Return an execution of a sharing task, hidden or not, with who started it and its recipient."""
     now = tenant_state.now
     return {
         "kind": "execution",
@@ -87,12 +87,12 @@ def execution(tenant_state: TenantState, execution: Execution) -> dict[str, Any]
         "workflow_id": execution.workflow_id,
         "recipient": execution.recipient.value,
         "reload_id": execution.reload_id,
-        **_life(execution.life, now),
+        **_progress(execution.progress, now),
     }
 
 
 def of_resource(tenant_state: TenantState, resource_id: str) -> Iterator[dict[str, Any]]:
-    """Every run of a task, automation, app or sharing task."""
+    """Yield every run of a task, automation, app or sharing task."""
     yield from (task_run(tenant_state, run) for run in tenant_state.task_runs.get(resource_id, ()))
     yield from (automation_run(tenant_state, run) for run in tenant_state.automation_runs.get(resource_id, ()))
     yield from (reload(tenant_state, one) for one in tenant_state.apps.reloads_of(resource_id))
@@ -100,19 +100,19 @@ def of_resource(tenant_state: TenantState, resource_id: str) -> Iterator[dict[st
 
 
 def of_all_resources(tenant_state: TenantState) -> Iterator[dict[str, Any]]:
-    """Every run of every kind."""
+    """Yield every run of every kind."""
     yield from (task_run(tenant_state, run) for runs in tenant_state.task_runs.values() for run in runs)
     yield from (automation_run(tenant_state, run) for runs in tenant_state.automation_runs.values() for run in runs)
     yield from (reload(tenant_state, one) for one in tenant_state.apps.reloads.values())
     yield from (execution(tenant_state, one) for ones in tenant_state.sharing.executions.values() for one in ones)
 
 
-def _life(life: Life, now: datetime) -> dict[str, Any]:
-    is_active = life.is_active(now)
+def _progress(progress: Progress, now: datetime) -> dict[str, Any]:
+    is_active = progress.is_active(now)
     return {
         "active": is_active,
-        "phase": life.phase(now).value,
-        "created_at": life.created.isoformat(),
-        "ended_at": None if is_active or life.finish is None else life.finish.isoformat(),
-        "stop_asked_at": life.stop_asked and life.stop_asked.isoformat(),
+        "phase": progress.phase(now).value,
+        "created_at": progress.created.isoformat(),
+        "ended_at": None if is_active or progress.finish is None else progress.finish.isoformat(),
+        "stop_asked_at": progress.stop_requested_at and progress.stop_requested_at.isoformat(),
     }

@@ -1,4 +1,4 @@
-"""The tenant's content, and what starting and stopping does to it."""
+"""The state of a tenant: tasks, automations and their runs, with apps and sharing tasks."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from airflow_provider_qlik.sandbox.serializers.base import TENANT_ID
 from airflow_provider_qlik.sandbox.serializers.runs import RunSerializer
 from airflow_provider_qlik.sandbox.state.admission import admit
 from airflow_provider_qlik.sandbox.state.apps import Apps
-from airflow_provider_qlik.sandbox.state.base import OTHER, StateBase
 from airflow_provider_qlik.sandbox.state.clock import Clock
 from airflow_provider_qlik.sandbox.state.records import Automation, AutomationRun, Reload, Task, TaskRun, User, Via
-from airflow_provider_qlik.sandbox.state.script import Life, Script
+from airflow_provider_qlik.sandbox.state.script import Progress, Script
+from airflow_provider_qlik.sandbox.state.shared import OTHER, SharedState
 from airflow_provider_qlik.sandbox.state.sharing import SharingTasks
 from airflow_provider_qlik.sandbox.state.times import stamp
 
@@ -24,8 +24,8 @@ MAX_CONCURRENT_RUNS = 50
 """The tenant's setting for all automations until it is changed."""
 
 
-class TenantState(StateBase):
-    """All tasks, automations, apps, sharing tasks and runs, and the rules by which they change."""
+class TenantState(SharedState):
+    """All tasks, automations, apps, sharing tasks and runs, and the transitions between their states."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
@@ -35,17 +35,17 @@ class TenantState(StateBase):
         self.automations: dict[str, Automation] = {}
         self.task_runs: defaultdict[str, list[TaskRun]] = defaultdict(list)
         self.automation_runs: defaultdict[str, list[AutomationRun]] = defaultdict(list)
-        self.most_concurrent_runs = MAX_CONCURRENT_RUNS
+        self.max_concurrent_runs = MAX_CONCURRENT_RUNS
 
     @property
-    def view(self) -> RunSerializer:
-        """Tasks, automations and users as the API shows them now."""
+    def serializer(self) -> RunSerializer:
+        """Return a serializer for the current time and switches."""
         return RunSerializer(self.switches, self.now)
 
     # Tasks
 
     def add_task(self, members: dict[str, Any], owner: User, *, id: str | None = None, worker: str = "reloads") -> Task:
-        """A new task with these members; what the service itself sets is set here."""
+        """Add a task with these members, and set those that belong to the service."""
         now, task_id = self.now, id or str(uuid4())
         metadata = {
             "usage": "ANALYTICS",
@@ -55,16 +55,16 @@ class TenantState(StateBase):
             "createdBy": owner.id,
             "updatedAt": stamp(now, 3),
         }
-        shown = {"specVersion": "0.8", "version": "1.0", **members, "id": task_id}
-        shown["metadata"] = metadata | members.get("metadata", {})
-        self.tasks[task_id] = task = Task(task_id, shown, worker, now, now, owner.id)
+        stored = {"specVersion": "0.8", "version": "1.0", **members, "id": task_id}
+        stored["metadata"] = metadata | members.get("metadata", {})
+        self.tasks[task_id] = task = Task(task_id, stored, worker, now, now, owner.id)
         return task
 
     def start_task(self, task: Task, by: User, source: str | None) -> TaskRun:
-        """The run that a start through the API sets off, with its competing runs beside it."""
-        before, after = self.rival_moments()
+        """Start a task through the API, with its competing runs."""
+        before, after = self.competing_times()
         for moment in before:
-            self.add_task_run(task, OTHER, "manual", created=moment, via="rival", script=Script())
+            self.add_task_run(task, OTHER, "manual", created=moment, via="competing", script=Script())
         run = self.add_task_run(
             task,
             by,
@@ -72,10 +72,10 @@ class TenantState(StateBase):
             created=self.now,
             via="api",
             source=source,
-            shown_after=self.switches.show_after,
+            visible_after=self.switches.show_after,
         )
         for moment in after:
-            self.add_task_run(task, OTHER, "manual", created=moment, via="rival", script=Script())
+            self.add_task_run(task, OTHER, "manual", created=moment, via="competing", script=Script())
         return run
 
     def add_task_run(
@@ -89,9 +89,9 @@ class TenantState(StateBase):
         script: Script | None = None,
         id: str | None = None,
         source: str | None = None,
-        shown_after: float = 0.0,
+        visible_after: float = 0.0,
     ) -> TaskRun:
-        """A run of the task that was made at that moment, with its worker."""
+        """Add a run of the task that was created at that time, with its worker."""
         script = script or self.scripts.next(task.id, task.resource_id) or Script()
         worker: Reload | AutomationRun | None = None
         automation = self.automations.get(task.resource_id)
@@ -106,7 +106,7 @@ class TenantState(StateBase):
         run = TaskRun(
             id=id or str(uuid4()),
             task=task,
-            life=worker.life if worker else Life(script, created, created),
+            progress=worker.progress if worker else Progress(script, created, created),
             action_id=str(uuid4()),
             meta=dict(task.members["metadata"]),
             worker_type=task.worker,
@@ -115,24 +115,24 @@ class TenantState(StateBase):
             source=source,
             by=by,
             via=via,
-            visible_from=self.shown_from(created, shown_after),
+            visible_from=self.visible_from(created, visible_after),
         )
         self.task_runs[task.id].append(run)
         return run
 
     def is_visible(self, run: TaskRun | AutomationRun, at: datetime | None = None) -> bool:
-        """Whether the API shows the run yet, or showed it at a moment."""
+        """Return True if the API shows the run by now, or by the time `at`."""
         now = at or self.now
         if isinstance(run, TaskRun) and self.switches.waiting_task_run == "hidden":
-            return run.visible_from <= now and bool(run.life.started_at(now) or not run.life.is_active(now))
+            return run.visible_from <= now and bool(run.progress.started_at(now) or not run.progress.is_active(now))
         return run.visible_from <= now
 
     # Automations
 
     def add_automation(self, members: dict[str, Any], owner: User, *, id: str | None = None) -> Automation:
-        """A new automation with these members; what the service itself sets is set here."""
+        """Add an automation with these members, and set those that belong to the service."""
         now, automation_id = self.now, id or str(uuid4())
-        shown = {
+        stored = {
             "state": "available",
             "runMode": "scheduled" if members.get("schedules") else "manual",
             "description": "",
@@ -143,11 +143,11 @@ class TenantState(StateBase):
             "schedules": [],
             "executionToken": secrets.token_urlsafe(48),
             "ownerId": owner.id,
-            "maxConcurrentRuns": self.most_concurrent_runs,
+            "maxConcurrentRuns": self.max_concurrent_runs,
             **members,
             "id": automation_id,
         }
-        self.automations[automation_id] = automation = Automation(automation_id, shown, now, now)
+        self.automations[automation_id] = automation = Automation(automation_id, stored, now, now)
         return automation
 
     def start_automation(
@@ -158,17 +158,22 @@ class TenantState(StateBase):
         via: Via,
         *,
         inputs: Any = None,
-        is_told: bool = False,
+        is_visible_at_once: bool = False,
     ) -> AutomationRun:
-        """The run that a start through the API sets off, with its competing runs beside it.
+        """Start an automation through the API, with its competing runs.
 
-        A run whose caller is told of it (`is_told`) shows at once.
+        is_visible_at_once: whether lists show the run at once, because the response to its start contains it.
         """
-        before, after = self.rival_moments()
-        rival = by if self.switches.competing_by == "caller" else OTHER
+        before, after = self.competing_times()
+        competitor = by if self.switches.competing_by == "caller" else OTHER
         for moment in before:
             self.add_automation_run(
-                automation, rival, self.switches.competing_context, created=moment, via="rival", script=Script()
+                automation,
+                competitor,
+                self.switches.competing_context,
+                created=moment,
+                via="competing",
+                script=Script(),
             )
         run = self.add_automation_run(
             automation,
@@ -177,11 +182,16 @@ class TenantState(StateBase):
             created=self.now,
             via=via,
             inputs=inputs,
-            shown_after=0.0 if is_told else self.switches.show_after,
+            visible_after=0.0 if is_visible_at_once else self.switches.show_after,
         )
         for moment in after:
             self.add_automation_run(
-                automation, rival, self.switches.competing_context, created=moment, via="rival", script=Script()
+                automation,
+                competitor,
+                self.switches.competing_context,
+                created=moment,
+                via="competing",
+                script=Script(),
             )
         return run
 
@@ -196,20 +206,20 @@ class TenantState(StateBase):
         script: Script | None = None,
         id: str | None = None,
         inputs: Any = None,
-        shown_after: float = 0.0,
+        visible_after: float = 0.0,
     ) -> AutomationRun:
-        """A run of the automation that was made at that moment; the concurrency limit may hold it back."""
+        """Add a run of the automation that was created at that time; the concurrency limit may queue it."""
         is_new = via != "added"
         script = script or self.scripts.next(automation.id) or Script()
         run = AutomationRun(
             id=id or str(uuid4()),
             automation_id=automation.id,
-            life=Life(script, created, None if is_new else created),
+            progress=Progress(script, created, None if is_new else created),
             context=context,
             owner_id=automation.members["ownerId"],
             by=by,
             via=via,
-            visible_from=self.shown_from(created, shown_after),
+            visible_from=self.visible_from(created, visible_after),
             inputs=inputs,
             space_id=automation.members.get("spaceId"),
         )
@@ -218,35 +228,37 @@ class TenantState(StateBase):
         return run
 
     def admit_runs(self, automation: Automation, at: datetime | None = None) -> None:
-        """Give every run that is held back its moment to begin, now or later, as far as it can be foreseen.
+        """Set the start time of every queued run of the automation: now, or later as far as it is known.
 
-        `at` stands for now, so that a run can begin at the very moment it was made.
+        at: the time to use as now, so that a run can begin at the time of its creation.
         """
-        most = min(automation.members.get("maxConcurrentRuns", MAX_CONCURRENT_RUNS), self.most_concurrent_runs)
-        admit((run.life for run in self.automation_runs[automation.id]), most, at or self.now)
+        limit = min(automation.members.get("maxConcurrentRuns", MAX_CONCURRENT_RUNS), self.max_concurrent_runs)
+        admit((run.progress for run in self.automation_runs[automation.id]), limit, at or self.now)
 
     # Runs of every kind
 
     def stop_worker(self, worker: Reload | AutomationRun) -> bool:
-        """Whether there was something to stop; a task run ends with its worker."""
-        is_stopped = worker.life.stop(self.now)
+        """Cancel a worker and return True, or return False if it has ended. A task run ends with its worker."""
+        is_stopped = worker.progress.stop(self.now)
         if isinstance(worker, Reload):
             self.apps.admit_reloads(worker.app_id)
         elif worker.automation_id in self.automations:
             self.admit_runs(self.automations[worker.automation_id])
         return is_stopped
 
-    def knows(self, resource_id: str) -> bool:
-        """Whether there is something of this id that can run."""
-        return any(resource_id in known for known in (self.tasks, self.automations, self.apps.apps, self.sharing.tasks))
+    def has_resource(self, resource_id: str) -> bool:
+        """Return True if there is a resource with this id that can run."""
+        return any(
+            resource_id in resources for resources in (self.tasks, self.automations, self.apps.apps, self.sharing.tasks)
+        )
 
     def has_runs(self, resource_id: str) -> bool:
-        """Whether there are runs of something, which may be gone itself."""
+        """Return True if there are runs of a resource, which may be deleted itself."""
         runs = (self.task_runs, self.automation_runs, self.sharing.executions)
-        return any(known.get(resource_id) for known in runs) or any(self.apps.reloads_of(resource_id))
+        return any(resources.get(resource_id) for resources in runs) or any(self.apps.reloads_of(resource_id))
 
     def resource_task_runs(self, resource_id: str) -> Iterator[TaskRun]:
-        """The runs of every task that works on the resource."""
+        """Yield the runs of every task that works on the resource."""
         for task in self.tasks.values():
             if task.resource_id == resource_id:
                 yield from self.task_runs[task.id]

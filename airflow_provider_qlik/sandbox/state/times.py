@@ -1,4 +1,4 @@
-"""Moments, as Qlik writes them."""
+"""Times as text, in the forms of Qlik's API."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from datetime import datetime
 from email.utils import format_datetime
 from typing import Literal
 
-Fineness = Literal["nanoseconds", "milliseconds", "seconds"]
+TimePrecision = Literal["nanoseconds", "milliseconds", "seconds"]
 
-FINENESS: dict[Fineness, int] = {"nanoseconds": 9, "milliseconds": 3, "seconds": 0}
+DIGITS_BY_PRECISION: dict[TimePrecision, int] = {"nanoseconds": 9, "milliseconds": 3, "seconds": 0}
 """Digits of a second."""
 
 
 def stamp(moment: datetime, digits: int) -> str:
-    """The moment as ISO text in UTC with so many digits of a second, cut and not rounded."""
+    """Return the time as ISO text in UTC with so many digits of a second, truncated."""
     text = f"{moment:%Y-%m-%dT%H:%M:%S}"
     if digits:
         text += "." + f"{moment.microsecond:06d}".ljust(9, "0")[:digits]
@@ -21,5 +21,5 @@ def stamp(moment: datetime, digits: int) -> str:
 
 
 def http_date(moment: datetime) -> str:
-    """The moment as the Date header has it."""
+    """Return the time in the form of the Date header."""
     return format_datetime(moment, usegmt=True)

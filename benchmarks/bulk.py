@@ -1,4 +1,4 @@
-"""Many waits in one event loop, in a process of their own: `python -m benchmarks.crowd KIND`.
+"""Many waits in one event loop, in a process of their own: `python -m benchmarks.bulk KIND`.
 
 Who starts it writes a line of JSON (the waits, and for how many seconds), reads "ready", writes a line, reads "over"
 when no wait is left, and then a line of JSON: what the loop went through. Memory and connections are looked at from
@@ -29,14 +29,14 @@ Wait = Callable[[dict[str, Any]], Awaitable[Any]]
 
 
 async def first_event(events: AsyncIterator[Any]) -> Any:
-    """What the one event of a trigger carries."""
+    """Return the payload of the only event of a trigger."""
     async for event in events:
         return event.payload
     return None
 
 
 async def qlik(wait: dict[str, Any]) -> Any:
-    """Waits with the trigger of this package, as its operators do."""
+    """Wait with the trigger of this package, as its operators do."""
     from airflow_provider_qlik.triggers.run import QlikRunTrigger
 
     event = await first_event(QlikRunTrigger(**wait).run())
@@ -44,7 +44,7 @@ async def qlik(wait: dict[str, Any]) -> Any:
 
 
 async def dbt_cloud(wait: dict[str, Any]) -> Any:
-    """Waits with dbt Cloud's trigger, over plain HTTP, as this package's sandbox speaks it: TLS would cost more."""
+    """Wait with dbt Cloud's trigger, over plain HTTP as this package's sandbox: TLS would cost more."""
     from airflow.providers.dbt.cloud.hooks.dbt import DbtCloudHook
     from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
 
@@ -57,7 +57,7 @@ async def dbt_cloud(wait: dict[str, Any]) -> Any:
 
 
 async def bare(wait: dict[str, Any]) -> Any:
-    """Waits as a coroutine that knows when the end will be: what no wait can undercut."""
+    """Wait with a coroutine that knows the end beforehand: the lower bound for any wait."""
     await asyncio.sleep(wait["seconds"])
 
 
@@ -77,7 +77,7 @@ class Probe:
         self._before = sys.getallocatedblocks()
 
     async def go_on(self) -> None:
-        """Notes one lag after the other, until cancelled."""
+        """Record one lag after the other, until cancelled."""
         while self._count < MAX_LAGS:
             began = time.perf_counter()
             await asyncio.sleep(PROBE)
@@ -87,18 +87,20 @@ class Probe:
             self._count += 1
 
     def sorted(self) -> list[float]:
-        """What was noted."""
+        """Return the recorded lags, sorted."""
         return sorted(self._lags[: self._count])
 
     @property
     def blocks(self) -> float:
-        """How many more blocks than in the beginning, in the median of the second half of the time."""
+        """Return the growth in memory blocks: the median of the second half of the time."""
         noted = self._count // BLOCKS_EVERY
         return quantile(sorted(self._blocks[noted // 2 : noted]), 0.5)
 
 
-async def crowd(way: Wait, warm_up: list[dict[str, Any]], waits: list[dict[str, Any]], seconds: float | None) -> Any:
-    """What came of the waits, all started at once; after so many seconds those that are left are given up."""
+async def run_waits(
+    way: Wait, warm_up: list[dict[str, Any]], waits: list[dict[str, Any]], seconds: float | None
+) -> Any:
+    """Start all waits at once and return the measurements; cancel those unfinished after so many seconds."""
     await asyncio.gather(*map(way, warm_up))
     gc.collect()
     probe = Probe()
@@ -116,15 +118,15 @@ async def crowd(way: Wait, warm_up: list[dict[str, Any]], waits: list[dict[str, 
     await asyncio.wait(tasks, timeout=seconds)
     cpu, took = time.process_time() - cpu, time.perf_counter() - began
     probing.cancel()
-    left = [task for task in tasks if not task.done()]
-    for task in left:
+    unfinished = [task for task in tasks if not task.done()]
+    for task in unfinished:
         task.cancel()
     failed = [repr(error) for error in await asyncio.gather(*tasks, return_exceptions=True) if error is not None]
     print("over", flush=True)
     lags = probe.sorted()
     return {
         "ended": ended,
-        "left": len(left),
+        "left": len(unfinished),
         "failed": [error for error in failed if not error.startswith("CancelledError")],
         "cpu": cpu,
         "seconds": took,
@@ -136,9 +138,13 @@ async def crowd(way: Wait, warm_up: list[dict[str, Any]], waits: list[dict[str, 
 
 
 def main() -> None:
-    """Speaks as the module says."""
-    told = json.loads(sys.stdin.readline())
-    print(json.dumps(asyncio.run(crowd(WAYS[sys.argv[1]], told["warm_up"], told["waits"], told["seconds"]))))
+    """Run the protocol that the module describes."""
+    arguments = json.loads(sys.stdin.readline())
+    print(
+        json.dumps(
+            asyncio.run(run_waits(WAYS[sys.argv[1]], arguments["warm_up"], arguments["waits"], arguments["seconds"]))
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every part of a tenant stands on: its time, its switches and its users."""
+"""The state that all parts of a tenant share: clock, switches, users and scripts."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ T = TypeVar("T")
 
 
 class Scripts(Generic[T]):
-    """Scripts that wait for the runs they are meant for."""
+    """Queued scripts for the next runs, by the id of the resource."""
 
     def __init__(self) -> None:
-        self._waiting: defaultdict[str, deque[T]] = defaultdict(deque)
-        self._standing: dict[str, T] = {}
+        self._queued: defaultdict[str, deque[T]] = defaultdict(deque)
+        self._current: dict[str, T] = {}
 
     def add(self, resource_id: str, scripts: Iterable[T]) -> None:
-        """Queue scripts for the next runs; the last one stays for all further ones."""
-        self._waiting[resource_id].extend(scripts)
+        """Queue scripts for the next runs; the last one applies to all further runs."""
+        self._queued[resource_id].extend(scripts)
 
     def next(self, *resource_ids: str) -> T | None:
-        """The script for a new run of the first of these that has any."""
+        """Return the script for a new run of the first of these resources that has any."""
         for resource_id in resource_ids:
-            if self._waiting[resource_id]:
-                self._standing[resource_id] = self._waiting[resource_id].popleft()
-            if resource_id in self._standing:
-                return self._standing[resource_id]
+            if self._queued[resource_id]:
+                self._current[resource_id] = self._queued[resource_id].popleft()
+            if resource_id in self._current:
+                return self._current[resource_id]
         return None
 
 
-class StateBase:
-    """The tenant's time, switches, users, and the scripts for runs to come."""
+class SharedState:
+    """The tenant's clock, switches and users, and the scripts for future runs."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -51,20 +51,20 @@ class StateBase:
 
     @property
     def now(self) -> datetime:
-        """The tenant's time."""
+        """Return the tenant's time."""
         return self.clock.now()
 
-    def rival_moments(self) -> tuple[list[datetime], list[datetime]]:
-        """When competing runs of a run that starts now begin: just before it and just after it, a microsecond apart."""
+    def competing_times(self) -> tuple[list[datetime], list[datetime]]:
+        """Return the times at which competing runs start, just before and just after now, a microsecond apart."""
         now, competing_runs, is_before = (
             self.now,
             self.switches.competing_runs,
             self.switches.competing_moment == "before",
         )
         step = timedelta(microseconds=-1 if is_before else 1)
-        moments = [now + step * (place + 1) for place in range(competing_runs)]
+        moments = [now + step * (number + 1) for number in range(competing_runs)]
         return (moments, []) if is_before else ([], moments)
 
-    def shown_from(self, created: datetime, after: float) -> datetime:
-        """When a run shows that was made then and shows up so many seconds late."""
-        return created + timedelta(seconds=after) if after else min(created, self.now)
+    def visible_from(self, created: datetime, delay: float) -> datetime:
+        """Return the time from which a run is visible that shows up `delay` seconds after its creation."""
+        return created + timedelta(seconds=delay) if delay else min(created, self.now)

@@ -1,4 +1,4 @@
-"""The response that a fault asks for, and how it is sent."""
+"""Builds the response that a fault describes, and sends it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from airflow_provider_qlik.sandbox.errors import ApiError, Family
 from airflow_provider_qlik.sandbox.faults import HTML, UNCHANGED, Fault
-from airflow_provider_qlik.sandbox.operations import Json, Streamed, Text, up_to
+from airflow_provider_qlik.sandbox.operations import Json, Streamed, Text, take_bytes
 from airflow_provider_qlik.sandbox.state.times import stamp
 
 Address = tuple[str, int] | None
@@ -26,27 +26,27 @@ _WITHOUT_BODY = (204, 304)
 _PAD_BLOCK = 1024 * 1024
 """Bytes of padding that are compressed at a time."""
 _IDS = {"id", "taskId", "appId", "automationId", "resourceId", "workerId", "reloadId", "sharingTaskID", "workflowID"}
-"""The members by which a response tells what it is about."""
+"""The members that identify the subject of a response."""
 _ENDS: dict[Family, tuple[str, str]] = {
     "tasks": ("SUCCEEDED", "endedAt"),
     "automations": ("finished", "stopTime"),
     "reloads": ("SUCCEEDED", "endTime"),
     "sharing-tasks": ("successful", "endTime"),
 }
-"""For each kind of run the status of one that ended well, and the member that holds its end."""
+"""For each kind of run the status of success, and the member that holds the end time."""
 
 
-class Wire(Protocol):
+class Connections(Protocol):
     """The connections of the server, below HTTP."""
 
-    def hang_up(self, peer: Address, at_once: bool) -> None:
-        """End the connection with that peer: at once with a reset (True), or after what was sent (False)."""
+    def disconnect(self, peer: Address, with_reset: bool) -> None:
+        """Close the connection to a peer: with a reset (True), or after the data sent so far (False)."""
 
     def write(self, peer: Address, data: bytes) -> None:
-        """Send raw bytes to that peer."""
+        """Send raw bytes to a peer."""
 
 
-def faulty_response(
+def fault_response(
     fault: Fault,
     response: Response | None,
     refusal: Callable[[ApiError], Response],
@@ -72,11 +72,11 @@ def faulty_response(
     elif fault.body is not None:
         response = Json(fault.body, may_have_body)
     elif response is None or fault.status is not None:
-        refused = ApiError(status, "Fault", "asked for with tenant.fault()", code=fault.code or "")
-        response = refusal(refused) if status >= 400 else Response(b"", status)
+        error = ApiError(status, "Fault", "injected by tenant.fault()", code=fault.code or "")
+        response = refusal(error) if status >= 400 else Response(b"", status)
     if fault.answer == "another":
-        response = _about_another(response, family, now)
-    response = _as_long_and_encoded(fault, response)
+        response = _of_other_resource(response, family, now)
+    response = _pad_and_compress(fault, response)
     if fault.answer == "truncated":
         _truncate(response)
     response.headers.update(fault.extra_headers)
@@ -87,37 +87,37 @@ def faulty_response(
     return response
 
 
-def _about_another(response: Response, family: Family | None, now: datetime) -> Response:
-    """Return the same response about runs and resources of somebody else, which have ended well."""
+def _of_other_resource(response: Response, family: Family | None, now: datetime) -> Response:
+    """Return the same response with other ids, about runs that have succeeded."""
     try:
         content = json.loads(bytes(response.body))
     except ValueError:
         return response
-    ended = _ENDS.get(family) if family else None
-    return Json(_with_other_ids(content, ended, stamp(now, 3)), response.status_code)
+    end = _ENDS.get(family) if family else None
+    return Json(_with_other_ids(content, end, stamp(now, 3)), response.status_code)
 
 
-def _with_other_ids(content: Any, ended: tuple[str, str] | None, now: str) -> Any:
+def _with_other_ids(content: Any, end: tuple[str, str] | None, now: str) -> Any:
     if isinstance(content, list):
-        return [_with_other_ids(item, ended, now) for item in content]
+        return [_with_other_ids(item, end, now) for item in content]
     if not isinstance(content, dict):
         return content
-    shown = {
+    members = {
         name: sha256(value.encode(errors="surrogatepass")).hexdigest()[:24]
         if name in _IDS and isinstance(value, str)
-        else _with_other_ids(value, ended, now)
+        else _with_other_ids(value, end, now)
         for name, value in content.items()
     }
-    if ended is not None and isinstance(shown.get("status"), str):
-        shown |= {"status": ended[0], ended[1]: now}
-    return shown
+    if end is not None and isinstance(members.get("status"), str):
+        members |= {"status": end[0], end[1]: now}
+    return members
 
 
-def _as_long_and_encoded(fault: Fault, response: Response) -> Response:
+def _pad_and_compress(fault: Fault, response: Response) -> Response:
     if fault.padded_to is None and fault.encoding is None:
         return response
     if isinstance(response, Streamed):
-        response = response.whole()
+        response = response.buffered()
     body = bytes(response.body)
     padding = max(0, (fault.padded_to or 0) - len(body))
     if fault.encoding == "gzip":
@@ -149,69 +149,73 @@ def _gzipped(body: bytes, padding: int) -> bytes:
 
 def _truncate(response: Response) -> None:
     if isinstance(response, Streamed):
-        response.halve()
+        response.truncate()
     else:
         response.body = response.body[: len(response.body) // 2]
         response.headers["content-length"] = str(len(response.body))
 
 
-async def send_faulty(fault: Fault, response: Response, wire: Wire, scope: Scope, receive: Receive, send: Send) -> None:
-    """Send a response in the way that the fault asks for."""
+async def send_fault_response(
+    fault: Fault, response: Response, connections: Connections, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Send a response in the way that the fault describes."""
     if fault.answer == "cut":
-        await _send_beginning(response, fault.cut_at, wire, scope, receive, send)
+        await _send_partial_body(response, fault.cut_at, connections, scope, receive, send)
     elif fault.trickle == "headers":
-        await _trickle_headers(response, fault.interval, wire, scope, receive)
+        await _trickle_headers(response, fault.interval, connections, scope, receive)
     elif fault.trickle == "body":
         await _trickle_body(response, fault.interval, receive, send)
     else:
         await response(scope, receive, send)
 
 
-async def _send_beginning(
-    response: Response, size: int | None, wire: Wire, scope: Scope, receive: Receive, send: Send
+async def _send_partial_body(
+    response: Response, size: int | None, connections: Connections, scope: Scope, receive: Receive, send: Send
 ) -> None:
-    """Promise the whole body, send so many bytes or half of it, and hang up."""
+    """Announce the whole body, send `size` bytes or half of it, and disconnect."""
     await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
     if isinstance(response, Streamed):
-        async for chunk in up_to(response.size // 2 if size is None else size, response.body_iterator):
+        async for chunk in take_bytes(response.size // 2 if size is None else size, response.body_iterator):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     else:
         body = bytes(response.body)
         beginning = body[: len(body) // 2 if size is None else size]
         await send({"type": "http.response.body", "body": beginning, "more_body": True})
-    wire.hang_up(scope.get("client"), False)
+    connections.disconnect(scope.get("client"), False)
     await receive()
 
 
-async def _trickle_headers(response: Response, interval: float, wire: Wire, scope: Scope, receive: Receive) -> None:
+async def _trickle_headers(
+    response: Response, interval: float, connections: Connections, scope: Scope, receive: Receive
+) -> None:
     """Send the status line and headers byte by byte, with a last header that never ends."""
     lines = [b"HTTP/1.1 %d OK" % response.status_code]
     lines += [name + b": " + value for name, value in response.raw_headers]
-    for byte in _for_ever(b"\r\n".join([*lines, b"x-trickle: "]), b"a"):
-        wire.write(scope.get("client"), byte)
-        if await _is_gone_within(interval, receive):
+    for byte in _endless_bytes(b"\r\n".join([*lines, b"x-trickle: "]), b"a"):
+        connections.write(scope.get("client"), byte)
+        if await _disconnects_within(interval, receive):
             return
 
 
 async def _trickle_body(response: Response, interval: float, receive: Receive, send: Send) -> None:
-    """Send the headers without a length, then the body byte by byte, and blanks after it."""
+    """Send the headers without a length, then the body byte by byte, followed by blanks."""
     if isinstance(response, Streamed):
-        response = response.whole()
+        response = response.buffered()
     headers = [(name, value) for name, value in response.raw_headers if name != b"content-length"]
     status = 200 if response.status_code in _WITHOUT_BODY else response.status_code
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    for byte in _for_ever(bytes(response.body), b" "):
+    for byte in _endless_bytes(bytes(response.body), b" "):
         await send({"type": "http.response.body", "body": byte, "more_body": True})
-        if await _is_gone_within(interval, receive):
+        if await _disconnects_within(interval, receive):
             return
 
 
-def _for_ever(beginning: bytes, rest: bytes) -> Iterator[bytes]:
-    return chain((beginning[place : place + 1] for place in range(len(beginning))), repeat(rest))
+def _endless_bytes(beginning: bytes, rest: bytes) -> Iterator[bytes]:
+    return chain((beginning[index : index + 1] for index in range(len(beginning))), repeat(rest))
 
 
-async def _is_gone_within(seconds: float, receive: Receive) -> bool:
-    """Return whether the caller hangs up within so many seconds."""
+async def _disconnects_within(seconds: float, receive: Receive) -> bool:
+    """Return True if the client disconnects within so many seconds."""
     with suppress(TimeoutError):
         await asyncio.wait_for(receive(), seconds)
         return True

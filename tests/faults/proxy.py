@@ -1,4 +1,4 @@
-"""The line between Airflow and Qlik Cloud, which can be cut."""
+"""A TCP proxy between Airflow and Qlik Cloud, whose connections can be cut."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 
-class Line:
-    """Passes on what is sent to a tenant. While it is cut, nobody can connect, and who was connected is no more."""
+class Proxy:
+    """Forwards bytes to a tenant. While it is cut, it refuses connections, and the open ones are closed."""
 
     def __init__(self, url: str) -> None:
         self._tenant = (urlsplit(url).hostname, urlsplit(url).port)
         self._ends: list[socket.socket] = []
         self._port = 0
-        self.mend()
+        self.restore()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
-    def mend(self) -> None:
-        """Lets everybody connect, at the address from before."""
+    def restore(self) -> None:
+        """Accept connections again, at the same address."""
         self._listener = socket.create_server(("127.0.0.1", self._port))
         self._port = self._listener.getsockname()[1]
         self._cut = False
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def cut(self, seconds: float | None = None) -> None:
-        """Refuses every connection, for so many seconds or until `mend`."""
+        """Close and refuse every connection, for so many seconds or until `restore`."""
         if not self._cut:
             self._cut = True
             for end in (self._listener, *self._ends):
                 _close(end)
             self._ends.clear()
         if seconds is not None:
-            threading.Timer(seconds, self.mend).start()
+            threading.Timer(seconds, self.restore).start()
 
     def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
@@ -47,10 +47,10 @@ class Line:
                 self._ends += (caller, tenant)
                 for source, sink in ((caller, tenant), (tenant, caller)):
                     source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    threading.Thread(target=_pass_on, args=(source, sink), daemon=True).start()
+                    threading.Thread(target=_forward, args=(source, sink), daemon=True).start()
 
 
-def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+def _forward(source: socket.socket, sink: socket.socket) -> None:
     with suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(data)
@@ -58,17 +58,17 @@ def _pass_on(source: socket.socket, sink: socket.socket) -> None:
 
 
 def _close(end: socket.socket) -> None:
-    # Closing alone wakes nobody who waits for it.
+    # Closing alone does not wake a thread that reads from it.
     with suppress(OSError):
         end.shutdown(socket.SHUT_RDWR)
     end.close()
 
 
 @contextmanager
-def line_to(url: str) -> Iterator[Line]:
-    """A line to a tenant until the block ends."""
-    line = Line(url)
+def proxy_to(url: str) -> Iterator[Proxy]:
+    """Run a proxy to a tenant until the block ends."""
+    proxy = Proxy(url)
     try:
-        yield line
+        yield proxy
     finally:
-        line.cut()
+        proxy.cut()
