@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from airflow.providers.common.compat.sdk import Stats
 
-from airflow_provider_qlik.cloud.metrics import never_failing
+from airflow_provider_qlik.cloud.metrics import harmless
 
 PREFIX = "qlik_cloud"
 
@@ -33,6 +33,6 @@ def waiting(more: int) -> None:
     _gauge("waits", _waits)
 
 
-@never_failing
+@harmless
 def _gauge(name: str, number: float) -> None:
     Stats.gauge(f"{PREFIX}.{name}", number)
