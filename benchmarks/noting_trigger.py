@@ -45,7 +45,7 @@ class Noting(QlikRunTrigger):
     """The same, but for the notes."""
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Waits as it always does."""
+        """Wait as it always does."""
         if not _noted:
             _noted.add(None)
             note_first_answers()

@@ -69,7 +69,7 @@ def main() -> int:
     began, report = time.monotonic(), Report()
     try:
         postgres.find_programs()
-    except postgres.Missing as error:
+    except postgres.MissingServerError as error:
         print(error, file=sys.stderr)
         return 2
     home = Path(tempfile.mkdtemp(prefix="qlik-chaos-", dir="/tmp"))

@@ -18,7 +18,7 @@ WHAT_TO_INSTALL = (
 )
 
 
-class Missing(Exception):
+class MissingServerError(Exception):
     """Something that must be installed first."""
 
 
@@ -61,7 +61,7 @@ def cluster(home: Path) -> Iterator[str]:
 
 
 def find_programs() -> Path:
-    """Return the folder of the newest PostgreSQL on this machine. Raises Missing with what to install."""
+    """Return the folder of the newest PostgreSQL on this machine. Raises MissingServerError with what to install."""
     places = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
     places.sort(key=lambda place: int(place.parent.name) if place.parent.name.isdigit() else 0, reverse=True)
     on_path = shutil.which("postgres")
@@ -69,4 +69,4 @@ def find_programs() -> Path:
     for place in places:
         if all((place / program).exists() for program in ("initdb", "postgres", "pg_isready")):
             return place
-    raise Missing(WHAT_TO_INSTALL)
+    raise MissingServerError(WHAT_TO_INSTALL)

@@ -20,7 +20,7 @@ CHECK_INTERVAL = 10.0
 """Seconds between two looks at tasks that should not end."""
 
 
-class DeadlineExceeded(Exception):
+class DeadlineExceededError(Exception):
     """A condition was not met in time."""
 
 
@@ -47,22 +47,25 @@ class Scene:
         )
 
     def pause(self, seconds: float) -> None:
-        """Wait some seconds. Raises DeadlineExceeded if the run is stopped or the scenario's time is up."""
+        """Wait some seconds. Raises DeadlineExceededError if the run is stopped or the scenario's time is up."""
         if self.stopping.wait(seconds):
-            raise DeadlineExceeded("the whole was stopped")
+            raise DeadlineExceededError("the whole was stopped")
         if time.monotonic() > self.deadline:
-            raise DeadlineExceeded("the scenario's time was up")
+            raise DeadlineExceededError("the scenario's time was up")
 
     def until(self, what: str, condition: Callable[[], bool], seconds: float = 120.0, every: float = 1.0) -> float:
-        """Wait for a condition and return the seconds it took. Raises DeadlineExceeded with what did not happen."""
+        """Wait for a condition and return the seconds it took.
+
+        Raises DeadlineExceededError with what did not happen.
+        """
         began = time.monotonic()
         while not condition():
             if time.monotonic() - began > seconds:
-                raise DeadlineExceeded(f"{what}: not within {seconds:g} s")
+                raise DeadlineExceededError(f"{what}: not within {seconds:g} s")
             try:
                 self.pause(every)
-            except DeadlineExceeded as error:
-                raise DeadlineExceeded(f"{what}: not when {error}") from error
+            except DeadlineExceededError as error:
+                raise DeadlineExceededError(f"{what}: not when {error}") from error
         return time.monotonic() - began
 
     def wait(self, condition: Callable[[], bool], seconds: float, every: float = 1.0) -> float:

@@ -21,7 +21,7 @@ from live.questions import Seen
 from live.recording import Recording, RecordingClient
 from live.report import markdown
 from live.runs import RealRun, Runner
-from live.settings import USAGE, NotConfigured, tenant_and_credentials
+from live.settings import USAGE, NotConfiguredError, tenant_and_credentials
 from live.survey import Survey
 
 NAMED = {"app": "reload", "task": "task", "automation": "automation"}
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         named = {name: checked_id(name, value) for name in NAMED if (value := getattr(options, name)) is not None}
         tenant, credentials = tenant_and_credentials(os.environ)
-    except NotConfigured as error:
+    except NotConfiguredError as error:
         _say("\n".join((*filter(None, map(str, error.args)), *USAGE)))
         return 2
     except InvalidArgumentError as error:

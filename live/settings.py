@@ -18,26 +18,28 @@ USAGE = (
 """The lines that are printed if nothing is configured."""
 
 
-class NotConfigured(Exception):
+class NotConfiguredError(Exception):
     """The environment does not name a tenant and credentials."""
 
 
 def tenant_and_credentials(environment: Mapping[str, str]) -> tuple[Tenant, Credentials]:
     """Return the tenant and the credentials that the environment names.
 
-    Raises NotConfigured if a variable is missing or two authentication methods are set, and InvalidArgumentError for an
-    invalid value. Neither shows a secret.
+    Raises NotConfiguredError if a variable is missing or two authentication methods are set, and InvalidArgumentError
+    for an invalid value. Neither shows a secret.
     """
     values = {name: environment.get(name, "").strip() for name in (TENANT, API_KEY, CLIENT_ID, CLIENT_SECRET)}
     oauth = bool(values[CLIENT_ID] or values[CLIENT_SECRET])
     if values[API_KEY] and oauth:
-        raise NotConfigured(f"Two authentication methods are set: unset {API_KEY}, or {CLIENT_ID} and {CLIENT_SECRET}.")
+        raise NotConfiguredError(
+            f"Two authentication methods are set: unset {API_KEY}, or {CLIENT_ID} and {CLIENT_SECRET}."
+        )
     needed = (TENANT, CLIENT_ID, CLIENT_SECRET) if oauth else (TENANT, API_KEY)
     missing = [name for name in needed if not values[name]]
     if missing and any(values.values()):
-        raise NotConfigured(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set.")
+        raise NotConfiguredError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set.")
     if missing:
-        raise NotConfigured("")
+        raise NotConfiguredError("")
     tenant = Tenant.at(values[TENANT])
     if oauth:
         return tenant, ClientCredentials(values[CLIENT_ID], values[CLIENT_SECRET])

@@ -15,7 +15,7 @@ from airflow_provider_qlik.runs.intent import has_marker
 from airflow_provider_qlik.runs.listing import check_resource_exists, collect_runs, until_before
 from airflow_provider_qlik.runs.matching import ambiguous, competing_runs
 from airflow_provider_qlik.runs.run import Run, RunSelector, without_repeats
-from airflow_provider_qlik.runs.shared_calls import CallBudgetSpent, SharedCalls, with_shared_calls
+from airflow_provider_qlik.runs.shared_calls import CallBudgetError, SharedCalls, with_shared_calls
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.runs.adapter import RunAdapter
@@ -98,7 +98,7 @@ def poll_batch(
         if polled:
             # Polls that need no call of their own do not return to the event loop: a pause of 0 s does.
             yield from pause(0)
-        with suppress(CallBudgetSpent):
+        with suppress(CallBudgetError):
             polled[selector] = yield from with_shared_calls(adapter.poll(selector), shared, unlimited=not polled)
     return polled
 

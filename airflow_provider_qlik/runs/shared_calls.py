@@ -43,14 +43,14 @@ class SharedCalls:
         return self._calls, response
 
 
-class CallBudgetSpent(Exception):
+class CallBudgetError(Exception):
     """A flow needs a further call, and no further calls are to be made."""
 
 
 def with_shared_calls(flow: Flow[T], shared: SharedCalls, *, unlimited: bool = True) -> Flow[T | Exception]:
     """Return the result of a flow of reads, or its error; calls that have a response in *shared* are not made again.
 
-    Raises CallBudgetSpent before a call that is not to be made, unless the flow is *unlimited*.
+    Raises CallBudgetError before a call that is not to be made, unless the flow is *unlimited*.
     """
     made: set[Call[Any]] = set()
     latest = 0
@@ -63,7 +63,7 @@ def with_shared_calls(flow: Flow[T], shared: SharedCalls, *, unlimited: bool = T
             numbered = shared.response(step, latest if step in made else 0)
             if numbered is None:
                 if shared.spent and not unlimited:
-                    raise CallBudgetSpent
+                    raise CallBudgetError
                 try:
                     numbered = shared.add(step, (yield step))
                 except QlikCloudError as error:

@@ -711,18 +711,18 @@ def test_metrics_that_fail_stop_no_poll() -> None:
 
 
 def test_an_error_that_cannot_be_copied_is_raised_as_it_is() -> None:
-    class Odd(Exception):
+    class OddError(Exception):
         def __init__(self, of: PollSource) -> None:
             super().__init__(f"of {of.name}")
 
     class Broken(PollSource):
         def poll_batch(self, keys: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
-            raise Odd(self)
+            raise OddError(self)
 
     async def play() -> None:
         source, dispatcher = Broken(), steady()
         for polls in [dispatcher.submit(poll(source, f"a/{number}", 0, 0)) for number in range(3)]:
-            with pytest.raises(Odd, match="of source"):
+            with pytest.raises(OddError, match="of source"):
                 await asyncio.wait_for(polls, 100)
 
     run(play())
