@@ -195,7 +195,7 @@ def test_a_refusal_to_show_the_run_must_last_two_minutes(stage: Stage, kind: Run
     stage.sandbox.fault(operation=POLL[kind.name], times=None, status=status)
 
     with pytest.raises(
-        RunNotVisibleError, match=f"asked for with.* Check the .*refused for 120 s.*HTTP {status}"
+        RunNotVisibleError, match=f"injected by.* Check the .*refused for 120 s.*HTTP {status}"
     ) as raised:
         stage.until_end(kind, RunSelector.of(run))
 
