@@ -108,7 +108,7 @@ def acting(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> Callable[[Case, s
         connection = {"conn_type": "qlik_cloud", "host": tenant.url, "password": user.api_key}
         monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(connection))
         # As in a process of its own: a key that worked for this connection before would be used where this one may not.
-        monkeypatch.setattr(base_client, "_proven", {})
+        monkeypatch.setattr(base_client, "_accepted_credentials", {})
         return resource(tenant, case, space, user.id if role == OWNER else None, user.id if role == RECIPIENT else "")
 
     return prepare
@@ -142,7 +142,7 @@ def operator_of(case: Case, resource_id: str, **more: Any) -> Any:
     if case.make is QlikCallOperator:
         arguments = {"automation_id": resource_id}
         return QlikCallOperator(task_id="task", operation=case.resource, arguments=arguments)
-    quick = {"poke_interval": 0.1} if case.make.__name__.endswith("Sensor") else {"poll_interval": 0.1, "settle": 0.2}
+    quick = {"poke_interval": 0.1} if case.make.__name__.endswith("Sensor") else {"poll_interval": 0.1, "settle_time": 0.2}
     return case.make(task_id="task", **{case.resource: resource_id}, **case.arguments, **quick, **more)
 
 
