@@ -142,7 +142,9 @@ def operator_of(case: Case, resource_id: str, **more: Any) -> Any:
     if case.make is QlikCallOperator:
         arguments = {"automation_id": resource_id}
         return QlikCallOperator(task_id="task", operation=case.resource, arguments=arguments)
-    quick = {"poke_interval": 0.1} if case.make.__name__.endswith("Sensor") else {"poll_interval": 0.1, "settle_time": 0.2}
+    quick = (
+        {"poke_interval": 0.1} if case.make.__name__.endswith("Sensor") else {"poll_interval": 0.1, "settle_time": 0.2}
+    )
     return case.make(task_id="task", **{case.resource: resource_id}, **case.arguments, **quick, **more)
 
 
