@@ -58,10 +58,10 @@ def test_the_log_of_a_reload_is_in_the_log_of_the_task(
     assert "| Fields found: 12" in logged()
 
 
-def test_a_pending_reload_fails_the_task_unless_something_else_is_wanted(tenant: Tenant, task: Task) -> None:
+def test_a_pending_reload_fails_the_task_by_default(tenant: Tenant, task: Task) -> None:
     app = tenant.add_app("Sales")
     tenant.add_run(app, started_ago=1, script=Script(run=600))
-    with pytest.raises(AirflowFailException, match="pending already, and Qlik takes one at a time"):
+    with pytest.raises(AirflowFailException, match="pending already, and Qlik Cloud takes one at a time"):
         finish(reload(app), task.context)
     with pytest.raises(AirflowSkipException, match="pending already"):
         finish(reload(app, if_pending="skip"), task.try_again().context)
