@@ -49,6 +49,11 @@ class QlikRetryPolicy(RetryPolicy):
         return cls(**data)
 
 
+if not TYPE_CHECKING and RetryPolicy is object:
+    # Importing it fails, because Airflow would never call it.
+    del QlikRetryPolicy
+
+
 def set_retry_policy(operator: Any) -> None:
     """Set the retry policy of an operator to `QlikRetryPolicy`, unless it has one already or Airflow has none."""
     if getattr(operator, "retry_policy", "not supported") is None:

@@ -71,7 +71,8 @@ def test_a_pending_reload_fails_the_task_by_default(tenant: Tenant, task: Task) 
 @both_modes
 def test_a_pending_reload_can_be_waited_for(tenant: Tenant, task: Task, deferrable: bool) -> None:
     app = tenant.add_app("Sales")
-    pending = tenant.add_run(app, started_ago=1, script=Script(run=12))
+    # Five seconds: the first operator of a process may be imported for some of them.
+    pending = tenant.add_run(app, started_ago=1, script=Script(run=100))
 
     result = finish(reload(app, if_pending="wait", deferrable=deferrable), task.context)
 
