@@ -121,7 +121,7 @@ class Await:
 
 
 class PollSource(Protocol):
-    """What answers polls: one kind of run.
+    """The source that answers polls: one kind of run.
 
     A *key* says what is polled, and is hashable: in this package a run selector.
     """

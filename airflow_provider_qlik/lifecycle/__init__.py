@@ -1,1 +1,1 @@
-"""What operators, sensors and triggers compose: checkpoint, deferral, cancellation, trigger events, files."""
+"""Checkpoint, deferral, cancellation, trigger events and files, for operators, sensors and triggers."""

@@ -129,7 +129,7 @@ class CheckpointStore:
 
 
 class SensorState(NamedTuple):
-    """What the earlier pokes of a rescheduled sensor have seen.
+    """The run that earlier pokes of a rescheduled sensor found.
 
     :param run: the run.
     :param refused_since: the moment since which Qlik Cloud refuses to show the run.

@@ -1,4 +1,4 @@
-"""What operators and sensors share: deferring to the trigger, outcomes, and how a task fails."""
+"""Deferral to the trigger, outcomes and failures of tasks, for operators and sensors."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def deferral_timeout(deadline: datetime | None) -> timedelta | None:
 
 
 class Deferral(NamedTuple):
-    """What the two halves of a deferral share: the deadline of the wait, and the number of foreign events so far.
+    """The deadline of a deferred wait and the number of foreign events so far, handed from deferral to deferral.
 
     A foreign event is about another run: after a clear, the trigger of the previous attempt may still fire, and Airflow
     hands its event to this attempt, which defers again. Stored in an XCom, since ``dag.test()`` loses the arguments of

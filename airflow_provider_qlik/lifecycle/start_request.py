@@ -1,4 +1,4 @@
-"""What a task is about to start, and the marker by which a retry recognises the run."""
+"""The request for a start, and the marker by which a retry recognises its run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class StartRequest(NamedTuple):
-    """What is to be started.
+    """A start that a task is about to make.
 
     :param resource_id: the resource to run.
     :param marker: the text by which the run is recognised.

@@ -108,7 +108,7 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
         self.link: str | None = None
         self._lifecycle: RunLifecycle | None = None
 
-    # What the operator of a kind of run may add
+    # Hooks for the operator of one kind of run
 
     def parameters(self) -> Mapping[str, Any]:
         """Return what the start takes beyond the id. Raises InvalidArgumentError that names the argument."""
@@ -130,7 +130,7 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
         """Fetch further members of the return value, of a run that does not fail the task."""
         return {}
 
-    # What Airflow calls
+    # Called by Airflow
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Start or resume the run, and wait for it here, or defer. Return the outcome."""

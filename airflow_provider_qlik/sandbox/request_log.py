@@ -30,7 +30,7 @@ class Entry:
     status: int | None = None
     """The status of the response; None: the connection was dropped."""
     carried_out: bool = False
-    """Whether the operation was carried out, whatever the response."""
+    """True if the operation was carried out, also if the response says otherwise."""
     fault: int | None = None
     """The number of the fault that it met."""
     credential: str | None = None

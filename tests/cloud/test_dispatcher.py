@@ -191,7 +191,7 @@ def test_runs_that_the_bulk_list_leaves_out_are_polled_in_batches() -> None:
     assert alone["7/x"] <= 10
 
 
-def test_every_run_on_a_bulk_list_is_audited_in_turn() -> None:
+def test_the_audit_of_a_bulk_list_polls_every_run_singly() -> None:
     source = PollSource(pages=1)
     run(waits(steady(), source, [f"{number}/x" for number in range(40)], 600))
     lists = source.calls("bulk list")

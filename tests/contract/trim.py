@@ -17,7 +17,7 @@ def trimmed(document: dict[str, Any], *tags: str) -> dict[str, Any]:
     """Return the document with the operations that have one of the tags, and nothing that they do not need."""
     paths: dict[str, Any] = {}
     for template, item in document["paths"].items():
-        operations = {key: node for key, node in item.items() if _is_wanted(node, tags)}
+        operations = {key: node for key, node in item.items() if _has_tag(node, tags)}
         if operations:
             paths[template] = {"parameters": item.get("parameters", []), **operations}
     components: dict[str, Any] = {"securitySchemes": document["components"]["securitySchemes"]}
@@ -36,7 +36,7 @@ def trimmed(document: dict[str, Any], *tags: str) -> dict[str, Any]:
     return {**document, "tags": [*kept.values()], "paths": paths, "components": in_order}
 
 
-def _is_wanted(node: Any, tags: tuple[str, ...]) -> bool:
+def _has_tag(node: Any, tags: tuple[str, ...]) -> bool:
     return isinstance(node, dict) and bool({*node.get("tags", ())} & {*tags})
 
 

@@ -47,7 +47,7 @@ AUDIT_HISTORY = 100
 
 
 class BulkList:
-    """What is known of one bulk list: how many pages it has, what it leaves out, and whether it is stale.
+    """The state of one bulk list: its number of pages, the runs that it leaves out, and whether it is stale.
 
     *is_terminal* returns True for a result that will not change any more. The result None means that there is no run.
     """

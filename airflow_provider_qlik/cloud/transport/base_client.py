@@ -1,4 +1,4 @@
-"""What both clients share: a call becomes a request, and its response a value or an error.
+"""The base of both clients: it turns a call into a request, and the response into a value or an error.
 
 The hardest part is that credentials change while waits go on for days. New credentials are tried, not trusted: a
 mistyped key that is saved in the connection must not end the waits that a valid one keeps going. So the old ones are
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 Known: TypeAlias = tuple[Tenant, Credentials]
-"""What a client is made of, and what the connection holds when it is read again."""
+"""The tenant and the credentials of a client, as first given and as read again from the connection."""
 
 API_VERSION = "2026-11"
 """The release of Qlik Cloud's APIs that this package knows. It selects no format, only the deprecations that Qlik

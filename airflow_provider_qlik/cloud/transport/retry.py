@@ -78,13 +78,13 @@ def send_with_retries(
         try:
             return (yield from send(call))
         except QlikCloudError as error:
+            since = sent if error.sent_at is None else error.sent_at
             if (
                 isinstance(error, StatusError)
                 and not refreshed
                 and (error.credentials_refused or error.status in {403, 404})
             ):
                 refreshed = True
-                since = sent if error.sent_at is None else error.sent_at
                 if (yield RefreshCredentials(since, error)):
                     attempt -= 1
                     refused_to_new = None if error.credentials_refused else error
@@ -92,7 +92,6 @@ def send_with_retries(
             elif refused_to_new is not None and isinstance(error, StatusError) and error.credentials_refused:
                 # The new credentials may not see the resource, and the old ones, which were tried in case the new are
                 # somebody else's, are revoked: so the new ones count, and their 403 or 404.
-                since = sent if error.sent_at is None else error.sent_at
                 yield RefreshCredentials(since, error, fallback_refused=True)
                 raise refused_to_new from None
             if outcome_unknown and call.method == "DELETE" and isinstance(error, NotFoundError):

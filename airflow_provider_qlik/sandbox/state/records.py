@@ -12,7 +12,7 @@ from airflow_provider_qlik.sandbox.state.script import Progress
 Via = Literal["api", "execute", "retry", "competing", "added", "schedule", "reload"]
 """How a run was started; `reload`: by a reload of the sharing task's app."""
 ReloadType = Literal["external", "choreographer", "chronos", "hub"]
-"""What initiated a reload: the API, a task, a reload task, or somebody in the hub."""
+"""The origin of a reload: the API, a task, a reload task, or a user in the hub."""
 
 
 @dataclass(slots=True)

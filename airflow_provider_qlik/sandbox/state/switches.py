@@ -26,7 +26,7 @@ class Switches:
     start_reply: Literal["observed", "documented", "empty"] = "observed"
     """The response to the start of a task: the observed form, `{message}`, or no body."""
     echo_source: bool = True
-    """Whether `source` is shown as a run's `triggeredBy`; otherwise that is `manual`."""
+    """True: `source` is shown as the `triggeredBy` of a run. False: that is `manual`."""
     tasks_paths: Literal["both", "v1", "scheduling"] = "both"
     """The paths of tasks: both (documented), or one of them while and after Qlik migrates (assumed)."""
     execute_paths: Literal["both", "v1", "workflows"] = "v1"
