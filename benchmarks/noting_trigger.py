@@ -25,7 +25,7 @@ def note_first_answers() -> None:
 
     submit = Dispatcher.submit
 
-    def noted(dispatcher: Dispatcher, poll: Poll) -> asyncio.Future[Any]:
+    def noted(dispatcher: Dispatcher, poll: Poll[Any, Any]) -> asyncio.Future[Any]:
         answered = submit(dispatcher, poll)
         if poll.key not in _noted:
             answered.add_done_callback(lambda _: _note(poll))
@@ -34,7 +34,7 @@ def note_first_answers() -> None:
     Dispatcher.submit = noted  # type: ignore[assignment,method-assign]
 
 
-def _note(poll: Poll) -> None:
+def _note(poll: Poll[Any, Any]) -> None:
     if poll.key not in _noted:
         _noted.add(poll.key)
         with NOTES.open("a") as notes:

@@ -6,7 +6,7 @@ same flows, for threads (`transport.client`) and for an event loop (`transport.a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -19,6 +19,10 @@ from airflow_provider_qlik.validation import InvalidArgumentError, checked_id
 T = TypeVar("T")
 AnotherT = TypeVar("AnotherT")
 T_co = TypeVar("T_co", covariant=True)
+KeyT = TypeVar("KeyT", bound=Hashable)
+"""The type of the keys of polls: in this package a run selector."""
+ResultT = TypeVar("ResultT")
+"""The type of the results of polls: in this package a run, or None if there is none."""
 
 TASKS_ROOT = "{tasks}"
 """Stands at the start of the path of a Tasks operation; the tenant says where that family lives, see `paths`."""
@@ -120,7 +124,7 @@ class Await:
     future: Future[Any]
 
 
-class PollSource(Protocol):
+class PollSource(Protocol[KeyT, ResultT]):
     """The source that answers polls: one kind of run.
 
     A *key* says what is polled, and is hashable: in this package a run selector.
@@ -138,45 +142,45 @@ class PollSource(Protocol):
     def has_bulk_list(self) -> bool:
         """True if one list may answer polls of many batches."""
 
-    def poll(self, key: Any) -> Flow[Any]:
+    def poll(self, key: KeyT) -> Flow[ResultT]:
         """Return the result of one poll."""
 
-    def poll_batch(self, keys: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
+    def poll_batch(self, keys: Sequence[KeyT]) -> Flow[Mapping[KeyT, ResultT | Exception]]:
         """Return the results of polls of one batch by key, or errors in their place.
 
         At least one of them, and as many as a few calls give.
         """
 
     def poll_bulk_list(
-        self, keys: Sequence[Any], max_pages: int, audited: Sequence[Any] = ()
-    ) -> Flow[Mapping[Any, Any]]:
+        self, keys: Sequence[KeyT], max_pages: int, audited: Sequence[KeyT] = ()
+    ) -> Flow[Mapping[KeyT, ResultT]]:
         """Return the results, by key, that one list gives for polls of any batches.
 
         :param max_pages: pages of the list that are read at most.
         :param audited: keys whose results are returned as well where the pages that are read show them.
         """
 
-    def is_terminal(self, result: Any) -> bool:
+    def is_terminal(self, result: ResultT) -> bool:
         """Return True if a result will not change any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Poll:
+class Poll(Generic[KeyT, ResultT]):
     """A poll that may be answered together with others: with those of the same `batch_key`, or by a bulk list.
 
     It is sent no sooner than `min_delay` and no later than `max_delay` seconds from now. `reschedule` gets a result and
     returns new delays if it is nothing new, or None if the flow is to get it: so a wait is not woken for each poll.
     """
 
-    source: PollSource
-    key: Any
+    source: PollSource[KeyT, ResultT]
+    key: KeyT
     batch_key: str
     min_delay: float = 0.0
     max_delay: float = 0.0
-    reschedule: Callable[[Any], tuple[float, float] | None] | None = field(default=None, repr=False)
+    reschedule: Callable[[ResultT], tuple[float, float] | None] | None = field(default=None, repr=False)
 
 
-Step: TypeAlias = Call[Any] | Pause | RefreshCredentials | Await | Poll
+Step: TypeAlias = Call[Any] | Pause | RefreshCredentials | Await | Poll[Any, Any]
 
 Flow: TypeAlias = Generator[Step, Any, T]
 """A procedure: it yields steps, is sent their results, has errors thrown into it, and returns its own result."""
@@ -193,28 +197,62 @@ def pause(seconds: float) -> Flow[None]:
     yield Pause(seconds)
 
 
+class FlowDriver(Iterator[Step], Generic[T]):
+    """Drives a flow: yields its steps, and passes their responses and errors to it. The result is in `result`.
+
+    It is the one loop that advances generators, for drivers that block, that are coroutines, or that are flows
+    themselves::
+
+        driver = FlowDriver(flow)
+        for step in driver:
+            with driver:
+                driver.response = perform(step)
+        return driver.result
+
+    An error of this package that is raised in the ``with`` is thrown into the flow, which may handle it. Whatever else
+    is raised there, such as a cancellation, closes the flow and leaves the block.
+    """
+
+    __slots__ = ("_error", "_flow", "response", "result")
+    result: T
+
+    def __init__(self, flow: Flow[T]) -> None:
+        self._flow = flow
+        self._error: Exception | None = None
+        self.response: Any = None
+        """The response to the last step, to be set by whoever performs it."""
+
+    def __next__(self) -> Step:
+        (error, self._error), (response, self.response) = (self._error, None), (self.response, None)
+        try:
+            return self._flow.send(response) if error is None else self._flow.throw(error)
+        except StopIteration as end:
+            self.result = end.value
+            raise StopIteration from None
+
+    def __enter__(self) -> None:
+        """Begin to perform a step."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        """Keep an error of this package for the flow; after any other error, close the flow."""
+        if isinstance(error, (QlikCloudError, InvalidArgumentError)):
+            self._error = error
+            return True
+        if error is not None:
+            self._flow.close()
+        return False
+
+
 def unbatched(flow: Flow[T]) -> Flow[T]:
     """Return the flow for a driver without a dispatcher: a poll becomes a pause and the calls that answer it."""
-    try:
-        step = next(flow)
-        while True:
-            try:
-                if isinstance(step, Poll):
-                    result = yield from _poll_singly(step)
-                else:
-                    result = yield step
-            except Exception as error:  # whatever a driver throws in
-                step = flow.throw(error)
-            else:
-                step = flow.send(result)
-    except StopIteration as end:
-        returned: T = end.value
-        return returned
-    finally:
-        flow.close()
+    driver = FlowDriver(flow)
+    for step in driver:
+        with driver:
+            driver.response = (yield from _poll_singly(step)) if isinstance(step, Poll) else (yield step)
+    return driver.result
 
 
-def _poll_singly(poll: Poll) -> Flow[Any]:
+def _poll_singly(poll: Poll[KeyT, ResultT]) -> Flow[ResultT]:
     delay = poll.max_delay
     while True:
         if delay:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from copy import copy
 from typing import Any, TypeVar
 
-from airflow_provider_qlik.cloud.call import Call, Flow
+from airflow_provider_qlik.cloud.call import Call, Flow, FlowDriver
 from airflow_provider_qlik.cloud.errors import InvalidArgumentError, QlikCloudError
 
 T = TypeVar("T")
@@ -52,31 +52,28 @@ def with_shared_calls(flow: Flow[T], shared: SharedCalls, *, unlimited: bool = T
 
     Raises CallBudgetError before a call that is not to be made, unless the flow is *unlimited*.
     """
-    made: set[Call[Any]] = set()
-    latest = 0
+    driver, made, latest = FlowDriver(flow), set[Call[Any]](), 0
     try:
-        step = next(flow)
-        while True:
-            if not isinstance(step, Call):
-                step = flow.send((yield step))
-                continue
-            numbered = shared.response(step, latest if step in made else 0)
-            if numbered is None:
-                if shared.spent and not unlimited:
-                    raise CallBudgetError
-                try:
-                    numbered = shared.add(step, (yield step))
-                except QlikCloudError as error:
-                    numbered = shared.add(step, error)
-            made.add(step)
-            number, response = numbered
-            latest = max(latest, number)
-            # An error collects notes and a traceback on its way, so each flow gets its own copy.
-            step = flow.throw(copy(response)) if isinstance(response, QlikCloudError) else flow.send(response)
-    except StopIteration as end:
-        result: T = end.value
-        return result
+        for step in driver:
+            with driver:
+                if not isinstance(step, Call):
+                    driver.response = yield step
+                    continue
+                numbered = shared.response(step, latest if step in made else 0)
+                if numbered is None:
+                    if shared.spent and not unlimited:
+                        raise CallBudgetError
+                    try:
+                        numbered = shared.add(step, (yield step))
+                    except QlikCloudError as error:
+                        numbered = shared.add(step, error)
+                made.add(step)
+                number, response = numbered
+                latest = max(latest, number)
+                if isinstance(response, QlikCloudError):
+                    # An error collects notes and a traceback on its way, so each flow gets its own copy.
+                    raise copy(response)
+                driver.response = response
     except (QlikCloudError, InvalidArgumentError) as error:
         return error
-    finally:
-        flow.close()
+    return driver.result

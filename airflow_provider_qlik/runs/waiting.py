@@ -194,7 +194,7 @@ class RunWait:
             f" still be going on ({run}; {refusal.request})"
         )
 
-    def _poll_step(self, after: float) -> Poll:
+    def _poll_step(self, after: float) -> Poll[RunSelector, Run | None]:
         """Return the step that polls the run *after* a number of seconds, at the latest."""
         return Poll(
             source=self.adapter,

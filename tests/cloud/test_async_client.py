@@ -142,7 +142,7 @@ def test_cancels_are_first_to_get_a_released_slot() -> None:
 
 @pytest.mark.parametrize("in_its_form", [True, False], ids=["of Qlik", "of something in between"])
 @pytest.mark.parametrize("call", [POLL, CANCEL], ids=["polls", "cancels"])
-def test_a_pause_also_stops_requests_that_have_their_token(call: Call[Any], in_its_form: bool) -> None:
+def test_a_pause_also_stops_requests_that_wait_for_a_slot(call: Call[Any], in_its_form: bool) -> None:
     qlik = Qlik(seconds=1)
     qlik.refuses_first, qlik.in_its_form = True, in_its_form
     told: Counter[str] = Counter()
@@ -183,15 +183,18 @@ def test_a_pause_also_stops_further_pages() -> None:
     play(scene, qlik)
 
 
-def test_a_poll_with_a_token_from_before_a_pause_is_the_first_after_it() -> None:
+def test_a_poll_with_a_permit_from_before_a_pause_is_the_first_after_it() -> None:
     qlik = Qlik()
 
     async def scene(client: AsyncClient) -> None:
-        client._rate_limits().pause(Tier.TASKS, 30)
+        limits = client._rate_limits()
+        permit = await limits.acquire(PAGE.tier)
+        limits.pause(Tier.TASKS, 30)
         polls = many(client, POLL, 10)
         await asyncio.sleep(1)
-        await client._send(PAGE, Priority.POLL, has_token=True)
+        await client._send(PAGE, Priority.POLL, permit)
         assert qlik.came[0] == (30, "page")
+        assert not permit.held
         await stop(*polls)
 
     play(scene, qlik)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud import Flow, QlikCloudError
-from airflow_provider_qlik.cloud.call import Poll, Tier
+from airflow_provider_qlik.cloud.call import FlowDriver, Poll, Tier
 from airflow_provider_qlik.cloud.errors import ConnectError, ForbiddenError, UnauthorizedError
 from airflow_provider_qlik.cloud.polling import bulk_list as bulk_list_module
 from airflow_provider_qlik.cloud.polling import dispatcher as dispatcher_module
@@ -29,12 +29,13 @@ from airflow_provider_qlik.cloud.polling.bulk_list import (
     RETRY_INTERVAL,
     STALE_BACK_OFF,
 )
-from airflow_provider_qlik.cloud.polling.dispatcher import DUE_TOLERANCE, MAX_LOGGED_POLLS, Dispatcher
-from airflow_provider_qlik.cloud.polling.rate_limits import RateLimits
+from airflow_provider_qlik.cloud.polling.dispatcher import MAX_LOGGED_POLLS, Dispatcher
+from airflow_provider_qlik.cloud.polling.queue import DUE_TOLERANCE
+from airflow_provider_qlik.cloud.polling.rate_limits import Permit, RateLimits
 from tests.virtual_time import now, run
 
 
-class PollSource:
+class ListedSource:
     """Answers the key "batch/name" with itself and the moment; `requests` are the moments, ways and keys.
 
     The bulk list lags by `lag` seconds. No more than `max_batch` polls of a batch are answered by one request.
@@ -82,20 +83,17 @@ class PollSource:
         return sum(how in {None, each[1]} for each in self.requests)
 
 
-async def run_flow(flow: Flow[Any], tier: Tier) -> tuple[Any, int]:
+async def run_flow(flow: Flow[Any], permit: Permit, seconds: Callable[[], float] = lambda: 0.1) -> tuple[Any, int]:
     """Each call takes a tenth of a second."""
-    calls = 0
-    try:
-        next(flow)
-        while True:
-            calls += 1
-            await asyncio.sleep(0.1)
-            flow.send(None)
-    except StopIteration as end:
-        return end.value, calls
+    driver, calls = FlowDriver(flow), 0
+    for _ in driver:
+        calls += 1
+        await asyncio.sleep(seconds())
+        permit.release()
+    return driver.result, calls
 
 
-def poll(source: PollSource, key: str, min_delay: float = 5, max_delay: float = 10, **more: Any) -> Poll:
+def poll(source: ListedSource, key: str, min_delay: float = 5, max_delay: float = 10, **more: Any) -> Poll[Any, Any]:
     return Poll(
         source=source, key=key, batch_key=key.partition("/")[0], min_delay=min_delay, max_delay=max_delay, **more
     )
@@ -111,7 +109,7 @@ def steady(chance: float = 0.0, share: float = 1000.0, **answered: Any) -> Dispa
 
 
 async def waits(
-    dispatcher: Dispatcher, source: PollSource, names: Sequence[str], seconds: float, **when: Any
+    dispatcher: Dispatcher, source: ListedSource, names: Sequence[str], seconds: float, **when: Any
 ) -> Counter[str]:
     """Return how often each run was polled by waits that poll for so long; they begin one after the other."""
     answered: Counter[str] = Counter()
@@ -136,21 +134,21 @@ async def waits(
 
 def test_a_poll_is_sent_when_it_is_due_at_the_latest() -> None:
     async def play() -> float:
-        return float((await steady().submit(poll(PollSource(), "a/1")))[1])
+        return float((await steady().submit(poll(ListedSource(), "a/1")))[1])
 
     assert run(play()) == pytest.approx(10.1)
 
 
 def test_jitter_makes_a_poll_earlier_and_never_too_early() -> None:
     async def play(chance: float) -> float:
-        return float((await steady(chance).submit(poll(PollSource(), "a/1", min_delay=9)))[1])
+        return float((await steady(chance).submit(poll(ListedSource(), "a/1", min_delay=9)))[1])
 
     assert 9 < run(play(1.0)) < run(play(0.5)) < 10.1
 
 
 @pytest.mark.parametrize("count", [2, 100])
 def test_polls_of_one_batch_cost_one_request_for_each_poll_interval(count: int) -> None:
-    source = PollSource()
+    source = ListedSource()
     answered = run(waits(steady(), source, [f"a/{number}" for number in range(count)], 600))
     # A request every five seconds, the soonest that polls may be sent again, up to every ten.
     assert 58 <= source.calls() <= 122
@@ -158,14 +156,14 @@ def test_polls_of_one_batch_cost_one_request_for_each_poll_interval(count: int) 
 
 
 def test_batches_without_a_bulk_list_are_polled_one_by_one() -> None:
-    source = PollSource()
+    source = ListedSource()
     run(waits(steady(), source, [f"{number}/x" for number in range(50)], 600))
     assert source.calls("bulk list") == 0
     assert source.calls("batch") == pytest.approx(50 * 60, rel=0.05)
 
 
 def test_a_bulk_list_answers_for_all_batches() -> None:
-    source = PollSource(pages=3)
+    source = ListedSource(pages=3)
     answered = run(waits(steady(), source, [f"{number}/x" for number in range(300)], 600))
     assert source.calls("bulk list") <= 122
     # Polls that were sent before there were enough batches, and audits.
@@ -174,7 +172,7 @@ def test_a_bulk_list_answers_for_all_batches() -> None:
 
 
 def test_a_bulk_list_that_costs_more_than_it_saves_is_not_read() -> None:
-    source = PollSource(pages=30)
+    source = ListedSource(pages=30)
     source.absent = {f"{number}/x" for number in range(10)}
     run(waits(steady(), source, sorted(source.absent), 500))
     assert source.calls("bulk list") <= 3
@@ -182,7 +180,7 @@ def test_a_bulk_list_that_costs_more_than_it_saves_is_not_read() -> None:
 
 
 def test_runs_that_the_bulk_list_leaves_out_are_polled_in_batches() -> None:
-    source = PollSource(pages=1)
+    source = ListedSource(pages=1)
     source.absent = {"3/x", "4/x"}
     answered = run(waits(steady(), source, [f"{number}/x" for number in range(20)], 590))
     assert min(answered.values()) >= 55
@@ -192,7 +190,7 @@ def test_runs_that_the_bulk_list_leaves_out_are_polled_in_batches() -> None:
 
 
 def test_the_audit_of_a_bulk_list_polls_every_run_singly() -> None:
-    source = PollSource(pages=1)
+    source = ListedSource(pages=1)
     run(waits(steady(), source, [f"{number}/x" for number in range(40)], 600))
     lists = source.calls("bulk list")
     alone = Counter(name for moment, how, names in source.requests if how == "batch" and moment > 30 for name in names)
@@ -203,7 +201,7 @@ def test_the_audit_of_a_bulk_list_polls_every_run_singly() -> None:
 
 @pytest.mark.parametrize("count", [4, 100, 1000])
 def test_audits_cost_at_most_five_requests_for_each_bulk_list(count: int) -> None:
-    source = PollSource(pages=count // 200 + 1)
+    source = ListedSource(pages=count // 200 + 1)
     run(waits(steady(), source, [f"{number}/x" for number in range(count)], 300))
     late = [(how, names) for moment, how, names in source.requests if moment > 30]
     lists = sum(how == "bulk list" for how, _ in late)
@@ -213,7 +211,7 @@ def test_audits_cost_at_most_five_requests_for_each_bulk_list(count: int) -> Non
 
 def test_a_stale_bulk_list_is_noticed_and_not_used() -> None:
     """The runs have ended long before the list shows it: all waits notice it soon after the first audit."""
-    source = PollSource(pages=1)
+    source = ListedSource(pages=1)
     source.lag = 1e6
     source.ended = {f"{number}/x": 100.0 for number in range(40)}
     noticed: dict[str, float] = {}
@@ -233,7 +231,7 @@ def test_a_stale_bulk_list_is_noticed_and_not_used() -> None:
 
 
 def test_a_stale_bulk_list_is_tried_again_after_an_hour() -> None:
-    source = PollSource(pages=1)
+    source = ListedSource(pages=1)
     source.lag, source.ended = 1e6, {"3/x": 100.0}
 
     async def play() -> None:
@@ -253,7 +251,7 @@ def test_a_bulk_list_that_hides_runs_is_stale() -> None:
     """The list shows no run long after it has begun, and waits for a run to begin must notice it."""
     noticed: dict[str, float] = {}
 
-    class Blind(PollSource):
+    class Blind(ListedSource):
         def poll_bulk_list(
             self, keys: Sequence[Any], max_pages: int, audited: Sequence[Any] = ()
         ) -> Flow[Mapping[Any, Any]]:
@@ -275,7 +273,7 @@ def test_a_bulk_list_that_hides_runs_is_stale() -> None:
 
 
 def test_a_bulk_list_that_lags_by_less_than_a_minute_is_used() -> None:
-    source = PollSource(pages=1)
+    source = ListedSource(pages=1)
     source.lag = MAX_STALENESS / 2
     source.ended = {f"{number}/x": 300.0 for number in range(40)}
     run(waits(steady(), source, list(source.ended), 900))
@@ -285,7 +283,7 @@ def test_a_bulk_list_that_lags_by_less_than_a_minute_is_used() -> None:
 
 
 def test_waits_that_ended_do_not_block_the_audits() -> None:
-    source = PollSource(pages=1)
+    source = ListedSource(pages=1)
 
     async def play() -> None:
         dispatcher = steady()
@@ -304,7 +302,7 @@ def test_waits_that_ended_do_not_block_the_audits() -> None:
 
 
 def test_a_bulk_list_that_is_read_while_a_run_ends_is_not_stale() -> None:
-    source = PollSource(pages=1)
+    source = ListedSource(pages=1)
     source.ended = {f"{number}/x": 10.0 * number for number in range(40)}
     run(waits(steady(), source, list(source.ended), 600))
     # It is never suspended.
@@ -313,7 +311,7 @@ def test_a_bulk_list_that_is_read_while_a_run_ends_is_not_stale() -> None:
 
 
 def test_a_bulk_list_that_fails_costs_one_poll_and_then_the_batches_are_polled() -> None:
-    source = PollSource(pages=1)
+    source = ListedSource(pages=1)
     source.fails["bulk list"] = ConnectError("away")
     answered = run(waits(steady(), source, [f"{number}/x" for number in range(20)], 300))
     failed = {name: count for name, count in answered.items() if name.endswith("failed")}
@@ -322,7 +320,7 @@ def test_a_bulk_list_that_fails_costs_one_poll_and_then_the_batches_are_polled()
 
 
 def test_a_bulk_list_that_always_fails_is_read_with_back_off_and_costs_one_poll() -> None:
-    source = PollSource(pages=1)
+    source = ListedSource(pages=1)
     source.fails["bulk list"] = ConnectError("away")
     answered = run(waits(steady(), source, [f"{number}/x" for number in range(20)], 7200))
     assert {count for name, count in answered.items() if name.endswith("failed")} == {1}
@@ -334,7 +332,7 @@ def test_a_bulk_list_that_always_fails_is_read_with_back_off_and_costs_one_poll(
 
 
 def test_a_bulk_list_that_worked_in_between_costs_another_poll_when_it_fails() -> None:
-    source = PollSource(pages=1)
+    source = ListedSource(pages=1)
 
     async def play() -> Counter[str]:
         others = asyncio.ensure_future(waits(steady(), source, [f"{number}/x" for number in range(20)], 3000))
@@ -349,7 +347,7 @@ def test_a_bulk_list_that_worked_in_between_costs_another_poll_when_it_fails() -
 
 
 def test_refused_credentials_fail_all_polls_at_once() -> None:
-    source = PollSource(pages=1)
+    source = ListedSource(pages=1)
     source.fails["bulk list"] = UnauthorizedError(status=401, method="GET", path="/all")
 
     async def play() -> list[Any]:
@@ -362,13 +360,13 @@ def test_refused_credentials_fail_all_polls_at_once() -> None:
 
 
 def test_a_batch_that_is_too_large_for_one_request_is_polled_evenly() -> None:
-    source = PollSource()
+    source = ListedSource()
     source.max_batch = 20
     names = [f"a/{number}" for number in range(100)]
 
-    async def run_slowly(flow: Flow[Any], tier: Tier) -> tuple[Any, int]:
+    async def run_slowly(flow: Flow[Any], permit: Permit) -> tuple[Any, int]:
         await asyncio.sleep(4)
-        return await run_flow(flow, tier)
+        return await run_flow(flow, permit)
 
     async def play() -> list[list[Any]]:
         dispatcher = Dispatcher(run_slowly, limits_of(), draw=lambda: 0.0)
@@ -384,7 +382,7 @@ def test_a_batch_that_is_too_large_for_one_request_is_polled_evenly() -> None:
 
 
 def test_polls_that_a_request_did_not_answer_are_sent_again_at_once() -> None:
-    source = PollSource()
+    source = ListedSource()
     source.max_batch = 20
     names = [f"a/{number}" for number in range(100)]
 
@@ -397,7 +395,7 @@ def test_polls_that_a_request_did_not_answer_are_sent_again_at_once() -> None:
 
 
 def test_the_back_off_of_a_bulk_list_begins_when_it_has_failed() -> None:
-    class Hanging(PollSource):
+    class Hanging(ListedSource):
         def poll_bulk_list(
             self, keys: Sequence[Any], max_pages: int, audited: Sequence[Any] = ()
         ) -> Flow[Mapping[Any, Any]]:
@@ -411,7 +409,7 @@ def test_the_back_off_of_a_bulk_list_begins_when_it_has_failed() -> None:
 
 
 def test_a_bulk_list_that_is_forbidden_fails_no_poll() -> None:
-    source = PollSource(pages=1)
+    source = ListedSource(pages=1)
     source.fails["bulk list"] = ForbiddenError(status=403, method="GET", path="/all")
     answered = run(waits(steady(), source, [f"{number}/x" for number in range(20)], RETRY_INTERVAL - 20))
     assert not any(name.endswith("failed") for name in answered)
@@ -419,7 +417,7 @@ def test_a_bulk_list_that_is_forbidden_fails_no_poll() -> None:
 
 
 def test_each_poll_gets_its_own_error() -> None:
-    source = PollSource()
+    source = ListedSource()
     source.fails["a/1"] = ConnectError("only this one")
 
     async def play() -> list[Any]:
@@ -434,14 +432,14 @@ def test_each_poll_gets_its_own_error() -> None:
 
 
 def test_a_batch_that_fails_fails_its_own_polls_only() -> None:
-    source = PollSource()
+    source = ListedSource()
     source.fails["batch"] = ConnectError("away")
     answered = run(waits(steady(), source, ["a/1", "a/2", "b/1"], 100))
     assert set(answered) == {"a/1 failed", "a/2 failed", "b/1 failed"}
 
 
 def test_a_programming_error_in_a_source_is_raised_in_the_wait() -> None:
-    class Broken(PollSource):
+    class Broken(ListedSource):
         def poll_batch(self, keys: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
             raise ZeroDivisionError
 
@@ -453,7 +451,7 @@ def test_a_programming_error_in_a_source_is_raised_in_the_wait() -> None:
 
 
 def test_a_withdrawn_poll_is_not_sent_and_blocks_no_other() -> None:
-    source = PollSource()
+    source = ListedSource()
 
     async def play() -> None:
         dispatcher = steady()
@@ -468,7 +466,7 @@ def test_a_withdrawn_poll_is_not_sent_and_blocks_no_other() -> None:
 
 
 def test_a_batch_has_one_request_in_flight_at_most() -> None:
-    source = PollSource()
+    source = ListedSource()
 
     async def play() -> None:
         dispatcher = steady()
@@ -484,7 +482,7 @@ def test_a_batch_has_one_request_in_flight_at_most() -> None:
 def test_polls_and_merged_polls_are_counted() -> None:
     polls: list[int] = []
     merged: list[int] = []
-    source = PollSource()
+    source = ListedSource()
 
     async def play() -> None:
         dispatcher = steady(count_polls=polls.append, count_merged=merged.append)
@@ -496,7 +494,7 @@ def test_polls_and_merged_polls_are_counted() -> None:
 
 
 def test_close_cancels_pending_polls_and_sends_no_more() -> None:
-    source = PollSource()
+    source = ListedSource()
 
     async def play() -> None:
         dispatcher = steady()
@@ -514,7 +512,7 @@ def test_close_cancels_pending_polls_and_sends_no_more() -> None:
 
 
 def test_polls_that_become_due_while_the_bulk_list_is_read_are_sent_after_it() -> None:
-    source = PollSource(pages=30)
+    source = ListedSource(pages=30)
 
     async def play() -> None:
         dispatcher = steady()
@@ -527,7 +525,7 @@ def test_polls_that_become_due_while_the_bulk_list_is_read_are_sent_after_it() -
 
 
 def test_polls_of_a_batch_of_which_the_bulk_list_covers_only_one_are_both_answered() -> None:
-    source = PollSource(pages=1)
+    source = ListedSource(pages=1)
     source.absent = {"3/alone"}
 
     async def play() -> None:
@@ -540,7 +538,7 @@ def test_polls_of_a_batch_of_which_the_bulk_list_covers_only_one_are_both_answer
 
 
 def test_new_polls_do_not_make_a_bulk_list_look_shorter_than_it_is() -> None:
-    source = PollSource(pages=5)
+    source = ListedSource(pages=5)
 
     async def play() -> None:
         dispatcher = steady()
@@ -554,7 +552,7 @@ def test_new_polls_do_not_make_a_bulk_list_look_shorter_than_it_is() -> None:
 
 
 def test_a_batch_is_chosen_when_its_token_is_granted() -> None:
-    source, alone = PollSource(pages=2), PollSource()
+    source, alone = ListedSource(pages=2), ListedSource()
     alone.name = "another"
 
     async def play() -> None:
@@ -578,7 +576,7 @@ def test_beyond_the_rate_limit_no_run_is_polled_less_than_half_as_often_as_anoth
 ) -> None:
     # An audit holds the one ticket of its source, which delays the bulk list as well.
     monkeypatch.setattr(bulk_list_module, "MAX_AUDITS", checked)
-    listed, one_by_one, shared = PollSource(pages=2), PollSource(), PollSource()
+    listed, one_by_one, shared = ListedSource(pages=2), ListedSource(), ListedSource()
     one_by_one.name, shared.name = "one by one", "shared"
 
     async def play() -> tuple[Counter[str], ...]:
@@ -596,7 +594,7 @@ def test_beyond_the_rate_limit_no_run_is_polled_less_than_half_as_often_as_anoth
 
 def test_the_poll_that_has_waited_longest_is_first_among_all_sources() -> None:
     """At the true limits a lot of tokens is granted at once; it does not go half to each source."""
-    many, few = PollSource(), PollSource()
+    many, few = ListedSource(), ListedSource()
     few.name = "few"
 
     async def play() -> tuple[Counter[str], ...]:
@@ -612,7 +610,7 @@ def test_the_poll_that_has_waited_longest_is_first_among_all_sources() -> None:
 
 
 def test_a_bulk_list_goes_before_single_polls_that_wait_less_than_its_interval() -> None:
-    listed, one_by_one = PollSource(pages=2), PollSource()
+    listed, one_by_one = ListedSource(pages=2), ListedSource()
     one_by_one.name = "one by one"
 
     async def play() -> tuple[Counter[str], ...]:
@@ -628,7 +626,7 @@ def test_a_bulk_list_goes_before_single_polls_that_wait_less_than_its_interval()
 
 
 def test_two_clients_of_one_user_share_tokens_by_the_age_of_their_polls() -> None:
-    source, another = PollSource(), PollSource()
+    source, another = ListedSource(), ListedSource()
 
     async def play() -> tuple[Counter[str], ...]:
         limits = limits_of(0.1)
@@ -644,18 +642,18 @@ def test_two_clients_of_one_user_share_tokens_by_the_age_of_their_polls() -> Non
 
 
 def test_the_token_of_a_withdrawn_poll_is_refunded() -> None:
-    source = PollSource()
+    source = ListedSource()
 
     async def play() -> float:
         limits = limits_of(0.1)
         for _ in range(8):
-            await limits().acquire(Tier.ONE)
+            (await limits().acquire(Tier.ONE)).release()
         dispatcher = Dispatcher(run_flow, limits, draw=lambda: 0.0)
         gone = asyncio.ensure_future(dispatcher.submit(poll(source, "a/1", 0, 0)))
         await asyncio.sleep(0.01)
         gone.cancel()
         began = now()
-        await limits().acquire(Tier.ONE)
+        (await limits().acquire(Tier.ONE)).release()
         return now() - began
 
     assert run(play()) < 1
@@ -669,7 +667,7 @@ async def still_waiting(dispatcher: Dispatcher, polls: Sequence[asyncio.Future[A
 
 
 def test_a_poll_deferred_by_its_batch_is_not_lost_when_a_bulk_list_is_read() -> None:
-    source = PollSource(pages=1)
+    source = ListedSource(pages=1)
 
     async def play() -> int:
         dispatcher = steady()
@@ -686,8 +684,8 @@ def test_a_poll_deferred_by_its_batch_is_not_lost_when_a_bulk_list_is_read() -> 
 def test_close_before_the_first_step_of_a_request_cancels_its_polls() -> None:
     async def play() -> int:
         dispatcher = steady()
-        polls = dispatcher.submit(poll(PollSource(), "a/1", 0, 0))
-        while not dispatcher._tasks:
+        polls = dispatcher.submit(poll(ListedSource(), "a/1", 0, 0))
+        while not dispatcher._requests:
             await asyncio.sleep(0)
         dispatcher.close()
         return await still_waiting(dispatcher, [polls])
@@ -702,7 +700,7 @@ def test_metrics_that_fail_stop_no_poll() -> None:
     async def play() -> int:
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         dispatcher = steady(count_wait=fail)
-        source = PollSource()
+        source = ListedSource()
         return await still_waiting(
             dispatcher, [dispatcher.submit(poll(source, f"{number}/x", 0, 0)) for number in range(3)]
         )
@@ -712,10 +710,10 @@ def test_metrics_that_fail_stop_no_poll() -> None:
 
 def test_an_error_that_cannot_be_copied_is_raised_as_it_is() -> None:
     class OddError(Exception):
-        def __init__(self, of: PollSource) -> None:
+        def __init__(self, of: ListedSource) -> None:
             super().__init__(f"of {of.name}")
 
-    class Broken(PollSource):
+    class Broken(ListedSource):
         def poll_batch(self, keys: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
             raise OddError(self)
 
@@ -729,7 +727,7 @@ def test_an_error_that_cannot_be_copied_is_raised_as_it_is() -> None:
 
 
 def test_a_run_that_the_bulk_list_leaves_out_waits_once_in_the_queue() -> None:
-    source = PollSource(pages=3)
+    source = ListedSource(pages=3)
     source.absent = {"gone/x"}
 
     async def play() -> tuple[float, float]:
@@ -738,7 +736,7 @@ def test_a_run_that_the_bulk_list_leaves_out_waits_once_in_the_queue() -> None:
 
         async def others() -> None:
             while True:
-                await limits().acquire(Tier.ONE)
+                (await limits().acquire(Tier.ONE)).release()
 
         busy = [asyncio.ensure_future(others()) for _ in range(60)]
         await asyncio.sleep(60)
@@ -773,7 +771,7 @@ def reschedule_until(count: int, seen: list[Any]) -> Callable[[Any], tuple[float
 
 @pytest.mark.parametrize("pages", [None, 3], ids=["by group", "all together"])
 def test_a_poll_with_nothing_new_is_sent_again_without_waking_the_wait(pages: int | None) -> None:
-    source = PollSource(pages=pages)
+    source = ListedSource(pages=pages)
     names = [f"{number % 5}/{number}" for number in range(20)]
 
     async def play() -> list[list[Any]]:
@@ -796,7 +794,7 @@ def test_a_poll_with_nothing_new_is_sent_again_without_waking_the_wait(pages: in
 
 
 def test_a_rescheduled_poll_can_be_withdrawn() -> None:
-    source = PollSource()
+    source = ListedSource()
 
     async def play() -> None:
         dispatcher = steady()
@@ -818,7 +816,7 @@ def test_requests_do_not_run_in_the_context_of_a_wait(pages: int | None) -> None
     """Else its log lines would go to the log of one wait, which may have ended."""
     contexts: Counter[str] = Counter()
 
-    class Noting(PollSource):
+    class Noting(ListedSource):
         def _poll(self, how: str, calls: int, keys: Sequence[Any]) -> Flow[Mapping[Any, Any]]:
             contexts[owner.get()] += 1
             return (yield from super()._poll(how, calls, keys))
@@ -839,7 +837,7 @@ def test_requests_do_not_run_in_the_context_of_a_wait(pages: int | None) -> None
 
 
 def test_a_rescheduled_poll_gets_errors_and_the_close() -> None:
-    source = PollSource()
+    source = ListedSource()
 
     async def play() -> None:
         dispatcher = steady()
@@ -857,7 +855,7 @@ def test_a_rescheduled_poll_gets_errors_and_the_close() -> None:
 
 
 def test_an_error_in_reschedule_fails_its_own_poll_only() -> None:
-    source = PollSource()
+    source = ListedSource()
 
     def mistaken(_: object) -> None:
         raise ZeroDivisionError
@@ -931,16 +929,8 @@ def test_random_waits_are_all_answered_soon_after_they_are_due(game: int) -> Non
     chance = random.Random(game)
     source = Moody(chance)
 
-    async def run_slowly(flow: Flow[Any], tier: Tier) -> tuple[Any, int]:
-        calls = 0
-        try:
-            next(flow)
-            while True:
-                calls += 1
-                await asyncio.sleep(chance.choice([0.0004, 0.1, 0.5, 3]))
-                flow.send(None)
-        except StopIteration as end:
-            return end.value, calls
+    async def run_slowly(flow: Flow[Any], permit: Permit) -> tuple[Any, int]:
+        return await run_flow(flow, permit, lambda: chance.choice([0.0004, 0.1, 0.5, 3]))
 
     async def play() -> list[float]:
         dispatcher = Dispatcher(run_slowly, limits_of(chance.choice([1000.0, 0.1])), draw=chance.random)
@@ -999,7 +989,7 @@ def poll_tasks() -> list[str]:
 
 def test_the_name_of_the_task_says_what_a_request_in_flight_polls() -> None:
     async def play() -> list[list[str]]:
-        dispatcher, source = steady(), PollSource()
+        dispatcher, source = steady(), ListedSource()
         # Two waits for one run are one run.
         polls = [dispatcher.submit(poll(source, key, 0, 0)) for key in ("a/1", "a/2", "a/2", "a/3", "b/1")]
         before = poll_tasks()
@@ -1014,7 +1004,7 @@ def test_the_name_of_the_task_says_what_a_request_in_flight_polls() -> None:
 
 def test_the_name_of_the_task_says_that_a_bulk_list_is_read() -> None:
     async def play() -> list[str]:
-        dispatcher, source = steady(), PollSource(pages=1)
+        dispatcher, source = steady(), ListedSource(pages=1)
         polls = [dispatcher.submit(poll(source, f"{number}/x", 0, 0)) for number in range(4)]
         await asyncio.sleep(0.05)
         in_flight = poll_tasks()
@@ -1033,7 +1023,7 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_a_debug_line_says_which_polls_one_request_answered(caplog: pytest.LogCaptureFixture) -> None:
     async def play() -> None:
-        dispatcher, source = steady(), PollSource()
+        dispatcher, source = steady(), ListedSource()
         await asyncio.gather(*(dispatcher.submit(poll(source, key)) for key in ("a/1", "a/2", "a/2", "b/1")))
 
     with caplog.at_level(logging.DEBUG, LOGGER):
@@ -1046,7 +1036,7 @@ def test_a_debug_line_says_which_polls_one_request_answered(caplog: pytest.LogCa
 
 def test_a_debug_line_of_a_long_bulk_list_names_only_the_first_polls(caplog: pytest.LogCaptureFixture) -> None:
     async def play() -> None:
-        dispatcher, source = steady(), PollSource(pages=2)
+        dispatcher, source = steady(), ListedSource(pages=2)
         await asyncio.gather(*(dispatcher.submit(poll(source, f"{number}/x", 0, 0)) for number in range(50)))
 
     with caplog.at_level(logging.DEBUG, LOGGER):
@@ -1064,7 +1054,7 @@ def test_without_debug_no_line_is_composed(monkeypatch: pytest.MonkeyPatch) -> N
     async def play(debug: bool) -> None:
         # The search for planted secrets, which runs around all tests, enables every level of every logger.
         monkeypatch.setattr(dispatcher_module._log, "isEnabledFor", lambda level: debug or level > logging.DEBUG)
-        await steady().submit(Poll(source=PollSource(), key=Key("a/1"), batch_key="a"))
+        await steady().submit(Poll(source=ListedSource(), key=Key("a/1"), batch_key="a"))
 
     run(play(debug=False))
     with pytest.raises(AssertionError, match="composed"):

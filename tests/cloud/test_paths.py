@@ -30,7 +30,7 @@ from airflow_provider_qlik.cloud import (
 from airflow_provider_qlik.cloud.api import automations, tasks
 from airflow_provider_qlik.cloud.call import Family, Poll, Tier
 from airflow_provider_qlik.cloud.errors import IntermediaryResponseError
-from airflow_provider_qlik.cloud.polling.rate_limits import RateLimits
+from airflow_provider_qlik.cloud.polling.rate_limiter import RateLimiter
 from airflow_provider_qlik.cloud.transport import paths
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS, TASKS_PATHS, V1_TASKS
@@ -357,24 +357,19 @@ def test_a_batch_of_polls_uses_tokens_of_the_tier_of_the_path_and_loses_none(
     run = sandbox.add_run(task)
     sandbox.switch(tasks_paths=only)
     path, tier = (V1_TASKS, Tier.TASKS) if only == "v1" else (SCHEDULING_TASKS, Tier.ONE)
-    balance: dict[Tier, int] = dict.fromkeys(Tier, 0)
-    enqueue, acquire, refund = RateLimits.enqueue, RateLimits.acquire, RateLimits.refund
+    balance = dict.fromkeys(map(str, Tier), 0)
+    take_token, refund = RateLimiter.take_token, RateLimiter.refund
 
-    def counted_enqueue(limits: RateLimits, tier: Tier, since: float) -> Any:
-        balance[tier] += 1
-        return enqueue(limits, tier, since)
+    def counted_take(limiter: RateLimiter) -> None:
+        balance[limiter.name] += 1
+        take_token(limiter)
 
-    def counted_acquire(limits: RateLimits, tier: Tier, *of: Any) -> Any:
-        balance[tier] += 1
-        return acquire(limits, tier, *of)
+    def counted_refund(limiter: RateLimiter) -> None:
+        balance[limiter.name] -= 1
+        refund(limiter)
 
-    def counted_refund(limits: RateLimits, tier: Tier) -> None:
-        balance[tier] -= 1
-        refund(limits, tier)
-
-    monkeypatch.setattr(RateLimits, "enqueue", counted_enqueue)
-    monkeypatch.setattr(RateLimits, "acquire", counted_acquire)
-    monkeypatch.setattr(RateLimits, "refund", counted_refund)
+    monkeypatch.setattr(RateLimiter, "take_token", counted_take)
+    monkeypatch.setattr(RateLimiter, "refund", counted_refund)
 
     async def ask() -> Any:
         async with AsyncClient(Tenant.at(sandbox.url), ApiKey(sandbox.api_key)) as client:
@@ -384,16 +379,16 @@ def test_a_batch_of_polls_uses_tokens_of_the_tier_of_the_path_and_loses_none(
             poll = Poll(source=ADAPTERS["task"], key=selector, batch_key=task)
             return await asyncio.gather(*(client.run_flow(asked(poll)) for _ in range(5)))
 
-    def asked(poll: Poll) -> Any:
+    def asked(poll: Poll[Any, Any]) -> Any:
         return (yield poll)
 
     seen = asyncio.run(ask())
     assert [each.id for each in seen] == [run] * 5
     sent = sandbox.request_log(method="GET")
     counted = {Tier.ONE: "/api/scheduling/*", Tier.TASKS: "/api/v1/tasks*", Tier.TWO: "", Tier.RELOADS: ""}
-    assert balance == {each: len(sandbox.request_log(method="GET", path=where)) for each, where in counted.items()}
+    assert balance == {str(each): len(sandbox.request_log(method="GET", path=where)) for each, where in counted.items()}
     assert sent[-1].path == f"{path}/{task}/runs"
-    assert balance[tier] >= 1
+    assert balance[str(tier)] >= 1
 
 
 # What only the scheduling path has

@@ -9,7 +9,6 @@ import random
 import weakref
 from collections import Counter, deque
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 
 import pytest
 
@@ -22,7 +21,7 @@ from airflow_provider_qlik.cloud.polling.rate_limiter import (
     MIN_RATE_FACTOR,
     REQUESTS_PER_MINUTE,
 )
-from airflow_provider_qlik.cloud.polling.rate_limits import RateLimits
+from airflow_provider_qlik.cloud.polling.rate_limits import Permit, RateLimits
 from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, RESERVED_SLOTS, Priority
 from airflow_provider_qlik.cloud.transport.credentials import Credentials
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
@@ -36,6 +35,19 @@ FOR_POLLS = MAX_CONCURRENT_REQUESTS - RESERVED_SLOTS
 TENANT, KEY = Tenant.at("acme.eu.qlikcloud.com"), ApiKey("one")
 
 
+async def acquire(limits: RateLimits, tier: Tier, priority: Priority = Priority.POLL) -> Permit:
+    """Wait for a permit, and return it; its slot is released at once, as by a request that takes no time."""
+    with await limits.acquire(tier, priority) as permit:
+        return permit
+
+
+def enqueue(limits: RateLimits, tier: Tier, since: float) -> asyncio.Future[Permit]:
+    """Return the ticket of a poll whose slot is released as soon as it has its permit."""
+    ticket = limits.enqueue(tier, Priority.POLL, since)
+    ticket.add_done_callback(lambda done: None if done.cancelled() else done.result().release())
+    return ticket
+
+
 def granted_at_once(tier: Tier, count: int, *, share: float = 1.0, high_priority: bool = False) -> list[float]:
     """Return when each of so many requests that come at once gets its token."""
 
@@ -44,7 +56,7 @@ def granted_at_once(tier: Tier, count: int, *, share: float = 1.0, high_priority
         moments: list[float] = []
 
         async def one() -> None:
-            await limits.acquire(tier, Priority.HIGH if high_priority else Priority.POLL)
+            await acquire(limits, tier, Priority.HIGH if high_priority else Priority.POLL)
             moments.append(now())
 
         await asyncio.gather(*(one() for _ in range(count)))
@@ -80,9 +92,9 @@ def test_high_priority_waits_for_the_window_and_not_for_the_bucket() -> None:
     async def play() -> list[float]:
         limits = RateLimits(clock=now)
         for _ in range(250):
-            await limits.acquire(Tier.TWO, Priority.HIGH)
+            await acquire(limits, Tier.TWO, Priority.HIGH)
         await asyncio.sleep(100)
-        turns = await asyncio.gather(*(limits.acquire(Tier.TWO, Priority.HIGH) for _ in range(260)))
+        turns = await asyncio.gather(*(acquire(limits, Tier.TWO, Priority.HIGH) for _ in range(260)))
         return [turn.waited for turn in turns]
 
     waited = Counter(run(play()))
@@ -91,15 +103,13 @@ def test_high_priority_waits_for_the_window_and_not_for_the_bucket() -> None:
 
 
 def test_a_request_of_high_priority_counts_from_when_it_is_sent() -> None:
-    """Five hundred cancels get their tokens at once, and then wait for one of twenty slots."""
+    """The window has room for five hundred cancels at once, and there are twenty slots for them."""
 
     async def play() -> list[float]:
         limits, sent = RateLimits(clock=now), list[float]()
 
         async def one() -> None:
-            turn = await limits.acquire(Tier.TWO, Priority.HIGH)
-            async with limits.slot(Priority.HIGH):
-                limits.mark_sent(Tier.TWO, turn)
+            with await limits.acquire(Tier.TWO, Priority.HIGH):
                 sent.append(now())
                 await asyncio.sleep(0.4 if now() < 300 else 0.02)
 
@@ -133,7 +143,7 @@ def test_tokens_are_granted_first_come_first_served_within_a_priority() -> None:
         order: list[str] = []
 
         async def one(name: str, high_priority: bool = False) -> None:
-            await limits.acquire(Tier.ONE, Priority.HIGH if high_priority else Priority.POLL)
+            await acquire(limits, Tier.ONE, Priority.HIGH if high_priority else Priority.POLL)
             order.append(name)
 
         polls = [asyncio.ensure_future(one(f"poll {number}")) for number in range(200)]
@@ -155,7 +165,7 @@ def test_follow_up_requests_go_before_new_polls_and_after_high_priority() -> Non
         order: list[str] = []
 
         async def one(name: str, priority: Priority) -> None:
-            await limits.acquire(Tier.ONE, priority)
+            await acquire(limits, Tier.ONE, priority)
             order.append(name)
 
         polls = [asyncio.ensure_future(one("poll", Priority.POLL)) for _ in range(100)]
@@ -174,12 +184,12 @@ def test_follow_up_requests_go_before_new_polls_and_after_high_priority() -> Non
 def test_a_pause_holds_up_all_priorities_of_its_tier() -> None:
     async def play() -> list[float]:
         limits = RateLimits(1.0, now)
-        await limits.acquire(Tier.ONE)
+        await acquire(limits, Tier.ONE)
         limits.pause(Tier.ONE, 7)
         began = now()
-        waited = [await limits.acquire(Tier.ONE), await limits.acquire(Tier.ONE, Priority.HIGH)]
+        waited = [await acquire(limits, Tier.ONE), await acquire(limits, Tier.ONE, Priority.HIGH)]
         assert now() - began == pytest.approx(7)
-        assert (await limits.acquire(Tier.TASKS)).waited == 0
+        assert (await acquire(limits, Tier.TASKS)).waited == 0
         return [turn.waited for turn in waited]
 
     assert run(play()) == pytest.approx([7, 0])
@@ -192,7 +202,7 @@ def test_after_a_pause_there_is_no_burst() -> None:
         moments: list[float] = []
 
         async def one() -> None:
-            await limits.acquire(Tier.ONE)
+            await acquire(limits, Tier.ONE)
             moments.append(now())
 
         await asyncio.gather(*(one() for _ in range(100)))
@@ -206,11 +216,11 @@ def test_after_a_pause_there_is_no_burst() -> None:
 def test_follow_up_requests_do_not_wait_for_lots() -> None:
     async def play() -> float:
         limits = RateLimits(1.0, now)
-        polls = [asyncio.ensure_future(limits.acquire(Tier.ONE)) for _ in range(1000)]
+        polls = [asyncio.ensure_future(acquire(limits, Tier.ONE)) for _ in range(1000)]
         await asyncio.sleep(10)
         began = now()
         for _ in range(20):
-            await limits.acquire(Tier.ONE, Priority.FOLLOW_UP)
+            await acquire(limits, Tier.ONE, Priority.FOLLOW_UP)
         for each in polls:
             each.cancel()
         return now() - began
@@ -222,7 +232,7 @@ def test_a_pause_lasts_five_minutes_at_most() -> None:
     async def play() -> float:
         limits = RateLimits(1.0, now)
         limits.pause(Tier.TWO, 86400)
-        return (await limits.acquire(Tier.TWO, Priority.HIGH)).waited
+        return (await acquire(limits, Tier.TWO, Priority.HIGH)).waited
 
     assert run(play()) == pytest.approx(300)
 
@@ -231,7 +241,7 @@ def test_rate_limits_are_kept_when_no_client_uses_them() -> None:
     async def play() -> float:
         RateLimits.of(TENANT, KEY).pause(Tier.ONE, 50)
         await asyncio.sleep(0)
-        return (await asyncio.wait_for(RateLimits.of(TENANT, KEY).acquire(Tier.ONE), 10)).waited
+        return (await asyncio.wait_for(acquire(RateLimits.of(TENANT, KEY), Tier.ONE), 10)).waited
 
     with pytest.raises(TimeoutError):
         run(play())
@@ -241,10 +251,10 @@ def test_a_cancelled_wait_for_a_token_uses_none() -> None:
     async def play() -> float:
         limits = RateLimits(1.0, now)
         for _ in range(75):
-            await limits.acquire(Tier.ONE)
-        gone = [asyncio.ensure_future(limits.acquire(Tier.ONE)) for _ in range(100)]
+            await acquire(limits, Tier.ONE)
+        gone = [asyncio.ensure_future(acquire(limits, Tier.ONE)) for _ in range(100)]
         await asyncio.sleep(0)
-        last = asyncio.ensure_future(limits.acquire(Tier.ONE))
+        last = asyncio.ensure_future(acquire(limits, Tier.ONE))
         await asyncio.sleep(0)
         for each in gone:
             each.cancel()
@@ -262,7 +272,7 @@ def test_the_concurrency_limit_holds_when_waits_are_cancelled(priority: Priority
 
         async def one() -> None:
             nonlocal used, most
-            async with limits.slot(priority):
+            with await limits.acquire(Tier.ONE, priority):
                 used += 1
                 most = max(most, used)
                 try:
@@ -293,7 +303,7 @@ class OneByOne:
         if since is None:
             self.through.set()
         else:
-            self._limits.enqueue(Tier.ONE, since).add_done_callback(lambda _: self._token_granted(since))
+            enqueue(self._limits, Tier.ONE, since).add_done_callback(lambda _: self._token_granted(since))
 
     def _token_granted(self, since: float) -> None:
         self._turns.append(since)
@@ -303,7 +313,7 @@ class OneByOne:
 async def limits_after_burst() -> RateLimits:
     """Return rate limits whose burst is used up: tokens are granted in lots."""
     limits = RateLimits(1.0, now)
-    while not (await limits.acquire(Tier.ONE)).waited:
+    while not (await acquire(limits, Tier.ONE)).waited:
         pass
     return limits
 
@@ -359,31 +369,24 @@ def test_a_lot_is_granted_together_to_a_source_with_one_ticket() -> None:
 def test_polls_get_no_token_while_there_is_no_slot() -> None:
     async def play() -> None:
         limits = RateLimits(1.0, now)
-        waited: list[float] = []
-        turns = 0
+        granted_at: list[float] = []
 
         async def one() -> None:
-            nonlocal turns
-            await limits.acquire(Tier.ONE)
-            turns += 1
-            # As in the dispatcher, which sends each request in a task of its own.
-            await asyncio.create_task(poll(now()))
-
-        async def poll(granted_at: float) -> None:
-            async with limits.slot():
-                waited.append(now() - granted_at)
+            with await limits.acquire(Tier.ONE):
+                granted_at.append(now())
                 await asyncio.sleep(1)
 
         polls = [asyncio.ensure_future(one()) for _ in range(60)]
         for _ in range(FOR_POLLS + 6):
             await asyncio.sleep(0)
-        assert waited == [0] * FOR_POLLS, "one in each step of the event loop"
+        assert len(granted_at) == FOR_POLLS, "one in each step of the event loop"
         await asyncio.sleep(0.5)
-        # Polls that got their token while others were on their way to a slot.
-        assert FOR_POLLS <= turns <= FOR_POLLS + 3
+        assert len(granted_at) == FOR_POLLS
+        # The tokens of those that wait have not been taken: high priority may have them.
+        assert (await acquire(limits, Tier.ONE, Priority.HIGH)).waited == 0
         await asyncio.gather(*polls)
         assert now() == pytest.approx(4)
-        assert sum(seconds > 0 for seconds in waited) <= 3 * 4
+        assert Counter(granted_at) == {0: FOR_POLLS, 1: FOR_POLLS, 2: FOR_POLLS, 3: 60 - 3 * FOR_POLLS}
 
     run(play())
 
@@ -394,9 +397,8 @@ def test_a_released_slot_goes_to_the_oldest_poll_of_all_tiers() -> None:
         turns: list[float] = []
 
         async def one(tier: Tier, since: float) -> None:
-            await limits.enqueue(tier, since)
-            turns.append(since)
-            async with limits.slot():
+            with await limits.enqueue(tier, Priority.POLL, since):
+                turns.append(since)
                 await asyncio.sleep(1 + len(turns) / 100)
 
         sinces = [(Tier.ONE, -each) for each in range(10, 30)] + [(Tier.TASKS, -each - 0.5) for each in range(20, 30)]
@@ -413,8 +415,8 @@ def test_a_token_that_is_not_used_blocks_no_slot() -> None:
     async def play() -> float:
         limits = RateLimits(1.0, now)
         for _ in range(FOR_POLLS):
-            limits.enqueue(Tier.ONE, 0)
-        return (await limits.acquire(Tier.TASKS)).waited
+            enqueue(limits, Tier.ONE, 0)
+        return (await acquire(limits, Tier.TASKS)).waited
 
     assert run(play()) == 0
 
@@ -425,7 +427,7 @@ def test_some_slots_are_reserved_for_high_priority_which_is_first_for_the_others
         order: list[Priority] = []
 
         async def one(priority: Priority, seconds: float) -> None:
-            async with limits.slot(priority):
+            with await limits.acquire(Tier.ONE, priority):
                 order.append(priority)
                 await asyncio.sleep(seconds)
 
@@ -446,25 +448,55 @@ def test_some_slots_are_reserved_for_high_priority_which_is_first_for_the_others
 def test_a_task_cancelled_after_the_grant_releases_its_slot_and_token() -> None:
     async def play() -> None:
         limits = RateLimits(1.0, now)
-        async with AsyncExitStack() as others:
-            for _ in range(MAX_CONCURRENT_REQUESTS - 1):
-                await others.enter_async_context(limits.slot(Priority.HIGH))
-            async with limits.slot(Priority.HIGH):
-                gone = asyncio.ensure_future(others.enter_async_context(limits.slot(Priority.HIGH)))
-                await asyncio.sleep(0)
-            gone.cancel()
-            async with asyncio.timeout(1), limits.slot(Priority.HIGH):
-                pass
-        while not (await limits.acquire(Tier.ONE, Priority.FOLLOW_UP)).waited:
+        *others, last = [await limits.acquire(Tier.TASKS, Priority.HIGH) for _ in range(MAX_CONCURRENT_REQUESTS)]
+        gone = asyncio.ensure_future(limits.acquire(Tier.TASKS, Priority.HIGH))
+        await asyncio.sleep(0)
+        last.release()
+        gone.cancel()
+        async with asyncio.timeout(1):
+            await acquire(limits, Tier.TASKS, Priority.HIGH)
+        for permit in others:
+            permit.release()
+        while not (await acquire(limits, Tier.ONE, Priority.FOLLOW_UP)).waited:
             pass
+        refunded = await limits.acquire(Tier.ONE, Priority.FOLLOW_UP)
         gone_too = asyncio.ensure_future(limits.acquire(Tier.ONE, Priority.FOLLOW_UP))
         await asyncio.sleep(0)
-        limits.refund(Tier.ONE)
+        refunded.refund()
         gone_too.cancel()
         await asyncio.sleep(0)
-        assert (await limits.acquire(Tier.ONE, Priority.FOLLOW_UP)).waited == 0
+        assert (await acquire(limits, Tier.ONE, Priority.FOLLOW_UP)).waited == 0
 
     run(play())
+
+
+def test_a_permit_is_given_back_once() -> None:
+    async def play() -> None:
+        limits = RateLimits(1.0, now)
+        held = [await limits.acquire(Tier.ONE, Priority.HIGH) for _ in range(MAX_CONCURRENT_REQUESTS)]
+        for _ in range(3):
+            held[0].release()
+            held[0].refund()
+        await limits.acquire(Tier.ONE, Priority.HIGH)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(limits.acquire(Tier.ONE, Priority.HIGH), 60)
+
+    run(play())
+
+
+def test_a_ticket_can_be_advanced_in_the_queue() -> None:
+    async def play() -> list[str]:
+        limits, order = await limits_after_burst(), list[str]()
+        first, second = (enqueue(limits, Tier.ONE, since) for since in (-2.0, -1.0))
+        first.add_done_callback(lambda _: order.append("first"))
+        second.add_done_callback(lambda _: order.append("second"))
+        limits.advance(second, Tier.ONE, Priority.POLL, -3.0)
+        await asyncio.sleep(60)
+        # It gets one permit, and its old place in the queue is skipped.
+        assert (await acquire(limits, Tier.ONE)).waited == 0
+        return order
+
+    assert run(play()) == ["second", "first"]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -475,8 +507,7 @@ def test_random_cancellations_lose_no_slot_and_no_token(seed: int) -> None:
         limits = RateLimits(1.0, now)
 
         async def one(priority: Priority) -> None:
-            await limits.acquire(chance.choice([Tier.ONE, Tier.TASKS]), priority)
-            async with limits.slot(priority):
+            with await limits.acquire(chance.choice([Tier.ONE, Tier.TASKS]), priority):
                 await asyncio.sleep(chance.choice([0.1, 1, 3]))
 
         async def goes_away(priority: Priority) -> None:
@@ -492,8 +523,7 @@ def test_random_cancellations_lose_no_slot_and_no_token(seed: int) -> None:
         began = now()
 
         async def poll() -> None:
-            await limits.acquire(Tier.ONE)
-            async with limits.slot():
+            with await limits.acquire(Tier.ONE):
                 await asyncio.sleep(1)
 
         await asyncio.gather(*(poll() for _ in range(FOR_POLLS * 4)))
@@ -510,7 +540,7 @@ def test_with_three_times_the_demand_nobody_is_polled_less_than_half_as_often_as
         async def one(name: int) -> None:
             await asyncio.sleep(name % 7)
             while True:
-                await limits.acquire(Tier.TASKS)
+                await acquire(limits, Tier.TASKS)
                 polls[name] += 1
                 await asyncio.sleep(15)
 
@@ -543,7 +573,7 @@ def test_rate_limits_belong_to_a_user_and_not_to_a_client() -> None:
 
 async def granted(limits: RateLimits, seconds: float) -> int:
     """Return how many polls get a token within so many seconds, if there are always more."""
-    tickets = [limits.enqueue(Tier.ONE, now()) for _ in range(1000)]
+    tickets = [enqueue(limits, Tier.ONE, now()) for _ in range(1000)]
     await asyncio.sleep(seconds)
     turns = sum(ticket.done() for ticket in tickets)
     for ticket in tickets:
@@ -555,9 +585,9 @@ async def granted(limits: RateLimits, seconds: float) -> int:
 def test_an_idle_hour_saves_up_no_more_than_a_burst(tier: Tier, share: float) -> None:
     async def play() -> int:
         limits = RateLimits(share, now)
-        await limits.acquire(tier)
+        await acquire(limits, tier)
         await asyncio.sleep(3600)
-        tickets = [limits.enqueue(tier, now()) for _ in range(1000)]
+        tickets = [enqueue(limits, tier, now()) for _ in range(1000)]
         await asyncio.sleep(1)
         return sum(ticket.done() for ticket in tickets)
 
@@ -613,8 +643,8 @@ def test_a_larger_share_grants_waiting_requests_at_once() -> None:
     async def play() -> None:
         limits = limits_of_share(0.01)
         for _ in range(47):
-            assert not (await limits.acquire(Tier.ONE, Priority.HIGH)).waited
-        waiting = asyncio.ensure_future(limits.acquire(Tier.ONE, Priority.HIGH))
+            assert not (await acquire(limits, Tier.ONE, Priority.HIGH)).waited
+        waiting = asyncio.ensure_future(acquire(limits, Tier.ONE, Priority.HIGH))
         await asyncio.sleep(1)
         assert not waiting.done()
         limits_of_share(1.0)
@@ -627,8 +657,8 @@ def test_a_smaller_share_leaves_room_for_high_priority() -> None:
     async def play() -> float:
         limits = limits_of_share(1.0)
         for _ in range(200):
-            await limits.acquire(Tier.ONE, Priority.HIGH)
-        return (await limits_of_share(0.1).acquire(Tier.ONE, Priority.HIGH)).waited
+            await acquire(limits, Tier.ONE, Priority.HIGH)
+        return (await acquire(limits_of_share(0.1), Tier.ONE, Priority.HIGH)).waited
 
     assert run(play()) < 1
 
@@ -638,8 +668,8 @@ def test_rate_limits_keep_no_event_loop_alive() -> None:
 
     async def ask() -> weakref.ref[asyncio.AbstractEventLoop]:
         limits = RateLimits.of(TENANT, KEY)
-        await asyncio.gather(*(limits.acquire(Tier.ONE) for _ in range(80)))
-        await limits.acquire(Tier.ONE, Priority.HIGH)
+        await asyncio.gather(*(acquire(limits, Tier.ONE) for _ in range(80)))
+        await acquire(limits, Tier.ONE, Priority.HIGH)
         return weakref.ref(asyncio.get_running_loop())
 
     loop = asyncio.run(ask())
@@ -677,7 +707,7 @@ async def polled(limits: RateLimits, seconds: float, allowed: float = math.inf, 
         limits.slow_down(tier, sent_at)
 
     while now() < end:
-        await limits.acquire(tier)
+        await acquire(limits, tier)
         if not limits.is_paused(tier):
             request = asyncio.ensure_future(one())
             under_way.add(request)
@@ -751,7 +781,7 @@ def test_starts_and_cancels_go_on_as_before() -> None:
         for _ in range(5):
             await asyncio.sleep(0.1)
             limits.slow_down(Tier.TWO, limits.clock())
-        turns = await asyncio.gather(*(limits.acquire(Tier.TWO, Priority.HIGH) for _ in range(500)))
+        turns = await asyncio.gather(*(acquire(limits, Tier.TWO, Priority.HIGH) for _ in range(500)))
         return [turn.waited for turn in turns]
 
     assert set(run(play())) == {0}
@@ -761,7 +791,7 @@ def test_a_429_for_a_limit_that_this_user_used_up_does_not_slow_down() -> None:
     async def play() -> float:
         limits = RateLimits(clock=now)
         for _ in range(500):
-            await limits.acquire(Tier.TWO, Priority.HIGH)
+            await acquire(limits, Tier.TWO, Priority.HIGH)
         limits.slow_down(Tier.TWO, limits.clock())
         return limits.rate_factor(Tier.TWO)
 

@@ -44,7 +44,7 @@ def _as_fast_as_the_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds: Any = vars(Pause)["seconds"]
     submit, pause = Dispatcher.submit, RateLimiter.pause
 
-    def submit_sooner(dispatcher: Dispatcher, poll: Poll) -> Any:
+    def submit_sooner(dispatcher: Dispatcher, poll: Poll[Any, Any]) -> Any:
         return submit(
             dispatcher,
             replace(

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import pytest
 
 from airflow_provider_qlik import sandbox as sandboxes
-from airflow_provider_qlik.cloud import ApiKey, Call, Client, Flow, Pause, QlikCloudError, RetryPolicy, Tenant
-from airflow_provider_qlik.cloud.call import Step, unbatched
+from airflow_provider_qlik.cloud import ApiKey, Call, Client, Flow, Pause, RetryPolicy, Tenant
+from airflow_provider_qlik.cloud.call import FlowDriver, Step, unbatched
 from airflow_provider_qlik.cloud.transport.auth import forget_tokens
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.cloud.transport.tenant import AUTO, V1_TASKS
@@ -64,20 +64,12 @@ class Stage:
 
     def run(self, flow: Flow[T], retry_policy: RetryPolicy = QUICK) -> T:
         """Run a flow and return its result."""
-        flow = unbatched(flow)
-        try:
-            step = next(flow)
-            for _ in range(MAX_STEPS):
-                try:
-                    response = self._pause(step) if isinstance(step, Pause) else self._send(step, retry_policy)
-                except QlikCloudError as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(response)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        raise AssertionError(f"the flow does not end; its last step was {step}")
+        driver = FlowDriver(unbatched(flow))
+        for count, step in enumerate(driver):
+            assert count < MAX_STEPS, f"the flow does not end; its last step was {step}"
+            with driver:
+                driver.response = self._pause(step) if isinstance(step, Pause) else self._send(step, retry_policy)
+        return driver.result
 
     def _send(self, step: Step, retry_policy: RetryPolicy) -> Any:
         assert isinstance(step, Call)

@@ -22,8 +22,9 @@ import heapq
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Generic
 
+from airflow_provider_qlik.cloud.call import KeyT, ResultT
 from airflow_provider_qlik.cloud.errors import QlikCloudError, StatusError
 
 MIN_BATCHES = 3
@@ -46,23 +47,23 @@ AUDIT_HISTORY = 100
 """The moments of the last audits are kept for this number of resources, more than twice those on the list."""
 
 
-class BulkList:
+class BulkList(Generic[KeyT, ResultT]):
     """The state of one bulk list: its number of pages, the runs that it leaves out, and whether it is stale.
 
     *is_terminal* returns True for a result that will not change any more. The result None means that there is no run.
     """
 
-    def __init__(self, is_terminal: Callable[[Any], bool]) -> None:
+    def __init__(self, is_terminal: Callable[[ResultT], bool]) -> None:
         self._is_terminal = is_terminal
         self._pages: int | None = None
         self._pages_known_until = 0.0
         self._failures = 0
-        self._absent_until: dict[Any, float] = {}
-        self._audit_until: dict[Any, float] = {}
-        self._audited_at: dict[Any, float] = {}
-        self._audits: dict[Any, tuple[float, Any]] = {}
+        self._absent_until: dict[KeyT, float] = {}
+        self._audit_until: dict[KeyT, float] = {}
+        self._audited_at: dict[KeyT, float] = {}
+        self._audits: dict[KeyT, tuple[float, ResultT]] = {}
 
-    def covers(self, key: Any, now: float) -> bool:
+    def covers(self, key: KeyT, now: float) -> bool:
         """Return True if the list may answer for this key: it was not missing there, and is not to be audited."""
         return self._audit_until.get(key, 0.0) <= now and self._absent_until.get(key, 0.0) <= now
 
@@ -76,22 +77,28 @@ class BulkList:
         """Return the number of pages that may be read to answer for so many batches."""
         return batches if self._pages is None else max(batches, self._pages + 1)
 
-    def record_single_polls(self, results: Mapping[Any, Any], now: float) -> None:
+    def record_single_polls(self, results: Mapping[KeyT, ResultT | Exception], now: float) -> None:
         """Note the results of single polls; for keys that were to be audited they are the audit."""
         for key in [key for key in self._audit_until if key in results]:
             del self._audit_until[key]
             self._audited_at[key] = now
-            if results[key] is not None and not isinstance(results[key], Exception):
-                self._audits[key] = now, results[key]
+            result = results[key]
+            if result is not None and not isinstance(result, Exception):
+                self._audits[key] = now, result
 
-    def take_audits(self, now: float) -> dict[Any, Any]:
+    def take_audits(self, now: float) -> dict[KeyT, ResultT]:
         """Return and forget the audit results that are so old that a list that is read now must know them."""
         audits = {key: result for key, (moment, result) in self._audits.items() if moment <= now - MAX_STALENESS}
         self._audits = {key: audit for key, audit in self._audits.items() if key not in audits}
         return audits
 
     def record_read(
-        self, pages: int, keys: Sequence[Any], results: Mapping[Any, Any], audits: Mapping[Any, Any], now: float
+        self,
+        pages: int,
+        keys: Sequence[KeyT],
+        results: Mapping[KeyT, ResultT],
+        audits: Mapping[KeyT, ResultT],
+        now: float,
     ) -> bool:
         """Note what a read of the list gave. Returns False if the list is stale and its results are not to be used.
 
@@ -114,10 +121,10 @@ class BulkList:
         self._choose_audits([key for key in found if not self._is_terminal(results[key])], now)
         return True
 
-    def _is_stale(self, listed: Any, audited: Any) -> bool:
+    def _is_stale(self, listed: ResultT, audited: ResultT) -> bool:
         return listed is None or (self._is_terminal(audited) and not self._is_terminal(listed))
 
-    def _choose_audits(self, active: Sequence[Any], now: float) -> None:
+    def _choose_audits(self, active: Sequence[KeyT], now: float) -> None:
         """Choose the keys to be polled singly next: those whose last audit is the longest ago."""
         if len(self._audited_at) > AUDIT_HISTORY + 2 * len(active):
             # Most of these keys are not polled any more.

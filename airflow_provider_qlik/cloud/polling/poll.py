@@ -14,37 +14,51 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from copy import copy
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, Protocol
 
-from airflow_provider_qlik.cloud.call import Poll
+from airflow_provider_qlik.cloud.call import KeyT, Poll, ResultT
 
 DELIVERIES_PER_STEP = 20
 """The number of results that are delivered in one step of the event loop, before other tasks may run."""
 
 
-@dataclass(slots=True, eq=False)
-class PendingPoll:
+class ResultFuture(Protocol):
+    """The part of a future that a pending poll needs; `asyncio.Future` has it."""
+
+    def done(self) -> bool:
+        """Return True if there is a result or an error, or if it was cancelled."""
+
+    def cancel(self) -> object:
+        """Cancel it: nobody will get a result."""
+
+    def set_result(self, result: Any, /) -> object:
+        """Deliver the result."""
+
+    def set_exception(self, exception: Any, /) -> object:
+        """Raise an error in whatever waits for the result."""
+
+
+class PendingPoll(Generic[KeyT, ResultT]):
     """A poll, the time from when to when it is to be sent, and the future of its result.
 
     All times are those of the event loop, in seconds: it was scheduled at `scheduled_at`, may be sent from `earliest`
-    on, and is due at `due`.
+    on, and is due at `due`. `in_flight` is True while a request that shall answer it is in flight.
     """
 
-    poll: Poll
-    future: asyncio.Future[Any]
-    scheduled_at: float = 0.0
-    earliest: float = 0.0
-    due: float = 0.0
-    in_flight: bool = False
-    """True while a request that shall answer it is in flight."""
+    __slots__ = ("due", "earliest", "future", "in_flight", "poll", "scheduled_at")
+
+    def __init__(self, poll: Poll[KeyT, ResultT], future: ResultFuture) -> None:
+        self.poll = poll
+        self.future = future
+        self.scheduled_at = self.earliest = self.due = 0.0
+        self.in_flight = False
 
     @property
     def done(self) -> bool:
         """Return True if nobody waits for the result: it was delivered, or the wait was cancelled."""
         return self.future.done()
 
-    def resolve(self, result: Any) -> None:
+    def resolve(self, result: ResultT | Exception | None) -> None:
         """Deliver the result, or raise it in the wait if it is an exception.
 
         An error is copied, since each wait adds its own notes and traceback to it.
@@ -59,27 +73,8 @@ class PendingPoll:
             self.future.set_result(result)
 
 
-@dataclass(slots=True, eq=False)
-class Batch:
-    """The pending polls of one resource, which one request can answer.
-
-    Only one request of a batch is in flight at a time: a second one would read the same list again. Polls that become
-    due meanwhile are in `deferred`.
-    """
-
-    pending: dict[PendingPoll, None] = field(default_factory=dict)
-    in_flight: bool = False
-    deferred: list[PendingPoll] = field(default_factory=list)
-
-    def send(self, polls: Sequence[PendingPoll]) -> None:
-        """Mark pending polls as being answered by the request that is about to be sent."""
-        for pending in polls:
-            pending.in_flight = True
-            del self.pending[pending]
-
-
 @asynccontextmanager
-async def errors_delivered(polls: Sequence[PendingPoll]) -> AsyncIterator[None]:
+async def errors_delivered(polls: Sequence[PendingPoll[Any, Any]]) -> AsyncIterator[None]:
     """Deliver whatever is raised in the block to the waits of these polls, and to nobody else."""
     try:
         try:
@@ -94,9 +89,9 @@ async def errors_delivered(polls: Sequence[PendingPoll]) -> AsyncIterator[None]:
 
 
 async def deliver(
-    polls: Sequence[PendingPoll],
-    results: Mapping[Any, Any],
-    schedule: Callable[[PendingPoll, float, float], object],
+    polls: Sequence[PendingPoll[KeyT, ResultT]],
+    results: Mapping[KeyT, ResultT | Exception],
+    schedule: Callable[[PendingPoll[KeyT, ResultT], float, float], object],
 ) -> None:
     """Give each poll its result or its own error.
 
@@ -104,7 +99,7 @@ async def deliver(
     sent again and after which it is due.
     """
     async for pending in _in_steps(polls):
-        result, delays = results.get(pending.poll.key), None
+        result, delays = results[pending.poll.key], None
         if pending.poll.reschedule is not None and not pending.done and not isinstance(result, Exception):
             try:
                 delays = pending.poll.reschedule(result)
@@ -116,7 +111,9 @@ async def deliver(
             schedule(pending, *delays)
 
 
-async def _in_steps(polls: Sequence[PendingPoll]) -> AsyncIterator[PendingPoll]:
+async def _in_steps(
+    polls: Sequence[PendingPoll[KeyT, ResultT]],
+) -> AsyncIterator[PendingPoll[KeyT, ResultT]]:
     """Yield all polls, and let the event loop run other tasks now and then: a bulk list answers for thousands."""
     for count, pending in enumerate(polls, 1):
         yield pending

@@ -12,9 +12,8 @@ So each tier has a `RateLimiter` with two rules:
   that follow make up for it. A thousand cancels at once would take 25 minutes through the bucket, and five by the
   window.
 
-The queue of the rate limiter is the only one in which a poll waits for long. A token is given to a poll only while
-there is a slot for it (see `slots`): with a token in hand it would wait in the queue of the slots, where the oldest
-poll of another tier cannot pass it.
+A rate limiter only calculates: it says after how many seconds the next token may be granted, and counts the tokens.
+Requests wait in `rate_limits`, which grants a token and a slot together.
 
 Beside the limits of a user, Qlik Cloud has one for a whole tenant and tier: half of the limit for each user. No
 response says how much of it others use just now, so it is probed, as TCP probes the capacity of a line (additive
@@ -22,22 +21,17 @@ increase, multiplicative decrease, see `slow_down`). Only polls slow down: start
 waits for them.
 
 What does not work: to repeat a refused request after its Retry-After alone, since requests that wait side by side are
-then all sent at once and refused again. So one refusal pauses the tier for all (`pause`). And to count a request from
-the moment of its token: five hundred cancels get their tokens at once and then wait for a slot, so the window would be
-over here while Qlik Cloud still counts them (`mark_sent`).
+then all sent at once and refused again. So one refusal pauses the tier for all (`pause`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from typing import NamedTuple
 
 from airflow_provider_qlik.cloud.call import Tier
-from airflow_provider_qlik.cloud.polling.slots import Priority, PriorityQueue, Slots, wait_for
+from airflow_provider_qlik.cloud.polling.slots import Priority
 
 REQUESTS_PER_MINUTE: dict[Tier, float] = {Tier.ONE: 1000, Tier.TWO: 100, Tier.TASKS: 600, Tier.RELOADS: 50}
 """Requests a minute that Qlik Cloud allows a user, by tier."""
@@ -78,13 +72,6 @@ _TIMER_RESOLUTION = 1e-9
 _log = logging.getLogger(__name__)
 
 
-class Acquired(NamedTuple):
-    """A token that was acquired: the seconds that the request waited for it, and the moment of the event loop."""
-
-    waited: float
-    moment: float
-
-
 class RateLimiter:
     """The rate limiter of one tier, see the module.
 
@@ -92,7 +79,6 @@ class RateLimiter:
     :param sustained_share: the fraction of it that fills the token bucket.
     :param window_share: the fraction of what the window allows that may be used up.
     :param clock: the time in seconds; that of the event loop.
-    :param slots: those that polls need as well.
     :param name: that of the tier, for the log.
     """
 
@@ -102,16 +88,11 @@ class RateLimiter:
         sustained_share: float,
         window_share: float,
         clock: Callable[[], float],
-        slots: Slots,
         name: str = "",
     ) -> None:
-        self._name = name
+        self.name = name
         self._sustained_share, self._window_share = sustained_share, window_share
         self._clock = clock
-        self._slots = slots
-        self._queue = PriorityQueue()
-        self._timer: asyncio.TimerHandle | None = None
-        self._yields = False
         self._paused_until = self._next_lot_at = 0.0
         self.poll_delay = 0.0
         """The seconds that the last poll to get its token had waited for it."""
@@ -121,7 +102,7 @@ class RateLimiter:
         self._decreased_at = -1.0
         self._increase_at = 0.0
         self._decrease_logged = False
-        # The window: when the requests in it were sent, or got their tokens if they have not been sent yet.
+        # The window: when the requests in it were sent.
         self._sent: deque[float] = deque()
         # The token bucket. Its level is negative after requests of high priority that did not wait for it.
         self._set_limit(requests_per_minute)
@@ -142,29 +123,26 @@ class RateLimiter:
         self._update()
         self._set_limit(requests_per_minute)
         self._level = max(-float(self._window_limit), min(self._capacity, self._level))
-        self._grant_tokens()
 
-    # Acquiring tokens
+    # Tokens
 
-    async def acquire(self, priority: Priority) -> Acquired:
-        """Wait for a token and return when and after how many seconds it was granted."""
-        began = self._clock()
-        moment = await wait_for(self.enqueue(priority, began), self.refund)
-        return Acquired(self._clock() - began, moment)
+    def seconds_until_token(self, priority: Priority) -> float:
+        """Return after how many seconds a request of this priority may get a token; 0.0 if it may get one now."""
+        now = self._update()
+        seconds = self._seconds_until_window_has_room(now)
+        if priority is not Priority.HIGH:
+            seconds = max(seconds, (1.0 - self._level) / self._rate)
+        seconds = max(seconds, self._paused_until - now)
+        if priority is Priority.POLL:
+            # Beyond the rate, polls are granted in lots. Between two lots the bucket fills for the next one.
+            if seconds > _TIMER_RESOLUTION and self._next_lot_at <= now:
+                self._next_lot_at = now + LOT_INTERVAL
+            seconds = max(seconds, self._next_lot_at - now)
+        return seconds if seconds > _TIMER_RESOLUTION else 0.0
 
-    def enqueue(self, priority: Priority, since: float) -> asyncio.Future[float]:
-        """Return a ticket that gets the moment as its result when its token is granted.
-
-        It stands in the queue as if it had waited since the moment *since*. Cancel it to leave the queue.
-        """
-        ticket = self._queue.enqueue(priority, since)
-        self._grant_tokens()
-        return ticket
-
-    def mark_sent(self, acquired: Acquired) -> None:
-        """Count a request in the window from now on, and not from when it got its token."""
-        with suppress(ValueError):  # it got its token more than five minutes ago
-            self._sent.remove(acquired.moment)
+    def take_token(self) -> None:
+        """Take a token for a request that is sent now."""
+        self._level -= 1
         self._sent.append(self._clock())
 
     def refund(self) -> None:
@@ -172,7 +150,6 @@ class RateLimiter:
         self._level += 1
         if self._sent:
             self._sent.pop()
-        self._grant_tokens()
 
     # Refusals
 
@@ -181,7 +158,6 @@ class RateLimiter:
         self._paused_until = max(self._paused_until, self._clock() + min(seconds, MAX_PAUSE))
         self._level = min(self._level, 1.0)
         self._refilled_at = self._paused_until
-        self._grant_tokens()
 
     @property
     def is_paused(self) -> bool:
@@ -210,11 +186,10 @@ class RateLimiter:
                 " use up the limit of the whole tenant. Polls are sent at %.0f %% of their rate, which is raised again"
                 " step by step. This is logged once (%s, %d requests in %.0f s)",
                 self.rate_factor * 100,
-                self._name,
+                self.name,
                 len(self._sent),
                 WINDOW,
             )
-        self._grant_tokens()
 
     # The bucket and the window
 
@@ -240,55 +215,3 @@ class RateLimiter:
             self._sent.popleft()
         excess = len(self._sent) - self._window_limit
         return 0.0 if excess < 0 else self._sent[excess] + counted - now
-
-    def _seconds_until_token(self, priority: Priority, now: float) -> float:
-        """Return after how many seconds a token may be granted to the request that is next."""
-        seconds = self._seconds_until_window_has_room(now)
-        if priority is not Priority.HIGH:
-            seconds = max(seconds, (1.0 - self._level) / self._rate)
-        seconds = max(seconds, self._paused_until - now)
-        if priority is Priority.POLL:
-            # Beyond the rate, polls are granted in lots. Between two lots the bucket fills for the next one.
-            if seconds > _TIMER_RESOLUTION and self._next_lot_at <= now:
-                self._next_lot_at = now + LOT_INTERVAL
-            seconds = max(seconds, self._next_lot_at - now)
-        return seconds
-
-    def _grant_tokens(self) -> None:
-        """Grant as many tokens as there are now, and set a timer for the next one."""
-        if self._yields:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        now = self._update()
-        while (head := self._queue.peek()) is not None:
-            _, priority, since = head
-            seconds = self._seconds_until_token(priority, now)
-            if seconds > _TIMER_RESOLUTION:
-                self._timer = asyncio.get_running_loop().call_later(seconds, self._grant_tokens)
-                return
-            if priority is Priority.POLL and not self._slots.available_for_poll:
-                self._slots.notify_when_available(self._grant_tokens, since)
-                return
-            self._level -= 1
-            self._sent.append(now)
-            self._queue.grant_next(now)
-            if priority is Priority.POLL:
-                self.poll_delay = max(0.0, now - since)
-                self._grant_others_later()
-                return
-
-    def _grant_others_later(self) -> None:
-        """Go on in the next step of the event loop.
-
-        A dispatcher has one ticket in the queue for all polls of a source, and enqueues the next one when the first is
-        granted. Without this step a younger poll of another source would get the token before it.
-        """
-        if not self._yields:
-            self._yields = True
-            asyncio.get_running_loop().call_soon(self._resume)
-
-    def _resume(self) -> None:
-        self._yields = False
-        self._grant_tokens()

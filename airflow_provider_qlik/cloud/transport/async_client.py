@@ -8,23 +8,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Self, TypeVar
 
 import httpx
 
-from airflow_provider_qlik.cloud.call import Await, Call, Flow, Pause, Poll, RefreshCredentials, Tier
+from airflow_provider_qlik.cloud.call import Await, Call, Flow, FlowDriver, Pause, Poll, RefreshCredentials, Step
 from airflow_provider_qlik.cloud.errors import (
     IntermediaryResponseError,
-    InvalidArgumentError,
     QlikCloudError,
     StatusError,
 )
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.polling.dispatcher import Dispatcher
-from airflow_provider_qlik.cloud.polling.rate_limits import RateLimits
+from airflow_provider_qlik.cloud.polling.rate_limits import Permit, RateLimits
 from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, Priority
 from airflow_provider_qlik.cloud.transport.base_client import BaseClient, Known
 from airflow_provider_qlik.cloud.transport.bounds import AsyncBoundedTransport
@@ -43,7 +42,7 @@ class AsyncClient(BaseClient[Callable[[], Awaitable[Known]], httpx.AsyncClient])
 
     Use it in an ``async with``. *count* gets the name of a metric and a number: `requests`, `polls` (that were
     answered), `merged` (polls that cost no request), `rate_limited`, `errors`, `deprecated`, `turn_seconds` (waited for
-    a token). If it fails, calls and waits go on.
+    a permit). If it fails, calls and waits go on.
     """
 
     def __init__(self, *of: Any, **arguments: Any) -> None:
@@ -98,46 +97,32 @@ class AsyncClient(BaseClient[Callable[[], Awaitable[Known]], httpx.AsyncClient])
             for item in pages.take(await self.call(pages.next_call)):
                 yield item
 
-    async def _run_polls(self, flow: Flow[T], tier: Tier) -> tuple[T, int]:
-        """Return the result of a flow of polls and the number of its calls.
-
-        The dispatcher has acquired a token of *tier* for the first request. It is refunded if no request needs it.
-        """
+    async def _run_polls(self, flow: Flow[T], permit: Permit) -> tuple[T, int]:
+        """Return the result of a flow of polls and the number of its calls; the first request has a permit already."""
         calls = requests = 0
-        has_token = True
 
         async def send(call: Call[Any]) -> Any:
-            nonlocal requests, has_token
+            nonlocal requests
             requests += 1
             # A flow that has begun goes before new polls: behind all of them, it would end after its waits' deadlines.
-            priority, use_token = Priority.FOLLOW_UP if requests > 1 else Priority.POLL, has_token
-            has_token = False
-            if use_token and call.tier is not tier:
-                # Only now is it known on which path the tenant has its tasks.
-                self._rate_limits().refund(tier)
-                use_token = False
-            return await self._send(call, priority, has_token=use_token)
+            return await self._send(call, Priority.FOLLOW_UP if requests > 1 else Priority.POLL, permit)
 
         async def counted(call: Call[Any]) -> Any:
             nonlocal calls
             calls += 1
             return await self._drive(sent(call, self.tenant, ONE_TRY), send)
 
-        try:
-            return await self._drive(flow, counted), calls
-        finally:
-            if calls and has_token:
-                # The probe for the path has failed, so the request itself was not sent.
-                self._rate_limits().refund(tier)
+        return await self._drive(flow, counted), calls
 
     def _rate_limits(self) -> RateLimits:
         limits = self._limits = self._limits or RateLimits.of(self.tenant, self._credentials)
         return limits
 
-    async def _send(self, call: Call[T], priority: Priority, has_token: bool = False) -> T:
+    async def _send(self, call: Call[T], priority: Priority, permit: Permit | None = None) -> T:
+        """Send a request with a permit that was acquired before, or else with another one."""
         self._check_open()
         self._reread_when_due()
-        async with self._token_and_slot(call, priority, has_token):
+        with await self._permit(call, priority, permit):
             request, auth = self._request(call), self._auth
             self._count("requests", 1)
             with self._errors_noted(call), self._named_errors():
@@ -150,26 +135,20 @@ class AsyncClient(BaseClient[Callable[[], Awaitable[Known]], httpx.AsyncClient])
                     return value
         return await self._send(redirected, priority)
 
-    @asynccontextmanager
-    async def _token_and_slot(self, call: Call[Any], priority: Priority, has_token: bool) -> AsyncIterator[None]:
-        """Acquire a token, unless there is one already, and then a slot, which is held in the block.
+    async def _permit(self, call: Call[Any], priority: Priority, permit: Permit | None) -> Permit:
+        """Return a permit for a call: the one that there is, if it is still of use, or another one.
 
-        While the request waited for its slot, another may have met the rate limit. Then the tier is paused, the token
-        from before counts for nothing, and a new one is acquired.
+        It is of none where the call counts in another tier, as it turns out when the path of the tasks is known; where
+        it was used up by the first request of a flow; or where another request has met the rate limit since.
         """
         limits = self._rate_limits()
-        while True:
-            acquired = None
-            if not has_token:
-                acquired = await limits.acquire(call.tier, priority)
-                self._count("turn_seconds", acquired.waited)
-            async with limits.slot(priority):
-                if not limits.is_paused(call.tier):
-                    if acquired is not None:
-                        limits.mark_sent(call.tier, acquired)
-                    yield
-                    return
-            has_token, priority = False, min(priority, Priority.FOLLOW_UP)
+        while permit is None or not permit.held or permit.tier is not call.tier or limits.is_paused(call.tier):
+            if permit is not None:
+                priority = min(priority, Priority.FOLLOW_UP)
+                permit.refund()
+            permit = await limits.acquire(call.tier, priority)
+            self._count("turn_seconds", permit.waited)
+        return permit
 
     @contextmanager
     def _errors_noted(self, call: Call[Any]) -> Iterator[None]:
@@ -219,7 +198,8 @@ class AsyncClient(BaseClient[Callable[[], Awaitable[Known]], httpx.AsyncClient])
                 self._switch_credentials(step, known)
         return self._refreshed_at >= step.since
 
-    def _take(self, step: Pause | RefreshCredentials | Await | Poll) -> Awaitable[Any]:
+    def _perform(self, step: Step) -> Awaitable[Any]:
+        """Perform a step that is no call."""
         # A plain function: what is handed on as it is needs no coroutine, and thousands of waits are in here.
         if isinstance(step, RefreshCredentials):
             return self._refresh(step)
@@ -227,20 +207,12 @@ class AsyncClient(BaseClient[Callable[[], Awaitable[Known]], httpx.AsyncClient])
             return self._dispatcher.submit(step)
         if isinstance(step, Await):
             return asyncio.wrap_future(step.future)
+        assert isinstance(step, Pause), step
         return asyncio.sleep(step.seconds)
 
-    async def _drive(self, flow: Flow[T], perform: Callable[[Call[Any]], Awaitable[Any]]) -> T:
-        try:
-            step = next(flow)
-            while True:
-                try:
-                    answer = await (perform(step) if isinstance(step, Call) else self._take(step))
-                except (QlikCloudError, InvalidArgumentError) as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(answer)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        finally:
-            flow.close()
+    async def _drive(self, flow: Flow[T], send: Callable[[Call[Any]], Awaitable[Any]]) -> T:
+        driver = FlowDriver(flow)
+        for step in driver:
+            with driver:
+                driver.response = await (send(step) if isinstance(step, Call) else self._perform(step))
+        return driver.result

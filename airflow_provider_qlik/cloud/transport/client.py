@@ -13,12 +13,10 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from airflow_provider_qlik.cloud.call import Await, Call, Flow, Pause, Poll, RefreshCredentials, unbatched
+from airflow_provider_qlik.cloud.call import Await, Call, Flow, FlowDriver, Pause, RefreshCredentials, Step, unbatched
 from airflow_provider_qlik.cloud.errors import (
-    InvalidArgumentError,
     InvalidResponseError,
     NoResponseError,
-    QlikCloudError,
 )
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
@@ -186,7 +184,8 @@ class Client(BaseClient[Callable[[], Known], httpx.Client]):
             self._switch_credentials(step, known)
         return self._refreshed_at >= step.since
 
-    def _take(self, step: Pause | RefreshCredentials | Await | Poll) -> Any:
+    def _perform(self, step: Step) -> Any:
+        """Perform a step that is no call."""
         if isinstance(step, RefreshCredentials):
             return self._refresh(step)
         if isinstance(step, Await):
@@ -195,21 +194,12 @@ class Client(BaseClient[Callable[[], Known], httpx.Client]):
         assert isinstance(step, Pause), step
         return time.sleep(step.seconds)
 
-    def _drive(self, flow: Flow[T], perform: Callable[[Call[Any]], Any]) -> T:
-        try:
-            step = next(flow)
-            while True:
-                try:
-                    answer = perform(step) if isinstance(step, Call) else self._take(step)
-                except (QlikCloudError, InvalidArgumentError) as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(answer)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        finally:
-            flow.close()
+    def _drive(self, flow: Flow[T], send: Callable[[Call[Any]], Any]) -> T:
+        driver = FlowDriver(flow)
+        for step in driver:
+            with driver:
+                driver.response = send(step) if isinstance(step, Call) else self._perform(step)
+        return driver.result
 
 
 def _without_stream(response: httpx.Response, chunks: Iterator[bytes]) -> httpx.Response:
