@@ -1,7 +1,7 @@
 """Calls and flows: a request is a value, and a procedure is a generator that yields requests. No I/O here.
 
-A flow yields calls, pauses and polls, and is sent the responses, as `httpx.Auth.auth_flow`. Two short drivers run the
-same flows, for threads (`transport.client`) and for an event loop (`transport.async_client`).
+A flow yields calls, pauses and polls, and is sent the responses, as `httpx.Auth.auth_flow`. The same flows run in
+threads (`transport.client`) and in an event loop (`transport.async_client`), each by the loop of `FlowDriver`.
 """
 
 from __future__ import annotations

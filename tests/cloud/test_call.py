@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import pickle
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import pytest
@@ -10,8 +12,11 @@ from hypothesis import strategies as st
 
 from airflow_provider_qlik.cloud import Flow, Pause, Tenant, pause, send
 from airflow_provider_qlik.cloud.api import automations, reloads, sharing_tasks, tasks
-from airflow_provider_qlik.cloud.call import Call
+from airflow_provider_qlik.cloud.call import Call, FlowDriver, Step
+from airflow_provider_qlik.cloud.errors import ConnectError, QlikCloudError
 from airflow_provider_qlik.validation import InvalidArgumentError
+
+T = TypeVar("T")
 
 TENANT = Tenant.at("https://acme.eu.qlikcloud.com", tasks_path="/api/v1/tasks")
 
@@ -155,3 +160,62 @@ def test_whether_a_call_may_be_repeated_follows_from_its_method() -> None:
 
 def _one_of_each_method() -> list[Call[object]]:
     return [tasks.get("t"), tasks.update("t", {"name": "n", "specVersion": "1"}), tasks.delete("t"), tasks.start("t")]
+
+
+# The driver of flows
+
+
+def drive(flow: Flow[T], perform: Callable[[Step], Any]) -> T:
+    driver = FlowDriver(flow)
+    for step in driver:
+        with driver:
+            driver.response = perform(step)
+    return driver.result
+
+
+def noting(closed: list[str]) -> Flow[str]:
+    """Return both responses; an error of this package stands for its response."""
+    responses = []
+    try:
+        for seconds in (1, 2):
+            try:
+                responses.append((yield Pause(seconds)))
+            except QlikCloudError as error:
+                responses.append(str(error))
+    finally:
+        closed.append("closed")
+    return " ".join(responses)
+
+
+def test_a_driver_passes_responses_and_returns_the_result() -> None:
+    assert drive(noting([]), str) == "Pause(seconds=1) Pause(seconds=2)"
+
+
+def test_a_driver_throws_errors_of_this_package_into_the_flow() -> None:
+    def perform(step: Step) -> str:
+        if step == Pause(1):
+            raise ConnectError("away")
+        return "here"
+
+    assert drive(noting([]), perform) == "away here"
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, asyncio.CancelledError])
+def test_a_driver_closes_the_flow_after_any_other_error(error: type[BaseException]) -> None:
+    closed: list[str] = []
+
+    def perform(_: Step) -> None:
+        raise error
+
+    with pytest.raises(error):
+        drive(noting(closed), perform)
+    assert closed == ["closed"]
+
+
+def test_a_driver_raises_what_the_flow_raises() -> None:
+    def failing() -> Flow[None]:
+        yield Pause(1)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        drive(failing(), lambda _: None)
