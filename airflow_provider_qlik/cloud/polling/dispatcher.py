@@ -161,8 +161,8 @@ class _SourceDispatcher(Generic[KeyT, ResultT]):
 
     def schedule(self, pending: PendingPoll[KeyT, ResultT], min_delay: float, max_delay: float) -> None:
         """Let a poll become due, also one that was sent before: within so many seconds from now."""
-        self._queue.schedule(pending, _now(), min_delay, max_delay)
-        self._notify()
+        if self._queue.schedule(pending, _now(), min_delay, max_delay):
+            self._notify()
 
     def close(self) -> None:
         """Send nothing any more, and cancel the pending polls. Those in flight are the business of their tasks."""

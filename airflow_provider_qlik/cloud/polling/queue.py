@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic
 
@@ -88,13 +88,17 @@ class PollQueue(Generic[KeyT, ResultT]):
         self._deferred: list[PendingPoll[KeyT, ResultT]] = []
         """The polls that became due while the bulk list was in flight, which may answer them."""
 
-    def schedule(self, pending: PendingPoll[KeyT, ResultT], now: float, min_delay: float, max_delay: float) -> None:
-        """Let a poll become due within so many seconds from now, also one that was sent before."""
+    def schedule(self, pending: PendingPoll[KeyT, ResultT], now: float, min_delay: float, max_delay: float) -> bool:
+        """Let a poll become due within so many seconds from now, also one that was sent before.
+
+        Returns True if it is the first one now.
+        """
         max_delay = max(min_delay, max_delay)
         pending.scheduled_at, pending.earliest = now, now + min_delay
         pending.due = now + max_delay - self._draw() * JITTER * (max_delay - min_delay)
-        self._return([pending])
-        self._push([pending])
+        self._return_to_batch(pending)
+        self._push(pending)
+        return self._heap[0][2] is pending
 
     def waiting(self) -> Iterator[PendingPoll[KeyT, ResultT]]:
         """Yield all polls that are not in flight."""
@@ -141,22 +145,25 @@ class PollQueue(Generic[KeyT, ResultT]):
             batch.in_flight = False
             deferred, batch.deferred = batch.deferred, []
         unanswered = [pending for pending in request.polls if pending.poll.key not in answered and not pending.done]
-        self._return(unanswered)
+        for pending in unanswered:
+            self._return_to_batch(pending)
         for key in {pending.poll.batch_key for pending in request.polls}:
             self._drop_if_empty(key)
-        self._push([*unanswered, *deferred])
+        for pending in (*unanswered, *deferred):
+            self._push(pending)
 
     # The heap and the batches
 
-    def _push(self, polls: Iterable[PendingPoll[KeyT, ResultT]]) -> None:
-        for pending in polls:
-            heapq.heappush(self._heap, (pending.due, next(self._count), pending))
+    def _push(self, pending: PendingPoll[KeyT, ResultT]) -> None:
+        heapq.heappush(self._heap, (pending.due, next(self._count), pending))
 
-    def _return(self, polls: Iterable[PendingPoll[KeyT, ResultT]]) -> None:
-        """Put polls that are not in flight, or not any more, into their batches."""
-        for pending in polls:
-            pending.in_flight = False
-            self._batches.setdefault(pending.poll.batch_key, Batch()).pending[pending] = None
+    def _return_to_batch(self, pending: PendingPoll[KeyT, ResultT]) -> None:
+        """Put a poll that is not in flight, or not any more, into its batch."""
+        pending.in_flight = False
+        key = pending.poll.batch_key
+        if key not in self._batches:
+            self._batches[key] = Batch()
+        self._batches[key].pending[pending] = None
 
     def _is_outdated(self, due: float, _: int, pending: PendingPoll[KeyT, ResultT]) -> bool:
         """Return True for an entry of the heap whose poll was withdrawn, or sent and perhaps scheduled anew since."""

@@ -90,6 +90,8 @@ class RateLimits:
         self._queues: dict[Tier, PriorityQueue[asyncio.Future[Permit]]] = {tier: PriorityQueue() for tier in Tier}
         self._timer: asyncio.TimerHandle | None = None
         self._yields = False
+        self._slot_is_needed = False
+        """True if the first request of a tier waits for a slot."""
 
     @classmethod
     def of(cls, tenant: Tenant, credentials: Credentials) -> RateLimits:
@@ -155,7 +157,8 @@ class RateLimits:
         if refund:
             self._limiters[permit.tier].refund()
         self._slots.release()
-        self._grant()
+        if refund or self._slot_is_needed:
+            self._grant()
 
     # Refusals
 
@@ -221,12 +224,13 @@ class RateLimits:
         """
         best: tuple[Priority, float, Tier, asyncio.Future[Permit]] | None = None
         soonest: float | None = None
+        self._slot_is_needed = False
         for tier, queue in self._queues.items():
             if (head := queue.peek()) is None:
                 continue
             priority, since, ticket = head
             if not self._slots.available(priority):
-                # The request that releases its slot calls `_grant`.
+                self._slot_is_needed = True
                 continue
             seconds = self._limiters[tier].seconds_until_token(priority)
             if seconds > 0:
