@@ -827,30 +827,24 @@ def test_against_a_tenant_of_one_user_polls_settle_below_its_limit_and_starts_go
     task = sandbox.add_task()
     # A user may send 66 requests in four seconds, the whole tenant 33; at full speed polls are 60, and 75 at first.
     sandbox.set_limits(window=4, tenant_users=1)
+    where, key = Tenant.at(sandbox.url), ApiKey(sandbox.api_key)
 
-    async def play() -> tuple[float, list[bool]]:
+    async def play() -> tuple[int, list[bool]]:
         limits = RateLimits.of(where, key)
         async with AsyncClient(where, key) as client:
-            polls = [asyncio.ensure_future(client.call(tasks.get(task), ONE_TRY)) for _ in range(150)]
+            polls = [asyncio.ensure_future(client.call(tasks.get(task), ONE_TRY)) for _ in range(100)]
             await asyncio.sleep(1)
-            began = limits.clock()
+            before = len(sandbox.request_log())
             await client.call(tasks.start(task))
-            started_within = limits.clock() - began
-            done, late = await asyncio.wait(polls, timeout=11)
-            for each in late:
-                each.cancel()
+            await asyncio.wait(polls)
             # Half of the rate is just below the limit: on a busy machine a second refusal may come.
             assert limits.rate_factor(Tier.ONE) in {0.5, 0.25}
             assert limits.rate_factor(Tier.TWO) == 1.0
-            return started_within, [each.exception() is None for each in done]
+            return before, [each.exception() is None for each in polls]
 
-    where, key = Tenant.at(sandbox.url), ApiKey(sandbox.api_key)
-    started_within, answered = asyncio.run(play())
-    assert started_within < 1
-    assert sum(answered) > 40
-    entries = sandbox.request_log("get_task")
-    first = next(entry.time for entry in entries if entry.status == 429)
-    later = [entry for entry in entries if (entry.time - first).total_seconds() > 3]
-    assert len(later) > 15
-    assert sum(entry.status == 429 for entry in later) <= 1
+    before, answered = asyncio.run(play())
+    # Those that were in flight when the tenant refused, twice at most.
+    assert answered.count(False) <= 2 * FOR_POLLS
+    (start,) = sandbox.request_log("start_task")
+    assert sandbox.request_log().index(start) <= before + FOR_POLLS, "it went before the polls that were waiting"
     assert sum("whole tenant" in record.getMessage() for record in caplog.records) == 1
