@@ -34,9 +34,10 @@ from airflow_provider_qlik.cloud import (
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.errors import BadRequestError, ForbiddenError, UnauthorizedError
 from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, RESERVED_SLOTS
-from airflow_provider_qlik.cloud.transport import auth
-from airflow_provider_qlik.cloud.transport.auth import auth_type, forget_tokens
+from airflow_provider_qlik.cloud.transport import token_request
+from airflow_provider_qlik.cloud.transport.auth import auth_for
 from airflow_provider_qlik.cloud.transport.clock import forget_offsets, measured_offset
+from airflow_provider_qlik.cloud.transport.token_cache import SharedToken, forget_tokens
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.cloud.conftest import QUICK
@@ -141,7 +142,7 @@ class ClockOfThisMachine:
 @pytest.fixture
 def clock_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ClockOfThisMachine]:
     clock = ClockOfThisMachine(0)
-    for module in ("auth", "credentials"):
+    for module in ("token_request", "credentials"):
         monkeypatch.setattr(f"airflow_provider_qlik.cloud.transport.{module}.time", clock)
     forget_offsets()
     yield clock
@@ -315,7 +316,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(auth, "time", clock)
+    monkeypatch.setattr(token_request, "time", clock)
     return clock
 
 
@@ -645,7 +646,7 @@ def test_a_token_goes_to_no_other_host() -> None:
     ):
         request = httpx.Request("GET", address)
         with pytest.raises(QlikCloudError, match="must not be sent"):
-            next(auth_type(tenant, ApiKey("very-secret")).sync_auth_flow(request))
+            next(auth_for(tenant, ApiKey("very-secret")).sync_auth_flow(request))
         assert "authorization" not in request.headers
 
 
@@ -653,7 +654,7 @@ def test_a_token_goes_to_no_other_host() -> None:
 def test_a_token_goes_to_the_tenant_however_its_host_is_written(host: str) -> None:
     tenant = Tenant.at(host)
     request = httpx.Request("GET", f"{tenant.url}/api/v1/tasks")
-    next(auth_type(tenant, ApiKey("key")).sync_auth_flow(request))
+    next(auth_for(tenant, ApiKey("key")).sync_auth_flow(request))
     assert request.headers["authorization"] == "Bearer key"
 
 
@@ -684,7 +685,7 @@ def test_no_secret_is_shown_anywhere(sandbox: SandboxTenant) -> None:
                 shown += [raised.value, raised.value.__cause__, vars(raised.value)]
             shown += [credentials, client, client._auth, vars(client), tenant]
     gc.collect()
-    shown += [auth._TokenHolder._all, *(vars(holder) for holder in auth._TokenHolder._all.values())]
+    shown += [SharedToken._all, *(vars(shared) for shared in SharedToken._all.values())]
 
     text = " ".join(f"{one!r} {one!s}" for one in shown)
     assert len(told) == 4 + 6 * 2, "each of the six OAuth ways signed in twice"
@@ -735,7 +736,7 @@ def test_bad_credentials_are_refused_by_name_and_not_repeated(made: Callable[[],
 
 def test_a_signal_that_interrupts_a_sign_in_does_not_wait_for_itself(sandbox: SandboxTenant) -> None:
     """As when a worker is told to end while it asks for a token: what it then cancels needs a token, too."""
-    auth = auth_type(Tenant.at(sandbox.url), ClientCredentials(sandbox.client_id, sandbox.client_secret))
+    auth = auth_for(Tenant.at(sandbox.url), ClientCredentials(sandbox.client_id, sandbox.client_secret))
     interrupted = auth.sync_auth_flow(httpx.Request("GET", f"{sandbox.url}/api/v1/users/me"))
     assert next(interrupted).url.path == "/oauth/token"
 

@@ -37,9 +37,9 @@ from airflow_provider_qlik.cloud import (
 from airflow_provider_qlik.cloud.api import tasks, users
 from airflow_provider_qlik.cloud.transport import base_client as wires
 from airflow_provider_qlik.cloud.transport.async_client import REREAD_INTERVAL
-from airflow_provider_qlik.cloud.transport.auth import _TokenHolder
 from airflow_provider_qlik.cloud.transport.base_client import Known
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.token_cache import SharedToken
 from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.cloud.conftest import QUICK
 from tests.listener import Answer, Listener, Seen, listening, refused_by_qlik
@@ -513,10 +513,10 @@ def test_a_lock_that_somebody_held_at_the_fork_stops_no_child(echo: Listener) ->
     credentials = ClientCredentials("client", "secret")
     with Client(Tenant.at(echo.url), credentials, retry_policy=ONE_TRY) as client:
         client.call(tasks.get("before"))
-        holder, held, release = client._auth._holder, threading.Event(), threading.Event()  # type: ignore[attr-defined]
+        holder, held, release = client._auth._shared_token, threading.Event(), threading.Event()  # type: ignore[attr-defined]
 
         def hold() -> None:
-            with holder.lock, _TokenHolder._lock:
+            with holder.lock, SharedToken._lock:
                 held.set()
                 release.wait(30)
 

@@ -26,7 +26,7 @@ from airflow_provider_qlik.cloud.errors import InvalidResponseError, QlikCloudEr
 from airflow_provider_qlik.cloud.metrics import harmless
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.transport import deprecations
-from airflow_provider_qlik.cloud.transport.auth import auth_type
+from airflow_provider_qlik.cloud.transport.auth import auth_for
 from airflow_provider_qlik.cloud.transport.bounds import KEPT_END, MAX_BODY, bounded, bounds, location_of
 from airflow_provider_qlik.cloud.transport.credentials import Credentials
 from airflow_provider_qlik.cloud.transport.decoding import ACCEPT_ENCODING
@@ -123,7 +123,7 @@ class BaseClient(Generic[RereadT, HttpT]):
 
     def _set_credentials(self, credentials: Credentials) -> None:
         self._credentials = credentials
-        self._auth = auth_type(self.tenant, credentials, self._on_secret)
+        self._auth = auth_for(self.tenant, credentials, self._on_secret)
         self._accepted = False
 
     def _apply_reread(self, known: Known, *, refused: bool) -> None:
