@@ -25,6 +25,7 @@ from pydantic import SecretStr
 from airflow_provider_qlik.cloud.errors import QlikCloudError
 from airflow_provider_qlik.cloud.transport import async_client, client, token_request
 from airflow_provider_qlik.cloud.transport import base_client as wire
+from airflow_provider_qlik.cloud.transport.credential_rotation import CredentialRotation
 from airflow_provider_qlik.cloud.transport.token_cache import SharedToken
 from airflow_provider_qlik.validation import InvalidArgumentError
 
@@ -233,7 +234,7 @@ def _noting_events(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _watch_clients(patch: pytest.MonkeyPatch) -> None:
-    _wrap(patch, wire.BaseClient, "_set_credentials", _planting_credentials)
+    _wrap(patch, CredentialRotation, "use", _planting_credentials)
     _wrap(patch, wire.BaseClient, "__init__", _noting_how_it_looks)
     _wrap(patch, wire.BaseClient, "_read", _noting_answers)
     _wrap(patch, token_request, "read_token", _planting_tokens)
@@ -250,7 +251,7 @@ def _planting_credentials(original: Callable[..., Any]) -> Callable[..., Any]:
     def noting(self: Any, credentials: Any) -> None:
         plant(*(getattr(credentials, name, None) for name in ("key", "client_secret", "private_key")))
         original(self, credentials)
-        note("how credentials look", credentials, self._auth)
+        note("how credentials look", credentials, self.auth)
 
     return noting
 

@@ -35,9 +35,9 @@ from airflow_provider_qlik.cloud import (
     UnauthorizedError,
 )
 from airflow_provider_qlik.cloud.api import tasks, users
-from airflow_provider_qlik.cloud.transport import base_client as wires
+from airflow_provider_qlik.cloud.transport import credential_rotation
 from airflow_provider_qlik.cloud.transport.async_client import REREAD_INTERVAL
-from airflow_provider_qlik.cloud.transport.base_client import Known
+from airflow_provider_qlik.cloud.transport.base_client import ConnectionSettings
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.cloud.transport.token_cache import SharedToken
 from airflow_provider_qlik.validation import InvalidArgumentError
@@ -51,7 +51,7 @@ WRONG, RIGHT, NEW = ApiKey(WRONG_KEY), ApiKey(RIGHT_KEY), ApiKey(NEW_KEY)
 
 @pytest.fixture(autouse=True)
 def _nothing_has_worked_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wires, "_accepted_credentials", {})
+    monkeypatch.setattr(credential_rotation, "_accepted_credentials", {})
 
 
 # New credentials, until they have worked
@@ -86,13 +86,13 @@ class Keys:
         """The keys of the requests so far."""
         return [seen.headers["authorization"].removeprefix("Bearer ") for seen in self._listener.seen]
 
-    def reread(self) -> Known:
+    def reread(self) -> ConnectionSettings:
         self.read += 1
         if callable(self.connection):
             raise self.connection()
         return Tenant.at(self.url), self.connection
 
-    async def areread(self) -> Known:
+    async def areread(self) -> ConnectionSettings:
         return self.reread()
 
 
@@ -141,7 +141,7 @@ class InLoop(Driver):
 
     def read_again(self) -> None:
         async def after_a_while() -> None:
-            self._client._reread_at -= REREAD_INTERVAL
+            self._client._rotation.reread_at -= REREAD_INTERVAL
             read = self._keys.read
             await self._client.call(tasks.get("t"))
             while self._client._reread_task is not None or self._keys.read == read:
@@ -319,7 +319,7 @@ def test_a_wrong_key_that_never_worked_is_no_fallback(client: Make, keys: Keys) 
         client(WRONG).call()
     client(RIGHT).call()
     assert keys.keys[-1] == RIGHT_KEY
-    assert wires._accepted_credentials == {("c", keys.url): RIGHT}
+    assert credential_rotation._accepted_credentials == {("c", keys.url): RIGHT}
 
 
 def test_credentials_that_worked_for_another_tenant_are_not_used(client: Make, keys: Keys) -> None:
@@ -363,27 +363,30 @@ def test_certificates_that_are_replaced_on_disk_are_trusted_by_a_client_that_goe
         before.answers(answer)
         after.answers(Answer(200, {"id": "t", "name": "Another task"}))
 
-        def known() -> Known:
+        def read() -> ConnectionSettings:
             bundle.write_bytes(new.path.read_bytes() + old.path.read_bytes())
             return Tenant.at(before.url, ca_bundle=str(bundle)), NEW
 
-        async def aknown() -> Known:
-            return known()
+        async def aread() -> ConnectionSettings:
+            return read()
+
+        def move(client: Client | AsyncClient, url: str) -> None:
+            object.__setattr__(client.tenant, "url", url)
+            client._rotation._tenant = client.tenant
+            client._rotation.use(NEW)
 
         # The second server stands for the first one with its new certificate.
         if kind == "Client":
-            with Client(tenant, RIGHT, retry_policy=QUICK, reread=known) as client:
+            with Client(tenant, RIGHT, retry_policy=QUICK, reread=read) as client:
                 assert client.call(call).name == "A task"
-                object.__setattr__(client.tenant, "url", after.url)
-                client._set_credentials(NEW)
+                move(client, after.url)
                 assert client.call(call, ONE_TRY).name == "Another task"
         else:
 
             async def asked() -> None:
-                async with AsyncClient(tenant, RIGHT, retry_policy=QUICK, reread=aknown) as client:
+                async with AsyncClient(tenant, RIGHT, retry_policy=QUICK, reread=aread) as client:
                     assert (await client.call(call)).name == "A task"
-                    object.__setattr__(client.tenant, "url", after.url)
-                    client._set_credentials(NEW)
+                    move(client, after.url)
                     assert (await client.call(call, ONE_TRY)).name == "Another task"
 
             asyncio.run(asked())

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, InvalidArgumentError, Tenant
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.transport import async_client as client_module
-from airflow_provider_qlik.cloud.transport.base_client import Known
+from airflow_provider_qlik.cloud.transport.base_client import ConnectionSettings
 from airflow_provider_qlik.cloud.transport.registry import Lease, share
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
@@ -20,7 +20,7 @@ class Made:
     """Makes clients, a moment after they are asked for, and knows them all."""
 
     def __init__(self, sandbox: SandboxTenant) -> None:
-        self.known: Known = (Tenant.at(sandbox.url), ApiKey(sandbox.api_key))
+        self.settings: ConnectionSettings = (Tenant.at(sandbox.url), ApiKey(sandbox.api_key))
         self.clients: list[AsyncClient] = []
         self.tries = self.read = 0
         self.error: Exception | None = None
@@ -30,13 +30,13 @@ class Made:
         await asyncio.sleep(0.01)
         if self.error is not None:
             raise self.error
-        client = AsyncClient(*self.known, reread=self.reread)
+        client = AsyncClient(*self.settings, reread=self.reread)
         self.clients.append(client)
         return client
 
-    async def reread(self) -> Known:
+    async def reread(self) -> ConnectionSettings:
         self.read += 1
-        return self.known
+        return self.settings
 
     @property
     def open(self) -> int:
@@ -166,7 +166,7 @@ def test_a_connection_that_leads_to_another_tenant_moves_only_those_who_begin_th
     async def scene() -> None:
         monkeypatch.setattr(client_module, "REREAD_INTERVAL", 0.0)
         old = await share("a", made)
-        made.known = (Tenant.at("https://other.example.com"), ApiKey("theirs"))
+        made.settings = (Tenant.at("https://other.example.com"), ApiKey("theirs"))
         await old.client.call(tasks.get(task))
         await asyncio.sleep(0.01)
         new = await share("a", made)
@@ -184,7 +184,7 @@ def test_that_it_cannot_be_read_again_disturbs_nobody(
 ) -> None:
     task = sandbox.add_task("Refresh")
 
-    async def fails() -> Known:
+    async def fails() -> ConnectionSettings:
         raise RuntimeError("no database")
 
     async def scene() -> None:

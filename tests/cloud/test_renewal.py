@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, Client, ClientCredentials, ConnectError, Tenant
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.errors import UnauthorizedError
-from airflow_provider_qlik.cloud.transport.base_client import Known
+from airflow_provider_qlik.cloud.transport.base_client import ConnectionSettings
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from airflow_provider_qlik.validation import InvalidArgumentError
@@ -28,13 +28,13 @@ class Driver:
         self.kind = kind
         self.read = 0
         self.tenant = Tenant.at(sandbox.url)
-        self.now: Callable[[], Known] = lambda: (self.tenant, ApiKey("outdated"))
+        self.now: Callable[[], ConnectionSettings] = lambda: (self.tenant, ApiKey("outdated"))
 
-    def reread(self) -> Known:
+    def reread(self) -> ConnectionSettings:
         self.read += 1
         return self.now()
 
-    async def areread(self) -> Known:
+    async def areread(self) -> ConnectionSettings:
         await asyncio.sleep(0.05)
         return self.reread()
 
@@ -100,7 +100,7 @@ def test_new_credentials_that_are_refused_too_are_the_end(sandbox: SandboxTenant
 def test_a_tenant_that_refuses_whatever_is_read_again_is_not_asked_without_end(
     sandbox: SandboxTenant, driver: Driver
 ) -> None:
-    def read() -> Known:
+    def read() -> ConnectionSettings:
         assert driver.read < 10, "read again and again"
         return driver.tenant, ApiKey(f"wrong-{driver.read}")
 
@@ -123,7 +123,7 @@ def test_credentials_of_another_tenant_are_not_taken(sandbox: SandboxTenant, dri
 def test_what_goes_wrong_while_reading_is_told_and_the_refusal_is_raised(
     driver: Driver, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fails() -> Known:
+    def fails() -> ConnectionSettings:
         raise copy(error)
 
     driver.now = fails

@@ -22,7 +22,7 @@ from airflow_provider_qlik.cloud.errors import (
 )
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
-from airflow_provider_qlik.cloud.transport.base_client import BaseClient, Known
+from airflow_provider_qlik.cloud.transport.base_client import BaseClient, ConnectionSettings
 from airflow_provider_qlik.cloud.transport.bounds import BoundedTransport, bounds, ending_by
 from airflow_provider_qlik.cloud.transport.download import (
     PROGRESS_SECONDS,
@@ -42,7 +42,7 @@ LAST_POLL = 5.0
 """Seconds by which the last poll of a wait may pass the deadline: it is sent at the deadline, and no sooner."""
 
 
-class Client(BaseClient[Callable[[], Known], httpx.Client]):
+class Client(BaseClient[Callable[[], ConnectionSettings], httpx.Client]):
     """A client for threads: sends calls, runs flows, goes through lists. Use it in a ``with``.
 
     It can be used after a fork: a child process opens connections of its own.
@@ -131,7 +131,7 @@ class Client(BaseClient[Callable[[], Known], httpx.Client]):
                 self._note_deprecation(call, headers)
                 # Nothing is opened for a response that does not begin like the file.
                 first = next(parts)
-                self._record_accepted(auth)
+                self._rotation.record_accepted(auth)
                 with write_to() as sink:
                     sink.write(first)
                     for part in parts:
@@ -174,17 +174,18 @@ class Client(BaseClient[Callable[[], Known], httpx.Client]):
             redirected = self._redirected(call, response)
             if redirected is None:
                 value = self._read(call, response)
-                self._record_accepted(auth)
+                self._rotation.record_accepted(auth)
                 return value
         return self._send(redirected)
 
     def _refresh(self, step: RefreshCredentials) -> bool:
-        if self._should_refresh(step):
-            known = None
-            with self._tolerating_failure(step):
-                known = self._reread() if self._reread is not None and self._should_reread(step) else None
-            self._switch_credentials(step, known)
-        return self._refreshed_at >= step.since
+        if self._rotation.should_refresh(step):
+            settings = None
+            if self._reread is not None and self._rotation.should_reread(step):
+                with self._tolerating_failure(step):
+                    settings = self._reread()
+            self._switch_credentials(step, settings)
+        return self._rotation.refreshed_since(step)
 
     def _take(self, step: Pause | RefreshCredentials | Await | Poll) -> Any:
         if isinstance(step, RefreshCredentials):
