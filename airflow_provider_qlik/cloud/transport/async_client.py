@@ -27,10 +27,10 @@ from airflow_provider_qlik.cloud.polling.dispatcher import Dispatcher
 from airflow_provider_qlik.cloud.polling.rate_limits import RateLimits
 from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, Priority
 from airflow_provider_qlik.cloud.transport.base_client import BaseClient, ConnectionSettings
-from airflow_provider_qlik.cloud.transport.bounds import AsyncBoundedTransport
 from airflow_provider_qlik.cloud.transport.http_errors import translated_errors
 from airflow_provider_qlik.cloud.transport.paths import sent, tier_of
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, RetryPolicy
+from airflow_provider_qlik.cloud.transport.transports import AsyncBoundedTransport
 
 T = TypeVar("T")
 

@@ -21,7 +21,7 @@ from airflow_provider_qlik.cloud.errors import InvalidResponseError, QlikCloudEr
 from airflow_provider_qlik.cloud.metrics import harmless
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.transport import deprecations
-from airflow_provider_qlik.cloud.transport.bounds import KEPT_END, MAX_BODY, bounded, bounds, location_of
+from airflow_provider_qlik.cloud.transport.bounds import KEPT_END, MAX_BODY, Bounds, bounded, bounds_of
 from airflow_provider_qlik.cloud.transport.credential_rotation import CredentialRotation
 from airflow_provider_qlik.cloud.transport.credentials import Credentials
 from airflow_provider_qlik.cloud.transport.decoding import ACCEPT_ENCODING
@@ -29,6 +29,7 @@ from airflow_provider_qlik.cloud.transport.download import Download
 from airflow_provider_qlik.cloud.transport.responses import read
 from airflow_provider_qlik.cloud.transport.retry import RetryPolicy
 from airflow_provider_qlik.cloud.transport.tenant import Tenant, trust
+from airflow_provider_qlik.cloud.transport.transports import location_of
 from airflow_provider_qlik.text import REASON_LENGTH, storable
 from airflow_provider_qlik.validation import InvalidArgumentError
 
@@ -196,22 +197,19 @@ class BaseClient(Generic[RereadT, HttpT]):
             "qlik-api-version": API_VERSION,
             **dict(call.headers),
         }
-        total = self.tenant.request_timeout
         download = call.answer is Download
+        bounds = Bounds(
+            total=None if download else self.tenant.request_timeout,
+            headers=self.tenant.request_timeout,
+            limit=None if download else MAX_BODY,
+            keep_end=KEPT_END if call.answer is str or getattr(call.answer, "keep_end", False) else None,
+        )
         return httpx.Request(
             call.method,
             self._address(call),
             headers=headers,
             **({} if call.body is None else {"json": call.body}),
-            extensions={
-                "timeout": httpx.Timeout(self.tenant.read_timeout, connect=self.tenant.connect_timeout).as_dict(),
-                **bounded(
-                    total=None if download else total,
-                    headers=total,
-                    limit=None if download else MAX_BODY,
-                    keep_end=KEPT_END if call.answer is str or getattr(call.answer, "keep_end", False) else None,
-                ),
-            },
+            extensions=bounded(self.tenant, bounds),
         )
 
     def _address(self, call: Call[Any]) -> httpx.URL:
@@ -229,7 +227,7 @@ class BaseClient(Generic[RereadT, HttpT]):
         # looks at what is old, which it hardly ever does in a process as large as a triggerer.
         response.stream = httpx.ByteStream(b"")
         headers = {name.lower(): given for name, given in response.headers.items()}
-        left_out = bounds(response.request).left_out
+        left_out = bounds_of(response.request).left_out
         reply = Reply(response.status_code, headers, response.content, left_out)
         self._note_deprecation(call, headers)
         answer = read(call, self.tenant.path_of(call), reply)

@@ -23,7 +23,7 @@ from airflow_provider_qlik.cloud.errors import (
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.transport.base_client import BaseClient, ConnectionSettings
-from airflow_provider_qlik.cloud.transport.bounds import BoundedTransport, bounds, ending_by
+from airflow_provider_qlik.cloud.transport.bounds import bounds_of, call_deadline
 from airflow_provider_qlik.cloud.transport.download import (
     PROGRESS_SECONDS,
     Download,
@@ -35,6 +35,7 @@ from airflow_provider_qlik.cloud.transport.download import (
 from airflow_provider_qlik.cloud.transport.http_errors import translated_errors
 from airflow_provider_qlik.cloud.transport.paths import sent
 from airflow_provider_qlik.cloud.transport.retry import RetryPolicy
+from airflow_provider_qlik.cloud.transport.transports import BoundedTransport
 
 T = TypeVar("T")
 
@@ -145,10 +146,10 @@ class Client(BaseClient[Callable[[], ConnectionSettings], httpx.Client]):
         Writing a chunk is not part of that: an error of the storage is not one of Qlik Cloud, and is not retried here.
         """
         # The transport has decoded them. Each has a time-out of its own: bytes that make no chunk are no progress.
-        chunks, size, allowed = response.iter_raw(), 0, bounds(response.request)
-        allowed.total = PROGRESS_SECONDS
+        chunks, size, bounds = response.iter_raw(), 0, bounds_of(response.request)
+        bounds.total = PROGRESS_SECONDS
         while True:
-            allowed.restart()
+            bounds.restart()
             with translated_errors(call, response.request):
                 try:
                     chunk = next(chunks, None)
@@ -169,7 +170,7 @@ class Client(BaseClient[Callable[[], ConnectionSettings], httpx.Client]):
         self._check_open()
         request, auth = self._request(call), self._auth
         with self._named_errors():
-            with translated_errors(call, request), ending_by(self._deadline):
+            with translated_errors(call, request), call_deadline(self._deadline):
                 response = self._http.send(request, auth=auth)
             redirected = self._redirected(call, response)
             if redirected is None:

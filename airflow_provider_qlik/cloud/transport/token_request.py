@@ -20,7 +20,7 @@ from airflow_provider_qlik.cloud.errors import TOKEN_PATH, ConnectError, Invalid
 from airflow_provider_qlik.cloud.models.members import Number
 from airflow_provider_qlik.cloud.models.moments import Moment, http_date
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
-from airflow_provider_qlik.cloud.transport.bounds import MAX_ERROR_BODY, bounded
+from airflow_provider_qlik.cloud.transport.bounds import MAX_ERROR_BODY, Bounds, bounded
 from airflow_provider_qlik.cloud.transport.clock import (
     CLOCK_TOLERANCE,
     clock_error,
@@ -99,15 +99,13 @@ def request_token(
 
 
 def _token_request(tenant: Tenant, body: dict[str, Any]) -> httpx.Request:
+    bounds = Bounds(total=tenant.request_timeout, headers=tenant.request_timeout, limit=MAX_ERROR_BODY)
     return httpx.Request(
         "POST",
         tenant.url + TOKEN_PATH,
         json=plain(body),
         headers={"accept": "application/json", "accept-encoding": ACCEPT_ENCODING},
-        extensions={
-            "timeout": httpx.Timeout(tenant.read_timeout, connect=tenant.connect_timeout).as_dict(),
-            **bounded(total=tenant.request_timeout, headers=tenant.request_timeout, limit=MAX_ERROR_BODY),
-        },
+        extensions=bounded(tenant, bounds),
     )
 
 
