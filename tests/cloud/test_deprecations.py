@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, ClientCredentials, Tenant
 from airflow_provider_qlik.cloud.api import reload_tasks, tasks
-from airflow_provider_qlik.cloud.transport.deprecations import Notice, notice
+from airflow_provider_qlik.cloud.transport.deprecations import Deprecation, read_deprecation
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.cloud.conftest import QUICK
@@ -38,7 +38,7 @@ PAGE = "https://qlik.dev/changelog/209"
     ],
 )
 def test_a_day_is_read_in_whatever_form_it_comes(sunset: str, told: str | None) -> None:
-    assert notice({"deprecation": "true", "sunset": sunset}) == Notice(told, None)
+    assert read_deprecation({"deprecation": "true", "sunset": sunset}) == Deprecation(told, None)
 
 
 @pytest.mark.parametrize(
@@ -56,19 +56,19 @@ def test_a_day_is_read_in_whatever_form_it_comes(sunset: str, told: str | None) 
     ],
 )
 def test_the_log_shows_the_link_that_helps_most(link: str, told: str | None) -> None:
-    assert notice({"sunset": "2026-12-31", "link": link}) == Notice("2026-12-31", told)
+    assert read_deprecation({"sunset": "2026-12-31", "link": link}) == Deprecation("2026-12-31", told)
 
 
 @pytest.mark.parametrize(
     "headers", [{}, {"link": f"<{PAGE}>; rel=next"}, {"deprecation": "false"}, {"deprecation": "?0"}, {"sunset": " "}]
 )
 def test_other_headers_are_no_deprecation(headers: dict[str, str]) -> None:
-    assert notice(headers) is None
+    assert read_deprecation(headers) is None
 
 
 @pytest.mark.parametrize("deprecation", ["true", "?1", "@1688169599", "Wed, 11 Nov 2026 23:59:59 GMT", "version=1"])
 def test_a_deprecation_without_a_date_is_one(deprecation: str) -> None:
-    assert notice({"deprecation": deprecation}) == Notice(None, None)
+    assert read_deprecation({"deprecation": deprecation}) == Deprecation(None, None)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:

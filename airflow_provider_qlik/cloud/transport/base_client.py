@@ -20,11 +20,11 @@ from airflow_provider_qlik.cloud.call import Call, RefreshCredentials
 from airflow_provider_qlik.cloud.errors import InvalidResponseError, QlikCloudError
 from airflow_provider_qlik.cloud.metrics import harmless
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
-from airflow_provider_qlik.cloud.transport import deprecations
 from airflow_provider_qlik.cloud.transport.bounds import KEPT_END, MAX_BODY, Bounds, bounded, bounds_of
 from airflow_provider_qlik.cloud.transport.credential_rotation import CredentialRotation
 from airflow_provider_qlik.cloud.transport.credentials import Credentials
 from airflow_provider_qlik.cloud.transport.decoding import ACCEPT_ENCODING
+from airflow_provider_qlik.cloud.transport.deprecations import log_once, read_deprecation
 from airflow_provider_qlik.cloud.transport.download import Download
 from airflow_provider_qlik.cloud.transport.responses import read
 from airflow_provider_qlik.cloud.transport.retry import RetryPolicy
@@ -237,10 +237,10 @@ class BaseClient(Generic[RereadT, HttpT]):
         return answer
 
     def _note_deprecation(self, call: Call[Any], headers: Mapping[str, str]) -> None:
-        notice = deprecations.notice(headers)
-        if notice is not None:
+        deprecation = read_deprecation(headers)
+        if deprecation is not None:
             self._count("deprecated", 1)
-            deprecations.tell_once(call.operation, f"{call.method} {self.tenant.path_of(call)}", notice)
+            log_once(call.operation, f"{call.method} {self.tenant.path_of(call)}", deprecation)
 
     def _check_open(self) -> None:
         """Raise RuntimeError once the client is closed: a mistake in the program, which no retry mends."""
