@@ -421,7 +421,7 @@ def test_an_encoding_that_nobody_asked_for_is_unreadable(listener: Listener, dri
         error = error_of(driver, Tenant.at(listener.url), tasks.list())
 
         assert isinstance(error, InvalidResponseError)
-        assert f"an encoding that was not asked for, '{encoding}'" in str(error)
+        assert f"an encoding that is not accepted, '{encoding}'" in str(error)
     assert listener.seen[0].headers["accept-encoding"] == "gzip, deflate"
 
 

@@ -320,7 +320,7 @@ def test_what_is_not_the_whole_file_is_not_saved_and_tried_again(bad: list[bytes
     with serving(*[bad] * 5) as url, pytest.raises(QlikCloudError) as raised:
         fetch(url, target)
     assert raised.value.transient
-    assert raised.value.__notes__[0].startswith("Tried 5 times")
+    assert raised.value.__notes__[0].startswith("The request was sent 5 times")
     assert not target.path.exists()
 
 
@@ -354,7 +354,8 @@ def test_an_encoded_file_that_is_cut_off_says_so(
     body = (gzip.compress if encoding == "gzip" else zlib.compress)(PDF)
     listener.answers(Answer(200, body[: int(len(body) * kept)], {"content-encoding": encoding}))
 
-    with pytest.raises(InvalidResponseError, match=f"^The response is no whole file: the {encoding} body is cut off"):
+    reason = f"^The response is not a complete file: the {encoding} body is cut off"
+    with pytest.raises(InvalidResponseError, match=reason):
         fetch(listener.url, target, RetryPolicy(max_attempts=1))
     assert not target.path.exists()
 

@@ -252,7 +252,7 @@ def test_what_breaks_off_after_ten_minutes_is_tried_again_as_often_as_what_break
 
     assert (played.attempts, len(played.pauses)) == (5, 4)
     assert isinstance(played.error, NoResponseError)
-    assert played.error.__notes__ == [f"Tried 5 times in {3000 + sum(played.pauses):.1f} s."]
+    assert played.error.__notes__ == [f"The request was sent 5 times in {3000 + sum(played.pauses):.1f} s."]
     assert Played(GET, [NoResponseError("cut off")], takes=600.0).result == "answer"
 
 
@@ -266,7 +266,7 @@ def test_the_error_at_last_tells_how_often_it_was_tried() -> None:
     error = Played(GET, [refused(503, retry_after="2"), last := refused(502)], max_attempts=2).error
 
     assert error is last
-    assert last.__notes__ == ["Tried 2 times in 2.0 s."]
+    assert last.__notes__ == ["The request was sent 2 times in 2.0 s."]
     assert not hasattr(Played(POST, [refused(500)]).error, "__notes__")
 
 
@@ -430,7 +430,7 @@ def test_a_question_is_not_asked_for_ever(sandbox: SandboxTenant, client: Client
         client.call(tasks.get("t"))
 
     assert len(sandbox.request_log("get_task")) == 5
-    assert raised.value.__notes__[0].startswith("Tried 5 times")
+    assert raised.value.__notes__[0].startswith("The request was sent 5 times")
 
 
 def test_a_call_can_have_its_own_retry_policy(sandbox: SandboxTenant, client: Client) -> None:

@@ -35,7 +35,9 @@ class _BearerAuth(httpx.Auth):
 
     def _authorize(self, request: httpx.Request, token: SecretStr) -> None:
         if (request.url.scheme, request.url.host, request.url.port) != self._origin:
-            raise QlikCloudError(f"a token for {self._origin[1]} must not be sent to {request.url.host}")
+            raise QlikCloudError(
+                f"The request was not sent: the token for {self._origin[1]} must not be sent to {request.url.host}"
+            )
         request.headers["authorization"] = f"Bearer {token.get_secret_value()}"
 
 
