@@ -80,7 +80,7 @@ def ways(sandbox: SandboxTenant) -> dict[str, tuple[Credentials, str]]:
 
 
 @pytest.mark.parametrize("driver", ["sync", "async"])
-def test_every_way_to_sign_in_is_understood(sandbox: SandboxTenant, driver: str) -> None:
+def test_each_authentication_method_is_accepted(sandbox: SandboxTenant, driver: str) -> None:
     tenant = Tenant.at(sandbox.url)
 
     async def listed(credentials: Credentials) -> None:
@@ -111,7 +111,7 @@ def test_an_assertion_is_good_for_one_request_and_not_for_long(sandbox: SandboxT
     assert [entry.status for entry in sandbox.request_log("token")] == [200, 200, 200], "the tenant takes each jti once"
 
 
-def test_a_private_key_goes_to_nobody(sandbox: SandboxTenant, listener: Listener) -> None:
+def test_a_private_key_is_never_sent(sandbox: SandboxTenant, listener: Listener) -> None:
     listener.answers(Answer(200, {"access_token": "token"}), Answer(200, {"data": []}))
     credentials = PrivateKey(sandbox.client_id, sandbox.private_key, sandbox.key_id)
     with Client(Tenant.at(listener.url), credentials) as client:
@@ -201,7 +201,7 @@ def test_a_clock_that_is_far_off_is_corrected_once_by_the_servers(
 
 
 @pytest.mark.parametrize("driver", ["sync", "async"])
-def test_a_sign_in_that_is_refused_all_the_same_names_the_clock(
+def test_a_second_refusal_of_a_sign_in_names_the_clock(
     sandbox: SandboxTenant, clock_of_this_machine: ClockOfThisMachine, driver: str
 ) -> None:
     clock_of_this_machine.ahead = -200
@@ -214,7 +214,7 @@ def test_a_sign_in_that_is_refused_all_the_same_names_the_clock(
     assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
 
 
-def test_a_clock_that_is_right_is_not_blamed_and_nothing_is_asked_twice(
+def test_a_clock_that_is_right_is_not_named_and_no_request_is_sent_twice(
     sandbox: SandboxTenant, clock_of_this_machine: ClockOfThisMachine
 ) -> None:
     for ahead in (0, 20):
@@ -265,7 +265,7 @@ def test_many_clients_share_one_token(sandbox: SandboxTenant, machine: ClientCre
     assert len(sandbox.request_log("list_tasks")) == 9
 
 
-def test_no_token_is_asked_for_before_it_is_needed(sandbox: SandboxTenant, oauth: Client) -> None:
+def test_no_token_is_requested_before_it_is_needed(sandbox: SandboxTenant, oauth: Client) -> None:
     with oauth:
         assert tokens(sandbox) == 0
 
@@ -279,7 +279,7 @@ def test_different_credentials_have_different_tokens(sandbox: SandboxTenant) -> 
     assert len(set(told)) == len(told) == tokens(sandbox) == 6
 
 
-def test_a_changed_secret_is_not_served_the_old_token(sandbox: SandboxTenant, oauth: Client) -> None:
+def test_a_changed_secret_does_not_get_the_old_token(sandbox: SandboxTenant, oauth: Client) -> None:
     with oauth:
         oauth.call(tasks.list())
     wrong = ClientCredentials(sandbox.client_id, "wrong")
@@ -288,7 +288,7 @@ def test_a_changed_secret_is_not_served_the_old_token(sandbox: SandboxTenant, oa
         client.call(tasks.list())
 
 
-def test_forgotten_tokens_are_asked_for_anew(sandbox: SandboxTenant, oauth: Client) -> None:
+def test_forgotten_tokens_are_requested_again(sandbox: SandboxTenant, oauth: Client) -> None:
     with oauth:
         oauth.call(tasks.list())
         forget_tokens()
@@ -321,7 +321,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.mark.parametrize("expiry", ["expires_in", "expires_at", "both"])
-def test_a_token_is_renewed_a_minute_before_its_end(
+def test_a_token_is_refreshed_a_minute_before_its_end(
     sandbox: SandboxTenant, oauth: Client, clock: Clock, expiry: str
 ) -> None:
     sandbox.switch(expiry=expiry)
@@ -341,7 +341,7 @@ def test_a_token_is_renewed_a_minute_before_its_end(
     assert {entry.status for entry in sandbox.request_log("list_tasks")} == {200}
 
 
-def test_the_end_of_a_token_is_told_by_the_tenants_clock(sandbox: SandboxTenant, oauth: Client, clock: Clock) -> None:
+def test_the_end_of_a_token_is_by_the_clock_of_the_tenant(sandbox: SandboxTenant, oauth: Client, clock: Clock) -> None:
     sandbox.switch(expiry="expires_at")
     sandbox.set_token_lifetime(3600)
     sandbox.advance(10 * 3600)
@@ -357,7 +357,7 @@ def test_the_end_of_a_token_is_told_by_the_tenants_clock(sandbox: SandboxTenant,
 
 
 @pytest.mark.parametrize("lifetime", [2, 30, 60, 100])
-def test_a_short_token_is_used_for_half_its_time(
+def test_a_token_of_short_lifetime_is_used_for_half_of_it(
     sandbox: SandboxTenant, oauth: Client, clock: Clock, lifetime: int
 ) -> None:
     sandbox.set_token_lifetime(lifetime)
@@ -373,7 +373,9 @@ def test_a_short_token_is_used_for_half_its_time(
 
 
 @pytest.mark.parametrize("reply", [{}, {"expires_in": None}, {"expires_in": "600"}, {"expires_in": 600.5}])
-def test_a_token_may_hardly_say_how_long_it_holds(listener: Listener, clock: Clock, reply: dict[str, Any]) -> None:
+def test_a_token_is_used_in_whatever_form_its_lifetime_comes(
+    listener: Listener, clock: Clock, reply: dict[str, Any]
+) -> None:
     token = Answer(200, {"access_token": "t", "token_type": "bearer", "novelty": 1, **reply})
     listener.answers(lambda seen: token if seen.path == "/oauth/token" else Answer(200, {"data": []}))
 
@@ -386,7 +388,7 @@ def test_a_token_may_hardly_say_how_long_it_holds(listener: Listener, clock: Clo
     assert sum(seen.path == "/oauth/token" for seen in listener.seen) == 2
 
 
-def test_after_a_401_there_is_one_new_token_and_one_more_try(sandbox: SandboxTenant, oauth: Client) -> None:
+def test_after_a_401_one_new_token_and_one_request_follow(sandbox: SandboxTenant, oauth: Client) -> None:
     task_id = sandbox.add_task()
     with oauth:
         oauth.call(tasks.get(task_id))
@@ -407,7 +409,7 @@ def test_a_second_401_is_final(sandbox: SandboxTenant, oauth: Client) -> None:
     assert len(sandbox.request_log("list_tasks")) == 2
 
 
-def test_an_api_key_that_is_refused_is_not_tried_again(sandbox: SandboxTenant) -> None:
+def test_a_refused_api_key_is_not_sent_again(sandbox: SandboxTenant) -> None:
     with (
         Client(Tenant.at(sandbox.url), ApiKey("wrong"), retry_policy=QUICK) as client,
         pytest.raises(UnauthorizedError),
@@ -416,7 +418,7 @@ def test_an_api_key_that_is_refused_is_not_tried_again(sandbox: SandboxTenant) -
     assert len(sandbox.request_log()) == 1
 
 
-def test_an_expired_token_is_renewed(sandbox: SandboxTenant, oauth: Client) -> None:
+def test_an_expired_token_is_refreshed(sandbox: SandboxTenant, oauth: Client) -> None:
     with oauth:
         oauth.call(tasks.list())
         sandbox.advance(7 * 3600)
@@ -490,7 +492,7 @@ def test_threads_and_loops_wait_for_one_token(sandbox: SandboxTenant, machine: C
     assert tokens(sandbox) == 1
 
 
-def test_all_who_are_refused_at_once_share_the_renewal(sandbox: SandboxTenant, oauth: Client) -> None:
+def test_requests_that_are_refused_together_share_one_refresh(sandbox: SandboxTenant, oauth: Client) -> None:
     with oauth:
         oauth.call(tasks.list())
         sandbox.revoke_tokens()
@@ -501,7 +503,7 @@ def test_all_who_are_refused_at_once_share_the_renewal(sandbox: SandboxTenant, o
     assert tokens(sandbox) == 2
 
 
-def test_who_is_cancelled_while_asking_hangs_nobody(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
+def test_a_cancelled_token_request_blocks_no_other_request(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
     sandbox.fault("POST", "/oauth/token", delay=30)
 
     async def asked() -> list[Any]:
@@ -520,7 +522,9 @@ def test_who_is_cancelled_while_asking_hangs_nobody(sandbox: SandboxTenant, mach
     assert tokens(sandbox) == 2
 
 
-def test_who_is_cancelled_while_waiting_disturbs_nobody(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
+def test_a_cancelled_wait_for_a_token_disturbs_no_other_request(
+    sandbox: SandboxTenant, machine: ClientCredentials
+) -> None:
     sandbox.fault("POST", "/oauth/token", delay=0.1)
 
     async def asked() -> Any:
@@ -539,7 +543,9 @@ def test_who_is_cancelled_while_waiting_disturbs_nobody(sandbox: SandboxTenant, 
 
 
 @pytest.mark.parametrize("fault", [{"reset": "before"}, {"status": 500}, {"status": 429, "retry_after": 0}], ids=str)
-def test_a_sign_in_that_fails_once_fails_nobody(sandbox: SandboxTenant, oauth: Client, fault: dict[str, Any]) -> None:
+def test_a_sign_in_that_fails_once_fails_no_request(
+    sandbox: SandboxTenant, oauth: Client, fault: dict[str, Any]
+) -> None:
     task_id = sandbox.add_task()
     sandbox.fault("POST", "/oauth/token", delay=0.1, code="HTTP-429", **fault)
 
@@ -551,7 +557,7 @@ def test_a_sign_in_that_fails_once_fails_nobody(sandbox: SandboxTenant, oauth: C
     assert tokens(sandbox) <= 3
 
 
-def test_a_refused_sign_in_refuses_all_who_wait_with_few_requests(sandbox: SandboxTenant) -> None:
+def test_a_refused_sign_in_fails_all_waiting_requests_with_few_token_requests(sandbox: SandboxTenant) -> None:
     sandbox.fault("POST", "/oauth/token", delay=0.4, times=None)
     wrong = ClientCredentials(sandbox.client_id, "hunter2-wrong")
 
@@ -565,7 +571,7 @@ def test_a_refused_sign_in_refuses_all_who_wait_with_few_requests(sandbox: Sandb
     assert sandbox.request_log("list_tasks") == []
 
 
-def test_a_loop_is_refused_alike(sandbox: SandboxTenant) -> None:
+def test_a_refused_sign_in_fails_all_requests_of_an_event_loop(sandbox: SandboxTenant) -> None:
     sandbox.fault("POST", "/oauth/token", delay=0.1, times=None)
 
     async def asked() -> list[Any]:
@@ -581,7 +587,7 @@ def test_a_loop_is_refused_alike(sandbox: SandboxTenant) -> None:
 
 
 @pytest.mark.parametrize(("state", "kind"), [("untrusted", ForbiddenError), ("disabled", ForbiddenError)])
-def test_a_client_that_may_not_act_for_others_is_told_so(
+def test_a_client_that_may_not_act_for_others_gets_the_reason(
     sandbox: SandboxTenant, state: str, kind: type[StatusError]
 ) -> None:
     sandbox.switch(client=state)
@@ -620,7 +626,7 @@ def test_a_user_who_does_not_exist_is_named(sandbox: SandboxTenant) -> None:
     ],
     ids=lambda answer: str(answer.body),
 )
-def test_a_sign_in_that_gives_no_token_tells_no_secret(listener: Listener, answer: Answer) -> None:
+def test_a_sign_in_without_a_token_shows_no_secret(listener: Listener, answer: Answer) -> None:
     listener.answers(answer)
 
     with (
@@ -635,7 +641,7 @@ def test_a_sign_in_that_gives_no_token_tells_no_secret(listener: Listener, answe
 # Secrets
 
 
-def test_a_token_goes_to_no_other_host() -> None:
+def test_a_token_is_not_sent_to_another_host() -> None:
     tenant = Tenant.at("https://acme.eu.qlikcloud.com")
     for address in (
         "https://elsewhere.example/api/v1/tasks",
@@ -651,14 +657,14 @@ def test_a_token_goes_to_no_other_host() -> None:
 
 
 @pytest.mark.parametrize("host", ["acme.eu.qlikcloud.com", "bücher.example", "xn--bcher-kva.example:8443", "[fd00::1]"])
-def test_a_token_goes_to_the_tenant_however_its_host_is_written(host: str) -> None:
+def test_a_token_is_sent_to_the_tenant_however_its_host_is_written(host: str) -> None:
     tenant = Tenant.at(host)
     request = httpx.Request("GET", f"{tenant.url}/api/v1/tasks")
     next(auth_for(tenant, ApiKey("key")).sync_auth_flow(request))
     assert request.headers["authorization"] == "Bearer key"
 
 
-def test_every_token_is_told_so_that_it_can_be_masked(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
+def test_every_token_is_passed_on_to_be_masked(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
     told: list[str] = []
     with Client(Tenant.at(sandbox.url), machine, on_secret=told.append) as client:
         client.call(tasks.list())

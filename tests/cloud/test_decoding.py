@@ -113,7 +113,7 @@ def test_a_megabyte_that_becomes_a_gigabyte_never_takes_more_than_some_parts_of_
 
 @pytest.mark.parametrize(("encoding", "encode"), ENCODED)
 @pytest.mark.parametrize("limit", [0, 1, 999, PART_BYTES, len(TEXT) - 1])
-def test_a_body_over_the_limit_is_refused_and_given_up_to_the_limit(
+def test_a_body_over_the_limit_is_decoded_up_to_it_and_refused(
     encoding: str | None, encode: Callable[[bytes], bytes], limit: int
 ) -> None:
     decoder, got = Decoder(encoding, limit=limit), bytearray()
@@ -142,12 +142,12 @@ def test_a_bomb_inside_a_bomb_that_decodes_to_nothing_meets_the_limit_too() -> N
 @pytest.mark.parametrize(
     ("encoding", "encode"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", raw_deflate)]
 )
-def test_a_body_that_is_cut_off_is_not_whole(encoding: str, encode: Callable[[bytes], bytes], kept: int) -> None:
+def test_a_body_that_is_cut_off_is_not_complete(encoding: str, encode: Callable[[bytes], bytes], kept: int) -> None:
     with pytest.raises(InvalidResponseError, match=f"the {encoding} body is cut off"):
         decoded(encoding, [encode(TEXT)[:kept]])
 
 
-def test_a_second_member_that_is_cut_off_makes_the_body_not_whole() -> None:
+def test_a_body_whose_second_member_is_cut_off_is_not_complete() -> None:
     with pytest.raises(InvalidResponseError, match="the gzip body is cut off"):
         decoded("gzip", [gzip.compress(b"one"), gzip.compress(b"two")[:-3]])
 

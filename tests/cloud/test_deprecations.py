@@ -37,7 +37,7 @@ PAGE = "https://qlik.dev/changelog/209"
         ("", None),
     ],
 )
-def test_a_day_is_read_in_whatever_form_it_comes(sunset: str, told: str | None) -> None:
+def test_a_date_is_read_in_every_form(sunset: str, told: str | None) -> None:
     assert read_deprecation({"deprecation": "true", "sunset": sunset}) == Deprecation(told, None)
 
 
@@ -76,7 +76,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize("form", ["http_date", "iso_date", "iso_time", "epoch"])
-def test_a_deprecated_operation_is_said_once_and_counted_each_time(
+def test_a_deprecated_operation_is_logged_once_and_counted_each_time(
     sandbox: SandboxTenant, caplog: pytest.LogCaptureFixture, form: str
 ) -> None:
     task, counted = sandbox.add_task(), list[str]()
@@ -103,7 +103,7 @@ def test_a_deprecated_operation_is_said_once_and_counted_each_time(
     assert "operation list_tasks" in second
 
 
-def test_a_refusal_tells_of_it_too(sandbox: SandboxTenant, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_response_counts_as_deprecated_too(sandbox: SandboxTenant, caplog: pytest.LogCaptureFixture) -> None:
     sandbox.switch(deprecated_paths="/api/v1/reload-tasks*", sunset="")
     with Client(Tenant.at(sandbox.url), ApiKey(sandbox.api_key), retry_policy=QUICK) as client:
         with pytest.raises(Exception, match="404"):
@@ -138,9 +138,7 @@ def test_what_a_header_says_is_shown_without_secrets(listener: Listener, caplog:
 
 
 @pytest.mark.parametrize("driver", ["sync", "async"])
-def test_every_request_to_an_api_tells_the_version_and_the_one_for_a_token_does_not(
-    listener: Listener, driver: str
-) -> None:
+def test_every_request_but_that_for_a_token_has_the_api_version(listener: Listener, driver: str) -> None:
     def reply(seen: Seen) -> Answer:
         if seen.path == "/oauth/token":
             return Answer(200, {"access_token": "t" * 20, "token_type": "Bearer", "expires_in": 3600})

@@ -83,23 +83,21 @@ def test_a_start_is_sent_again_with_the_new_key_and_happens_once(sandbox: Sandbo
     assert len(sandbox.runs(task)) == 1
 
 
-def test_the_same_credentials_again_leave_it_at_the_refusal(sandbox: SandboxTenant, driver: Driver) -> None:
+def test_the_same_credentials_again_raise_the_refusal(sandbox: SandboxTenant, driver: Driver) -> None:
     with pytest.raises(UnauthorizedError):
         driver.calls(ApiKey("outdated"), tasks.get("t"))
     assert driver.read == 1
     assert len(sandbox.request_log("get_task")) == 1
 
 
-def test_new_credentials_that_are_refused_too_are_the_end(sandbox: SandboxTenant, driver: Driver) -> None:
+def test_new_credentials_that_are_refused_too_raise_the_refusal(sandbox: SandboxTenant, driver: Driver) -> None:
     driver.now = lambda: (driver.tenant, ApiKey("wrong-as-well"))
     with pytest.raises(UnauthorizedError):
         driver.calls(ApiKey("outdated"), tasks.get("t"))
     assert len(sandbox.request_log("get_task")) == 2
 
 
-def test_a_tenant_that_refuses_whatever_is_read_again_is_not_asked_without_end(
-    sandbox: SandboxTenant, driver: Driver
-) -> None:
+def test_a_tenant_that_refuses_all_credentials_gets_few_requests(sandbox: SandboxTenant, driver: Driver) -> None:
     def read() -> ConnectionSettings:
         assert driver.read < 10, "read again and again"
         return driver.tenant, ApiKey(f"wrong-{driver.read}")
@@ -111,7 +109,7 @@ def test_a_tenant_that_refuses_whatever_is_read_again_is_not_asked_without_end(
     assert len(sandbox.request_log("get_task")) <= 3
 
 
-def test_credentials_of_another_tenant_are_not_taken(sandbox: SandboxTenant, driver: Driver) -> None:
+def test_credentials_of_another_tenant_are_not_used(sandbox: SandboxTenant, driver: Driver) -> None:
     driver.now = lambda: (Tenant.at("https://other.example.com"), ApiKey(sandbox.api_key))
     with pytest.raises(UnauthorizedError):
         driver.calls(ApiKey("outdated"), tasks.get(sandbox.add_task()))
@@ -120,7 +118,7 @@ def test_credentials_of_another_tenant_are_not_taken(sandbox: SandboxTenant, dri
 @pytest.mark.parametrize(
     "error", [ConnectError("not now"), InvalidArgumentError("password", None, "give one")], ids=str
 )
-def test_what_goes_wrong_while_reading_is_told_and_the_refusal_is_raised(
+def test_an_error_while_reading_is_logged_and_the_refusal_is_raised(
     driver: Driver, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails() -> ConnectionSettings:
