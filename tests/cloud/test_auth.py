@@ -1,4 +1,4 @@
-"""Signing in: four ways, one token for all, and no secret anywhere else."""
+"""Authentication: four methods, one shared token, and no secret anywhere else."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ def oauth(sandbox: SandboxTenant, machine: ClientCredentials) -> Client:
 
 
 def tokens(sandbox: SandboxTenant) -> int:
-    """How many tokens the tenant was asked for."""
+    """Return the number of token requests that the tenant got."""
     return len(sandbox.request_log("token"))
 
 
-# Four ways
+# Authentication methods
 
 
 def ways(sandbox: SandboxTenant) -> dict[str, tuple[Credentials, str]]:
-    """Each way to sign in, and as whom the tenant then knows us."""
+    """Return each authentication method, and whom the tenant takes the client for."""
     id, secret, user = sandbox.client_id, sandbox.client_secret, f"user:{sandbox.user_id}"
     return {
         "API key": (ApiKey(sandbox.api_key), "api_key"),
@@ -95,8 +95,8 @@ def test_each_authentication_method_is_accepted(sandbox: SandboxTenant, driver: 
         else:
             asyncio.run(listed(credentials))
 
-        *signing_in, asked = sandbox.request_log()
-        assert (asked.operation, asked.credential) == ("list_tasks", whom), way
+        *signing_in, request = sandbox.request_log()
+        assert (request.operation, request.credential) == ("list_tasks", whom), way
         assert [entry.operation for entry in signing_in] == ([] if "API key" in way else ["token"])
         assert all(entry.headers["content-type"] == "application/json" for entry in signing_in)
         assert all(("scope" in entry.body) == (getattr(credentials, "scope", None) is not None) for entry in signing_in)
@@ -127,7 +127,7 @@ def test_a_private_key_is_never_sent(sandbox: SandboxTenant, listener: Listener)
 
 
 class ClockOfThisMachine:
-    """The time of the modules that sign, ahead of the real one by so many seconds."""
+    """The clock of the modules that sign, ahead of the real one by so many seconds."""
 
     def __init__(self, ahead: float) -> None:
         self.ahead = ahead
@@ -239,11 +239,11 @@ def test_the_clock_is_no_reason_to_refuse_a_secret(
 
 
 def test_a_slow_response_is_no_sign_of_a_clock_that_is_off() -> None:
-    told = datetime(2026, 11, 27, 10, 0, 0, tzinfo=UTC)
-    noon = told.timestamp()
-    assert measured_offset(told, noon - 90, noon + 0.5) == 0
-    assert measured_offset(told, noon - 200, noon - 199) == pytest.approx(200)
-    assert measured_offset(told, noon + 60, noon + 61) == pytest.approx(-60)
+    server_time = datetime(2026, 11, 27, 10, 0, 0, tzinfo=UTC)
+    noon = server_time.timestamp()
+    assert measured_offset(server_time, noon - 90, noon + 0.5) == 0
+    assert measured_offset(server_time, noon - 200, noon - 199) == pytest.approx(200)
+    assert measured_offset(server_time, noon + 60, noon + 61) == pytest.approx(-60)
     assert measured_offset(None, noon, noon) is None
 
 
@@ -271,12 +271,12 @@ def test_no_token_is_requested_before_it_is_needed(sandbox: SandboxTenant, oauth
 
 
 def test_different_credentials_have_different_tokens(sandbox: SandboxTenant) -> None:
-    told: list[str] = []
+    secrets: list[str] = []
     for credentials, _ in ways(sandbox).values():
-        with Client(Tenant.at(sandbox.url), credentials, on_secret=told.append) as client:
+        with Client(Tenant.at(sandbox.url), credentials, on_secret=secrets.append) as client:
             client.call(tasks.list())
 
-    assert len(set(told)) == len(told) == tokens(sandbox) == 6
+    assert len(set(secrets)) == len(secrets) == tokens(sandbox) == 6
 
 
 def test_a_changed_secret_does_not_get_the_old_token(sandbox: SandboxTenant, oauth: Client) -> None:
@@ -297,11 +297,11 @@ def test_forgotten_tokens_are_requested_again(sandbox: SandboxTenant, oauth: Cli
     assert tokens(sandbox) == 2
 
 
-# Renewal
+# Refresh
 
 
 class Clock:
-    """The time of `auth`, moved by hand."""
+    """The clock of `token_request`, advanced by hand."""
 
     def __init__(self) -> None:
         self.seconds = 5000.0
@@ -432,23 +432,23 @@ def test_an_expired_token_is_refreshed(sandbox: SandboxTenant, oauth: Client) ->
 MANY = 20
 
 
-def at_once(ask: Callable[[], Any], count: int = MANY) -> list[Any]:
-    """What so many threads get that ask at the same time: answers or errors."""
+def at_once(send: Callable[[], Any], count: int = MANY) -> list[Any]:
+    """Return the results or errors of so many threads that send at the same time."""
     together = threading.Barrier(count)
 
-    def asked(_: int) -> Any:
+    def result(_: int) -> Any:
         together.wait()
         try:
-            return ask()
+            return send()
         except QlikCloudError as error:
             return error
 
     with ThreadPoolExecutor(count) as threads:
-        return list(threads.map(asked, range(count)))
+        return list(threads.map(result, range(count)))
 
 
 async def listed(client: AsyncClient, count: int = MANY) -> list[Any]:
-    """What so many tasks of a loop get that ask at the same time: answers or errors."""
+    """Return the results or errors of so many tasks of an event loop that send at the same time."""
     return await asyncio.gather(*(client.call(tasks.list()) for _ in range(count)), return_exceptions=True)
 
 
@@ -456,20 +456,20 @@ def test_threads_wait_for_one_token(sandbox: SandboxTenant, oauth: Client) -> No
     sandbox.fault("POST", "/oauth/token", delay=0.1)
 
     with oauth:
-        answers = at_once(lambda: oauth.call(tasks.list()).items)
+        results = at_once(lambda: oauth.call(tasks.list()).items)
 
-    assert answers == [[]] * MANY
+    assert results == [[]] * MANY
     assert tokens(sandbox) == 1
 
 
 def test_tasks_of_a_loop_wait_for_one_token(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
     sandbox.fault("POST", "/oauth/token", delay=0.1)
 
-    async def asked() -> list[Any]:
+    async def play() -> list[Any]:
         async with AsyncClient(Tenant.at(sandbox.url), machine) as client:
             return await listed(client)
 
-    assert [answer.items for answer in asyncio.run(asked())] == [[]] * MANY
+    assert [page.items for page in asyncio.run(play())] == [[]] * MANY
     assert tokens(sandbox) == 1
 
 
@@ -477,18 +477,18 @@ def test_threads_and_loops_wait_for_one_token(sandbox: SandboxTenant, machine: C
     sandbox.fault("POST", "/oauth/token", delay=0.1)
     tenant = Tenant.at(sandbox.url)
 
-    def ask() -> int:
-        async def asked() -> int:
+    def count() -> int:
+        async def play() -> int:
             async with AsyncClient(tenant, machine) as client:
                 return len(await listed(client, 3))
 
         if threading.get_ident() % 2:
-            return asyncio.run(asked())
+            return asyncio.run(play())
         with Client(tenant, machine) as client:
             client.call(tasks.list())
-        return asyncio.run(asked())
+        return asyncio.run(play())
 
-    assert at_once(ask, 10) == [3] * 10
+    assert at_once(count, 10) == [3] * 10
     assert tokens(sandbox) == 1
 
 
@@ -497,16 +497,16 @@ def test_requests_that_are_refused_together_share_one_refresh(sandbox: SandboxTe
         oauth.call(tasks.list())
         sandbox.revoke_tokens()
         sandbox.fault("POST", "/oauth/token", delay=0.1)
-        answers = at_once(lambda: oauth.call(tasks.list()).items)
+        results = at_once(lambda: oauth.call(tasks.list()).items)
 
-    assert answers == [[]] * MANY
+    assert results == [[]] * MANY
     assert tokens(sandbox) == 2
 
 
 def test_a_cancelled_token_request_blocks_no_other_request(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
     sandbox.fault("POST", "/oauth/token", delay=30)
 
-    async def asked() -> list[Any]:
+    async def play() -> list[Any]:
         async with AsyncClient(Tenant.at(sandbox.url), machine, retry_policy=QUICK) as client:
             first = asyncio.create_task(client.call(tasks.list()))
             while not sandbox.request_log("token"):
@@ -514,11 +514,11 @@ def test_a_cancelled_token_request_blocks_no_other_request(sandbox: SandboxTenan
             others = asyncio.create_task(listed(client))
             await asyncio.sleep(0.02)
             first.cancel()
-            answers = await asyncio.wait_for(others, 10)
+            results = await asyncio.wait_for(others, 10)
             assert first.cancelled()
-            return answers
+            return results
 
-    assert [answer.items for answer in asyncio.run(asked())] == [[]] * MANY
+    assert [page.items for page in asyncio.run(play())] == [[]] * MANY
     assert tokens(sandbox) == 2
 
 
@@ -527,7 +527,7 @@ def test_a_cancelled_wait_for_a_token_disturbs_no_other_request(
 ) -> None:
     sandbox.fault("POST", "/oauth/token", delay=0.1)
 
-    async def asked() -> Any:
+    async def play() -> Any:
         async with AsyncClient(Tenant.at(sandbox.url), machine, retry_policy=ONCE) as client:
             first = asyncio.create_task(client.call(tasks.list()))
             while not sandbox.request_log("token"):
@@ -538,7 +538,7 @@ def test_a_cancelled_wait_for_a_token_disturbs_no_other_request(
             second.cancel()
             return await asyncio.gather(first, third)
 
-    assert [answer.items for answer in asyncio.run(asked())] == [[], []]
+    assert [page.items for page in asyncio.run(play())] == [[], []]
     assert tokens(sandbox) == 1
 
 
@@ -550,9 +550,9 @@ def test_a_sign_in_that_fails_once_fails_no_request(
     sandbox.fault("POST", "/oauth/token", delay=0.1, code="HTTP-429", **fault)
 
     with oauth:
-        answers = at_once(lambda: oauth.call(tasks.start(task_id)).timestamp is not None)
+        results = at_once(lambda: oauth.call(tasks.start(task_id)).timestamp is not None)
 
-    assert answers == [True] * MANY
+    assert results == [True] * MANY
     assert len(sandbox.runs(task_id)) == MANY
     assert tokens(sandbox) <= 3
 
@@ -574,12 +574,12 @@ def test_a_refused_sign_in_fails_all_waiting_requests_with_few_token_requests(sa
 def test_a_refused_sign_in_fails_all_requests_of_an_event_loop(sandbox: SandboxTenant) -> None:
     sandbox.fault("POST", "/oauth/token", delay=0.1, times=None)
 
-    async def asked() -> list[Any]:
+    async def play() -> list[Any]:
         wrong = ClientCredentials(sandbox.client_id, "hunter2-wrong")
         async with AsyncClient(Tenant.at(sandbox.url), wrong, retry_policy=QUICK) as client:
             return await listed(client, MAX_CONCURRENT_REQUESTS - RESERVED_SLOTS)
 
-    assert {type(error) for error in asyncio.run(asked())} == {UnauthorizedError}
+    assert {type(error) for error in asyncio.run(play())} == {UnauthorizedError}
     assert tokens(sandbox) == 1
 
 
@@ -665,23 +665,23 @@ def test_a_token_is_sent_to_the_tenant_however_its_host_is_written(host: str) ->
 
 
 def test_every_token_is_passed_on_to_be_masked(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
-    told: list[str] = []
-    with Client(Tenant.at(sandbox.url), machine, on_secret=told.append) as client:
+    secrets: list[str] = []
+    with Client(Tenant.at(sandbox.url), machine, on_secret=secrets.append) as client:
         client.call(tasks.list())
         sandbox.revoke_tokens()
         client.call(tasks.list())
 
-    assert len(set(told)) == 2
-    with Client(Tenant.at(sandbox.url), ApiKey(told[-1])) as client:
+    assert len(set(secrets)) == 2
+    with Client(Tenant.at(sandbox.url), ApiKey(secrets[-1])) as client:
         client.call(tasks.list())
 
 
 def test_no_secret_is_shown_anywhere(sandbox: SandboxTenant) -> None:
-    told: list[str] = [sandbox.api_key, sandbox.client_secret, sandbox.private_key, sandbox.ec_private_key]
+    secrets: list[str] = [sandbox.api_key, sandbox.client_secret, sandbox.private_key, sandbox.ec_private_key]
     shown: list[object] = []
     for credentials, _ in ways(sandbox).values():
         tenant = Tenant.at(sandbox.url)
-        with Client(tenant, credentials, retry_policy=ONCE, on_secret=told.append) as client:
+        with Client(tenant, credentials, retry_policy=ONCE, on_secret=secrets.append) as client:
             client.call(tasks.list())
             for fault in ({"status": 401}, {"status": 500}, {"reset": "after"}, {"answer": "html"}):
                 sandbox.fault("GET", **fault, times=2)
@@ -694,8 +694,8 @@ def test_no_secret_is_shown_anywhere(sandbox: SandboxTenant) -> None:
     shown += [SharedToken._all, *(vars(shared) for shared in SharedToken._all.values())]
 
     text = " ".join(f"{one!r} {one!s}" for one in shown)
-    assert len(told) == 4 + 6 * 2, "each of the six OAuth ways signed in twice"
-    for secret in told:
+    assert len(secrets) == 4 + 6 * 2, "each of the six OAuth ways signed in twice"
+    for secret in secrets:
         assert secret not in text
         assert secret.splitlines()[-2 if "PRIVATE" in secret else 0] not in text
 
@@ -741,13 +741,13 @@ def test_bad_credentials_are_refused_by_name_and_not_repeated(made: Callable[[],
 
 
 def test_a_signal_that_interrupts_a_sign_in_does_not_wait_for_itself(sandbox: SandboxTenant) -> None:
-    """As when a worker is told to end while it asks for a token: what it then cancels needs a token, too."""
+    """As when a worker is terminated while it requests a token: the cancellation that follows needs a token, too."""
     auth = auth_for(Tenant.at(sandbox.url), ClientCredentials(sandbox.client_id, sandbox.client_secret))
     interrupted = auth.sync_auth_flow(httpx.Request("GET", f"{sandbox.url}/api/v1/users/me"))
     assert next(interrupted).url.path == "/oauth/token"
 
     with pytest.raises(ConnectError, match="got no response"):
         next(auth.sync_auth_flow(httpx.Request("POST", f"{sandbox.url}/api/v1/reloads/1/actions/cancel")))
-    # The try after that asks for a token of its own.
+    # The attempt after that requests a token of its own.
     again = auth.sync_auth_flow(httpx.Request("POST", f"{sandbox.url}/api/v1/reloads/1/actions/cancel"))
     assert next(again).url.path == "/oauth/token"

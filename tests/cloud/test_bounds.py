@@ -118,7 +118,7 @@ def serving(behave: Callable[[socket.socket, bytes], object]) -> Iterator[str]:
     open_connections: list[socket.socket] = []
 
     def handle(connection: socket.socket) -> None:
-        with suppress(OSError):  # of whoever asked and has gone
+        with suppress(OSError):  # of a client that has gone
             behave(connection, connection.recv(65536))
 
     def accept() -> None:
@@ -210,7 +210,7 @@ def test_twenty_slow_responses_delay_no_other_request_for_long(listener: Listene
         head = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n"
         connection.sendall(head + b"content-length: %d\r\n\r\n%s" % (len(body), body))
 
-    async def asked(url: str) -> tuple[list[Any], list[Any]]:
+    async def play(url: str) -> tuple[list[Any], list[Any]]:
         async with AsyncClient(slow_tenant(url), KEY, retry_policy=ONE_TRY) as client:
             slow = [asyncio.ensure_future(client.call(automations.run_debug("slow", "r"))) for _ in range(20)]
             await asyncio.sleep(0.05)
@@ -219,7 +219,7 @@ def test_twenty_slow_responses_delay_no_other_request_for_long(listener: Listene
             return await asyncio.wait_for(asyncio.gather(*slow, return_exceptions=True), A_WHILE), served
 
     with serving(mostly_slow) as url:
-        ended, served = asyncio.run(asked(url))
+        ended, served = asyncio.run(play(url))
     assert {type(each) for each in ended} == {NoResponseError}
     assert served == ["a log"] * 5
 

@@ -1,4 +1,4 @@
-"""What Qlik Cloud says of operations that it will remove: said once, counted, and never in the way."""
+"""Deprecation headers: logged once, counted, and never the cause of an error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGE = "https://qlik.dev/changelog/209"
 
 
 @pytest.mark.parametrize(
-    ("sunset", "told"),
+    ("sunset", "shown"),
     [
         ("Thu, 31 Dec 2026 23:59:59 GMT", "2026-12-31"),
         ("Thursday, 31-Dec-26 23:59:59 GMT", "2026-12-31"),
@@ -37,12 +37,12 @@ PAGE = "https://qlik.dev/changelog/209"
         ("", None),
     ],
 )
-def test_a_date_is_read_in_every_form(sunset: str, told: str | None) -> None:
-    assert read_deprecation({"deprecation": "true", "sunset": sunset}) == Deprecation(told, None)
+def test_a_date_is_read_in_every_form(sunset: str, shown: str | None) -> None:
+    assert read_deprecation({"deprecation": "true", "sunset": sunset}) == Deprecation(shown, None)
 
 
 @pytest.mark.parametrize(
-    ("link", "told"),
+    ("link", "shown"),
     [
         (f"<{PAGE}>", PAGE),
         (f'<{PAGE}>; rel="deprecation"; type="text/html"', PAGE),
@@ -55,8 +55,8 @@ def test_a_date_is_read_in_every_form(sunset: str, told: str | None) -> None:
         ("", None),
     ],
 )
-def test_the_log_shows_the_link_that_helps_most(link: str, told: str | None) -> None:
-    assert read_deprecation({"sunset": "2026-12-31", "link": link}) == Deprecation("2026-12-31", told)
+def test_the_log_shows_the_link_that_helps_most(link: str, shown: str | None) -> None:
+    assert read_deprecation({"sunset": "2026-12-31", "link": link}) == Deprecation("2026-12-31", shown)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_the_proxy_of_the_scheme_goes_before_that_of_all(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("given", "url", "auth"),
+    ("address", "url", "auth"),
     [
         ("proxy.example.com:3128", PROXY, None),
         ("HTTP://Proxy.Example.com:3128/", PROXY, None),
@@ -53,9 +53,9 @@ def test_the_proxy_of_the_scheme_goes_before_that_of_all(monkeypatch: pytest.Mon
     ],
 )
 def test_a_proxys_address_is_read_as_users_write_it(
-    monkeypatch: pytest.MonkeyPatch, given: str, url: str, auth: tuple[str, str] | None
+    monkeypatch: pytest.MonkeyPatch, address: str, url: str, auth: tuple[str, str] | None
 ) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", given)
+    monkeypatch.setenv("HTTPS_PROXY", address)
     proxy = proxy_for(ACME)
     assert proxy is not None
     assert (proxy.url, proxy.auth) == (url, auth)
@@ -155,7 +155,7 @@ def test_a_loopback_address_is_reached_directly_whatever_the_variables_say(
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize(
-    ("given", "why"),
+    ("address", "why"),
     [
         ("socks4://127.0.0.1:9", "begins with one of http://, https://, socks5://, socks5h://"),
         ("file:///etc/passwd", "begins with one of"),
@@ -174,9 +174,9 @@ def test_a_loopback_address_is_reached_directly_whatever_the_variables_say(
     ],
 )
 def test_the_error_of_an_unusable_proxy_names_its_variable(
-    monkeypatch: pytest.MonkeyPatch, name: str, given: str, why: str
+    monkeypatch: pytest.MonkeyPatch, name: str, address: str, why: str
 ) -> None:
-    monkeypatch.setenv(name, given)
+    monkeypatch.setenv(name, address)
     monkeypatch.setattr("airflow_provider_qlik.cloud.transport.proxies.find_spec", lambda _: None)
 
     with pytest.raises(InvalidArgumentError, match=f"^{name}: .*{why}") as refused:
@@ -245,13 +245,13 @@ def listed_in_a_loop() -> None:
     asyncio.run(play())
 
 
-@pytest.mark.parametrize("ask", [listed, listed_in_a_loop])
+@pytest.mark.parametrize("send", [listed, listed_in_a_loop])
 def test_requests_go_through_the_proxy_and_authenticate_there(
-    monkeypatch: pytest.MonkeyPatch, ask: Callable[[], None]
+    monkeypatch: pytest.MonkeyPatch, send: Callable[[], None]
 ) -> None:
     with recording_proxy() as (address, lines):
         monkeypatch.setenv("HTTPS_PROXY", f"http://me:hunter2@{address}")
         with pytest.raises(QlikCloudError):
-            ask()
+            send()
     assert lines[0] == "CONNECT acme.eu.qlikcloud.com:443 HTTP/1.1"
     assert "proxy-authorization: basic bwu6ahvudgvymg==" in [line.lower() for line in lines]

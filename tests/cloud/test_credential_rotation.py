@@ -39,7 +39,7 @@ class Driver:
         return self.reread()
 
     def calls(self, credentials: Any, *calls: Call[Any]) -> list[Any]:
-        """The answers, asked one after the other by a thread, all at once in an event loop."""
+        """Return the results of calls, sent one after the other by a thread, all at once in an event loop."""
         if self.kind == "Client":
             with Client(self.tenant, credentials, retry_policy=QUICK, reread=self.reread) as client:
                 return [client.call(call, ONE_TRY) for call in calls]
@@ -61,7 +61,7 @@ def test_a_key_that_was_replaced_is_read_again_once_for_all(sandbox: SandboxTena
     fresh = ApiKey(sandbox.rotate("api_key"))
     driver.now = lambda: (driver.tenant, fresh)
     task = sandbox.add_task("Refresh")
-    assert [answer.name for answer in driver.calls(outdated, *[tasks.get(task)] * MANY)] == ["Refresh"] * MANY
+    assert [task.name for task in driver.calls(outdated, *[tasks.get(task)] * MANY)] == ["Refresh"] * MANY
     assert driver.read == 1
 
 
@@ -71,7 +71,7 @@ def test_a_secret_that_was_replaced_is_read_again(sandbox: SandboxTenant, driver
     sandbox.rotate("client_secret")
     sandbox.revoke_tokens()
     task = sandbox.add_task("Refresh")
-    assert [answer.name for answer in driver.calls(outdated, tasks.get(task))] == ["Refresh"]
+    assert [task.name for task in driver.calls(outdated, tasks.get(task))] == ["Refresh"]
 
 
 def test_a_start_is_sent_again_with_the_new_key_and_happens_once(sandbox: SandboxTenant, driver: Driver) -> None:
