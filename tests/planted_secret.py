@@ -23,8 +23,10 @@ import pytest
 from pydantic import SecretStr
 
 from airflow_provider_qlik.cloud.errors import QlikCloudError
-from airflow_provider_qlik.cloud.transport import async_client, auth, client
+from airflow_provider_qlik.cloud.transport import async_client, client, token_request
 from airflow_provider_qlik.cloud.transport import base_client as wire
+from airflow_provider_qlik.cloud.transport.credential_rotation import CredentialRotation
+from airflow_provider_qlik.cloud.transport.token_cache import SharedToken
 from airflow_provider_qlik.validation import InvalidArgumentError
 
 SHORTEST = 16
@@ -232,10 +234,10 @@ def _noting_events(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _watch_clients(patch: pytest.MonkeyPatch) -> None:
-    _wrap(patch, wire.BaseClient, "_set_credentials", _planting_credentials)
+    _wrap(patch, CredentialRotation, "use", _planting_credentials)
     _wrap(patch, wire.BaseClient, "__init__", _noting_how_it_looks)
     _wrap(patch, wire.BaseClient, "_read", _noting_answers)
-    _wrap(patch, auth._OAuth, "_read", _planting_tokens)
+    _wrap(patch, token_request, "read_token", _planting_tokens)
     _wrap(patch, QlikCloudError, "__init__", _noting_errors)
     _wrap(patch, InvalidArgumentError, "__init__", _noting_errors)
     for name in ("call", "run_flow", "download"):
@@ -249,7 +251,7 @@ def _planting_credentials(original: Callable[..., Any]) -> Callable[..., Any]:
     def noting(self: Any, credentials: Any) -> None:
         plant(*(getattr(credentials, name, None) for name in ("key", "client_secret", "private_key")))
         original(self, credentials)
-        note("how credentials look", credentials, self._auth)
+        note("how credentials look", credentials, self.auth)
 
     return noting
 
@@ -277,10 +279,10 @@ def _noting_answers(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _planting_tokens(original: Callable[..., Any]) -> Callable[..., Any]:
-    def noting(self: Any, response: Any, asked_at: float) -> Any:
+    def noting(response: Any, *arguments: Any) -> Any:
         plant(*_TOKENS.findall(response.text))
-        token = original(self, response, asked_at)
-        note("how a token looks", token, vars(self._holder))
+        token = original(response, *arguments)
+        note("how a token looks", token, SharedToken._all, *map(vars, SharedToken._all.values()))
         return token
 
     return noting

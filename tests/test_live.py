@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 import live.runs
-from airflow_provider_qlik.cloud.transport.auth import forget_tokens
+from airflow_provider_qlik.cloud.transport.token_cache import forget_tokens
 from airflow_provider_qlik.runs import MatchTimeouts
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant

@@ -22,7 +22,7 @@ from airflow_provider_qlik.cloud import (
 )
 from airflow_provider_qlik.cloud.api import users
 from airflow_provider_qlik.cloud.errors import ConnectError
-from airflow_provider_qlik.cloud.transport.base_client import Known
+from airflow_provider_qlik.cloud.transport.base_client import ConnectionSettings
 from airflow_provider_qlik.cloud.transport.registry import Lease, share
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.cloud.transport.tenant import trust
@@ -106,7 +106,7 @@ class QlikCloudHook(BaseHook):
         if client is None:
             return None
         # Credentials that were read again may be wrong: the fallback has worked before.
-        tenant, credentials, fallback = client.known
+        tenant, credentials, fallback = client.settings
         tenant = replace(tenant, request_timeout=min(KILL_TIMEOUT, tenant.request_timeout))
         return Client(tenant, credentials, fallback=fallback, connection=self.qlik_conn_id)
 
@@ -140,7 +140,7 @@ class QlikCloudHook(BaseHook):
             connection=self.qlik_conn_id,
         )
 
-    def _read(self) -> Known:
+    def _read(self) -> ConnectionSettings:
         return self._parsed(self._stored())
 
     def _stored(self) -> StoredConnection:
@@ -149,7 +149,7 @@ class QlikCloudHook(BaseHook):
         connection = self.get_connection(self.qlik_conn_id)
         return _parts(connection, connection.extra_dejson)
 
-    async def _aread(self) -> Known:
+    async def _aread(self) -> ConnectionSettings:
         stored = await self._astored()
         # In a thread, since it checks a private key and reads the file of CA certificates.
         return await asyncio.to_thread(self._parsed, stored)
@@ -157,16 +157,16 @@ class QlikCloudHook(BaseHook):
     async def _astored(self) -> StoredConnection:
         return _parts(*await read_connection(self.qlik_conn_id))
 
-    def _reread(self) -> Known:
+    def _reread(self) -> ConnectionSettings:
         with self._reading_again():
             return self._read()
 
-    async def _areread(self) -> Known:
+    async def _areread(self) -> ConnectionSettings:
         with self._reading_again():
-            known = await self._aread()
+            settings = await self._aread()
         # The client checks if the CA bundle was replaced: reading it there would block the event loop.
-        await asyncio.to_thread(trust, known[0].ca_bundle)
-        return known
+        await asyncio.to_thread(trust, settings[0].ca_bundle)
+        return settings
 
     @contextmanager
     def _reading_again(self) -> Iterator[None]:
@@ -182,7 +182,7 @@ class QlikCloudHook(BaseHook):
         except Exception as error:  # whatever the way to Airflow's database or secrets raises
             raise ConnectError(f"connection {self.qlik_conn_id!r} could not be read again: {error}") from error
 
-    def _parsed(self, stored: StoredConnection) -> Known:
+    def _parsed(self, stored: StoredConnection) -> ConnectionSettings:
         try:
             return stored.parse()
         except InvalidArgumentError as error:

@@ -7,8 +7,8 @@ import pytest
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, RetryPolicy, Tenant
 from airflow_provider_qlik.cloud.models import lenient
 from airflow_provider_qlik.cloud.transport import paths
-from airflow_provider_qlik.cloud.transport.auth import forget_tokens
 from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS, V1_TASKS
+from airflow_provider_qlik.cloud.transport.token_cache import forget_tokens
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.listener import Listener, listening
 

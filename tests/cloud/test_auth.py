@@ -1,4 +1,4 @@
-"""Signing in: four ways, one token for all, and no secret anywhere else."""
+"""Authentication: four methods, one shared token, and no secret anywhere else."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ from airflow_provider_qlik.cloud import (
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.errors import BadRequestError, ForbiddenError, UnauthorizedError
 from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, RESERVED_SLOTS
-from airflow_provider_qlik.cloud.transport import auth
-from airflow_provider_qlik.cloud.transport.auth import auth_type, forget_tokens
+from airflow_provider_qlik.cloud.transport import token_request
+from airflow_provider_qlik.cloud.transport.auth import auth_for
 from airflow_provider_qlik.cloud.transport.clock import forget_offsets, measured_offset
+from airflow_provider_qlik.cloud.transport.token_cache import SharedToken, forget_tokens
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.cloud.conftest import QUICK
@@ -56,15 +57,15 @@ def oauth(sandbox: SandboxTenant, machine: ClientCredentials) -> Client:
 
 
 def tokens(sandbox: SandboxTenant) -> int:
-    """How many tokens the tenant was asked for."""
+    """Return the number of token requests that the tenant got."""
     return len(sandbox.request_log("token"))
 
 
-# Four ways
+# Authentication methods
 
 
 def ways(sandbox: SandboxTenant) -> dict[str, tuple[Credentials, str]]:
-    """Each way to sign in, and as whom the tenant then knows us."""
+    """Return each authentication method, and whom the tenant takes the client for."""
     id, secret, user = sandbox.client_id, sandbox.client_secret, f"user:{sandbox.user_id}"
     return {
         "API key": (ApiKey(sandbox.api_key), "api_key"),
@@ -79,7 +80,7 @@ def ways(sandbox: SandboxTenant) -> dict[str, tuple[Credentials, str]]:
 
 
 @pytest.mark.parametrize("driver", ["sync", "async"])
-def test_every_way_to_sign_in_is_understood(sandbox: SandboxTenant, driver: str) -> None:
+def test_each_authentication_method_is_accepted(sandbox: SandboxTenant, driver: str) -> None:
     tenant = Tenant.at(sandbox.url)
 
     async def listed(credentials: Credentials) -> None:
@@ -94,8 +95,8 @@ def test_every_way_to_sign_in_is_understood(sandbox: SandboxTenant, driver: str)
         else:
             asyncio.run(listed(credentials))
 
-        *signing_in, asked = sandbox.request_log()
-        assert (asked.operation, asked.credential) == ("list_tasks", whom), way
+        *signing_in, request = sandbox.request_log()
+        assert (request.operation, request.credential) == ("list_tasks", whom), way
         assert [entry.operation for entry in signing_in] == ([] if "API key" in way else ["token"])
         assert all(entry.headers["content-type"] == "application/json" for entry in signing_in)
         assert all(("scope" in entry.body) == (getattr(credentials, "scope", None) is not None) for entry in signing_in)
@@ -110,7 +111,7 @@ def test_an_assertion_is_good_for_one_request_and_not_for_long(sandbox: SandboxT
     assert [entry.status for entry in sandbox.request_log("token")] == [200, 200, 200], "the tenant takes each jti once"
 
 
-def test_a_private_key_goes_to_nobody(sandbox: SandboxTenant, listener: Listener) -> None:
+def test_a_private_key_is_never_sent(sandbox: SandboxTenant, listener: Listener) -> None:
     listener.answers(Answer(200, {"access_token": "token"}), Answer(200, {"data": []}))
     credentials = PrivateKey(sandbox.client_id, sandbox.private_key, sandbox.key_id)
     with Client(Tenant.at(listener.url), credentials) as client:
@@ -126,7 +127,7 @@ def test_a_private_key_goes_to_nobody(sandbox: SandboxTenant, listener: Listener
 
 
 class ClockOfThisMachine:
-    """The time of the modules that sign, ahead of the real one by so many seconds."""
+    """The clock of the modules that sign, ahead of the real one by so many seconds."""
 
     def __init__(self, ahead: float) -> None:
         self.ahead = ahead
@@ -141,7 +142,7 @@ class ClockOfThisMachine:
 @pytest.fixture
 def clock_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ClockOfThisMachine]:
     clock = ClockOfThisMachine(0)
-    for module in ("auth", "credentials"):
+    for module in ("token_request", "credentials"):
         monkeypatch.setattr(f"airflow_provider_qlik.cloud.transport.{module}.time", clock)
     forget_offsets()
     yield clock
@@ -200,7 +201,7 @@ def test_a_clock_that_is_far_off_is_corrected_once_by_the_servers(
 
 
 @pytest.mark.parametrize("driver", ["sync", "async"])
-def test_a_sign_in_that_is_refused_all_the_same_names_the_clock(
+def test_a_second_refusal_of_a_sign_in_names_the_clock(
     sandbox: SandboxTenant, clock_of_this_machine: ClockOfThisMachine, driver: str
 ) -> None:
     clock_of_this_machine.ahead = -200
@@ -213,7 +214,7 @@ def test_a_sign_in_that_is_refused_all_the_same_names_the_clock(
     assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
 
 
-def test_a_clock_that_is_right_is_not_blamed_and_nothing_is_asked_twice(
+def test_a_clock_that_is_right_is_not_named_and_no_request_is_sent_twice(
     sandbox: SandboxTenant, clock_of_this_machine: ClockOfThisMachine
 ) -> None:
     for ahead in (0, 20):
@@ -238,11 +239,11 @@ def test_the_clock_is_no_reason_to_refuse_a_secret(
 
 
 def test_a_slow_response_is_no_sign_of_a_clock_that_is_off() -> None:
-    told = datetime(2026, 11, 27, 10, 0, 0, tzinfo=UTC)
-    noon = told.timestamp()
-    assert measured_offset(told, noon - 90, noon + 0.5) == 0
-    assert measured_offset(told, noon - 200, noon - 199) == pytest.approx(200)
-    assert measured_offset(told, noon + 60, noon + 61) == pytest.approx(-60)
+    server_time = datetime(2026, 11, 27, 10, 0, 0, tzinfo=UTC)
+    noon = server_time.timestamp()
+    assert measured_offset(server_time, noon - 90, noon + 0.5) == 0
+    assert measured_offset(server_time, noon - 200, noon - 199) == pytest.approx(200)
+    assert measured_offset(server_time, noon + 60, noon + 61) == pytest.approx(-60)
     assert measured_offset(None, noon, noon) is None
 
 
@@ -264,21 +265,21 @@ def test_many_clients_share_one_token(sandbox: SandboxTenant, machine: ClientCre
     assert len(sandbox.request_log("list_tasks")) == 9
 
 
-def test_no_token_is_asked_for_before_it_is_needed(sandbox: SandboxTenant, oauth: Client) -> None:
+def test_no_token_is_requested_before_it_is_needed(sandbox: SandboxTenant, oauth: Client) -> None:
     with oauth:
         assert tokens(sandbox) == 0
 
 
 def test_different_credentials_have_different_tokens(sandbox: SandboxTenant) -> None:
-    told: list[str] = []
+    secrets: list[str] = []
     for credentials, _ in ways(sandbox).values():
-        with Client(Tenant.at(sandbox.url), credentials, on_secret=told.append) as client:
+        with Client(Tenant.at(sandbox.url), credentials, on_secret=secrets.append) as client:
             client.call(tasks.list())
 
-    assert len(set(told)) == len(told) == tokens(sandbox) == 6
+    assert len(set(secrets)) == len(secrets) == tokens(sandbox) == 6
 
 
-def test_a_changed_secret_is_not_served_the_old_token(sandbox: SandboxTenant, oauth: Client) -> None:
+def test_a_changed_secret_does_not_get_the_old_token(sandbox: SandboxTenant, oauth: Client) -> None:
     with oauth:
         oauth.call(tasks.list())
     wrong = ClientCredentials(sandbox.client_id, "wrong")
@@ -287,7 +288,7 @@ def test_a_changed_secret_is_not_served_the_old_token(sandbox: SandboxTenant, oa
         client.call(tasks.list())
 
 
-def test_forgotten_tokens_are_asked_for_anew(sandbox: SandboxTenant, oauth: Client) -> None:
+def test_forgotten_tokens_are_requested_again(sandbox: SandboxTenant, oauth: Client) -> None:
     with oauth:
         oauth.call(tasks.list())
         forget_tokens()
@@ -296,11 +297,11 @@ def test_forgotten_tokens_are_asked_for_anew(sandbox: SandboxTenant, oauth: Clie
     assert tokens(sandbox) == 2
 
 
-# Renewal
+# Refresh
 
 
 class Clock:
-    """The time of `auth`, moved by hand."""
+    """The clock of `token_request`, advanced by hand."""
 
     def __init__(self) -> None:
         self.seconds = 5000.0
@@ -315,12 +316,12 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(auth, "time", clock)
+    monkeypatch.setattr(token_request, "time", clock)
     return clock
 
 
 @pytest.mark.parametrize("expiry", ["expires_in", "expires_at", "both"])
-def test_a_token_is_renewed_a_minute_before_its_end(
+def test_a_token_is_refreshed_a_minute_before_its_end(
     sandbox: SandboxTenant, oauth: Client, clock: Clock, expiry: str
 ) -> None:
     sandbox.switch(expiry=expiry)
@@ -340,7 +341,7 @@ def test_a_token_is_renewed_a_minute_before_its_end(
     assert {entry.status for entry in sandbox.request_log("list_tasks")} == {200}
 
 
-def test_the_end_of_a_token_is_told_by_the_tenants_clock(sandbox: SandboxTenant, oauth: Client, clock: Clock) -> None:
+def test_the_end_of_a_token_is_by_the_clock_of_the_tenant(sandbox: SandboxTenant, oauth: Client, clock: Clock) -> None:
     sandbox.switch(expiry="expires_at")
     sandbox.set_token_lifetime(3600)
     sandbox.advance(10 * 3600)
@@ -356,7 +357,7 @@ def test_the_end_of_a_token_is_told_by_the_tenants_clock(sandbox: SandboxTenant,
 
 
 @pytest.mark.parametrize("lifetime", [2, 30, 60, 100])
-def test_a_short_token_is_used_for_half_its_time(
+def test_a_token_of_short_lifetime_is_used_for_half_of_it(
     sandbox: SandboxTenant, oauth: Client, clock: Clock, lifetime: int
 ) -> None:
     sandbox.set_token_lifetime(lifetime)
@@ -372,7 +373,9 @@ def test_a_short_token_is_used_for_half_its_time(
 
 
 @pytest.mark.parametrize("reply", [{}, {"expires_in": None}, {"expires_in": "600"}, {"expires_in": 600.5}])
-def test_a_token_may_hardly_say_how_long_it_holds(listener: Listener, clock: Clock, reply: dict[str, Any]) -> None:
+def test_a_token_is_used_in_whatever_form_its_lifetime_comes(
+    listener: Listener, clock: Clock, reply: dict[str, Any]
+) -> None:
     token = Answer(200, {"access_token": "t", "token_type": "bearer", "novelty": 1, **reply})
     listener.answers(lambda seen: token if seen.path == "/oauth/token" else Answer(200, {"data": []}))
 
@@ -385,7 +388,7 @@ def test_a_token_may_hardly_say_how_long_it_holds(listener: Listener, clock: Clo
     assert sum(seen.path == "/oauth/token" for seen in listener.seen) == 2
 
 
-def test_after_a_401_there_is_one_new_token_and_one_more_try(sandbox: SandboxTenant, oauth: Client) -> None:
+def test_after_a_401_one_new_token_and_one_request_follow(sandbox: SandboxTenant, oauth: Client) -> None:
     task_id = sandbox.add_task()
     with oauth:
         oauth.call(tasks.get(task_id))
@@ -406,7 +409,7 @@ def test_a_second_401_is_final(sandbox: SandboxTenant, oauth: Client) -> None:
     assert len(sandbox.request_log("list_tasks")) == 2
 
 
-def test_an_api_key_that_is_refused_is_not_tried_again(sandbox: SandboxTenant) -> None:
+def test_a_refused_api_key_is_not_sent_again(sandbox: SandboxTenant) -> None:
     with (
         Client(Tenant.at(sandbox.url), ApiKey("wrong"), retry_policy=QUICK) as client,
         pytest.raises(UnauthorizedError),
@@ -415,7 +418,7 @@ def test_an_api_key_that_is_refused_is_not_tried_again(sandbox: SandboxTenant) -
     assert len(sandbox.request_log()) == 1
 
 
-def test_an_expired_token_is_renewed(sandbox: SandboxTenant, oauth: Client) -> None:
+def test_an_expired_token_is_refreshed(sandbox: SandboxTenant, oauth: Client) -> None:
     with oauth:
         oauth.call(tasks.list())
         sandbox.advance(7 * 3600)
@@ -429,23 +432,23 @@ def test_an_expired_token_is_renewed(sandbox: SandboxTenant, oauth: Client) -> N
 MANY = 20
 
 
-def at_once(ask: Callable[[], Any], count: int = MANY) -> list[Any]:
-    """What so many threads get that ask at the same time: answers or errors."""
+def at_once(send: Callable[[], Any], count: int = MANY) -> list[Any]:
+    """Return the results or errors of so many threads that send at the same time."""
     together = threading.Barrier(count)
 
-    def asked(_: int) -> Any:
+    def result(_: int) -> Any:
         together.wait()
         try:
-            return ask()
+            return send()
         except QlikCloudError as error:
             return error
 
     with ThreadPoolExecutor(count) as threads:
-        return list(threads.map(asked, range(count)))
+        return list(threads.map(result, range(count)))
 
 
 async def listed(client: AsyncClient, count: int = MANY) -> list[Any]:
-    """What so many tasks of a loop get that ask at the same time: answers or errors."""
+    """Return the results or errors of so many tasks of an event loop that send at the same time."""
     return await asyncio.gather(*(client.call(tasks.list()) for _ in range(count)), return_exceptions=True)
 
 
@@ -453,20 +456,20 @@ def test_threads_wait_for_one_token(sandbox: SandboxTenant, oauth: Client) -> No
     sandbox.fault("POST", "/oauth/token", delay=0.1)
 
     with oauth:
-        answers = at_once(lambda: oauth.call(tasks.list()).items)
+        results = at_once(lambda: oauth.call(tasks.list()).items)
 
-    assert answers == [[]] * MANY
+    assert results == [[]] * MANY
     assert tokens(sandbox) == 1
 
 
 def test_tasks_of_a_loop_wait_for_one_token(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
     sandbox.fault("POST", "/oauth/token", delay=0.1)
 
-    async def asked() -> list[Any]:
+    async def play() -> list[Any]:
         async with AsyncClient(Tenant.at(sandbox.url), machine) as client:
             return await listed(client)
 
-    assert [answer.items for answer in asyncio.run(asked())] == [[]] * MANY
+    assert [page.items for page in asyncio.run(play())] == [[]] * MANY
     assert tokens(sandbox) == 1
 
 
@@ -474,36 +477,36 @@ def test_threads_and_loops_wait_for_one_token(sandbox: SandboxTenant, machine: C
     sandbox.fault("POST", "/oauth/token", delay=0.1)
     tenant = Tenant.at(sandbox.url)
 
-    def ask() -> int:
-        async def asked() -> int:
+    def count() -> int:
+        async def play() -> int:
             async with AsyncClient(tenant, machine) as client:
                 return len(await listed(client, 3))
 
         if threading.get_ident() % 2:
-            return asyncio.run(asked())
+            return asyncio.run(play())
         with Client(tenant, machine) as client:
             client.call(tasks.list())
-        return asyncio.run(asked())
+        return asyncio.run(play())
 
-    assert at_once(ask, 10) == [3] * 10
+    assert at_once(count, 10) == [3] * 10
     assert tokens(sandbox) == 1
 
 
-def test_all_who_are_refused_at_once_share_the_renewal(sandbox: SandboxTenant, oauth: Client) -> None:
+def test_requests_that_are_refused_together_share_one_refresh(sandbox: SandboxTenant, oauth: Client) -> None:
     with oauth:
         oauth.call(tasks.list())
         sandbox.revoke_tokens()
         sandbox.fault("POST", "/oauth/token", delay=0.1)
-        answers = at_once(lambda: oauth.call(tasks.list()).items)
+        results = at_once(lambda: oauth.call(tasks.list()).items)
 
-    assert answers == [[]] * MANY
+    assert results == [[]] * MANY
     assert tokens(sandbox) == 2
 
 
-def test_who_is_cancelled_while_asking_hangs_nobody(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
+def test_a_cancelled_token_request_blocks_no_other_request(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
     sandbox.fault("POST", "/oauth/token", delay=30)
 
-    async def asked() -> list[Any]:
+    async def play() -> list[Any]:
         async with AsyncClient(Tenant.at(sandbox.url), machine, retry_policy=QUICK) as client:
             first = asyncio.create_task(client.call(tasks.list()))
             while not sandbox.request_log("token"):
@@ -511,18 +514,20 @@ def test_who_is_cancelled_while_asking_hangs_nobody(sandbox: SandboxTenant, mach
             others = asyncio.create_task(listed(client))
             await asyncio.sleep(0.02)
             first.cancel()
-            answers = await asyncio.wait_for(others, 10)
+            results = await asyncio.wait_for(others, 10)
             assert first.cancelled()
-            return answers
+            return results
 
-    assert [answer.items for answer in asyncio.run(asked())] == [[]] * MANY
+    assert [page.items for page in asyncio.run(play())] == [[]] * MANY
     assert tokens(sandbox) == 2
 
 
-def test_who_is_cancelled_while_waiting_disturbs_nobody(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
+def test_a_cancelled_wait_for_a_token_disturbs_no_other_request(
+    sandbox: SandboxTenant, machine: ClientCredentials
+) -> None:
     sandbox.fault("POST", "/oauth/token", delay=0.1)
 
-    async def asked() -> Any:
+    async def play() -> Any:
         async with AsyncClient(Tenant.at(sandbox.url), machine, retry_policy=ONCE) as client:
             first = asyncio.create_task(client.call(tasks.list()))
             while not sandbox.request_log("token"):
@@ -533,24 +538,26 @@ def test_who_is_cancelled_while_waiting_disturbs_nobody(sandbox: SandboxTenant, 
             second.cancel()
             return await asyncio.gather(first, third)
 
-    assert [answer.items for answer in asyncio.run(asked())] == [[], []]
+    assert [page.items for page in asyncio.run(play())] == [[], []]
     assert tokens(sandbox) == 1
 
 
 @pytest.mark.parametrize("fault", [{"reset": "before"}, {"status": 500}, {"status": 429, "retry_after": 0}], ids=str)
-def test_a_sign_in_that_fails_once_fails_nobody(sandbox: SandboxTenant, oauth: Client, fault: dict[str, Any]) -> None:
+def test_a_sign_in_that_fails_once_fails_no_request(
+    sandbox: SandboxTenant, oauth: Client, fault: dict[str, Any]
+) -> None:
     task_id = sandbox.add_task()
     sandbox.fault("POST", "/oauth/token", delay=0.1, code="HTTP-429", **fault)
 
     with oauth:
-        answers = at_once(lambda: oauth.call(tasks.start(task_id)).timestamp is not None)
+        results = at_once(lambda: oauth.call(tasks.start(task_id)).timestamp is not None)
 
-    assert answers == [True] * MANY
+    assert results == [True] * MANY
     assert len(sandbox.runs(task_id)) == MANY
     assert tokens(sandbox) <= 3
 
 
-def test_a_refused_sign_in_refuses_all_who_wait_with_few_requests(sandbox: SandboxTenant) -> None:
+def test_a_refused_sign_in_fails_all_waiting_requests_with_few_token_requests(sandbox: SandboxTenant) -> None:
     sandbox.fault("POST", "/oauth/token", delay=0.4, times=None)
     wrong = ClientCredentials(sandbox.client_id, "hunter2-wrong")
 
@@ -564,15 +571,15 @@ def test_a_refused_sign_in_refuses_all_who_wait_with_few_requests(sandbox: Sandb
     assert sandbox.request_log("list_tasks") == []
 
 
-def test_a_loop_is_refused_alike(sandbox: SandboxTenant) -> None:
+def test_a_refused_sign_in_fails_all_requests_of_an_event_loop(sandbox: SandboxTenant) -> None:
     sandbox.fault("POST", "/oauth/token", delay=0.1, times=None)
 
-    async def asked() -> list[Any]:
+    async def play() -> list[Any]:
         wrong = ClientCredentials(sandbox.client_id, "hunter2-wrong")
         async with AsyncClient(Tenant.at(sandbox.url), wrong, retry_policy=QUICK) as client:
             return await listed(client, MAX_CONCURRENT_REQUESTS - RESERVED_SLOTS)
 
-    assert {type(error) for error in asyncio.run(asked())} == {UnauthorizedError}
+    assert {type(error) for error in asyncio.run(play())} == {UnauthorizedError}
     assert tokens(sandbox) == 1
 
 
@@ -580,7 +587,7 @@ def test_a_loop_is_refused_alike(sandbox: SandboxTenant) -> None:
 
 
 @pytest.mark.parametrize(("state", "kind"), [("untrusted", ForbiddenError), ("disabled", ForbiddenError)])
-def test_a_client_that_may_not_act_for_others_is_told_so(
+def test_a_client_that_may_not_act_for_others_gets_the_reason(
     sandbox: SandboxTenant, state: str, kind: type[StatusError]
 ) -> None:
     sandbox.switch(client=state)
@@ -619,7 +626,7 @@ def test_a_user_who_does_not_exist_is_named(sandbox: SandboxTenant) -> None:
     ],
     ids=lambda answer: str(answer.body),
 )
-def test_a_sign_in_that_gives_no_token_tells_no_secret(listener: Listener, answer: Answer) -> None:
+def test_a_sign_in_without_a_token_shows_no_secret(listener: Listener, answer: Answer) -> None:
     listener.answers(answer)
 
     with (
@@ -634,7 +641,7 @@ def test_a_sign_in_that_gives_no_token_tells_no_secret(listener: Listener, answe
 # Secrets
 
 
-def test_a_token_goes_to_no_other_host() -> None:
+def test_a_token_is_not_sent_to_another_host() -> None:
     tenant = Tenant.at("https://acme.eu.qlikcloud.com")
     for address in (
         "https://elsewhere.example/api/v1/tasks",
@@ -645,36 +652,36 @@ def test_a_token_goes_to_no_other_host() -> None:
     ):
         request = httpx.Request("GET", address)
         with pytest.raises(QlikCloudError, match="must not be sent"):
-            next(auth_type(tenant, ApiKey("very-secret")).sync_auth_flow(request))
+            next(auth_for(tenant, ApiKey("very-secret")).sync_auth_flow(request))
         assert "authorization" not in request.headers
 
 
 @pytest.mark.parametrize("host", ["acme.eu.qlikcloud.com", "bücher.example", "xn--bcher-kva.example:8443", "[fd00::1]"])
-def test_a_token_goes_to_the_tenant_however_its_host_is_written(host: str) -> None:
+def test_a_token_is_sent_to_the_tenant_however_its_host_is_written(host: str) -> None:
     tenant = Tenant.at(host)
     request = httpx.Request("GET", f"{tenant.url}/api/v1/tasks")
-    next(auth_type(tenant, ApiKey("key")).sync_auth_flow(request))
+    next(auth_for(tenant, ApiKey("key")).sync_auth_flow(request))
     assert request.headers["authorization"] == "Bearer key"
 
 
-def test_every_token_is_told_so_that_it_can_be_masked(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
-    told: list[str] = []
-    with Client(Tenant.at(sandbox.url), machine, on_secret=told.append) as client:
+def test_every_token_is_passed_on_to_be_masked(sandbox: SandboxTenant, machine: ClientCredentials) -> None:
+    secrets: list[str] = []
+    with Client(Tenant.at(sandbox.url), machine, on_secret=secrets.append) as client:
         client.call(tasks.list())
         sandbox.revoke_tokens()
         client.call(tasks.list())
 
-    assert len(set(told)) == 2
-    with Client(Tenant.at(sandbox.url), ApiKey(told[-1])) as client:
+    assert len(set(secrets)) == 2
+    with Client(Tenant.at(sandbox.url), ApiKey(secrets[-1])) as client:
         client.call(tasks.list())
 
 
 def test_no_secret_is_shown_anywhere(sandbox: SandboxTenant) -> None:
-    told: list[str] = [sandbox.api_key, sandbox.client_secret, sandbox.private_key, sandbox.ec_private_key]
+    secrets: list[str] = [sandbox.api_key, sandbox.client_secret, sandbox.private_key, sandbox.ec_private_key]
     shown: list[object] = []
     for credentials, _ in ways(sandbox).values():
         tenant = Tenant.at(sandbox.url)
-        with Client(tenant, credentials, retry_policy=ONCE, on_secret=told.append) as client:
+        with Client(tenant, credentials, retry_policy=ONCE, on_secret=secrets.append) as client:
             client.call(tasks.list())
             for fault in ({"status": 401}, {"status": 500}, {"reset": "after"}, {"answer": "html"}):
                 sandbox.fault("GET", **fault, times=2)
@@ -684,11 +691,11 @@ def test_no_secret_is_shown_anywhere(sandbox: SandboxTenant) -> None:
                 shown += [raised.value, raised.value.__cause__, vars(raised.value)]
             shown += [credentials, client, client._auth, vars(client), tenant]
     gc.collect()
-    shown += [auth._TokenHolder._all, *(vars(holder) for holder in auth._TokenHolder._all.values())]
+    shown += [SharedToken._all, *(vars(shared) for shared in SharedToken._all.values())]
 
     text = " ".join(f"{one!r} {one!s}" for one in shown)
-    assert len(told) == 4 + 6 * 2, "each of the six OAuth ways signed in twice"
-    for secret in told:
+    assert len(secrets) == 4 + 6 * 2, "each of the six OAuth ways signed in twice"
+    for secret in secrets:
         assert secret not in text
         assert secret.splitlines()[-2 if "PRIVATE" in secret else 0] not in text
 
@@ -734,13 +741,13 @@ def test_bad_credentials_are_refused_by_name_and_not_repeated(made: Callable[[],
 
 
 def test_a_signal_that_interrupts_a_sign_in_does_not_wait_for_itself(sandbox: SandboxTenant) -> None:
-    """As when a worker is told to end while it asks for a token: what it then cancels needs a token, too."""
-    auth = auth_type(Tenant.at(sandbox.url), ClientCredentials(sandbox.client_id, sandbox.client_secret))
+    """As when a worker is terminated while it requests a token: the cancellation that follows needs a token, too."""
+    auth = auth_for(Tenant.at(sandbox.url), ClientCredentials(sandbox.client_id, sandbox.client_secret))
     interrupted = auth.sync_auth_flow(httpx.Request("GET", f"{sandbox.url}/api/v1/users/me"))
     assert next(interrupted).url.path == "/oauth/token"
 
     with pytest.raises(ConnectError, match="got no response"):
         next(auth.sync_auth_flow(httpx.Request("POST", f"{sandbox.url}/api/v1/reloads/1/actions/cancel")))
-    # The try after that asks for a token of its own.
+    # The attempt after that requests a token of its own.
     again = auth.sync_auth_flow(httpx.Request("POST", f"{sandbox.url}/api/v1/reloads/1/actions/cancel"))
     assert next(again).url.path == "/oauth/token"

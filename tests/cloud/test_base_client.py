@@ -35,11 +35,11 @@ from airflow_provider_qlik.cloud import (
     UnauthorizedError,
 )
 from airflow_provider_qlik.cloud.api import tasks, users
-from airflow_provider_qlik.cloud.transport import base_client as wires
+from airflow_provider_qlik.cloud.transport import credential_rotation
 from airflow_provider_qlik.cloud.transport.async_client import REREAD_INTERVAL
-from airflow_provider_qlik.cloud.transport.auth import _TokenHolder
-from airflow_provider_qlik.cloud.transport.base_client import Known
+from airflow_provider_qlik.cloud.transport.base_client import ConnectionSettings
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.token_cache import SharedToken
 from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.cloud.conftest import QUICK
 from tests.listener import Answer, Listener, Seen, listening, refused_by_qlik
@@ -51,7 +51,7 @@ WRONG, RIGHT, NEW = ApiKey(WRONG_KEY), ApiKey(RIGHT_KEY), ApiKey(NEW_KEY)
 
 @pytest.fixture(autouse=True)
 def _nothing_has_worked_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wires, "_accepted_credentials", {})
+    monkeypatch.setattr(credential_rotation, "_accepted_credentials", {})
 
 
 # New credentials, until they have worked
@@ -86,13 +86,13 @@ class Keys:
         """The keys of the requests so far."""
         return [seen.headers["authorization"].removeprefix("Bearer ") for seen in self._listener.seen]
 
-    def reread(self) -> Known:
+    def reread(self) -> ConnectionSettings:
         self.read += 1
         if callable(self.connection):
             raise self.connection()
         return Tenant.at(self.url), self.connection
 
-    async def areread(self) -> Known:
+    async def areread(self) -> ConnectionSettings:
         return self.reread()
 
 
@@ -141,7 +141,7 @@ class InLoop(Driver):
 
     def read_again(self) -> None:
         async def after_a_while() -> None:
-            self._client._reread_at -= REREAD_INTERVAL
+            self._client._rotation.reread_at -= REREAD_INTERVAL
             read = self._keys.read
             await self._client.call(tasks.get("t"))
             while self._client._reread_task is not None or self._keys.read == read:
@@ -169,7 +169,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
-def test_a_mistyped_key_in_the_connection_ends_no_wait_and_is_said_once(
+def test_a_mistyped_key_in_the_connection_ends_no_wait_and_is_logged_once(
     client: Make, keys: Keys, caplog: pytest.LogCaptureFixture
 ) -> None:
     driver = client(RIGHT)
@@ -184,7 +184,7 @@ def test_a_mistyped_key_in_the_connection_ends_no_wait_and_is_said_once(
     assert "of the connection 'c'" in said
 
 
-def test_a_key_that_was_refused_is_not_tried_again_whenever_the_connection_is_read(keys: Keys) -> None:
+def test_a_refused_key_is_not_used_again_whenever_the_connection_is_read(keys: Keys) -> None:
     with ExitStack() as stack:
         driver = InLoop(keys, RIGHT, stack)
         driver.call()
@@ -196,7 +196,7 @@ def test_a_key_that_was_refused_is_not_tried_again_whenever_the_connection_is_re
     assert keys.keys.count(WRONG_KEY) == 1
 
 
-def test_a_right_new_key_is_taken_over_and_the_old_one_forgotten(client: Make, keys: Keys) -> None:
+def test_a_valid_new_key_replaces_the_old_one(client: Make, keys: Keys) -> None:
     driver = client(RIGHT)
     driver.call()
     keys.connection = WRONG
@@ -214,7 +214,7 @@ def test_a_right_new_key_is_taken_over_and_the_old_one_forgotten(client: Make, k
     assert set(keys.keys[before:]) == {NEW_KEY}
 
 
-def test_keys_that_are_rotated_in_qlik_first_go_on_as_soon_as_the_connection_has_the_new_one(
+def test_after_a_rotation_in_qlik_requests_succeed_as_soon_as_the_connection_has_the_new_key(
     client: Make, keys: Keys
 ) -> None:
     driver = client(RIGHT)
@@ -245,7 +245,7 @@ def test_where_both_keys_are_refused_the_refusal_is_raised_after_a_few_requests(
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_a_key_of_somebody_else_ends_no_wait(client: Make, keys: Keys, status: int) -> None:
+def test_a_key_of_another_user_ends_no_wait(client: Make, keys: Keys, status: int) -> None:
     driver = client(RIGHT)
     driver.call()
     keys.connection, keys.others = NEW, {NEW_KEY: status}
@@ -256,7 +256,7 @@ def test_a_key_of_somebody_else_ends_no_wait(client: Make, keys: Keys, status: i
 
 
 @pytest.mark.parametrize(("status", "kind"), [(403, ForbiddenError), (404, NotFoundError)])
-def test_what_the_new_key_may_not_see_is_said_where_the_old_one_is_revoked(
+def test_the_error_of_the_new_key_is_raised_if_the_old_one_is_revoked(
     client: Make, keys: Keys, status: int, kind: type[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     client(RIGHT).call()
@@ -275,7 +275,7 @@ def test_what_the_new_key_may_not_see_is_said_where_the_old_one_is_revoked(
 
 
 @pytest.mark.parametrize(("status", "kind"), [(403, ForbiddenError), (404, NotFoundError)])
-def test_a_403_or_404_of_the_key_in_use_exchanges_nothing(
+def test_a_403_or_404_of_the_accepted_key_changes_no_credentials(
     client: Make, keys: Keys, status: int, kind: type[Exception]
 ) -> None:
     driver = client(RIGHT)
@@ -303,9 +303,7 @@ def test_a_connection_that_cannot_be_read_keeps_the_credentials(
     assert any("The credentials that are in use are kept" in text for text in warnings(caplog))
 
 
-def test_a_client_that_is_made_while_the_connection_holds_a_wrong_key_uses_the_last_that_worked(
-    client: Make, keys: Keys
-) -> None:
+def test_a_client_made_while_the_connection_holds_a_wrong_key_uses_the_accepted_one(client: Make, keys: Keys) -> None:
     client(RIGHT).call()
     keys.connection = WRONG
     later = client(WRONG)
@@ -313,16 +311,16 @@ def test_a_client_that_is_made_while_the_connection_holds_a_wrong_key_uses_the_l
     assert keys.keys == [RIGHT_KEY, WRONG_KEY, RIGHT_KEY, RIGHT_KEY, RIGHT_KEY]
 
 
-def test_a_wrong_key_that_never_worked_is_no_fallback(client: Make, keys: Keys) -> None:
+def test_a_key_that_was_never_accepted_is_no_fallback(client: Make, keys: Keys) -> None:
     keys.connection = WRONG
     with pytest.raises(UnauthorizedError):
         client(WRONG).call()
     client(RIGHT).call()
     assert keys.keys[-1] == RIGHT_KEY
-    assert wires._accepted_credentials == {("c", keys.url): RIGHT}
+    assert credential_rotation._accepted_credentials == {("c", keys.url): RIGHT}
 
 
-def test_credentials_that_worked_for_another_tenant_are_not_used(client: Make, keys: Keys) -> None:
+def test_credentials_that_another_tenant_accepted_are_not_used(client: Make, keys: Keys) -> None:
     client(RIGHT).call()
     with listening() as elsewhere:
         others = Keys(elsewhere)
@@ -345,7 +343,7 @@ def test_a_client_without_a_connection_keeps_no_credentials_for_others(keys: Key
 
 
 @pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
-def test_certificates_that_are_replaced_on_disk_are_trusted_by_a_client_that_goes_on(kind: str, tmp_path: Path) -> None:
+def test_an_open_client_trusts_certificates_that_are_replaced_on_disk(kind: str, tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     (tmp_path / "new").mkdir()
     old, new = self_signed(tmp_path / "old"), self_signed(tmp_path / "new", "a new one")
@@ -363,27 +361,30 @@ def test_certificates_that_are_replaced_on_disk_are_trusted_by_a_client_that_goe
         before.answers(answer)
         after.answers(Answer(200, {"id": "t", "name": "Another task"}))
 
-        def known() -> Known:
+        def read() -> ConnectionSettings:
             bundle.write_bytes(new.path.read_bytes() + old.path.read_bytes())
             return Tenant.at(before.url, ca_bundle=str(bundle)), NEW
 
-        async def aknown() -> Known:
-            return known()
+        async def aread() -> ConnectionSettings:
+            return read()
+
+        def move(client: Client | AsyncClient, url: str) -> None:
+            object.__setattr__(client.tenant, "url", url)
+            client._rotation._tenant = client.tenant
+            client._rotation.use(NEW)
 
         # The second server stands for the first one with its new certificate.
         if kind == "Client":
-            with Client(tenant, RIGHT, retry_policy=QUICK, reread=known) as client:
+            with Client(tenant, RIGHT, retry_policy=QUICK, reread=read) as client:
                 assert client.call(call).name == "A task"
-                object.__setattr__(client.tenant, "url", after.url)
-                client._set_credentials(NEW)
+                move(client, after.url)
                 assert client.call(call, ONE_TRY).name == "Another task"
         else:
 
             async def asked() -> None:
-                async with AsyncClient(tenant, RIGHT, retry_policy=QUICK, reread=aknown) as client:
+                async with AsyncClient(tenant, RIGHT, retry_policy=QUICK, reread=aread) as client:
                     assert (await client.call(call)).name == "A task"
-                    object.__setattr__(client.tenant, "url", after.url)
-                    client._set_credentials(NEW)
+                    move(client, after.url)
                     assert (await client.call(call, ONE_TRY)).name == "Another task"
 
             asyncio.run(asked())
@@ -399,7 +400,7 @@ ODD_LOCATIONS = [
 
 @pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
 @pytest.mark.parametrize("location", ODD_LOCATIONS, ids=lambda one: one[:20])
-def test_a_redirect_to_something_odd_is_unreadable(listener: Listener, kind: str, location: str) -> None:
+def test_a_redirect_to_an_invalid_address_is_an_invalid_response(listener: Listener, kind: str, location: str) -> None:
     for call in (users.me(), tasks.get("t"), tasks.start("t")):
         listener.answers(Answer(301, headers={"location": location}))
         tenant = Tenant.at(listener.url)
@@ -422,7 +423,7 @@ def test_a_redirect_to_something_odd_is_unreadable(listener: Listener, kind: str
 
 
 @pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
-def test_an_address_that_is_too_long_is_an_error_of_ours_and_sent_to_nobody(listener: Listener, kind: str) -> None:
+def test_an_address_that_is_too_long_is_an_error_of_this_package_and_not_sent(listener: Listener, kind: str) -> None:
     endless = {"data": [], "links": {"next": {"href": "?page=" + "x" * 100_000}}}
     listener.answers(Answer(200, endless))
     tenant = Tenant.at(listener.url)
@@ -492,7 +493,7 @@ def echo() -> Iterator[Listener]:
 
 
 @pytest.mark.parametrize("credentials", [RIGHT, ClientCredentials("client", "secret")], ids=["key", "OAuth"])
-def test_a_client_that_is_used_after_a_fork_gets_its_own_answers(echo: Listener, credentials: Credentials) -> None:
+def test_a_client_that_is_used_after_a_fork_gets_its_own_responses(echo: Listener, credentials: Credentials) -> None:
     with Client(Tenant.at(echo.url), credentials, retry_policy=ONE_TRY) as client:
         client.call(tasks.get("before"))
         children = [in_child(lambda name=f"child{number}": names_of(client, name)) for number in range(3)]  # type: ignore[misc]
@@ -509,14 +510,14 @@ def names_of(client: Client, who: str) -> list[str | None]:
     return [client.call(replace(tasks.get(f"{who}-{number}"), about=()), ONE_TRY).name for number in range(60)]
 
 
-def test_a_lock_that_somebody_held_at_the_fork_stops_no_child(echo: Listener) -> None:
+def test_a_lock_held_at_the_fork_blocks_no_child(echo: Listener) -> None:
     credentials = ClientCredentials("client", "secret")
     with Client(Tenant.at(echo.url), credentials, retry_policy=ONE_TRY) as client:
         client.call(tasks.get("before"))
-        holder, held, release = client._auth._holder, threading.Event(), threading.Event()  # type: ignore[attr-defined]
+        holder, held, release = client._auth._shared_token, threading.Event(), threading.Event()  # type: ignore[attr-defined]
 
         def hold() -> None:
-            with holder.lock, _TokenHolder._lock:
+            with holder.lock, SharedToken._lock:
                 held.set()
                 release.wait(30)
 
@@ -532,7 +533,7 @@ def test_a_lock_that_somebody_held_at_the_fork_stops_no_child(echo: Listener) ->
         assert names_of(client, "parent")[-1] == "parent-59"
 
 
-def test_a_sign_in_that_was_under_way_at_the_fork_stops_no_child(echo: Listener) -> None:
+def test_a_sign_in_under_way_at_the_fork_blocks_no_child(echo: Listener) -> None:
     asked, go_on = threading.Event(), threading.Event()
 
     def slowly(seen: Seen) -> Answer:

@@ -1,4 +1,4 @@
-"""What Qlik Cloud says of operations that it will remove: said once, counted, and never in the way."""
+"""Deprecation headers: logged once, counted, and never the cause of an error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, ClientCredentials, Tenant
 from airflow_provider_qlik.cloud.api import reload_tasks, tasks
-from airflow_provider_qlik.cloud.transport.deprecations import Notice, notice
+from airflow_provider_qlik.cloud.transport.deprecations import Deprecation, read_deprecation
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.cloud.conftest import QUICK
@@ -19,7 +19,7 @@ PAGE = "https://qlik.dev/changelog/209"
 
 
 @pytest.mark.parametrize(
-    ("sunset", "told"),
+    ("sunset", "shown"),
     [
         ("Thu, 31 Dec 2026 23:59:59 GMT", "2026-12-31"),
         ("Thursday, 31-Dec-26 23:59:59 GMT", "2026-12-31"),
@@ -37,12 +37,12 @@ PAGE = "https://qlik.dev/changelog/209"
         ("", None),
     ],
 )
-def test_a_day_is_read_in_whatever_form_it_comes(sunset: str, told: str | None) -> None:
-    assert notice({"deprecation": "true", "sunset": sunset}) == Notice(told, None)
+def test_a_date_is_read_in_every_form(sunset: str, shown: str | None) -> None:
+    assert read_deprecation({"deprecation": "true", "sunset": sunset}) == Deprecation(shown, None)
 
 
 @pytest.mark.parametrize(
-    ("link", "told"),
+    ("link", "shown"),
     [
         (f"<{PAGE}>", PAGE),
         (f'<{PAGE}>; rel="deprecation"; type="text/html"', PAGE),
@@ -55,20 +55,20 @@ def test_a_day_is_read_in_whatever_form_it_comes(sunset: str, told: str | None) 
         ("", None),
     ],
 )
-def test_the_log_shows_the_link_that_helps_most(link: str, told: str | None) -> None:
-    assert notice({"sunset": "2026-12-31", "link": link}) == Notice("2026-12-31", told)
+def test_the_log_shows_the_link_that_helps_most(link: str, shown: str | None) -> None:
+    assert read_deprecation({"sunset": "2026-12-31", "link": link}) == Deprecation("2026-12-31", shown)
 
 
 @pytest.mark.parametrize(
     "headers", [{}, {"link": f"<{PAGE}>; rel=next"}, {"deprecation": "false"}, {"deprecation": "?0"}, {"sunset": " "}]
 )
 def test_other_headers_are_no_deprecation(headers: dict[str, str]) -> None:
-    assert notice(headers) is None
+    assert read_deprecation(headers) is None
 
 
 @pytest.mark.parametrize("deprecation", ["true", "?1", "@1688169599", "Wed, 11 Nov 2026 23:59:59 GMT", "version=1"])
 def test_a_deprecation_without_a_date_is_one(deprecation: str) -> None:
-    assert notice({"deprecation": deprecation}) == Notice(None, None)
+    assert read_deprecation({"deprecation": deprecation}) == Deprecation(None, None)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -76,7 +76,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize("form", ["http_date", "iso_date", "iso_time", "epoch"])
-def test_a_deprecated_operation_is_said_once_and_counted_each_time(
+def test_a_deprecated_operation_is_logged_once_and_counted_each_time(
     sandbox: SandboxTenant, caplog: pytest.LogCaptureFixture, form: str
 ) -> None:
     task, counted = sandbox.add_task(), list[str]()
@@ -103,7 +103,7 @@ def test_a_deprecated_operation_is_said_once_and_counted_each_time(
     assert "operation list_tasks" in second
 
 
-def test_a_refusal_tells_of_it_too(sandbox: SandboxTenant, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_response_counts_as_deprecated_too(sandbox: SandboxTenant, caplog: pytest.LogCaptureFixture) -> None:
     sandbox.switch(deprecated_paths="/api/v1/reload-tasks*", sunset="")
     with Client(Tenant.at(sandbox.url), ApiKey(sandbox.api_key), retry_policy=QUICK) as client:
         with pytest.raises(Exception, match="404"):
@@ -138,9 +138,7 @@ def test_what_a_header_says_is_shown_without_secrets(listener: Listener, caplog:
 
 
 @pytest.mark.parametrize("driver", ["sync", "async"])
-def test_every_request_to_an_api_tells_the_version_and_the_one_for_a_token_does_not(
-    listener: Listener, driver: str
-) -> None:
+def test_every_request_but_that_for_a_token_has_the_api_version(listener: Listener, driver: str) -> None:
     def reply(seen: Seen) -> Answer:
         if seen.path == "/oauth/token":
             return Answer(200, {"access_token": "t" * 20, "token_type": "Bearer", "expires_in": 3600})

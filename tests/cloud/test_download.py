@@ -69,12 +69,12 @@ def file_of(body: bytes, file_type: str | None = "pdf", size: int = 1000, **head
         ("new", b"{\\rtf1 Report}"),
     ],
 )
-def test_a_file_of_the_promised_type_is_written_as_it_is(file_type: str | None, body: bytes, size: int) -> None:
+def test_a_file_of_the_requested_type_is_written_unchanged(file_type: str | None, body: bytes, size: int) -> None:
     assert file_of(body, file_type, size) == body
 
 
 @pytest.mark.parametrize("said", ["text/html", "application/json", "application/octet-stream", ""])
-def test_a_body_that_begins_like_the_promised_type_counts_more_than_the_content_type(said: str) -> None:
+def test_the_beginning_of_a_body_counts_more_than_its_content_type(said: str) -> None:
     assert file_of(PDF, "pdf", content_type=said) == PDF
 
 
@@ -102,7 +102,7 @@ def test_a_web_page_is_no_file_whatever_its_content_type(file_type: str | None, 
 
 
 @pytest.mark.parametrize("file_type", ["pdf", "xlsx", "image", "csv", None], ids=str)
-def test_what_is_called_a_web_page_is_one(file_type: str | None) -> None:
+def test_a_body_with_the_content_type_of_a_web_page_is_one(file_type: str | None) -> None:
     for said in ("text/html", "Text/HTML; charset=utf-8", " TEXT/HTML", "application/xhtml+xml"):
         with pytest.raises(InvalidResponseError, match="a web page, not a file"):
             file_of(b"Your session has expired", file_type, content_type=said)
@@ -126,7 +126,7 @@ def test_what_is_called_a_web_page_is_one(file_type: str | None) -> None:
         (json.dumps({"a": "ü"}).encode("utf-16"), ""),
     ],
 )
-def test_json_is_no_file_unless_it_was_promised(file_type: str | None, body: bytes, said: str) -> None:
+def test_json_is_no_file_unless_it_was_requested(file_type: str | None, body: bytes, said: str) -> None:
     with pytest.raises(InvalidResponseError, match="^The response is JSON, not a file"):
         file_of(body, file_type, content_type=said)
     assert file_of(body, "json", content_type=said) == body
@@ -148,7 +148,7 @@ def test_an_empty_body_is_no_file(file_type: str | None) -> None:
     ("file_type", "body"),
     [("pdf", ZIP), ("xlsx", PDF), ("image", PDF), ("png", b"\xff\xd8\xff"), ("pdf", b"%PD"), ("pdf", b"Bad gateway")],
 )
-def test_a_file_of_another_type_is_not_the_one_that_was_promised(file_type: str, body: bytes) -> None:
+def test_a_file_of_another_type_is_not_the_requested_one(file_type: str, body: bytes) -> None:
     with pytest.raises(
         InvalidResponseError, match=f"^The response is something else, not a file of the type '{file_type}'"
     ):
@@ -189,7 +189,7 @@ def test_a_download_may_take_hours_as_long_as_it_makes_progress() -> None:
     assert sum(map(len, progressing(chunks, "GET /file", clock))) == 22_000_000
 
 
-def test_a_trickle_ends() -> None:
+def test_a_download_that_is_too_slow_fails() -> None:
     clock = Clock()
     received: list[bytes] = []
 
@@ -202,7 +202,7 @@ def test_a_trickle_ends() -> None:
     assert raised.value.transient
 
 
-def test_a_download_that_began_fast_and_then_trickles_ends() -> None:
+def test_a_download_that_becomes_too_slow_fails() -> None:
     clock = Clock()
     steps = [*[(1.0, 1_000_000)] * 90, *[(1.0, 10)] * 300]
 
@@ -311,7 +311,7 @@ NOT_WHOLE: dict[str, list[bytes]] = {
 
 
 @pytest.mark.parametrize("bad", NOT_WHOLE.values(), ids=NOT_WHOLE)
-def test_what_is_not_the_whole_file_is_not_saved_and_tried_again(bad: list[bytes], target: ResourceArguments) -> None:
+def test_an_incomplete_file_is_not_saved_and_is_retried(bad: list[bytes], target: ResourceArguments) -> None:
     with serving(bad, bad, WHOLE) as url:
         fetch(url, target)
     assert target.path.read_bytes() == PDF
@@ -320,11 +320,11 @@ def test_what_is_not_the_whole_file_is_not_saved_and_tried_again(bad: list[bytes
     with serving(*[bad] * 5) as url, pytest.raises(QlikCloudError) as raised:
         fetch(url, target)
     assert raised.value.transient
-    assert raised.value.__notes__[0].startswith("Tried 5 times")
+    assert raised.value.__notes__[0].startswith("The request was sent 5 times")
     assert not target.path.exists()
 
 
-def test_nothing_is_opened_for_what_is_no_file(listener: Listener, target: ResourceArguments) -> None:
+def test_no_file_is_opened_for_another_response(listener: Listener, target: ResourceArguments) -> None:
     listener.answers(Answer(200, LOGIN, {"content-type": "application/pdf"}))
 
     with pytest.raises(
@@ -354,13 +354,14 @@ def test_an_encoded_file_that_is_cut_off_says_so(
     body = (gzip.compress if encoding == "gzip" else zlib.compress)(PDF)
     listener.answers(Answer(200, body[: int(len(body) * kept)], {"content-encoding": encoding}))
 
-    with pytest.raises(InvalidResponseError, match=f"^The response is no whole file: the {encoding} body is cut off"):
+    reason = f"^The response is not a complete file: the {encoding} body is cut off"
+    with pytest.raises(InvalidResponseError, match=reason):
         fetch(listener.url, target, RetryPolicy(max_attempts=1))
     assert not target.path.exists()
 
 
 @pytest.mark.parametrize(("packed", "reason"), [(LOGIN, "a web page"), (b"", "empty"), (b"[]", "JSON")])
-def test_what_is_no_file_is_noticed_through_its_encoding(
+def test_an_encoded_body_that_is_no_file_is_recognised(
     listener: Listener, target: ResourceArguments, packed: bytes, reason: str
 ) -> None:
     listener.answers(
@@ -372,7 +373,7 @@ def test_what_is_no_file_is_noticed_through_its_encoding(
     assert target.opened == 0
 
 
-def test_what_breaks_off_says_so(target: ResourceArguments) -> None:
+def test_a_download_that_breaks_off_says_so(target: ResourceArguments) -> None:
     with serving([head("content-length: 400000"), PDF]) as url:
         with pytest.raises(
             NoResponseError, match=rf"^The download broke off after {len(PDF):,} bytes \(peer closed .*GET /api"
@@ -381,7 +382,7 @@ def test_what_breaks_off_says_so(target: ResourceArguments) -> None:
     assert not target.path.exists()
 
 
-def test_a_trickle_over_http_is_tried_again(target: ResourceArguments, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_is_too_slow_is_retried(target: ResourceArguments, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "PROGRESS_SECONDS", 0.2)
     pause = threading.Event()
 
@@ -417,7 +418,7 @@ def test_bytes_that_never_make_a_chunk_are_no_progress(
     assert not target.path.exists()
 
 
-def test_a_refusal_of_qlik_is_told_and_not_tried_again(listener: Listener, target: ResourceArguments) -> None:
+def test_a_refusal_of_qlik_is_raised_and_not_retried(listener: Listener, target: ResourceArguments) -> None:
     body = {"errors": [{"code": "SHARING-404", "title": "File not found"}], "traceId": "t"}
     listener.answers(Answer(404, gzip.compress(json.dumps(body).encode()), {"content-encoding": "gzip"}))
 
@@ -426,7 +427,7 @@ def test_a_refusal_of_qlik_is_told_and_not_tried_again(listener: Listener, targe
     assert (len(listener.seen), target.opened) == (1, 0)
 
 
-def test_an_error_that_never_ends_does_not_hold_a_download(target: ResourceArguments) -> None:
+def test_an_endless_error_body_does_not_block_a_download(target: ResourceArguments) -> None:
     def endless() -> Iterator[bytes]:
         yield head("content-type: application/json", status="503 Service Unavailable")
         while True:
@@ -437,7 +438,7 @@ def test_an_error_that_never_ends_does_not_hold_a_download(target: ResourceArgum
     assert target.path.read_bytes() == PDF
 
 
-def test_what_writing_raises_is_not_an_error_of_qlik_and_not_tried_again(listener: Listener) -> None:
+def test_an_error_of_the_sink_is_not_one_of_qlik_and_not_retried(listener: Listener) -> None:
     class Full(BytesIO):
         def write(self, data: Any, /) -> int:
             raise OSError(28, "No space left on device")

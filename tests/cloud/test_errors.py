@@ -349,7 +349,7 @@ def test_a_redirect_is_not_followed(listener: Listener, status: int) -> None:
         assert elsewhere.seen == []
 
     assert isinstance(error, InvalidResponseError)
-    assert str(error).startswith("The response leads elsewhere and was not followed")
+    assert str(error).startswith("The response is a redirect that is not followed")
     assert f"HTTP {status} for POST /api/v1/tasks/t/actions/start" in str(error)
     assert len(listener.seen) == 1
 
@@ -430,7 +430,7 @@ def test_a_redirect_is_followed_once(listener: Listener) -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_an_error_survives_pickling_and_copying(error: QlikCloudError) -> None:
-    error.add_note("Tried 5 times in 3.0 s.")
+    error.add_note("The request was sent 5 times in 3.0 s.")
     for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert type(again) is type(error)
         assert str(again) == str(error)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_qlik.cloud import ClientCredentials, QlikCloudError, StatusError, Tenant
+from airflow_provider_qlik.cloud import QlikCloudError, StatusError
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.call import Call, Pause, RefreshCredentials
 from airflow_provider_qlik.cloud.errors import ConnectError, NoResponseError
@@ -23,9 +23,10 @@ from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.operations import OPERATIONS
 from airflow_provider_qlik.cloud.pages import Pages
-from airflow_provider_qlik.cloud.transport.auth import Token, TokenResponse, auth_type
+from airflow_provider_qlik.cloud.transport import token_request
 from airflow_provider_qlik.cloud.transport.responses import read, retry_after
 from airflow_provider_qlik.cloud.transport.retry import RetryPolicy, send_with_retries
+from airflow_provider_qlik.cloud.transport.token_request import Token, TokenResponse
 from tests.contract.cases import ALL_CASES
 from tests.contract.openapi import HERE
 from tests.planted_secret import plant, searching
@@ -198,16 +199,14 @@ def test_any_date_and_any_time_to_wait_is_one_or_none(given: dict[str, str]) -> 
 
 
 @examples(150)
-@given(replies(TokenResponse), st.booleans())
-def test_whatever_a_sign_in_is_answered_with_is_a_token_or_an_error_of_ours(reply: Reply, renews: bool) -> None:
-    tenant = Tenant.at("https://acme.eu.qlikcloud.com")
-    auth: Any = auth_type(tenant, ClientCredentials("client", "s" * 20, str(renews)))
-    sent = [(name.encode(), said.encode("latin-1")) for name, said in reply.headers.items()]
-    response = httpx.Response(reply.status, headers=sent, content=reply.content)
+@given(replies(TokenResponse))
+def test_a_response_to_a_sign_in_is_a_token_or_an_error_of_this_package(reply: Reply) -> None:
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in reply.headers.items()]
+    response = httpx.Response(reply.status, headers=headers, content=reply.content)
     try:
         # Texts of all sorts stand where a token should: they are not what is to be searched for in this test.
         with searching():
-            token = auth._read(response, 0.0)
+            token = token_request.read_token(response, 0.0)
     except QlikCloudError as error:
         assert_sound(error)
     else:
@@ -216,10 +215,9 @@ def test_whatever_a_sign_in_is_answered_with_is_a_token_or_an_error_of_ours(repl
 
 
 @pytest.mark.parametrize("lifetime", ["NaN", "1e400"])
-def test_a_token_whose_lifetime_is_no_number_is_renewed_like_one_that_does_not_say(lifetime: str) -> None:
-    auth: Any = auth_type(Tenant.at("https://acme.eu.qlikcloud.com"), ClientCredentials("client", "s" * 20))
+def test_a_token_whose_lifetime_is_no_number_gets_the_default_lifetime(lifetime: str) -> None:
     body = f'{{"access_token": "{SECRET}", "expires_in": {lifetime}}}'
-    token = auth._read(httpx.Response(200, content=body.encode()), 0.0)
+    token = token_request.read_token(httpx.Response(200, content=body.encode()), 0.0)
     assert 0 < token.refresh_at < 3600
 
 

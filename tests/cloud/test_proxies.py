@@ -42,7 +42,7 @@ def test_the_proxy_of_the_scheme_goes_before_that_of_all(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("given", "url", "auth"),
+    ("address", "url", "auth"),
     [
         ("proxy.example.com:3128", PROXY, None),
         ("HTTP://Proxy.Example.com:3128/", PROXY, None),
@@ -53,9 +53,9 @@ def test_the_proxy_of_the_scheme_goes_before_that_of_all(monkeypatch: pytest.Mon
     ],
 )
 def test_a_proxys_address_is_read_as_users_write_it(
-    monkeypatch: pytest.MonkeyPatch, given: str, url: str, auth: tuple[str, str] | None
+    monkeypatch: pytest.MonkeyPatch, address: str, url: str, auth: tuple[str, str] | None
 ) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", given)
+    monkeypatch.setenv("HTTPS_PROXY", address)
     proxy = proxy_for(ACME)
     assert proxy is not None
     assert (proxy.url, proxy.auth) == (url, auth)
@@ -105,7 +105,7 @@ def test_a_host_of_no_proxy_is_reached_directly(monkeypatch: pytest.MonkeyPatch,
         "[acme.eu.qlikcloud.com]",
     ],
 )
-def test_other_entries_of_no_proxy_leave_it_with_the_proxy(monkeypatch: pytest.MonkeyPatch, entry: str) -> None:
+def test_other_entries_of_no_proxy_do_not_bypass_the_proxy(monkeypatch: pytest.MonkeyPatch, entry: str) -> None:
     monkeypatch.setenv("HTTPS_PROXY", PROXY)
     monkeypatch.setenv("NO_PROXY", entry)
     assert proxy_for(ACME) == Proxy("HTTPS_PROXY", PROXY)
@@ -144,7 +144,7 @@ def test_addresses_networks_and_ports_of_no_proxy(
 
 
 @pytest.mark.parametrize("loopback", ["http://127.0.0.1:1", "http://localhost:1", "https://[::1]"])
-def test_this_machine_is_reached_directly_whatever_the_variables_say(
+def test_a_loopback_address_is_reached_directly_whatever_the_variables_say(
     monkeypatch: pytest.MonkeyPatch, loopback: str
 ) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
@@ -155,7 +155,7 @@ def test_this_machine_is_reached_directly_whatever_the_variables_say(
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize(
-    ("given", "why"),
+    ("address", "why"),
     [
         ("socks4://127.0.0.1:9", "begins with one of http://, https://, socks5://, socks5h://"),
         ("file:///etc/passwd", "begins with one of"),
@@ -173,10 +173,10 @@ def test_this_machine_is_reached_directly_whatever_the_variables_say(
         ("socks5h://127.0.0.1:9", r"pip install 'httpx\[socks\]'"),
     ],
 )
-def test_a_proxy_that_cannot_be_used_is_said_by_the_name_of_its_variable(
-    monkeypatch: pytest.MonkeyPatch, name: str, given: str, why: str
+def test_the_error_of_an_unusable_proxy_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, address: str, why: str
 ) -> None:
-    monkeypatch.setenv(name, given)
+    monkeypatch.setenv(name, address)
     monkeypatch.setattr("airflow_provider_qlik.cloud.transport.proxies.find_spec", lambda _: None)
 
     with pytest.raises(InvalidArgumentError, match=f"^{name}: .*{why}") as refused:
@@ -202,7 +202,7 @@ def shown_by(error: BaseException, secret: str) -> list[str]:
     return places
 
 
-def test_a_proxy_that_the_tenant_does_not_use_disturbs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_proxy_that_the_tenant_does_not_use_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
     monkeypatch.setenv("HTTP_PROXY", "nonsense://")
     monkeypatch.setenv("NO_PROXY", "qlikcloud.com")
@@ -245,13 +245,13 @@ def listed_in_a_loop() -> None:
     asyncio.run(play())
 
 
-@pytest.mark.parametrize("ask", [listed, listed_in_a_loop])
-def test_requests_go_through_the_proxy_and_sign_in_there(
-    monkeypatch: pytest.MonkeyPatch, ask: Callable[[], None]
+@pytest.mark.parametrize("send", [listed, listed_in_a_loop])
+def test_requests_go_through_the_proxy_and_authenticate_there(
+    monkeypatch: pytest.MonkeyPatch, send: Callable[[], None]
 ) -> None:
     with recording_proxy() as (address, lines):
         monkeypatch.setenv("HTTPS_PROXY", f"http://me:hunter2@{address}")
         with pytest.raises(QlikCloudError):
-            ask()
+            send()
     assert lines[0] == "CONNECT acme.eu.qlikcloud.com:443 HTTP/1.1"
     assert "proxy-authorization: basic bwu6ahvudgvymg==" in [line.lower() for line in lines]

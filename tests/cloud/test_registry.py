@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, InvalidArgumentError, Tenant
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.transport import async_client as client_module
-from airflow_provider_qlik.cloud.transport.base_client import Known
+from airflow_provider_qlik.cloud.transport.base_client import ConnectionSettings
 from airflow_provider_qlik.cloud.transport.registry import Lease, share
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
@@ -20,7 +20,7 @@ class Made:
     """Makes clients, a moment after they are asked for, and knows them all."""
 
     def __init__(self, sandbox: SandboxTenant) -> None:
-        self.known: Known = (Tenant.at(sandbox.url), ApiKey(sandbox.api_key))
+        self.settings: ConnectionSettings = (Tenant.at(sandbox.url), ApiKey(sandbox.api_key))
         self.clients: list[AsyncClient] = []
         self.tries = self.read = 0
         self.error: Exception | None = None
@@ -30,13 +30,13 @@ class Made:
         await asyncio.sleep(0.01)
         if self.error is not None:
             raise self.error
-        client = AsyncClient(*self.known, reread=self.reread)
+        client = AsyncClient(*self.settings, reread=self.reread)
         self.clients.append(client)
         return client
 
-    async def reread(self) -> Known:
+    async def reread(self) -> ConnectionSettings:
         self.read += 1
-        return self.known
+        return self.settings
 
     @property
     def open(self) -> int:
@@ -52,7 +52,7 @@ def play(scene: Callable[[], Any]) -> Any:
     return asyncio.run(scene())
 
 
-def test_all_share_one_client_and_the_last_closes_it(made: Made) -> None:
+def test_users_share_one_client_and_the_last_closes_it(made: Made) -> None:
     async def scene() -> None:
         leases = await asyncio.gather(*(share("a", made) for _ in range(100)))
         assert (made.tries, made.open) == (1, 1)
@@ -65,7 +65,7 @@ def test_all_share_one_client_and_the_last_closes_it(made: Made) -> None:
     play(scene)
 
 
-def test_giving_back_twice_takes_nothing_from_others(made: Made) -> None:
+def test_a_second_release_of_a_lease_does_nothing(made: Made) -> None:
     async def scene() -> None:
         one, other = await share("a", made), await share("a", made)
         await one.release()
@@ -76,7 +76,7 @@ def test_giving_back_twice_takes_nothing_from_others(made: Made) -> None:
     play(scene)
 
 
-def test_after_the_last_the_next_gets_a_new_one(made: Made) -> None:
+def test_after_the_last_release_the_next_user_gets_a_new_client(made: Made) -> None:
     async def scene() -> None:
         await (await share("a", made)).release()
         lease = await share("a", made)
@@ -86,7 +86,7 @@ def test_after_the_last_the_next_gets_a_new_one(made: Made) -> None:
     play(scene)
 
 
-def test_connections_have_clients_of_their_own_and_so_have_loops(made: Made) -> None:
+def test_each_connection_and_each_event_loop_has_its_own_client(made: Made) -> None:
     async def scene() -> None:
         one, other = await share("a", made), await share("b", made)
         assert one.client is not other.client
@@ -98,7 +98,7 @@ def test_connections_have_clients_of_their_own_and_so_have_loops(made: Made) -> 
     assert made.tries == 4
 
 
-def test_who_goes_away_while_it_is_opened_leaves_the_others_waiting_well(made: Made) -> None:
+def test_a_user_cancelled_while_the_client_is_opened_disturbs_no_other(made: Made) -> None:
     async def scene() -> None:
         waiting = [asyncio.ensure_future(share("a", made)) for _ in range(3)]
         await asyncio.sleep(0)
@@ -112,7 +112,7 @@ def test_who_goes_away_while_it_is_opened_leaves_the_others_waiting_well(made: M
     play(scene)
 
 
-def test_when_all_go_away_nothing_is_opened(made: Made) -> None:
+def test_when_all_users_are_cancelled_no_client_is_opened(made: Made) -> None:
     async def scene() -> None:
         waiting = asyncio.ensure_future(share("a", made))
         await asyncio.sleep(0)
@@ -125,7 +125,7 @@ def test_when_all_go_away_nothing_is_opened(made: Made) -> None:
     play(scene)
 
 
-def test_all_are_told_why_it_cannot_be_opened_and_the_next_tries_again(made: Made) -> None:
+def test_all_users_get_the_error_of_opening_and_the_next_opens_again(made: Made) -> None:
     made.error = InvalidArgumentError("password", None, "give the API key")
 
     async def scene() -> Lease:
@@ -158,7 +158,7 @@ def test_the_connection_is_read_again_every_few_minutes(
     play(scene)
 
 
-def test_a_connection_that_leads_to_another_tenant_moves_only_those_who_begin_then(
+def test_a_connection_changed_to_another_tenant_moves_only_new_users(
     sandbox: SandboxTenant, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = sandbox.add_task("Refresh")
@@ -166,7 +166,7 @@ def test_a_connection_that_leads_to_another_tenant_moves_only_those_who_begin_th
     async def scene() -> None:
         monkeypatch.setattr(client_module, "REREAD_INTERVAL", 0.0)
         old = await share("a", made)
-        made.known = (Tenant.at("https://other.example.com"), ApiKey("theirs"))
+        made.settings = (Tenant.at("https://other.example.com"), ApiKey("theirs"))
         await old.client.call(tasks.get(task))
         await asyncio.sleep(0.01)
         new = await share("a", made)
@@ -179,12 +179,12 @@ def test_a_connection_that_leads_to_another_tenant_moves_only_those_who_begin_th
     play(scene)
 
 
-def test_that_it_cannot_be_read_again_disturbs_nobody(
+def test_a_connection_that_cannot_be_read_again_disturbs_no_user(
     sandbox: SandboxTenant, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = sandbox.add_task("Refresh")
 
-    async def fails() -> Known:
+    async def fails() -> ConnectionSettings:
         raise RuntimeError("no database")
 
     async def scene() -> None:
@@ -199,7 +199,7 @@ def test_that_it_cannot_be_read_again_disturbs_nobody(
     play(scene)
 
 
-def test_a_429_holds_up_all_who_share_the_client(sandbox: SandboxTenant, made: Made) -> None:
+def test_a_429_pauses_all_users_of_the_client(sandbox: SandboxTenant, made: Made) -> None:
     task = sandbox.add_task("Refresh")
     counted: dict[str, float] = {}
 

@@ -71,7 +71,7 @@ PAGES = (("text/html", HTML), ("Text/HTML", b""), (None, PLAIN), ("application/j
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_what_is_not_in_the_form_of_qlik_is_not_the_word_of_qlik(status: int) -> None:
+def test_an_error_in_another_form_is_not_one_of_qlik(status: int) -> None:
     for content_type, body in pages():
         reply = Reply(status, {"content-type": content_type} if content_type else {}, body)
         error = refusal("POST", "/path", reply)
@@ -84,7 +84,7 @@ def test_what_is_not_in_the_form_of_qlik_is_not_the_word_of_qlik(status: int) ->
 
 @pytest.mark.parametrize("content_type", [*TYPES, "application/json; charset=utf-8"])
 @pytest.mark.parametrize("status", STATUSES)
-def test_what_is_in_the_form_of_qlik_is_the_word_of_qlik_unless_qlik_never_says_it(
+def test_an_error_in_qliks_form_is_one_of_qlik_unless_no_service_has_its_status(
     status: int, content_type: str | None
 ) -> None:
     body = json.dumps({"errors": [{"code": "X-1", "title": "No"}], "traceId": "t"}).encode()
@@ -96,7 +96,7 @@ def test_what_is_in_the_form_of_qlik_is_the_word_of_qlik_unless_qlik_never_says_
 
 @pytest.mark.parametrize("driver", ["Client", "AsyncClient"])
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 407, 409, 413, 421, 425, 499, 502, 520])
-def test_a_page_is_outlasted_where_something_is_read_and_a_start_is_sent_once(
+def test_after_a_web_page_a_read_is_retried_and_a_start_is_sent_once(
     listener: Listener, status: int, driver: str
 ) -> None:
     for content_type, body in PAGES:
@@ -113,9 +113,7 @@ def test_a_page_is_outlasted_where_something_is_read_and_a_start_is_sent_once(
 
 
 @pytest.mark.parametrize("driver", ["Client", "AsyncClient"])
-def test_a_page_that_says_that_there_are_too_many_requests_is_outlasted_and_a_start_sent_once(
-    listener: Listener, driver: str
-) -> None:
+def test_after_a_web_page_with_429_a_read_is_retried_and_a_start_is_sent_once(listener: Listener, driver: str) -> None:
     # Within an event loop nobody sends anything for at least a second after each 429, whoever it came from.
     page = Answer(429, HTML, {"content-type": "text/html", "retry-after": "0"})
 
@@ -128,7 +126,7 @@ def test_a_page_that_says_that_there_are_too_many_requests_is_outlasted_and_a_st
 
 @pytest.mark.parametrize("driver", ["Client", "AsyncClient"])
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 407, 429, 502, 520])
-def test_a_page_in_place_of_a_token_is_no_refusal_and_is_outlasted(
+def test_a_web_page_in_place_of_a_token_is_no_refusal_and_is_retried(
     listener: Listener, status: int, driver: str
 ) -> None:
     for content_type, body in PAGES:
@@ -152,14 +150,14 @@ def test_a_page_in_place_of_a_token_is_no_refusal_and_is_outlasted(
     [automations.stop_run("a", "r"), tasks.delete("t"), tasks.run_log("t", "r"), tasks.list(), tasks.get("t")],
     ids=str,
 )
-def test_a_page_with_status_200_is_no_response_whatever_its_type(call: Call[Any]) -> None:
+def test_a_web_page_with_status_200_is_no_response_whatever_its_type(call: Call[Any]) -> None:
     for content_type in ("text/html", "Text/HTML; charset=utf-8", "application/xhtml+xml", None, "text/plain"):
         headers = {"content-type": content_type} if content_type else {}
         with pytest.raises(IntermediaryResponseError, match="a web page"):
             read(call, call.path, Reply(200, headers, HTML))
 
 
-def test_a_page_with_status_200_and_no_body_is_no_response_either() -> None:
+def test_a_web_page_with_status_200_and_no_body_is_no_response_either() -> None:
     for call in (automations.stop_run("a", "r"), tasks.run_log("t", "r")):
         with pytest.raises(IntermediaryResponseError):
             read(call, call.path, Reply(200, {"content-type": "Text/HTML"}))
@@ -190,14 +188,14 @@ def errors_of(status: int, *errors: Any) -> StatusError:
     return error
 
 
-def test_the_inner_reason_is_told() -> None:
+def test_the_inner_reason_is_shown() -> None:
     inner = {"title": "task is disabled by its owner", "code": 400}
     error = errors_of(400, {"code": 400, "title": "Bad Request", "context": "StartTask", "inner": inner})
 
     assert str(error).startswith("Bad Request: StartTask: task is disabled by its owner. (HTTP 400 for POST /path")
 
 
-def test_an_inner_reason_is_told_however_deep_it_is() -> None:
+def test_an_inner_reason_is_shown_however_deep_it_is() -> None:
     deep: dict[str, Any] = {"title": "the app is gone"}
     for _ in range(5):
         deep = {"title": "Bad Request", "inner": deep}
@@ -208,14 +206,14 @@ def test_an_inner_reason_is_told_however_deep_it_is() -> None:
     assert str(errors_of(400, deep))
 
 
-def test_all_errors_are_told() -> None:
+def test_all_errors_are_shown() -> None:
     error = errors_of(400, {"code": "A-1", "title": "first"}, {"code": "A-2", "title": "second", "detail": "of two"})
 
     assert str(error).startswith("first: A-1; second: of two: A-2. (HTTP 400")
     assert error.code == "A-1"
 
 
-def test_so_many_errors_are_told_as_anybody_reads() -> None:
+def test_the_number_of_errors_that_are_shown_is_bounded() -> None:
     error = errors_of(400, *({"code": f"A-{number}", "title": f"reason {number}"} for number in range(10_000)))
 
     assert "reason 1: A-1" in str(error)
@@ -326,12 +324,12 @@ def usual(call: Call[Any]) -> Any:
 
 
 @each_about
-def test_a_response_about_what_was_asked_for_is_one(call: Call[Any]) -> None:
+def test_a_response_about_the_requested_resource_is_accepted(call: Call[Any]) -> None:
     assert response(call, usual(call)) is not None
 
 
 @each_about
-def test_a_response_about_something_else_is_none(call: Call[Any]) -> None:
+def test_a_response_about_another_resource_is_refused(call: Call[Any]) -> None:
     body = json.loads(json.dumps(usual(call)).replace(CAPITAL, "somebody-elses"))
 
     with pytest.raises(InvalidResponseError, match=f"'somebody-elses', not '{CAPITAL}' .HTTP 200 for") as raised:
@@ -341,14 +339,14 @@ def test_a_response_about_something_else_is_none(call: Call[Any]) -> None:
 
 
 @each_about
-def test_ids_in_other_letters_are_the_same(call: Call[Any]) -> None:
+def test_ids_in_another_letter_case_are_equal(call: Call[Any]) -> None:
     body = json.loads(json.dumps(usual(call)).replace(CAPITAL, CAPITAL.lower()))
 
     assert response(call, body) is not None
 
 
 @pytest.mark.parametrize("call", WITHOUT_ID.values(), ids=WITHOUT_ID)
-def test_ids_that_a_response_does_not_tell_are_not_missed(call: Call[Any]) -> None:
+def test_ids_that_a_response_lacks_are_not_compared(call: Call[Any]) -> None:
     def without(value: Any) -> Any:
         if isinstance(value, dict):
             return {name: without(inner) for name, inner in value.items() if inner != CAPITAL}
@@ -360,7 +358,7 @@ def test_ids_that_a_response_does_not_tell_are_not_missed(call: Call[Any]) -> No
 @pytest.mark.parametrize(
     "call", [call for call in ABOUT.values() if call.items_about], ids=[n for n, c in ABOUT.items() if c.items_about]
 )
-def test_single_items_about_something_else_are_left_out(call: Call[Any]) -> None:
+def test_single_items_about_another_resource_are_dropped(call: Call[Any]) -> None:
     body = usual(call)
     (name,) = [name for name, value in body.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
     ours = body[name][0]
@@ -373,7 +371,7 @@ def test_single_items_about_something_else_are_left_out(call: Call[Any]) -> None
 
 
 @pytest.mark.parametrize("driver", ["Client", "AsyncClient"])
-def test_a_response_about_another_run_is_asked_for_again(listener: Listener, driver: str) -> None:
+def test_after_a_response_about_another_run_the_request_is_repeated(listener: Listener, driver: str) -> None:
     run = {"id": "ours", "status": "running"}
     listener.answers(Answer(200, {**run, "id": "somebody-elses", "status": "finished"}), Answer(200, run))
 

@@ -93,7 +93,7 @@ class Played:
             self.error = error
 
 
-def test_an_answer_is_the_answer() -> None:
+def test_a_response_is_the_result() -> None:
     played = Played(GET, [])
 
     assert (played.result, played.attempts, played.pauses) == ("answer", 1, [])
@@ -101,7 +101,7 @@ def test_an_answer_is_the_answer() -> None:
 
 @pytest.mark.parametrize("error", SURELY_NOT_ARRIVED, ids=str)
 @pytest.mark.parametrize("call", [GET, PUT, DELETE, POST], ids=str)
-def test_what_surely_did_not_arrive_is_sent_again_whatever_it_is(call: Call[Any], error: QlikCloudError) -> None:
+def test_any_call_that_surely_did_not_arrive_is_sent_again(call: Call[Any], error: QlikCloudError) -> None:
     assert not error.outcome_unknown
     assert Played(call, [error, error]).attempts == 3
 
@@ -116,18 +116,18 @@ def test_a_post_that_may_have_arrived_is_never_sent_again(error: QlikCloudError)
 
 @pytest.mark.parametrize("error", PERHAPS_DONE, ids=str)
 @pytest.mark.parametrize("call", [GET, PUT, DELETE], ids=str)
-def test_what_does_no_more_the_second_time_is_sent_again(call: Call[Any], error: QlikCloudError) -> None:
+def test_an_idempotent_call_is_sent_again(call: Call[Any], error: QlikCloudError) -> None:
     assert Played(call, [error]).result == "answer"
 
 
 @pytest.mark.parametrize("error", PLAIN_NO, ids=str)
 @pytest.mark.parametrize("call", [GET, PUT, DELETE, POST], ids=str)
-def test_a_plain_no_is_not_asked_again(call: Call[Any], error: QlikCloudError) -> None:
+def test_a_permanent_error_is_not_retried(call: Call[Any], error: QlikCloudError) -> None:
     assert Played(call, [error]).attempts == 1
     assert not may_repeat(call, error)
 
 
-def test_every_post_of_the_families_is_treated_alike() -> None:
+def test_every_post_of_the_api_follows_one_rule() -> None:
     for call in (automations.create_run("a"), automations.stop_run("a", "r"), automations.execute("a", "token")):
         assert Played(call, [NoResponseError("reset")]).attempts == 1
         assert Played(call, [ConnectError("refused")]).attempts == 2
@@ -139,7 +139,7 @@ def test_a_reload_that_is_pending_is_no_rate_limit() -> None:
     assert not PENDING.transient
 
 
-def test_reading_is_turned_away_with_a_429_for_one_reason_only() -> None:
+def test_a_429_for_a_read_is_always_a_rate_limit() -> None:
     error = refused(429, "GATEWAY-1", method="GET", retry_after="2")
 
     assert Played(GET, [error]).pauses == [2.0]
@@ -154,7 +154,7 @@ def test_a_429_that_names_no_other_reason_is_a_rate_limit(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>slow down</html>", b'{"message": "slow down"}'])
-def test_a_429_of_something_in_between_may_come_after_the_request_was_carried_out(body: bytes) -> None:
+def test_a_429_of_something_in_between_may_come_after_the_request_was_executed(body: bytes) -> None:
     error = refusal("POST", "/path", Reply(429, {"retry-after": "7"}, body))
 
     assert isinstance(error, IntermediaryResponseError)
@@ -172,11 +172,11 @@ def test_credentials_are_read_again_once_and_not_for_each_refusal() -> None:
 # Pauses
 
 
-def test_retry_after_in_seconds_is_waited_for() -> None:
+def test_retry_after_in_seconds_is_the_pause() -> None:
     assert Played(GET, [RATE_LIMIT, BUSY]).pauses == [7.0, 3.0]
 
 
-def test_retry_after_as_a_date_is_waited_for_by_the_servers_clock() -> None:
+def test_retry_after_as_a_date_is_the_pause_by_the_servers_clock() -> None:
     dates = {"date": "Wed, 21 Oct 2026 07:28:00 GMT", "retry_after": "Wed, 21 Oct 2026 07:28:11 GMT"}
 
     assert Played(GET, [refused(503, **dates)]).pauses == [11.0]
@@ -217,12 +217,12 @@ def test_pauses_double_up_to_the_longest() -> None:
     assert played.pauses == [1, 2, 4, 8, 16, 20, 20, 20]
 
 
-def test_chance_shortens_pauses_of_ours_and_lengthens_those_of_qlik() -> None:
+def test_jitter_shortens_the_backoff_and_lengthens_retry_after() -> None:
     assert Played(GET, [DOWN, DOWN], jitter=1.0, initial_backoff=1.0).pauses == [0.5, 1.0]
     assert Played(GET, [RATE_LIMIT], jitter=1.0, initial_backoff=1.0).pauses == [8.0], "never earlier than Qlik said"
 
 
-def test_everybody_waits_for_a_different_time() -> None:
+def test_jitter_makes_pauses_differ() -> None:
     retry_policy = RetryPolicy()
 
     pauses = {retry_policy.pause_after(1, DOWN, chance / 10) for chance in range(11)}
@@ -247,12 +247,12 @@ def test_there_is_a_budget_of_time_for_all_pauses_together() -> None:
     assert isinstance(played.error, StatusError)
 
 
-def test_what_breaks_off_after_ten_minutes_is_tried_again_as_often_as_what_breaks_off_at_once() -> None:
+def test_a_request_that_breaks_off_after_ten_minutes_is_retried_as_often_as_one_that_breaks_off_at_once() -> None:
     played = Played(GET, [NoResponseError("cut off")] * 10, takes=600.0)
 
     assert (played.attempts, len(played.pauses)) == (5, 4)
     assert isinstance(played.error, NoResponseError)
-    assert played.error.__notes__ == [f"Tried 5 times in {3000 + sum(played.pauses):.1f} s."]
+    assert played.error.__notes__ == [f"The request was sent 5 times in {3000 + sum(played.pauses):.1f} s."]
     assert Played(GET, [NoResponseError("cut off")], takes=600.0).result == "answer"
 
 
@@ -262,11 +262,11 @@ def test_a_budget_that_the_next_pause_would_pass_ends_the_attempts_before_it() -
     assert played.pauses == [3.0, 3.0]
 
 
-def test_the_error_at_last_tells_how_often_it_was_tried() -> None:
+def test_the_last_error_has_a_note_of_the_attempts() -> None:
     error = Played(GET, [refused(503, retry_after="2"), last := refused(502)], max_attempts=2).error
 
     assert error is last
-    assert last.__notes__ == ["Tried 2 times in 2.0 s."]
+    assert last.__notes__ == ["The request was sent 2 times in 2.0 s."]
     assert not hasattr(Played(POST, [refused(500)]).error, "__notes__")
 
 
@@ -274,7 +274,7 @@ def test_the_error_at_last_tells_how_often_it_was_tried() -> None:
 
 
 @pytest.mark.parametrize("lost", PERHAPS_DONE, ids=str)
-def test_a_delete_whose_answer_was_lost_and_that_finds_nothing_has_done_it(lost: QlikCloudError) -> None:
+def test_a_404_for_a_delete_whose_response_was_lost_is_success(lost: QlikCloudError) -> None:
     played = Played(DELETE, [lost, refused(404)])
 
     assert (played.result, played.error, played.attempts) == (None, None, 2)
@@ -282,7 +282,7 @@ def test_a_delete_whose_answer_was_lost_and_that_finds_nothing_has_done_it(lost:
 
 @pytest.mark.parametrize("between", SURELY_NOT_ARRIVED, ids=str)
 @pytest.mark.parametrize("lost", PERHAPS_DONE, ids=str)
-def test_a_delete_whose_answer_was_lost_has_done_it_whatever_turned_the_next_try_away(
+def test_a_404_for_a_delete_whose_response_was_lost_is_success_after_another_error(
     lost: QlikCloudError, between: QlikCloudError
 ) -> None:
     played = Played(DELETE, [lost, between, refused(404)])
@@ -291,14 +291,14 @@ def test_a_delete_whose_answer_was_lost_has_done_it_whatever_turned_the_next_try
 
 
 @pytest.mark.parametrize("error", SURELY_NOT_ARRIVED, ids=str)
-def test_a_delete_that_never_arrived_and_finds_nothing_is_an_error(error: QlikCloudError) -> None:
+def test_a_404_for_a_delete_that_never_arrived_is_an_error(error: QlikCloudError) -> None:
     played = Played(DELETE, [error, refused(404)])
 
     assert isinstance(played.error, StatusError)
     assert played.error.status == 404
 
 
-def test_only_a_delete_is_done_when_nothing_is_found() -> None:
+def test_a_404_is_success_only_for_a_delete() -> None:
     for call in (GET, PUT):
         assert isinstance(Played(call, [NoResponseError("reset"), refused(404)]).error, StatusError)
 
@@ -313,14 +313,14 @@ def test_a_failed_sign_in_means_that_nothing_was_sent(failed: int, body: bytes) 
     assert isinstance(Played(DELETE, [error, refused(404)]).error, StatusError), "it cannot have been us"
 
 
-def test_a_refused_sign_in_is_not_tried_again() -> None:
+def test_a_refused_sign_in_is_not_retried() -> None:
     for body in (b'{"error": "invalid_client"}', b'{"errors": [{"code": "X-1"}]}'):
         for status in (400, 401, 403):
             assert Played(GET, [refusal("POST", "/oauth/token", Reply(status, content=body))]).attempts == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>Sign in</html>", b'{"message": "no"}'])
-def test_a_sign_in_that_something_in_between_answered_is_tried_again(body: bytes) -> None:
+def test_a_sign_in_is_retried_after_a_response_of_something_in_between(body: bytes) -> None:
     for status in (400, 401, 403, 404, 407):
         error = refusal("POST", "/oauth/token", Reply(status, content=body))
 
@@ -346,7 +346,7 @@ def starts(sandbox: SandboxTenant) -> tuple[int, int]:
     ],
     ids=str,
 )
-def test_a_start_that_was_turned_away_is_made_once_later(
+def test_a_start_that_was_refused_for_now_happens_once_later(
     sandbox: SandboxTenant, client: Client, fault: dict[str, Any]
 ) -> None:
     sandbox.add_task(id="t")
@@ -377,7 +377,7 @@ def test_a_start_that_was_turned_away_is_made_once_later(
     ],
     ids=str,
 )
-def test_a_start_that_may_have_worked_is_not_repeated(
+def test_a_start_whose_outcome_is_unknown_is_not_repeated(
     sandbox: SandboxTenant, client: Client, fault: dict[str, Any]
 ) -> None:
     sandbox.add_task(id="t")
@@ -410,7 +410,7 @@ def test_a_start_that_may_have_worked_is_not_repeated(
     ],
     ids=str,
 )
-def test_a_question_is_asked_again_until_it_is_answered(
+def test_a_get_is_retried_until_it_gets_a_response(
     sandbox: SandboxTenant, client: Client, fault: dict[str, Any]
 ) -> None:
     sandbox.add_task("A task", id="t")
@@ -422,7 +422,7 @@ def test_a_question_is_asked_again_until_it_is_answered(
     assert len(sandbox.request_log("get_task")) == 3
 
 
-def test_a_question_is_not_asked_for_ever(sandbox: SandboxTenant, client: Client) -> None:
+def test_a_get_is_not_retried_for_ever(sandbox: SandboxTenant, client: Client) -> None:
     sandbox.add_task(id="t")
     sandbox.fault("GET", times=None, status=502)
 
@@ -430,7 +430,7 @@ def test_a_question_is_not_asked_for_ever(sandbox: SandboxTenant, client: Client
         client.call(tasks.get("t"))
 
     assert len(sandbox.request_log("get_task")) == 5
-    assert raised.value.__notes__[0].startswith("Tried 5 times")
+    assert raised.value.__notes__[0].startswith("The request was sent 5 times")
 
 
 def test_a_call_can_have_its_own_retry_policy(sandbox: SandboxTenant, client: Client) -> None:
@@ -454,7 +454,7 @@ def test_a_task_whose_deletion_was_not_confirmed_is_deleted(
     assert [entry.carried_out for entry in sandbox.request_log("delete_task")] == [True, False]
 
 
-def test_a_task_whose_deletion_timed_out_is_deleted_though_the_next_try_met_a_rate_limit(
+def test_a_task_whose_deletion_timed_out_is_deleted_though_the_next_attempt_met_a_rate_limit(
     sandbox: SandboxTenant, client: Client
 ) -> None:
     sandbox.add_task(id="t")
@@ -469,7 +469,7 @@ def test_a_task_whose_deletion_timed_out_is_deleted_though_the_next_try_met_a_ra
     ]
 
 
-def test_a_task_that_never_was_cannot_be_deleted(sandbox: SandboxTenant, client: Client) -> None:
+def test_a_task_that_never_existed_cannot_be_deleted(sandbox: SandboxTenant, client: Client) -> None:
     sandbox.fault("DELETE", status=429, code="HTTP-429", retry_after=0)
 
     with pytest.raises(StatusError, match="404"):
@@ -477,7 +477,7 @@ def test_a_task_that_never_was_cannot_be_deleted(sandbox: SandboxTenant, client:
 
 
 @pytest.mark.parametrize(("form", "seconds"), [("seconds", 60.0), ("date", 60.0), ("absent", None)])
-def test_the_tenants_rate_limit_tells_when_to_come_back(
+def test_the_rate_limit_of_the_tenant_sets_the_pause(
     sandbox: SandboxTenant, client: Client, form: str, seconds: float | None
 ) -> None:
     sandbox.add_task(id="t")

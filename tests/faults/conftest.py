@@ -13,7 +13,7 @@ from airflow_provider_qlik import sandbox as sandboxes
 from airflow_provider_qlik.cloud.call import Pause, Poll
 from airflow_provider_qlik.cloud.polling.dispatcher import Dispatcher
 from airflow_provider_qlik.cloud.polling.rate_limiter import RateLimiter
-from airflow_provider_qlik.cloud.transport.auth import forget_tokens
+from airflow_provider_qlik.cloud.transport.token_cache import forget_tokens
 from airflow_provider_qlik.runs import visibility
 from tests.faults.dimensions import SPEED
 from tests.faults.proxy import Proxy, proxy_to

@@ -28,7 +28,7 @@ os.environ |= airflow_database.settings(Path(_HOME.name), DAGS)
 from airflow.providers.common.compat.sdk import TaskDeferred  # noqa: E402
 
 from airflow_provider_qlik import sandbox as sandboxes  # noqa: E402
-from airflow_provider_qlik.cloud.transport.auth import forget_tokens  # noqa: E402
+from airflow_provider_qlik.cloud.transport.token_cache import forget_tokens  # noqa: E402
 from tests.planted_secret import note  # noqa: E402
 
 

@@ -43,15 +43,15 @@ triggers, run_trigger = [], QlikRunTrigger.run
 QlikRunTrigger.run = lambda trigger: triggers.append(trigger) or run_trigger(trigger)
 run = dag.test()
 instances = run.get_task_instances()
-from airflow_provider_qlik.cloud.transport.auth import _TokenHolder
+from airflow_provider_qlik.cloud.transport.token_cache import SharedToken
 print("RESULT " + json.dumps({
     "states": {each.task_id: str(each.state) for each in instances},
     "returned": {each.task_id: each.xcom_pull(task_ids=each.task_id) for each in instances},
-    "tokens": len(_TokenHolder._all),
+    "tokens": len(SharedToken._all),
     "triggers": len(triggers),
 }))
 with open(sys.argv[2], "w") as file:
-    json.dump([holder.token.value.get_secret_value() for holder in _TokenHolder._all.values()], file)
+    json.dump([shared.token.value.get_secret_value() for shared in SharedToken._all.values()], file)
 """
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 
-from airflow_provider_qlik.cloud.transport import base_client
+from airflow_provider_qlik.cloud.transport import credential_rotation
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.call import QlikCallOperator
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
@@ -108,7 +108,7 @@ def acting(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> Callable[[Case, s
         connection = {"conn_type": "qlik_cloud", "host": tenant.url, "password": user.api_key}
         monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(connection))
         # As in a process of its own: a key that worked for this connection before would be used where this one may not.
-        monkeypatch.setattr(base_client, "_accepted_credentials", {})
+        monkeypatch.setattr(credential_rotation, "_accepted_credentials", {})
         return resource(tenant, case, space, user.id if role == OWNER else None, user.id if role == RECIPIENT else "")
 
     return prepare

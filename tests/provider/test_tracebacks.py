@@ -27,7 +27,8 @@ from airflow_provider_qlik.cloud import (
     Tenant,
 )
 from airflow_provider_qlik.cloud.api import tasks
-from airflow_provider_qlik.cloud.transport.auth import auth_type, forget_tokens
+from airflow_provider_qlik.cloud.transport.auth import auth_for
+from airflow_provider_qlik.cloud.transport.token_cache import forget_tokens
 from airflow_provider_qlik.connection_parser import parse
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.validation import InvalidArgumentError
@@ -216,7 +217,7 @@ def test_what_goes_wrong_on_the_way_shows_no_secret(method: str, way: str, drive
 
 
 def test_a_key_that_must_not_be_sent_is_in_no_frame() -> None:
-    flow = auth_type(Tenant.at(HOST), ApiKey(SECRET)).sync_auth_flow(
+    flow = auth_for(Tenant.at(HOST), ApiKey(SECRET)).sync_auth_flow(
         httpx.Request("GET", "https://elsewhere.example.com/")
     )
     assert frames_that_show(raised_by(lambda: next(flow))) == []

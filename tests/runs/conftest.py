@@ -11,9 +11,9 @@ import pytest
 from airflow_provider_qlik import sandbox as sandboxes
 from airflow_provider_qlik.cloud import ApiKey, Call, Client, Flow, Pause, RetryPolicy, Tenant
 from airflow_provider_qlik.cloud.call import FlowDriver, Step, unbatched
-from airflow_provider_qlik.cloud.transport.auth import forget_tokens
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.cloud.transport.tenant import AUTO, V1_TASKS
+from airflow_provider_qlik.cloud.transport.token_cache import forget_tokens
 from airflow_provider_qlik.runs import ADAPTERS, Intent, MatchTimeouts, Run, RunAdapter, RunSelector, RunWait
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 

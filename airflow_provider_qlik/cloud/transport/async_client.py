@@ -25,11 +25,11 @@ from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.polling.dispatcher import Dispatcher
 from airflow_provider_qlik.cloud.polling.rate_limits import Permit, RateLimits
 from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, Priority
-from airflow_provider_qlik.cloud.transport.base_client import BaseClient, Known
-from airflow_provider_qlik.cloud.transport.bounds import AsyncBoundedTransport
+from airflow_provider_qlik.cloud.transport.base_client import BaseClient, ConnectionSettings
 from airflow_provider_qlik.cloud.transport.http_errors import translated_errors
 from airflow_provider_qlik.cloud.transport.paths import sent, tier_of
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, RetryPolicy
+from airflow_provider_qlik.cloud.transport.transports import AsyncBoundedTransport
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ REREAD_INTERVAL = 300.0
 """Seconds after which a client in an event loop reads its connection again."""
 
 
-class AsyncClient(BaseClient[Callable[[], Awaitable[Known]], httpx.AsyncClient]):
+class AsyncClient(BaseClient[Callable[[], Awaitable[ConnectionSettings]], httpx.AsyncClient]):
     """A client for an event loop: sends calls, runs flows, goes through lists.
 
     Use it in an ``async with``. *count* gets the name of a metric and a number: `requests`, `polls` (that were
@@ -115,7 +115,7 @@ class AsyncClient(BaseClient[Callable[[], Awaitable[Known]], httpx.AsyncClient])
         return await self._drive(flow, counted), calls
 
     def _rate_limits(self) -> RateLimits:
-        limits = self._limits = self._limits or RateLimits.of(self.tenant, self._credentials)
+        limits = self._limits = self._limits or RateLimits.of(self.tenant, self._rotation.credentials)
         return limits
 
     async def _send(self, call: Call[T], priority: Priority, permit: Permit | None = None) -> T:
@@ -131,7 +131,7 @@ class AsyncClient(BaseClient[Callable[[], Awaitable[Known]], httpx.AsyncClient])
                 redirected = self._redirected(call, response)
                 if redirected is None:
                     value = self._read(call, response)
-                    self._record_accepted(auth)
+                    self._rotation.record_accepted(auth)
                     return value
         return await self._send(redirected, priority)
 
@@ -171,7 +171,7 @@ class AsyncClient(BaseClient[Callable[[], Awaitable[Known]], httpx.AsyncClient])
         """Start to read the connection again if the last time is some minutes ago; a failure is only logged."""
         if (
             self._reread is None
-            or time.monotonic() - self._reread_at < REREAD_INTERVAL
+            or time.monotonic() - self._rotation.reread_at < REREAD_INTERVAL
             or self._reread_task is not None
         ):
             return
@@ -191,12 +191,13 @@ class AsyncClient(BaseClient[Callable[[], Awaitable[Known]], httpx.AsyncClient])
     async def _refresh(self, step: RefreshCredentials) -> bool:
         # The connection is read once for all requests that were refused together.
         async with self._refresh_lock:
-            if self._should_refresh(step):
-                known = None
-                with self._tolerating_failure(step):
-                    known = await self._reread() if self._reread is not None and self._should_reread(step) else None
-                self._switch_credentials(step, known)
-        return self._refreshed_at >= step.since
+            if self._rotation.should_refresh(step):
+                settings = None
+                if self._reread is not None and self._rotation.should_reread(step):
+                    with self._tolerating_failure(step):
+                        settings = await self._reread()
+                self._switch_credentials(step, settings)
+        return self._rotation.refreshed_since(step)
 
     def _perform(self, step: Step) -> Awaitable[Any]:
         """Perform a step that is no call."""

@@ -1,17 +1,12 @@
 """The base of both clients: it turns a call into a request, and the response into a value or an error.
 
-The hardest part is that credentials change while waits go on for days. New credentials are tried, not trusted: a
-mistyped key that is saved in the connection must not end the waits that a valid one keeps going. So the old ones are
-kept as a fallback until a response has accepted the new ones. Whichever of the two is refused, the other is used. A 403
-or 404 counts as a refusal as long as the new ones have not been accepted: they may belong to another user.
+How credentials change while a client is in use is decided in `credential_rotation`.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,15 +20,16 @@ from airflow_provider_qlik.cloud.call import Call, RefreshCredentials
 from airflow_provider_qlik.cloud.errors import InvalidResponseError, QlikCloudError
 from airflow_provider_qlik.cloud.metrics import harmless
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
-from airflow_provider_qlik.cloud.transport import deprecations
-from airflow_provider_qlik.cloud.transport.auth import auth_type
-from airflow_provider_qlik.cloud.transport.bounds import KEPT_END, MAX_BODY, bounded, bounds, location_of
+from airflow_provider_qlik.cloud.transport.bounds import KEPT_END, MAX_BODY, Bounds, bounded, bounds_of
+from airflow_provider_qlik.cloud.transport.credential_rotation import CredentialRotation
 from airflow_provider_qlik.cloud.transport.credentials import Credentials
 from airflow_provider_qlik.cloud.transport.decoding import ACCEPT_ENCODING
+from airflow_provider_qlik.cloud.transport.deprecations import log_once, read_deprecation
 from airflow_provider_qlik.cloud.transport.download import Download
 from airflow_provider_qlik.cloud.transport.responses import read
 from airflow_provider_qlik.cloud.transport.retry import RetryPolicy
 from airflow_provider_qlik.cloud.transport.tenant import Tenant, trust
+from airflow_provider_qlik.cloud.transport.transports import location_of
 from airflow_provider_qlik.text import REASON_LENGTH, storable
 from airflow_provider_qlik.validation import InvalidArgumentError
 
@@ -41,8 +37,8 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-Known: TypeAlias = tuple[Tenant, Credentials]
-"""The tenant and the credentials of a client, as first given and as read again from the connection."""
+ConnectionSettings: TypeAlias = tuple[Tenant, Credentials]
+"""The tenant and the credentials that an Airflow connection holds."""
 
 API_VERSION = "2026-11"
 """The release of Qlik Cloud's APIs that this package knows. It selects no format, only the deprecations that Qlik
@@ -66,10 +62,6 @@ def _in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_in_child)
-
-
-_accepted_credentials: dict[tuple[str | None, str], Credentials] = {}
-"""The credentials that were accepted last, by connection id and tenant: a later client may need them to cancel."""
 
 
 class BaseClient(Generic[RereadT, HttpT]):
@@ -102,49 +94,35 @@ class BaseClient(Generic[RereadT, HttpT]):
         self.connection = connection
         self._on_secret = on_secret
         self._reread = reread
-        self._reread_at = time.monotonic()
-        self._refreshed_at = -math.inf
         self.outdated = False
-        fallback = fallback or _accepted_credentials.get((connection, tenant.url))
-        self._fallback = fallback if connection and fallback != credentials else None
-        self._refused: Credentials | None = None
-        self._reported: Credentials | None = None
-        self._revoked: Credentials | None = None
-        self._set_credentials(credentials)
+        self._rotation = CredentialRotation(
+            tenant, credentials, fallback=fallback, connection=connection, on_secret=on_secret
+        )
         self._replaced_clients: list[HttpT] = []
         self._trust = trust(tenant.ca_bundle)
         self._process = _process
         self._http: HttpT = self._open_http()
 
     @property
-    def known(self) -> tuple[Tenant, Credentials, Credentials | None]:
+    def settings(self) -> tuple[Tenant, Credentials, Credentials | None]:
         """The tenant, the credentials in use, and the fallback that is kept until these are accepted."""
-        return self.tenant, self._credentials, self._fallback
+        return self.tenant, self._rotation.credentials, self._rotation.fallback
 
-    def _set_credentials(self, credentials: Credentials) -> None:
-        self._credentials = credentials
-        self._auth = auth_type(self.tenant, credentials, self._on_secret)
-        self._accepted = False
+    @property
+    def _auth(self) -> httpx.Auth:
+        return self._rotation.auth
 
-    def _apply_reread(self, known: Known, *, refused: bool) -> None:
+    def _apply_reread(self, settings: ConnectionSettings, *, refused: bool) -> None:
         """Use the tenant and credentials that were read again, after those in use were *refused* or at an interval.
 
         The settings of another tenant are not applied: runs that were started on this one are unknown there.
         """
-        tenant, credentials = known
-        self._reread_at = time.monotonic()
+        tenant, credentials = settings
+        self._rotation.record_reread()
         self.outdated = tenant != self.tenant
-        if tenant.url != self.tenant.url:
-            return
-        self._trust_anew(tenant)
-        if credentials != self._refused:
-            self._refused = None
-        if credentials == self._credentials:
-            if refused:
-                self._swap_credentials()
-        elif refused or credentials != self._refused:
-            self._fallback, self._refreshed_at = self._credentials, self._reread_at
-            self._set_credentials(credentials)
+        if tenant.url == self.tenant.url:
+            self._trust_anew(tenant)
+            self._rotation.use_reread(credentials, refused=refused)
 
     def _trust_anew(self, tenant: Tenant) -> None:
         """Use the certificates as they are now, from the next connection on, if their file was replaced."""
@@ -159,42 +137,6 @@ class BaseClient(Generic[RereadT, HttpT]):
             self._replaced_clients.append(self._http)
             self._http = self._open_http()
 
-    def _swap_credentials(self) -> None:
-        """Use the other credentials, where these were refused and there are others."""
-        if self._fallback is None:
-            return
-        refused, other = self._credentials, self._fallback
-        self._refused = refused
-        self._fallback, self._refreshed_at = refused, time.monotonic()
-        self._set_credentials(other)
-
-    def _record_accepted(self, auth: httpx.Auth) -> None:
-        """Note that a response has accepted these credentials: from now on there is no fallback."""
-        if auth is self._auth and not self._accepted:
-            self._accepted, self._fallback, self._revoked = True, None, None
-            if self._refused not in (None, self._reported, self._credentials):
-                self._reported = self._refused
-                _log.warning(
-                    "Qlik Cloud refuses the new credentials of %s; the old ones are used as long as they work. Correct"
-                    " the connection.",
-                    f"the connection {self.connection!r}" if self.connection else self.tenant.url,
-                )
-            if self.connection:
-                _accepted_credentials[self.connection, self.tenant.url] = self._credentials
-
-    def _should_refresh(self, step: RefreshCredentials) -> bool:
-        """Return True if other credentials are needed, and none have been put in use since.
-
-        After a 403 or 404 that is so for new credentials that were not accepted yet, if the old ones were not revoked.
-        """
-        others = not self._accepted and self._fallback is not None and self._fallback != self._revoked
-        needed = step.credentials_refused or others
-        return needed and self._refreshed_at < step.since
-
-    def _should_reread(self, step: RefreshCredentials) -> bool:
-        """Return True if the connection was not read since the credentials were used that are refused."""
-        return step.credentials_refused and self._reread_at < step.since
-
     @contextmanager
     def _tolerating_failure(self, step: RefreshCredentials) -> Iterator[None]:
         """Note a failure to read the connection in the block, and go on with the credentials in use."""
@@ -203,18 +145,18 @@ class BaseClient(Generic[RereadT, HttpT]):
         except (QlikCloudError, InvalidArgumentError) as error:
             self._record_reread_failure(error, step.error)
 
-    def _switch_credentials(self, step: RefreshCredentials, known: Known | None) -> None:
+    def _switch_credentials(self, step: RefreshCredentials, settings: ConnectionSettings | None) -> None:
         """Use other credentials than those that were refused: those that were read again, or else the fallback."""
         if step.fallback_refused:
-            self._revoked = self._credentials
-        if known is None:
-            self._swap_credentials()
+            self._rotation.record_revoked()
+        if settings is None:
+            self._rotation.use_fallback()
         else:
-            self._apply_reread(known, refused=True)
+            self._apply_reread(settings, refused=True)
 
     def _record_reread_failure(self, problem: Exception, refusal: QlikCloudError | None = None) -> None:
         """Note that the connection cannot be read again, on the refusal that made it necessary or in the log."""
-        self._reread_at = time.monotonic()
+        self._rotation.record_reread()
         notes = " ".join(getattr(problem, "__notes__", ()))
         why = f"{problem} {notes}".strip().rstrip(".")
         if refusal is not None:
@@ -227,13 +169,13 @@ class BaseClient(Generic[RereadT, HttpT]):
     def _open_in_child(self) -> None:
         """Open anew in a child process: two processes on one connection get each other's responses.
 
-        Nothing is closed here: the sockets are the parent's. The token holder is a new one, too: a lock of
-        the old one may have been held when the process was forked.
+        Nothing is closed here: the sockets are the parent's. The shared token is another one, too: the lock of the old
+        one may have been held when the process was forked.
         """
         if self._process != _process:
             self._process = _process
             self._replaced_clients.clear()
-            self._set_credentials(self._credentials)
+            self._rotation.use(self._rotation.credentials)
             self._http = self._open_http()
 
     def __repr__(self) -> str:
@@ -255,22 +197,19 @@ class BaseClient(Generic[RereadT, HttpT]):
             "qlik-api-version": API_VERSION,
             **dict(call.headers),
         }
-        total = self.tenant.request_timeout
         download = call.answer is Download
+        bounds = Bounds(
+            total=None if download else self.tenant.request_timeout,
+            headers=self.tenant.request_timeout,
+            limit=None if download else MAX_BODY,
+            keep_end=KEPT_END if call.answer is str or getattr(call.answer, "keep_end", False) else None,
+        )
         return httpx.Request(
             call.method,
             self._address(call),
             headers=headers,
             **({} if call.body is None else {"json": call.body}),
-            extensions={
-                "timeout": httpx.Timeout(self.tenant.read_timeout, connect=self.tenant.connect_timeout).as_dict(),
-                **bounded(
-                    total=None if download else total,
-                    headers=total,
-                    limit=None if download else MAX_BODY,
-                    keep_end=KEPT_END if call.answer is str or getattr(call.answer, "keep_end", False) else None,
-                ),
-            },
+            extensions=bounded(self.tenant, bounds),
         )
 
     def _address(self, call: Call[Any]) -> httpx.URL:
@@ -288,7 +227,7 @@ class BaseClient(Generic[RereadT, HttpT]):
         # looks at what is old, which it hardly ever does in a process as large as a triggerer.
         response.stream = httpx.ByteStream(b"")
         headers = {name.lower(): given for name, given in response.headers.items()}
-        left_out = bounds(response.request).left_out
+        left_out = bounds_of(response.request).left_out
         reply = Reply(response.status_code, headers, response.content, left_out)
         self._note_deprecation(call, headers)
         answer = read(call, self.tenant.path_of(call), reply)
@@ -298,10 +237,10 @@ class BaseClient(Generic[RereadT, HttpT]):
         return answer
 
     def _note_deprecation(self, call: Call[Any], headers: Mapping[str, str]) -> None:
-        notice = deprecations.notice(headers)
-        if notice is not None:
+        deprecation = read_deprecation(headers)
+        if deprecation is not None:
             self._count("deprecated", 1)
-            deprecations.tell_once(call.operation, f"{call.method} {self.tenant.path_of(call)}", notice)
+            log_once(call.operation, f"{call.method} {self.tenant.path_of(call)}", deprecation)
 
     def _check_open(self) -> None:
         """Raise RuntimeError once the client is closed: a mistake in the program, which no retry mends."""

@@ -20,8 +20,8 @@ from airflow_provider_qlik.cloud.errors import (
 )
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
-from airflow_provider_qlik.cloud.transport.base_client import BaseClient, Known
-from airflow_provider_qlik.cloud.transport.bounds import BoundedTransport, bounds, ending_by
+from airflow_provider_qlik.cloud.transport.base_client import BaseClient, ConnectionSettings
+from airflow_provider_qlik.cloud.transport.bounds import bounds_of, call_deadline
 from airflow_provider_qlik.cloud.transport.download import (
     PROGRESS_SECONDS,
     Download,
@@ -33,6 +33,7 @@ from airflow_provider_qlik.cloud.transport.download import (
 from airflow_provider_qlik.cloud.transport.http_errors import translated_errors
 from airflow_provider_qlik.cloud.transport.paths import sent
 from airflow_provider_qlik.cloud.transport.retry import RetryPolicy
+from airflow_provider_qlik.cloud.transport.transports import BoundedTransport
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ LAST_POLL = 5.0
 """Seconds by which the last poll of a wait may pass the deadline: it is sent at the deadline, and no sooner."""
 
 
-class Client(BaseClient[Callable[[], Known], httpx.Client]):
+class Client(BaseClient[Callable[[], ConnectionSettings], httpx.Client]):
     """A client for threads: sends calls, runs flows, goes through lists. Use it in a ``with``.
 
     It can be used after a fork: a child process opens connections of its own.
@@ -129,7 +130,7 @@ class Client(BaseClient[Callable[[], Known], httpx.Client]):
                 self._note_deprecation(call, headers)
                 # Nothing is opened for a response that does not begin like the file.
                 first = next(parts)
-                self._record_accepted(auth)
+                self._rotation.record_accepted(auth)
                 with write_to() as sink:
                     sink.write(first)
                     for part in parts:
@@ -143,10 +144,10 @@ class Client(BaseClient[Callable[[], Known], httpx.Client]):
         Writing a chunk is not part of that: an error of the storage is not one of Qlik Cloud, and is not retried here.
         """
         # The transport has decoded them. Each has a time-out of its own: bytes that make no chunk are no progress.
-        chunks, size, allowed = response.iter_raw(), 0, bounds(response.request)
-        allowed.total = PROGRESS_SECONDS
+        chunks, size, bounds = response.iter_raw(), 0, bounds_of(response.request)
+        bounds.total = PROGRESS_SECONDS
         while True:
-            allowed.restart()
+            bounds.restart()
             with translated_errors(call, response.request):
                 try:
                     chunk = next(chunks, None)
@@ -167,22 +168,23 @@ class Client(BaseClient[Callable[[], Known], httpx.Client]):
         self._check_open()
         request, auth = self._request(call), self._auth
         with self._named_errors():
-            with translated_errors(call, request), ending_by(self._deadline):
+            with translated_errors(call, request), call_deadline(self._deadline):
                 response = self._http.send(request, auth=auth)
             redirected = self._redirected(call, response)
             if redirected is None:
                 value = self._read(call, response)
-                self._record_accepted(auth)
+                self._rotation.record_accepted(auth)
                 return value
         return self._send(redirected)
 
     def _refresh(self, step: RefreshCredentials) -> bool:
-        if self._should_refresh(step):
-            known = None
-            with self._tolerating_failure(step):
-                known = self._reread() if self._reread is not None and self._should_reread(step) else None
-            self._switch_credentials(step, known)
-        return self._refreshed_at >= step.since
+        if self._rotation.should_refresh(step):
+            settings = None
+            if self._reread is not None and self._rotation.should_reread(step):
+                with self._tolerating_failure(step):
+                    settings = self._reread()
+            self._switch_credentials(step, settings)
+        return self._rotation.refreshed_since(step)
 
     def _perform(self, step: Step) -> Any:
         """Perform a step that is no call."""

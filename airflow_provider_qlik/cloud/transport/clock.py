@@ -1,9 +1,9 @@
-"""How far this machine's clock is from Qlik Cloud's, which counts where a request is signed with the time.
+"""The offset of this machine's clock from Qlik Cloud's, which counts where a sign-in is signed with the time.
 
 An assertion says from when to when it is valid, by the clock of its signer. If that clock is off by more than the
-room that is left in these times, Qlik Cloud refuses every sign-in. Its responses tell its own time to the second, so
-the difference is measured there and added from then on. It is kept by tenant: one request is enough for all clients of
-the process, and if the clock is set meanwhile, the next refusal measures it again.
+room in these times, Qlik Cloud refuses every sign-in. The Date header of its responses is its own time to the second,
+so the difference is measured there and added from then on. It is kept by tenant: one request is enough for all clients
+of the process, and if the clock is set meanwhile, the next refusal measures it again.
 """
 
 from __future__ import annotations
@@ -31,26 +31,29 @@ def measured_offset(server_time: datetime | None, sent_at: float, arrived_at: fl
     """
     if server_time is None:
         return None
-    least, most = server_time.timestamp() - arrived_at, server_time.timestamp() + 1 - sent_at
-    return 0.0 if least <= 0 <= most else (least + most) / 2
+    lowest, highest = server_time.timestamp() - arrived_at, server_time.timestamp() + 1 - sent_at
+    return 0.0 if lowest <= 0 <= highest else (lowest + highest) / 2
 
 
 def correct_clock(url: str, offset: float | None) -> bool:
-    """Remember how far the clock is off for a tenant; return whether that differs from what was assumed so far."""
+    """Remember how far the clock is off for a tenant; return True if that differs from what was known."""
     if offset is None or abs(offset - clock_offset(url)) <= CLOCK_TOLERANCE:
         return False
     _offsets[url] = offset if abs(offset) > CLOCK_TOLERANCE else 0.0
     if _offsets[url]:
-        _log.warning("T%s: set it. Until then assertions for %s are signed by its time.", clock_error(offset)[1:], url)
+        clause = clock_error(offset)
+        _log.warning(
+            "%s: set it. Until then assertions for %s are signed by its time.", clause[0].upper() + clause[1:], url
+        )
     return True
 
 
 def clock_error(offset: float) -> str:
-    """Return what is wrong with a clock that is off by so many seconds, to be the start or a part of a sentence."""
+    """Return the clause that says by how much the clock is off. *offset* is in seconds."""
     direction = "behind" if offset > 0 else "ahead of"
     return f"the clock of this machine is {abs(offset):.0f} s {direction} Qlik Cloud's"
 
 
 def forget_offsets() -> None:
-    """Forget all that was measured."""
+    """Forget the offsets of all tenants."""
     _offsets.clear()

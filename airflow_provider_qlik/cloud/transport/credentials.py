@@ -1,4 +1,4 @@
-"""Who signs in: the four kinds of credentials, checked when they are made.
+"""The four kinds of credentials, checked when they are made.
 
 Secrets are held as `SecretStr` from the first line of each constructor on, and unwrapped only in the expression that
 signs or sends: tracebacks of Airflow and of error reporters show the local variables of each frame.
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import SecretStr
 
 from airflow_provider_qlik.cloud.errors import TOKEN_PATH
-from airflow_provider_qlik.cloud.transport.pem import described, repaired
+from airflow_provider_qlik.cloud.transport.pem import pem_label, repaired
 from airflow_provider_qlik.cloud.transport.tenant import Tenant
 from airflow_provider_qlik.validation import InvalidArgumentError, checked_word
 
@@ -31,8 +31,8 @@ ASSERTION_LIFETIME = 150
 """Seconds from now for which an assertion is valid: a clock that is behind by less is no reason to refuse it.
 
 Qlik Cloud allows five minutes at most, from when it was issued and from its own time."""
-MIN_KEY = 1024
-"""Bits that an RSA key has at least; smaller ones have no room for the signature."""
+MIN_KEY_BITS = 1024
+"""Bits of an RSA key, at least: smaller ones have no room for the signature."""
 
 _BEARER = re.compile(r"\s*(?:authorization\s*:\s*)?bearer(?:[\s:]|$)", re.IGNORECASE)
 
@@ -44,9 +44,9 @@ class ApiKey:
     key: SecretStr = field(repr=False)
 
     def __init__(self, key: str | SecretStr) -> None:
-        key = _hidden(key)
+        key = _as_secret(key)
         _set(self, key=SecretStr(key.get_secret_value().strip()))
-        _check_given("key", key, "the API key")
+        _check_text("key", key, "the API key")
         if _BEARER.match(key.get_secret_value()):
             raise InvalidArgumentError(
                 "key", None, "the API key must be given without 'Bearer': that is put before it here"
@@ -64,10 +64,10 @@ class ClientCredentials:
     scope: str | None = None
 
     def __init__(self, client_id: str, client_secret: str | SecretStr, scope: str | None = None) -> None:
-        client_secret = _hidden(client_secret)
+        client_secret = _as_secret(client_secret)
         _set(self, client_id=client_id, client_secret=client_secret, scope=scope)
-        _check_given("client_id", client_id, "the OAuth client id")
-        _check_given("client_secret", client_secret, "the OAuth client secret")
+        _check_text("client_id", client_id, "the OAuth client id")
+        _check_text("client_secret", client_secret, "the OAuth client secret")
         _check_scope(scope)
 
     @property
@@ -76,7 +76,7 @@ class ClientCredentials:
         return self.client_secret
 
     def token_request(self, tenant: Tenant, clock_offset: float = 0.0) -> dict[str, Any]:
-        """Return the body to ask for a token with; secrets in it are still wrapped, see `plain`."""
+        """Return the body of a token request; secrets in it are still wrapped, see `plain`."""
         body = {"grant_type": "client_credentials", "client_id": self.client_id, "client_secret": self.client_secret}
         return {**body, "scope": self.scope} if self.scope else body
 
@@ -91,11 +91,11 @@ class Impersonation:
     user_field: str = "subject"
 
     def __init__(self, client_id: str, client_secret: str | SecretStr, user: str, user_field: str = "subject") -> None:
-        client_secret = _hidden(client_secret)
+        client_secret = _as_secret(client_secret)
         _set(self, client_id=client_id, client_secret=client_secret, user=user, user_field=user_field)
-        _check_given("client_id", client_id, "the OAuth client id")
-        _check_given("client_secret", client_secret, "the OAuth client secret")
-        _check_given("user", user, "the user to act for")
+        _check_text("client_id", client_id, "the OAuth client id")
+        _check_text("client_secret", client_secret, "the OAuth client secret")
+        _check_text("user", user, "the user to act for")
         checked_word("user_field", user_field, ("subject", "userId"))
 
     @property
@@ -104,7 +104,7 @@ class Impersonation:
         return self.client_secret
 
     def token_request(self, tenant: Tenant, clock_offset: float = 0.0) -> dict[str, Any]:
-        """Return the body to ask for a token with; secrets in it are still wrapped, see `plain`."""
+        """Return the body of a token request; secrets in it are still wrapped, see `plain`."""
         return {
             "grant_type": "urn:qlik:oauth:user-impersonation",
             "client_id": self.client_id,
@@ -123,11 +123,11 @@ class PrivateKey:
     scope: str | None = None
 
     def __init__(self, client_id: str, private_key: str | SecretStr, key_id: str, scope: str | None = None) -> None:
-        private_key = repaired(_hidden(private_key))
+        private_key = repaired(_as_secret(private_key))
         _set(self, client_id=client_id, private_key=private_key, key_id=key_id, scope=scope)
-        _check_given("client_id", client_id, "the OAuth client id")
-        _check_given("private_key", private_key, "the private key in PEM form")
-        _check_given("key_id", key_id, "the id (kid) under which Qlik knows the public key")
+        _check_text("client_id", client_id, "the OAuth client id")
+        _check_text("private_key", private_key, "the private key in PEM form")
+        _check_text("key_id", key_id, "the id (kid) under which Qlik knows the public key")
         _check_scope(scope)
         _loaded(private_key)
 
@@ -137,7 +137,7 @@ class PrivateKey:
         return self.private_key
 
     def token_request(self, tenant: Tenant, clock_offset: float = 0.0) -> dict[str, Any]:
-        """Return the body to ask for a token with; secrets in it are still wrapped, see `plain`.
+        """Return the body of a token request; secrets in it are still wrapped, see `plain`.
 
         Each has an assertion of its own, by this machine's clock plus *clock_offset* in seconds.
         """
@@ -172,31 +172,35 @@ def plain(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def digest(credentials: OAuth) -> bytes:
-    """Return what tells the secrets of two credentials apart without being one."""
+    """Return a hash of the secret, by which two credentials can be compared."""
     return hashlib.sha256(credentials.secret.get_secret_value().encode()).digest()
 
 
 def fits_a_header(value: str) -> bool:
-    """Return whether a text can stand in a header as it is."""
+    """Return True if a text can stand in a header as it is."""
     return bool(value) and value.isascii() and value.isprintable()
 
 
-def _hidden(secret: object) -> SecretStr:
-    """Return a secret so that it does not show; what is no text is as good as none."""
+def _as_secret(secret: object) -> SecretStr:
+    """Return a secret wrapped, so that no traceback shows it; an empty one for anything but a text."""
     if isinstance(secret, SecretStr):
         return secret
     return SecretStr(secret if isinstance(secret, str) else "")
 
 
 def _set(credentials: object, **members: object) -> None:
-    """Set the members of a frozen instance that is being made: before anything is checked, so that it can be shown."""
+    """Set the members of a frozen instance that is being made, before they are checked: errors show its repr."""
     for name, member in members.items():
         object.__setattr__(credentials, name, member)
 
 
-def _check_given(argument: str, value: object, what: str) -> None:
+def _check_text(argument: str, value: object, what: str) -> None:
     if not _is_text(value):
         raise InvalidArgumentError(argument, None, f"give {what}")
+    _check_unicode(argument, value, what)
+
+
+def _check_unicode(argument: str, value: object, what: str) -> None:
     if not _is_unicode(value):
         raise InvalidArgumentError(
             argument, None, f"{what} has half of a character (a lone surrogate), so it cannot be sent"
@@ -209,6 +213,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_unicode(value: object) -> bool:
+    # No error from here: its traceback would show the secret.
     try:
         (value.get_secret_value() if isinstance(value, SecretStr) else str(value)).encode()
     except UnicodeEncodeError:
@@ -219,25 +224,25 @@ def _is_unicode(value: object) -> bool:
 def _check_scope(scope: object) -> None:
     if scope is not None and not isinstance(scope, str):
         raise InvalidArgumentError("scope", None, "must be a text, the scopes with blanks between")
-    if scope and not _is_unicode(scope):
-        raise InvalidArgumentError("scope", None, "has half of a character (a surrogate) and cannot be sent")
+    if scope:
+        _check_unicode("scope", scope, "the scope")
 
 
 @lru_cache(maxsize=16)
 def _loaded(pem: SecretStr) -> tuple[rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, str]:
     """Return a private key and the JWT algorithm that fits it.
 
-    Kept, since an RSA key is proved when it is loaded: that takes 30 ms for 2048 bits and 210 ms for 4096, and no other
-    thread gets anywhere meanwhile, the event loop's neither.
+    The result is cached, since an RSA key is checked when it is loaded: that takes 30 ms for 2048 bits and 210 ms for
+    4096, and the interpreter lock is held meanwhile, so the event loop stands still even if a thread loads the key.
     """
     key = _read_key(pem)
     if key is None:
-        other = described(pem)
-        found = f" (this is a {other})" if other else ""
+        label = pem_label(pem)
+        found = f" (this is a {label})" if label else ""
         raise InvalidArgumentError("private_key", None, f"must be an unencrypted private key in PEM form{found}")
     if isinstance(key, rsa.RSAPrivateKey):
-        if key.key_size < MIN_KEY:
-            raise InvalidArgumentError("private_key", None, f"must be an RSA key of at least {MIN_KEY} bits")
+        if key.key_size < MIN_KEY_BITS:
+            raise InvalidArgumentError("private_key", None, f"must be an RSA key of at least {MIN_KEY_BITS} bits")
         return key, "RS256"
     if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP384R1):
         return key, "ES384"

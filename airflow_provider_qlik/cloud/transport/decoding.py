@@ -1,8 +1,10 @@
 """The content encodings of response bodies, decoded in parts of bounded size. No I/O here.
 
 httpx decodes a whole chunk at once: one chunk of a gzip bomb becomes a thousand times its size in memory, and a stream
-that is cut off in the middle passes for a whole one. `Decoder` is fed the raw chunks of a body (``iter_raw``) instead.
-It asks zlib for at most `PART_BYTES` at a time, stops at a limit, and knows at the end whether the stream was complete.
+that is cut off in the middle passes for a complete one. So `Decoder` takes the raw chunks of a body (``iter_raw``),
+gets at most `PART_BYTES` at a time from zlib, stops at a limit, and checks at the end that the stream was complete.
+What does not work: a limit on the bytes that arrive, which a bomb stays below, or a check of each decoded chunk, which
+is in memory by then.
 
 Only what the standard library can decode is announced in requests (`ACCEPT_ENCODING`): with Brotli or Zstandard
 installed, httpx would announce these too, and their decoders have no bound on what a call returns.
@@ -22,9 +24,11 @@ PART_BYTES = 256 * 1024
 """Bytes that a decoded part has, at most."""
 
 _INPUT_BYTES = 16 * 1024
-# zlib copies the input that is left each time it returns a part; larger pieces would be copied too often.
+"""Bytes that zlib gets at a time: whenever it returns a part, it copies the input that it has not consumed."""
 _MAX_ENCODINGS = 3
+"""The number of encodings of one body, at most. Each further one could multiply the work."""
 _GZIP, _ZLIB, _RAW = 31, 15, -15
+"""The `wbits` of zlib for a gzip stream, and for deflate with and without the zlib wrapper."""
 _NAMES = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 
 
@@ -45,7 +49,7 @@ class Decoder:
         names = [name for part in (encoding or "").split(",") if (name := part.strip().lower()) not in {"", "identity"}]
         if len(names) > _MAX_ENCODINGS or not all(name in _NAMES for name in names):
             shown = printable(encoding or "", 100)
-            raise InvalidResponseError(f"the body has an encoding that was not asked for, {shown!r}")
+            raise InvalidResponseError(f"the body has an encoding that is not accepted, {shown!r}")
         self._limit = limit
         self._size = 0
         self._stages = [_Inflater(_NAMES[name], limit) for name in reversed(names)]
@@ -53,13 +57,13 @@ class Decoder:
     def decode(self, chunk: bytes) -> Iterator[bytes]:
         """Yield the decoded parts of a raw chunk, none of them empty or larger than `PART_BYTES`.
 
-        Raises TooLarge once the limit is passed, after the parts up to it; InvalidResponseError for a corrupt body.
+        Raises TooLargeError after the parts up to the limit, and InvalidResponseError for a corrupt body.
         """
-        for part in self._through(chunk, 0):
+        for part in self._decode_from(0, chunk):
             if self._limit is not None and self._size + len(part) > self._limit:
-                if within := part[: self._limit - self._size]:
+                if accepted := part[: self._limit - self._size]:
                     self._size = self._limit
-                    yield within
+                    yield accepted
                 raise _too_large(self._limit)
             self._size += len(part)
             yield part
@@ -69,10 +73,10 @@ class Decoder:
         for stage in self._stages:
             stage.finish()
 
-    def _through(self, data: bytes, number: int) -> Iterator[bytes]:
-        if number < len(self._stages):
-            for part in self._stages[number].inflate(data):
-                yield from self._through(part, number + 1)
+    def _decode_from(self, stage: int, data: bytes) -> Iterator[bytes]:
+        if stage < len(self._stages):
+            for part in self._stages[stage].inflate(data):
+                yield from self._decode_from(stage + 1, part)
         elif len(data) <= PART_BYTES:
             if data:
                 yield data
@@ -142,7 +146,7 @@ class _Inflater:
 
     def _next_member(self, data: bytes) -> bytes:
         if self._name != "gzip":
-            raise InvalidResponseError(f"the {self._name} body is corrupt (there is more after its end)")
+            raise InvalidResponseError(f"the {self._name} body is corrupt (more data follows its end)")
         data = data.lstrip(b"\0")
         if data:
             self._zlib, self._ended = zlib.decompressobj(_GZIP), False
@@ -150,7 +154,7 @@ class _Inflater:
 
 
 def _has_zlib_header(data: bytes) -> bool:
-    """Return True if a deflate stream has the zlib wrapper that RFC 9110 wants and some servers leave out."""
+    """Return True if a deflate stream has the zlib wrapper that RFC 9110 requires and some servers omit."""
     return data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
 
 

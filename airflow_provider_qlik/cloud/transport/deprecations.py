@@ -2,7 +2,7 @@
 
 Documented are ``Deprecation: true``, ``Sunset: <date>`` and ``Link: <…>`` (changelog 209); the form of the date and the
 `rel` of the link are not. RFC 8594 has an HTTP date, RFC 9745 seconds since 1970 behind an ``@``, and Qlik writes ISO
-dates elsewhere. All of them are read; what is none of them is shown as it came. No header can make a call fail.
+dates elsewhere. All of them are read; any other text is shown as it came. No header can make a call fail.
 """
 
 from __future__ import annotations
@@ -19,49 +19,51 @@ from airflow_provider_qlik.cloud.errors import without_secrets
 from airflow_provider_qlik.cloud.models.moments import http_date
 from airflow_provider_qlik.text import printable
 
-SHOWN = 200
+SHOWN_CHARACTERS = 200
 """Characters of a header that are shown, at most."""
 
 _log = logging.getLogger(__name__)
-_told: set[str] = set()
+_logged: set[str] = set()
 _LINK = re.compile(r"<([^<>]*)>([^,<]*)")
-_RELATED = ("successor-version", "deprecation", "sunset")
-"""The relations of a link that are worth most, in this order: what to use instead, then what to read."""
+_RELATIONS = ("successor-version", "deprecation", "sunset")
+"""The relations of the links to show, by rank: a replacement first, then documentation."""
 _SECONDS = re.compile(r"@?(\d{9,12})(?:\.\d+)?")
 
 
-class Notice(NamedTuple):
+class Deprecation(NamedTuple):
     """A deprecation as the headers of a response give it: the date of removal, and a link to more."""
 
     sunset: str | None
-    """A date such as 2026-12-31, or what stands there if it is no date."""
+    """A date such as 2026-12-31, or the text of the header if it is no date."""
     link: str | None
 
 
-def notice(headers: Mapping[str, str]) -> Notice | None:
-    """Return what the headers of a response (names in lower case) say of a deprecation, None if they say nothing.
+def read_deprecation(headers: Mapping[str, str]) -> Deprecation | None:
+    """Return what the headers of a response (names in lower case) say about a deprecation, None if they say nothing.
 
     A `Link` alone is no deprecation: lists have links, too. Neither is ``Deprecation: false``.
     """
     deprecated, sunset = headers.get("deprecation", "").strip(), headers.get("sunset", "").strip()
     if not sunset and deprecated.casefold().lstrip("?") in {"", "false", "0"}:
         return None
-    return Notice(_date(sunset), _link(headers.get("link", "")))
+    return Deprecation(_date(sunset), _link(headers.get("link", "")))
 
 
-def tell_once(operation: str, request: str, about: Notice) -> None:
+def log_once(operation: str, request: str, deprecation: Deprecation) -> None:
     """Log that an operation is deprecated, once for each operation and process. *request* is its method and path."""
-    if operation in _told:
+    if operation in _logged:
         return
-    _told.add(operation)
-    when = f"may be gone from {about.sunset} on" if about.sunset else "will be removed; Qlik does not say when"
+    _logged.add(operation)
+    when = (
+        f"may be gone from {deprecation.sunset} on" if deprecation.sunset else "will be removed; Qlik does not say when"
+    )
     _log.warning(
         "Qlik Cloud has deprecated the operation %s: it %s%s. Look for a newer release of this package. This is logged"
         " once for each operation (%s)",
         operation,
         when,
-        f", see {about.link}" if about.link else "",
-        printable(request, SHOWN),
+        f", see {deprecation.link}" if deprecation.link else "",
+        printable(request, SHOWN_CHARACTERS),
     )
 
 
@@ -75,24 +77,24 @@ def _date(text: str) -> str | None:
         if seconds:
             moment = datetime.fromtimestamp(float(seconds[1]), UTC)
         else:
-            read = datetime.fromisoformat(text)
-            moment = (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+            parsed = datetime.fromisoformat(text)
+            moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
     moment = moment or http_date(text)
     return moment.date().isoformat() if moment else _shown(text)
 
 
 def _link(text: str) -> str | None:
-    """Return the target of the link that says most about a deprecation; of an address alone, that."""
-    best, rank = None, math.inf
-    for target, parameters in _LINK.findall(text[: 10 * SHOWN]):
+    """Return the target of the link with the best rank, see `_RELATIONS`; a bare address as it is."""
+    best, best_rank = None, math.inf
+    for target, parameters in _LINK.findall(text[: 10 * SHOWN_CHARACTERS]):
         relations = parameters.casefold()
-        place = next((place for place, name in enumerate(_RELATED) if name in relations), len(_RELATED))
-        if target.strip() and place < rank:
-            best, rank = target.strip(), place
+        rank = next((rank for rank, name in enumerate(_RELATIONS) if name in relations), len(_RELATIONS))
+        if target.strip() and rank < best_rank:
+            best, best_rank = target.strip(), rank
     if best is None and text.strip() and "<" not in text:
         best = text.strip()
     return _shown(best) if best else None
 
 
 def _shown(text: str) -> str:
-    return printable(without_secrets(text[: 10 * SHOWN]), SHOWN)
+    return printable(without_secrets(text[: 10 * SHOWN_CHARACTERS]), SHOWN_CHARACTERS)

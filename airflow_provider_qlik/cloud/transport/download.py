@@ -1,4 +1,4 @@
-"""Responses whose body is a file: whether it is the file that was promised, and whether it still comes. No I/O here.
+"""The checks of a download: the body is the file that was requested, and it makes progress. No I/O here.
 
 Status 200 says little about a file. A session that has expired is answered with a login page, a proxy answers with a
 page of its own, a service with a JSON error, and a connection that breaks off leaves half a file. None of these may be
@@ -27,13 +27,13 @@ PROGRESS_BYTES = 64 * 1024
 """Bytes of a download that must arrive in `PROGRESS_SECONDS`."""
 
 _HEAD_BYTES = 1024
-# Bytes of a body that are held back until it is known to be a file.
+"""Bytes of a body that are held back until it is known to be a file."""
 _ZIP = (b"PK\x03\x04",)
 # An Office document with a password is an OLE file, whatever its type.
 _OFFICE = (*_ZIP, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
 _PNG, _JPEG, _GIF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8"
 _OTHER_IMAGES = (b"RIFF", b"II*\x00", b"MM\x00*", b"<svg")
-_BEGINNINGS: Mapping[str, tuple[bytes, ...]] = {
+_MAGIC_BYTES: Mapping[str, tuple[bytes, ...]] = {
     "pdf": (b"%PDF-",),
     "xlsx": _OFFICE,
     "pptx": _OFFICE,
@@ -45,7 +45,7 @@ _BEGINNINGS: Mapping[str, tuple[bytes, ...]] = {
     "jpeg": (_JPEG,),
     "gif": (_GIF,),
 }
-# How a file of a type begins; any of these.
+"""The bytes with which a file of a type begins, any of these."""
 
 _PAGE = re.compile(
     rb"<!--|(?:<\?xml[^>]*>\s*)?<(?:!doctype\s+html|html|head|body|title|meta|script|style|center|h1)\b", re.IGNORECASE
@@ -56,7 +56,7 @@ _BYTE_ORDER_MARKS = re.compile(rb"\A(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?\s*")
 
 
 class Download:
-    """The answer of a call whose body is a file: to be streamed to where it is wanted, never read as a whole.
+    """The response type of a call whose body is a file, which is streamed and never read as a whole.
 
     A call says so by ``answer is Download``. A client's `download` fetches it, its `call` does not.
     """
@@ -76,7 +76,7 @@ class FileBody:
 
     :param request: what was requested, for errors, such as ``GET /api/…``.
     :param headers: the headers of the response, with names in lower case.
-    :param file_type: the type of file that was promised, such as ``pdf``; None if nothing was said.
+    :param file_type: the type of file that was requested, such as ``pdf``; None if it is not known.
     """
 
     def __init__(self, request: str, headers: Mapping[str, str], file_type: str | None = None) -> None:
@@ -99,45 +99,45 @@ class FileBody:
         try:
             return next(parts, None)
         except InvalidResponseError as error:
-            raise self._error(f"The response is no whole file: {error.what}") from None
+            raise self._error(f"The response is not a complete file: {error.what}") from None
 
     def _check(self, head: bytes, whole: bool) -> None:
         if not head:
             raise self._error("The response is empty, not a file")
         kind = self._evident_kind(head, whole)
-        if beginnings := _BEGINNINGS.get(self._file_type):
-            if not _BYTE_ORDER_MARKS.sub(b"", head).startswith(beginnings):
-                what = kind or "something else"
-                raise self._error(f"The response is {what}, not a file of the type {self._file_type!r}", head)
+        if magic_bytes := _MAGIC_BYTES.get(self._file_type):
+            if not _BYTE_ORDER_MARKS.sub(b"", head).startswith(magic_bytes):
+                found = kind or "something else"
+                raise self._error(f"The response is {found}, not a file of the type {self._file_type!r}", head)
         elif kind:
             raise self._error(f"The response is {kind}, not a file", head)
 
     def _evident_kind(self, head: bytes, whole: bool) -> str | None:
-        """Return what a body is that evidently is no file, by its beginning and its content type."""
+        """Return a name for a body that is evidently not a file, by its beginning and its content type, else None."""
         # Without the zeros of UTF-16.
         text = _BYTE_ORDER_MARKS.sub(b"", head[:_HEAD_BYTES]).replace(b"\0", b"")
-        content_type, promised = self._content_type, self._file_type
-        if promised not in {"html", "htm"} and (
+        content_type, file_type = self._content_type, self._file_type
+        if file_type not in {"html", "htm"} and (
             _PAGE.match(text) or content_type in {"text/html", "application/xhtml+xml"}
         ):
             return "a web page"
-        if promised != "json":
+        if file_type != "json":
             if _JSON.match(text) or content_type in {"application/json", "text/json"} or content_type.endswith("+json"):
                 return "JSON"
             if whole and _is_json(head):
                 return "JSON"
-        if promised != "xml" and _XML_ERROR.match(text):
+        if file_type != "xml" and _XML_ERROR.match(text):
             return "an XML error"
         return None
 
     def _error(self, reason: str, head: bytes = b"") -> InvalidResponseError:
-        said = f", {printable(self._content_type, 100)}" if self._content_type else ""
+        content_type = f", {printable(self._content_type, 100)}" if self._content_type else ""
         excerpt = head[:400].replace(b"\0", b"").decode("utf-8", "backslashreplace")
-        return InvalidResponseError(f"{reason} (HTTP 200{said}, for {self._request})", excerpt)
+        return InvalidResponseError(f"{reason} (HTTP 200{content_type}, for {self._request})", excerpt)
 
 
 def _is_json(body: bytes) -> bool:
-    """Return True for JSON but a number or a text, which may be a file of one cell."""
+    """Return True for JSON, except a number or a text, which may be a file of one cell."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):

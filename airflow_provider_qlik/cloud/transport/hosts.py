@@ -1,4 +1,4 @@
-"""Host names and addresses: which can be looked up, and which are this machine. Nothing is sent."""
+"""Host names and addresses: check their form and recognise this machine. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -58,6 +58,6 @@ def address_of(name: str) -> Address | None:
 
 
 def is_loopback(name: str) -> bool:
-    """Return whether a host name or address is this machine."""
+    """Return True if a host name or address is this machine."""
     address = address_of(name)
     return name == "localhost" if address is None else address.is_loopback

@@ -70,7 +70,7 @@ def translated_errors(call: Call[Any], request: httpx.Request) -> Iterator[None]
             f"No response came from {host} ({cause}): the request may have been executed ({request_line})"
         ) from None
     except (httpx.InvalidURL, OSError, ValueError, ImportError) as error:
-        # What the HTTP library, TLS and the system raise for odd input must not escape raw.
+        # Errors of the HTTP library, TLS and the system for odd input must not escape as they are.
         raise NoResponseError(
             f"The request to {host} failed ({_cause(error)}): it may have been executed ({request_line})"
         ) from None

@@ -2,7 +2,7 @@
 
 A key is pasted with its line ends as ``\\n``, in quotes, on one line, with the line ends of Windows, or encoded in
 base64 as a whole. Each of these has one possible meaning, so the key is put into the shape that a reader of PEM takes.
-What is none of them stays as it is, for the reader to refuse.
+Any other text stays as it is, for the reader to refuse.
 
 Nothing here raises: a traceback would show the key among the local variables.
 """
@@ -34,13 +34,13 @@ def repaired(pem: SecretStr) -> SecretStr:
     return SecretStr("\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----"]) + "\n")
 
 
-def described(pem: SecretStr) -> str | None:
-    """Return what the text is if it is something else than a private key, for an error."""
+def pem_label(pem: SecretStr) -> str | None:
+    """Return the label of a PEM block that is no private key, such as "certificate"; None if there is none."""
     text = pem.get_secret_value()
-    found = re.search(r"-----BEGIN ([A-Z0-9 ]+)-----", text)
-    if found is None or found[1].endswith("PRIVATE KEY"):
+    label = re.search(r"-----BEGIN ([A-Z0-9 ]+)-----", text)
+    if label is None or label[1].endswith("PRIVATE KEY"):
         return None
-    return found[1].lower()
+    return label[1].lower()
 
 
 def _plain(text: str) -> str:

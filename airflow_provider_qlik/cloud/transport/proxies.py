@@ -1,4 +1,4 @@
-"""Which proxy of the environment serves a tenant. Nothing is sent.
+"""The proxy of the environment that serves a tenant. Nothing is sent.
 
 httpx can read the environment as well, but it makes a URL of each entry of NO_PROXY, and raises InvalidURL for many
 that curl, requests and urllib accept (``[::1]``, IPv6 networks); it also opens every proxy that is configured, so a
@@ -38,7 +38,7 @@ class Proxy:
 
     @property
     def by_tls(self) -> bool:
-        """Return whether the connection to the proxy itself is encrypted."""
+        """True if the connection to the proxy itself is encrypted."""
         return self.url.startswith("https:")
 
 
@@ -70,7 +70,7 @@ def _variable(kind: str) -> str:
     name = f"{kind}_proxy"
     if os.environ.get(name):
         return name
-    return next((each for each in os.environ if each.lower() == name), name.upper())
+    return next((variable for variable in os.environ if variable.lower() == name), name.upper())
 
 
 def _read(variable: str, kind: str) -> Proxy | str:
@@ -83,7 +83,7 @@ def _read(variable: str, kind: str) -> Proxy | str:
     except ValueError:
         return "is no valid URL of a proxy, such as http://proxy.example.com:3128"
     if parts.scheme not in SCHEMES:
-        return f"must be the URL of a proxy that begins with one of {', '.join(f'{each}://' for each in SCHEMES)}"
+        return f"must be the URL of a proxy that begins with one of {', '.join(f'{scheme}://' for scheme in SCHEMES)}"
     if "@" in parts.path + parts.query + parts.fragment:
         return "has a '/', '?' or '#' in its user or password: write it as %2F, %3F or %23"
     try:
@@ -101,11 +101,11 @@ def _bypassed(target: SplitResult) -> bool:
 
 
 def _covers(entry: str, target: SplitResult) -> bool:
-    """Return whether an entry of NO_PROXY means the target.
+    """Return True if an entry of NO_PROXY means the target.
 
     An entry is ``*``, a host name (which includes all names below it, with or without a dot before it), a name with
     ``*`` in it, an address with or without brackets, or a network; a scheme before it or a port behind it narrow it.
-    What is none of these means nothing.
+    Any other entry means no host.
     """
     scheme, _, entry = entry.rpartition("://")
     if scheme.lower() not in ("", "all", target.scheme):

@@ -1,10 +1,11 @@
 """Turns a response into a value or an error. No I/O here.
 
-The first question is who answered. Between this package and Qlik Cloud stand proxies, firewalls, load balancers and
-Qlik's own edge, and all of them answer in Qlik's place at times: with a web page, a plain text or nothing, and with any
-status. Nothing follows from such a response: a read is repeated, and a request that changes something may have been
-executed or not. Only what is in Qlik Cloud's own form is Qlik Cloud's word: below 400 the documented body, from 400 on
-JSON in one of its error forms.
+The first question is who responded. Between this package and Qlik Cloud stand proxies, firewalls, load balancers and
+Qlik's own edge, and all of them respond in Qlik's place at times: with a web page, a plain text or nothing, and with
+any status. Nothing follows from such a response: a read is repeated, and a request that changes something may have been
+executed or not. So only a response in Qlik Cloud's own form is taken for one of Qlik Cloud: below 400 the documented
+body, from 400 on JSON in one of its error forms. What does not work: the status alone. A proxy that is being restarted
+responds with 404 or 403, and a wait would end although its run goes on.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from airflow_provider_qlik.text import MESSAGE_LENGTH, shortened
 T = TypeVar("T")
 
 ONE_DAY = 24 * 60 * 60.0
-"""Seconds that a response may ask to wait, at most."""
+"""Seconds of a Retry-After header, at most."""
 MAX_ERRORS = 10
 """The number of errors that are read from one response."""
 MAX_TEXTS = 6
@@ -44,22 +45,22 @@ MAX_TEXTS = 6
 MAX_TEXT = 300
 """Characters of each of those texts, so that none hides the others."""
 INTERMEDIARY_STATUSES = frozenset({407, 421, 425, 499, *range(520, 531)})
-"""Statuses that only something in between gives: no service of Qlik Cloud does, whatever the body looks like."""
+"""Statuses that no service of Qlik Cloud responds with, whatever the body looks like."""
 _HTML = re.compile(rb"\s*+(?:\xef\xbb\xbf)?\s*+<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 
 
 def read(call: Call[T], path: str, reply: Reply) -> T:
     """Return the value that a response to a call holds.
 
-    Raises Refused where Qlik Cloud refused the call, IntermediaryResponseError where something else answered, and
-    InvalidResponseError for a response that makes no sense or is about something else than the call.
+    Raises StatusError if Qlik Cloud refused the call, IntermediaryResponseError if something in between responded, and
+    InvalidResponseError for a response that cannot be read or is about another resource than the call.
     """
     request = f"HTTP {reply.status} for {call.method} {path}"
     if reply.status >= 400:
         raise refusal(call.method, path, reply)
     if not 200 <= reply.status < 300:
         raise IntermediaryResponseError(
-            f"The response leads elsewhere and was not followed ({request})", "", reply.status
+            f"The response is a redirect that is not followed ({request})", "", reply.status
         )
     if is_web_page(reply):
         raise intermediary(call.method, path, reply)
@@ -80,31 +81,30 @@ def _about_the_call(call: Call[Any], value: Any, request: str) -> Any:
     """Return the value if it is about the resource that the call names, else raise InvalidResponseError.
 
     Two responses can change places: on a connection that is used by two processes, or behind a proxy that is out of
-    step. The success of another run would then pass for that of this one. Of a list, single items about something else
-    are left out; if all of them are, the whole list belongs to another request.
+    step. The success of another run would then pass for that of this one. Of a list, single items about another
+    resource are dropped; if all of them are, the whole list belongs to another request.
     """
     for member, expected in call.about:
         actual = getattr(value, member, None)
         if not _same(expected, actual):
             raise InvalidResponseError(f"The response is about {member} {actual!r}, not {expected!r} ({request})")
     if call.items_about and isinstance(value, Page) and value.data:
-        about = [
+        items = [
             item
             for item in value.data
-            if all(_same(expected, getattr(item, m, None)) for m, expected in call.items_about)
+            if all(_same(expected, getattr(item, name, None)) for name, expected in call.items_about)
         ]
-        if not about:
+        if not items:
             member, expected = call.items_about[0]
             actual = getattr(value.data[0], member, None)
             raise InvalidResponseError(f"The list is about {member} {actual!r}, not {expected!r} ({request})")
-        if len(about) < len(value.data):
-            return value.model_copy(update={"data": about})
+        if len(items) < len(value.data):
+            return value.model_copy(update={"data": items})
     return value
 
 
 def _same(expected: str, actual: object) -> bool:
-    # Ids are compared as Qlik Cloud does, which takes a GUID in either letter case. A member that is
-    # missing proves nothing.
+    # Ids are compared as Qlik Cloud does, which takes a GUID in either letter case. A missing member proves nothing.
     return actual is None or not isinstance(actual, str) or actual.strip().casefold() == expected.casefold()
 
 
@@ -115,26 +115,28 @@ def is_web_page(reply: Reply) -> bool:
 
 
 def refusal(method: str, path: str, reply: Reply) -> StatusError | IntermediaryResponseError | ConnectError:
-    """Return the error for a response with a status of 400 or above, with all that its body tells.
+    """Return the error for a response with a status of 400 or above, with all reasons in its body.
 
-    For a sign-in that something in between answered it is ConnectError: the call itself was not sent yet.
+    It is ConnectError for a sign-in whose response came from something in between: the call itself was not sent yet.
     """
     body = _error_body(reply, path)
     if body is None:
-        between = intermediary(method, path, reply)
-        return ConnectError(f"Could not sign in. {between}") if path == TOKEN_PATH else between
+        error = intermediary(method, path, reply)
+        return ConnectError(f"Could not sign in. {error}") if path == TOKEN_PATH else error
     errors = list(_errors(body))
-    kind = StatusError.by_status.get(reply.status, ServerError if reply.status >= 500 else StatusError)
     first = errors[0] if errors else {}
-    alone = first if len(errors) == 1 else {}
-    several = dict.fromkeys(filter(None, map(_whole, errors))) if len(errors) > 1 else ()
-    return kind(
+    if len(errors) <= 1:
+        title, detail = _title(first), _detail(first)
+    else:
+        title, detail = "; ".join(dict.fromkeys(filter(None, map(_summary, errors)))) or None, None
+    error_type = StatusError.by_status.get(reply.status, ServerError if reply.status >= 500 else StatusError)
+    return error_type(
         status=reply.status,
         method=method,
         path=path,
         code=code_of(errors),
-        title=_title(alone) or "; ".join(several) or None,
-        detail=_detail(alone),
+        title=title,
+        detail=detail,
         trace_id=_text(body.get("traceId")) or _text(first.get("traceId")),
         retry_after=retry_after(reply),
     )
@@ -142,9 +144,9 @@ def refusal(method: str, path: str, reply: Reply) -> StatusError | IntermediaryR
 
 def intermediary(method: str, path: str, reply: Reply) -> IntermediaryResponseError:
     """Return the error for a response that is not Qlik Cloud's."""
-    what = "a web page" if is_web_page(reply) else "no error of Qlik Cloud's" if reply.content.strip() else "nothing"
+    body = "a web page" if is_web_page(reply) else "no error of Qlik Cloud's" if reply.content.strip() else "nothing"
     return IntermediaryResponseError(
-        f"Something between Airflow and Qlik Cloud answered in its place, with {what}: check proxies and firewalls if"
+        f"Something between Airflow and Qlik Cloud answered in its place, with {body}: check proxies and firewalls if"
         f" this lasts (HTTP {reply.status} for {method} {path})",
         reply.text[:2000].strip(),
         reply.status,
@@ -185,11 +187,11 @@ def _errors(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 _SENTENCES = ("title", "message", "detail", "details", "reason", "description", "error", "context")
-"""The members of an error, or of what is in it, whose value is a sentence."""
-_NO_SENTENCES = frozenset(
+"""The members of an error, or of an object in it, whose value is a sentence."""
+_OMITTED_MEMBERS = frozenset(
     {"code", "timestamp", "traceid", "httpcode", "status", "statuscode", "status_code", "links", "href", "stack"}
 )
-"""Members that tell a reader nothing, or stand in the message by other ways."""
+"""Members that do not help a reader, or stand in the message already."""
 
 
 def _title(error: Mapping[str, Any]) -> str | None:
@@ -197,10 +199,10 @@ def _title(error: Mapping[str, Any]) -> str | None:
 
 
 def _detail(error: Mapping[str, Any]) -> str | None:
-    """Return what an error says beyond its title: Tasks put the true reason into `inner`, however deep.
+    """Return the reasons that an error has beside its title: Tasks put the true reason into `inner`, however deep.
 
-    `meta`, `result` and the `value` of a bare result may have any shape: their texts count, by the names they have
-    there, but for what stands below the name of a secret.
+    `meta`, `result` and the `value` of a bare result may have any shape: their texts are shown with the names they have
+    there, except below the name of a secret.
     """
     parts = [_text(error.get("detail")), _text(error.get("context"))]
     parts += [text for name in ("inner", "result", "value", "meta") for text in _texts(error.get(name), MAX_DEPTH)]
@@ -214,10 +216,10 @@ def _texts(value: object, depth: int, name: str = "") -> Iterator[str]:
         sentences = [member for member in _SENTENCES if member in value]
         for member in (*sentences, *(other for other in value if other not in sentences)):
             member = str(member)
-            if is_secret(member) or member.lower() in _NO_SENTENCES:
+            if is_secret(member) or member.lower() in _OMITTED_MEMBERS:
                 continue
-            plain = member in _SENTENCES or member in {"inner", "result", "value", "meta", "errors"}
-            yield from _texts(value[member], depth - 1, "" if plain else member)
+            unnamed = member in _SENTENCES or member in {"inner", "result", "value", "meta", "errors"}
+            yield from _texts(value[member], depth - 1, "" if unnamed else member)
     elif isinstance(value, list) and depth:
         for item in value[:MAX_ERRORS]:
             yield from _texts(item, depth - 1, name)
@@ -230,7 +232,7 @@ def _different(parts: Iterable[str | None], title: str | None) -> list[str]:
     return [part for part in dict.fromkeys(parts) if part and part != title]
 
 
-def _whole(error: Mapping[str, Any]) -> str:
+def _summary(error: Mapping[str, Any]) -> str:
     return ": ".join(filter(None, (_title(error), _detail(error), _text(error.get("code")))))
 
 
@@ -243,21 +245,21 @@ def _text(value: object) -> str | None:
 
 
 def retry_after(reply: Reply) -> float | None:
-    """Return the seconds that a response asks to wait, from Retry-After as seconds or as a date, None if it does not.
+    """Return the seconds of the Retry-After header, which may also be a date; None if there is none.
 
-    Never more than a day: what asks for years is mistaken, and no clock could wait for it.
+    Never more than a day: a longer time is a mistake, and no timer could wait for it.
     """
-    given = reply.headers.get("retry-after", "").strip()
-    if not given:
+    header = reply.headers.get("retry-after", "").strip()
+    if not header:
         return None
     try:
-        seconds = float(given)
+        seconds = float(header)
     except ValueError:
         pass
     else:
         return min(max(0.0, seconds), ONE_DAY) if math.isfinite(seconds) else None
-    moment = http_date(given)
+    moment = http_date(header)
     if moment is None:
         return None
-    # Both dates by the server's clock: ours may be off.
+    # Both dates by the server's clock: that of this machine may be off.
     return min(max(0.0, (moment - (reply.server_time or datetime.now(UTC))).total_seconds()), ONE_DAY)

@@ -1,11 +1,13 @@
-"""When a request is sent again, how often, and how long that may take.
+"""Retries: when a request is sent again, how often, and how long the pauses are. No I/O here.
 
 A GET may be repeated after any transient error. A POST may have been executed although its response was lost, and to
 repeat it would start a run twice: so it is sent again only if it certainly was not executed. `may_repeat` is that rule,
-and the only place of it.
+and the only place of it. What does not work: retries of the HTTP library, below this package. They know neither if a
+call may be executed twice nor that a 200 may hold no response of Qlik Cloud.
 
-Refused credentials are another matter: they may have been replaced in the Airflow connection. The flow asks the client
-once for others (`RefreshCredentials`), which does not count as an attempt.
+Refused credentials are another matter: they may have been replaced in the Airflow connection. The flow yields
+`RefreshCredentials` once, upon which the client may use other credentials; that does not count as an attempt. A 403 or
+404 is such a refusal, too, since new credentials may belong to a user who does not see the resource.
 """
 
 from __future__ import annotations
@@ -71,29 +73,29 @@ def send_with_retries(
     total_wait = 0.0
     attempt = 0
     outcome_unknown = refreshed = False
-    refused_to_new: QlikCloudError | None = None
+    error_of_new: QlikCloudError | None = None
     while True:
         attempt += 1
-        sent = clock()
+        attempt_began = clock()
         try:
             return (yield from send(call))
         except QlikCloudError as error:
-            since = sent if error.sent_at is None else error.sent_at
+            sent_at = attempt_began if error.sent_at is None else error.sent_at
             if (
                 isinstance(error, StatusError)
                 and not refreshed
                 and (error.credentials_refused or error.status in {403, 404})
             ):
                 refreshed = True
-                if (yield RefreshCredentials(since, error)):
+                if (yield RefreshCredentials(sent_at, error)):
                     attempt -= 1
-                    refused_to_new = None if error.credentials_refused else error
+                    error_of_new = None if error.credentials_refused else error
                     continue
-            elif refused_to_new is not None and isinstance(error, StatusError) and error.credentials_refused:
-                # The new credentials may not see the resource, and the old ones, which were tried in case the new are
-                # somebody else's, are revoked: so the new ones count, and their 403 or 404.
-                yield RefreshCredentials(since, error, fallback_refused=True)
-                raise refused_to_new from None
+            elif error_of_new is not None and isinstance(error, StatusError) and error.credentials_refused:
+                # The new credentials may not see the resource, and the old ones, which were used in case the new ones
+                # belong to another user, are revoked: so the error of the new ones counts, their 403 or 404.
+                yield RefreshCredentials(sent_at, error, fallback_refused=True)
+                raise error_of_new from None
             if outcome_unknown and call.method == "DELETE" and isinstance(error, NotFoundError):
                 # The attempt before this one was executed, and only its response was lost.
                 return cast(T, None)
@@ -103,7 +105,7 @@ def send_with_retries(
             exhausted = attempt >= retry_policy.max_attempts or total_wait > retry_policy.max_total_wait
             if exhausted or not may_repeat(call, error):
                 if attempt > 1:
-                    error.add_note(f"Tried {attempt} times in {clock() - began:.1f} s.")
+                    error.add_note(f"The request was sent {attempt} times in {clock() - began:.1f} s.")
                 raise
         yield from pause(seconds)
 

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, Client, ClientCredentials, ConnectError, Tenant
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.errors import UnauthorizedError
-from airflow_provider_qlik.cloud.transport.base_client import Known
+from airflow_provider_qlik.cloud.transport.base_client import ConnectionSettings
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from airflow_provider_qlik.validation import InvalidArgumentError
@@ -28,18 +28,18 @@ class Driver:
         self.kind = kind
         self.read = 0
         self.tenant = Tenant.at(sandbox.url)
-        self.now: Callable[[], Known] = lambda: (self.tenant, ApiKey("outdated"))
+        self.now: Callable[[], ConnectionSettings] = lambda: (self.tenant, ApiKey("outdated"))
 
-    def reread(self) -> Known:
+    def reread(self) -> ConnectionSettings:
         self.read += 1
         return self.now()
 
-    async def areread(self) -> Known:
+    async def areread(self) -> ConnectionSettings:
         await asyncio.sleep(0.05)
         return self.reread()
 
     def calls(self, credentials: Any, *calls: Call[Any]) -> list[Any]:
-        """The answers, asked one after the other by a thread, all at once in an event loop."""
+        """Return the results of calls, sent one after the other by a thread, all at once in an event loop."""
         if self.kind == "Client":
             with Client(self.tenant, credentials, retry_policy=QUICK, reread=self.reread) as client:
                 return [client.call(call, ONE_TRY) for call in calls]
@@ -61,7 +61,7 @@ def test_a_key_that_was_replaced_is_read_again_once_for_all(sandbox: SandboxTena
     fresh = ApiKey(sandbox.rotate("api_key"))
     driver.now = lambda: (driver.tenant, fresh)
     task = sandbox.add_task("Refresh")
-    assert [answer.name for answer in driver.calls(outdated, *[tasks.get(task)] * MANY)] == ["Refresh"] * MANY
+    assert [task.name for task in driver.calls(outdated, *[tasks.get(task)] * MANY)] == ["Refresh"] * MANY
     assert driver.read == 1
 
 
@@ -71,7 +71,7 @@ def test_a_secret_that_was_replaced_is_read_again(sandbox: SandboxTenant, driver
     sandbox.rotate("client_secret")
     sandbox.revoke_tokens()
     task = sandbox.add_task("Refresh")
-    assert [answer.name for answer in driver.calls(outdated, tasks.get(task))] == ["Refresh"]
+    assert [task.name for task in driver.calls(outdated, tasks.get(task))] == ["Refresh"]
 
 
 def test_a_start_is_sent_again_with_the_new_key_and_happens_once(sandbox: SandboxTenant, driver: Driver) -> None:
@@ -83,24 +83,22 @@ def test_a_start_is_sent_again_with_the_new_key_and_happens_once(sandbox: Sandbo
     assert len(sandbox.runs(task)) == 1
 
 
-def test_the_same_credentials_again_leave_it_at_the_refusal(sandbox: SandboxTenant, driver: Driver) -> None:
+def test_the_same_credentials_again_raise_the_refusal(sandbox: SandboxTenant, driver: Driver) -> None:
     with pytest.raises(UnauthorizedError):
         driver.calls(ApiKey("outdated"), tasks.get("t"))
     assert driver.read == 1
     assert len(sandbox.request_log("get_task")) == 1
 
 
-def test_new_credentials_that_are_refused_too_are_the_end(sandbox: SandboxTenant, driver: Driver) -> None:
+def test_new_credentials_that_are_refused_too_raise_the_refusal(sandbox: SandboxTenant, driver: Driver) -> None:
     driver.now = lambda: (driver.tenant, ApiKey("wrong-as-well"))
     with pytest.raises(UnauthorizedError):
         driver.calls(ApiKey("outdated"), tasks.get("t"))
     assert len(sandbox.request_log("get_task")) == 2
 
 
-def test_a_tenant_that_refuses_whatever_is_read_again_is_not_asked_without_end(
-    sandbox: SandboxTenant, driver: Driver
-) -> None:
-    def read() -> Known:
+def test_a_tenant_that_refuses_all_credentials_gets_few_requests(sandbox: SandboxTenant, driver: Driver) -> None:
+    def read() -> ConnectionSettings:
         assert driver.read < 10, "read again and again"
         return driver.tenant, ApiKey(f"wrong-{driver.read}")
 
@@ -111,7 +109,7 @@ def test_a_tenant_that_refuses_whatever_is_read_again_is_not_asked_without_end(
     assert len(sandbox.request_log("get_task")) <= 3
 
 
-def test_credentials_of_another_tenant_are_not_taken(sandbox: SandboxTenant, driver: Driver) -> None:
+def test_credentials_of_another_tenant_are_not_used(sandbox: SandboxTenant, driver: Driver) -> None:
     driver.now = lambda: (Tenant.at("https://other.example.com"), ApiKey(sandbox.api_key))
     with pytest.raises(UnauthorizedError):
         driver.calls(ApiKey("outdated"), tasks.get(sandbox.add_task()))
@@ -120,10 +118,10 @@ def test_credentials_of_another_tenant_are_not_taken(sandbox: SandboxTenant, dri
 @pytest.mark.parametrize(
     "error", [ConnectError("not now"), InvalidArgumentError("password", None, "give one")], ids=str
 )
-def test_what_goes_wrong_while_reading_is_told_and_the_refusal_is_raised(
+def test_an_error_while_reading_is_logged_and_the_refusal_is_raised(
     driver: Driver, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fails() -> Known:
+    def fails() -> ConnectionSettings:
         raise copy(error)
 
     driver.now = fails
