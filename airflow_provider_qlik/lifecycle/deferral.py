@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
     from airflow_provider_qlik.lifecycle.trigger_event import RunEvent
     from airflow_provider_qlik.runs import Outcome, Run
-    from airflow_provider_qlik.runs.matching import LogCallback
+    from airflow_provider_qlik.runs.adapter import LogCallback
 
 LABEL_LENGTH = 200
 """Characters of the label of a mapped task instance, before the note that it was cut."""

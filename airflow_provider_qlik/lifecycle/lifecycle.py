@@ -42,7 +42,7 @@ from airflow_provider_qlik.lifecycle.deferral import (
 )
 from airflow_provider_qlik.lifecycle.task_log import log_callback, write
 from airflow_provider_qlik.runs import (
-    ADAPTERS,
+    STARTABLE_ADAPTERS,
     AmbiguousRunError,
     Intent,
     MatchTimeouts,
@@ -54,6 +54,8 @@ from airflow_provider_qlik.runs import (
     WaitTimeoutError,
     find_run,
 )
+from airflow_provider_qlik.runs.listing import recent_runs
+from airflow_provider_qlik.runs.starting import intend, start
 from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ class RunLifecycle:
         run = stored.run or self._find_stored(stored)
         if run is None:
             return None
-        current = self.hook.run_flow(ADAPTERS[stored.intent.kind].poll(RunSelector.of(run)))
+        current = self.hook.run_flow(STARTABLE_ADAPTERS[stored.intent.kind].poll(RunSelector.of(run)))
         if current is not None:
             current = replace(current, adopted=run.adopted, unconfirmed_since=run.unconfirmed_since, marker=run.marker)
         if stored.cleared:
@@ -137,12 +139,12 @@ class RunLifecycle:
 
     def _find_stored(self, stored: StoredRun) -> Run | None:
         """Return the run of an attempt that ended between its start and the response to it."""
-        adapter, intent = ADAPTERS[stored.intent.kind], stored.intent
+        adapter, intent = STARTABLE_ADAPTERS[stored.intent.kind], stored.intent
         if not stored.cleared:
             flow = find_run(adapter, intent, self._search, log_callback(self._log), answered=False)
             return self.hook.run_flow(flow)
         try:
-            recent = self.hook.run_flow(adapter.recent(intent.resource_id, intent.earliest))
+            recent = self.hook.run_flow(recent_runs(adapter, intent.resource_id, intent.earliest))
         except ForbiddenError as error:
             # The error of the previous attempt advised to check the run and then to clear the task, as has been done.
             text = f"{error} The task was cleared, and its previous run may still be active"
@@ -158,10 +160,10 @@ class RunLifecycle:
         Raises QlikCloudError; RunNotFoundError or AmbiguousRunError if a run may have been started and cannot be
         identified.
         """
-        adapter, (resource_id, mark, parameters, cleared, durable) = ADAPTERS[self._kind], request
+        adapter, (resource_id, mark, parameters, cleared, durable) = STARTABLE_ADAPTERS[self._kind], request
         if self._cancel_on_kill and not self.checkpoint.enabled and cleared:
             wait_for_previous_run(self.hook, self._kind, resource_id, self._log)
-        intent = self.hook.run_flow(adapter.intend(resource_id, mark, parameters))
+        intent = self.hook.run_flow(intend(adapter, resource_id, mark, parameters))
         if durable and intent.resumable is not None and not self._previous_cancelled:
             write(self._log, logging.INFO, f"Resuming the run that carries the marker of this task: {intent.resumable}")
             self.run = intent.resumable
@@ -169,7 +171,7 @@ class RunLifecycle:
         self.checkpoint.save(intent)
         self._intent = intent
         write(self._log, logging.INFO, f"Starting {adapter.name} {resource_id} with marker {mark}")
-        flow = adapter.start(intent, self._search, log_callback(self._log), parameters=parameters)
+        flow = start(adapter, intent, self._search, log_callback(self._log), parameters=parameters)
         try:
             run = self.hook.run_flow(flow)
         except QlikCloudError as error:
@@ -186,7 +188,9 @@ class RunLifecycle:
 
     def wait(self, run: Run, poll_interval: float, max_poll_interval: float, deadline: datetime | None) -> Run:
         """Wait for the run on this worker, and return it as it has ended. Raises QlikCloudError."""
-        wait = RunWait(ADAPTERS[self._kind], RunSelector.of(run), log_callback(self._log), seen=run, deadline=deadline)
+        wait = RunWait(
+            STARTABLE_ADAPTERS[self._kind], RunSelector.of(run), log_callback(self._log), seen=run, deadline=deadline
+        )
         self._polling = True
         return self.hook.run_flow(wait.until_end(poll_interval, max_poll_interval), ONE_TRY, deadline=deadline)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_qlik.cloud.call import Call, Flow, pause, send
 from airflow_provider_qlik.cloud.errors import QlikCloudError
+from airflow_provider_qlik.runs.capabilities import CancelsRuns
 from airflow_provider_qlik.runs.errors import AmbiguousRunError, RunError
+from airflow_provider_qlik.runs.listing import recent_runs
 from airflow_provider_qlik.runs.run import Run, RunSelector
 
 if TYPE_CHECKING:
-    from airflow_provider_qlik.runs.adapter import RunAdapter
+    from airflow_provider_qlik.runs.adapter import RunAdapter, StartableRunAdapter
 
 T = TypeVar("T")
 
@@ -34,20 +36,41 @@ def send_cancel(call: Call[T]) -> Flow[T]:
     return (yield from send(call))
 
 
-def cancel_before_next_try(adapter: RunAdapter, run: Run) -> Flow[str]:
+def cancels_together(adapter: RunAdapter) -> bool:
+    """Return True if a cancel ends all active runs of a resource."""
+    return isinstance(adapter, CancelsRuns) and adapter.cancelled_together
+
+
+def must_end_before_start(adapter: StartableRunAdapter[Any]) -> bool:
+    """Return True if a new run must not be started before a cancelled one has ended."""
+    return adapter.one_at_a_time or cancels_together(adapter)
+
+
+def cancel_polled(adapter: RunAdapter, run: Run) -> Flow[str]:
+    """Cancel a run that was just polled, and return what was cancelled, as a phrase.
+
+    Raises RunError if runs of its kind cannot be cancelled.
+    """
+    if not isinstance(adapter, CancelsRuns):
+        raise RunError(f"Qlik Cloud has no operation to cancel a run of this kind ({run})")
+    return (yield from adapter.cancel(run))
+
+
+def cancel_before_next_try(adapter: StartableRunAdapter[Any], run: Run) -> Flow[str]:
     """Cancel the run of a task of which a further attempt may have started a new run. Return what was cancelled.
 
     Raises RunError, and cancels nothing, where the cancel would end that new run as well (`cancelled_together`).
     """
-    if adapter.cancelled_together:
-        runs = yield from adapter.recent(run.resource_id, run.moment)
-        competing = next((other for other in runs if other.id != run.id and not other.ended), None)
+    if cancels_together(adapter):
+        runs = yield from recent_runs(adapter, run.resource_id, run.moment)
+        others = (other for other in runs if other.id != run.id and adapter.can_be_api_run(other))
+        competing = next((other for other in others if not other.ended), None)
         if competing is not None:
             raise RunError(
                 f"Qlik Cloud cancels all runs of a {adapter.name} at once, and a newer run is active, so none was"
                 f" cancelled: {run}, {competing}"
             )
-    return (yield from adapter.cancel(run))
+    return (yield from cancel_polled(adapter, run))
 
 
 def cancel(adapter: RunAdapter, run: Run) -> Flow[str]:
@@ -64,4 +87,4 @@ def cancel(adapter: RunAdapter, run: Run) -> Flow[str]:
             raise
         except QlikCloudError:
             pass
-    return (yield from adapter.cancel(run))
+    return (yield from cancel_polled(adapter, run))

@@ -34,20 +34,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qlik.cloud.call import Flow, pause
 from airflow_provider_qlik.cloud.errors import NotFoundError, QlikCloudError
 from airflow_provider_qlik.runs import visibility
+from airflow_provider_qlik.runs.capabilities import ShowsUsers
 from airflow_provider_qlik.runs.errors import AmbiguousRunError, RunNotFoundError
 from airflow_provider_qlik.runs.intent import Intent, has_marker
+from airflow_provider_qlik.runs.listing import recent_runs
 from airflow_provider_qlik.runs.run import Run
 
 if TYPE_CHECKING:
-    from airflow_provider_qlik.runs.adapter import RunAdapter
-
-LogCallback: TypeAlias = Callable[[int, str], object]
-"""Writes a line for the user: a level of `logging` and a sentence. A logger's `log` fits."""
+    from airflow_provider_qlik.runs.adapter import ListedRunAdapter, LogCallback
 
 COMPETING_WINDOW = timedelta(seconds=60)
 """The longest time after the beginning of an unconfirmed run in which another run counts as competing."""
@@ -79,7 +78,7 @@ class MatchTimeouts:
 
 
 def find(
-    adapter: RunAdapter,
+    adapter: ListedRunAdapter[Any],
     intent: Intent,
     timeouts: MatchTimeouts,
     write_log: LogCallback,
@@ -105,7 +104,7 @@ def find(
 class _Matching:
     """The state of one search. Moments are readings of *clock*, in seconds."""
 
-    adapter: RunAdapter
+    adapter: ListedRunAdapter[Any]
     intent: Intent
     timeouts: MatchTimeouts
     write_log: LogCallback
@@ -126,7 +125,7 @@ class _Matching:
         seconds = self.timeouts.initial_backoff
         while True:
             try:
-                recent = yield from self.adapter.recent(self.intent.resource_id, self.intent.earliest)
+                recent = yield from recent_runs(self.adapter, self.intent.resource_id, self.intent.earliest)
             except QlikCloudError as error:
                 self._note_failure(error)
                 if not isinstance(error, NotFoundError):
@@ -174,7 +173,7 @@ class _Matching:
         unmarked = [] if self.markers_shown else self.candidates
         if not self._confirmed(unmarked):
             return None
-        if len(unmarked) > 1:
+        if len(unmarked) > 1 and isinstance(adapter, ShowsUsers):
             unmarked = yield from adapter.exclude_other_users(intent.resource_id, unmarked)
         if len(unmarked) > 1:
             raise ambiguous(adapter, intent.resource_id, unmarked)
@@ -206,10 +205,10 @@ class _Matching:
         )
 
 
-def _whole_list(adapter: RunAdapter, resource_id: str) -> Flow[list[Run] | None]:
+def _whole_list(adapter: ListedRunAdapter[Any], resource_id: str) -> Flow[list[Run] | None]:
     """Return all runs, up to the limit for pages; None if the list cannot be read at present."""
     try:
-        return (yield from adapter.recent(resource_id, BEGINNING))
+        return (yield from recent_runs(adapter, resource_id, BEGINNING))
     except QlikCloudError as error:
         if not error.transient and not isinstance(error, NotFoundError):
             raise
@@ -232,7 +231,9 @@ def competing_runs(own: Run, recent: Sequence[Run]) -> list[Run]:
     ]
 
 
-def cannot_match(adapter: RunAdapter, intent: Intent, lost_response: QlikCloudError | None = None) -> RunNotFoundError:
+def cannot_match(
+    adapter: ListedRunAdapter[Any], intent: Intent, lost_response: QlikCloudError | None = None
+) -> RunNotFoundError:
     """Return the error for a start whose response was lost, by a user who may not list the runs."""
     why = f" The response to the start: {lost_response}" if lost_response is not None else ""
     return RunNotFoundError(
@@ -242,7 +243,7 @@ def cannot_match(adapter: RunAdapter, intent: Intent, lost_response: QlikCloudEr
     )
 
 
-def ambiguous(adapter: RunAdapter, resource_id: str, candidates: Sequence[Run]) -> AmbiguousRunError:
+def ambiguous(adapter: ListedRunAdapter[Any], resource_id: str, candidates: Sequence[Run]) -> AmbiguousRunError:
     """Return the error that lists the candidates, of which no evidence identifies one as our own."""
     if len(candidates) > 1:
         runs, which = "runs", "which of them this task has started"

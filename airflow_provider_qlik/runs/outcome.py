@@ -8,8 +8,8 @@ from typing import Any
 
 from airflow_provider_qlik.cloud.call import Flow
 from airflow_provider_qlik.cloud.errors import InvalidArgumentError, QlikCloudError
-from airflow_provider_qlik.runs.adapter import RunAdapter
-from airflow_provider_qlik.runs.matching import LogCallback
+from airflow_provider_qlik.runs.adapter import LogCallback, RunAdapter
+from airflow_provider_qlik.runs.capabilities import ExplainsFailures, HasLog, ReportsWarnings
 from airflow_provider_qlik.runs.run import Run, RunState
 from airflow_provider_qlik.text import LINE_LENGTH, MESSAGE_LENGTH, REASON_LENGTH, printable, storable
 
@@ -78,8 +78,7 @@ def outcome(adapter: RunAdapter, run: Run, tenant_url: str, write_log: LogCallba
     link = tenant_url + adapter.page(run)
     lines: list[str] = []
     try:
-        text = yield from adapter.log(run)
-        lines = text.splitlines()
+        lines = (yield from adapter.log(run)).splitlines() if isinstance(adapter, HasLog) else []
     except (QlikCloudError, InvalidArgumentError) as error:
         write_log(logging.WARNING, f"The log of {run.kind} run {run.id} could not be fetched: {error}")
     if lines:
@@ -92,10 +91,10 @@ def outcome(adapter: RunAdapter, run: Run, tenant_url: str, write_log: LogCallba
         for line in lines[-LOG_LINES:]:
             write_log(logging.INFO, f"| {printable(line, LINE_LENGTH)}")
     if run.state is not RunState.SUCCEEDED:
-        reason = (yield from adapter.reason(run)) or run.reason
+        reason = (yield from adapter.reason(run)) if isinstance(adapter, ExplainsFailures) else run.reason
         run = replace(run, reason=storable(reason, REASON_LENGTH) if reason else _reason_from_log(lines))
         return Outcome(run, link)
-    warnings = adapter.warnings(run, lines)
+    warnings = adapter.warnings(run, lines) if isinstance(adapter, ReportsWarnings) else None
     return Outcome(run, link, storable(warnings, REASON_LENGTH) if warnings else None)
 
 

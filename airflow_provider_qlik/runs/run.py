@@ -203,7 +203,7 @@ def without_repeats(runs: Sequence[Run]) -> list[Run]:
     """Return the runs, each once, where a list contains some on two pages.
 
     Of two copies of a run, the one that has ended is kept, else the one that was read last. Executions that make up a
-    run are kept apart; `RunAdapter.group` joins them later.
+    run are kept apart; `ConsistsOfItems.group` joins them later.
     """
     found: dict[tuple[str, ...], Run] = {}
     for run in runs:

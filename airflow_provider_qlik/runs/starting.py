@@ -18,15 +18,15 @@ from airflow_provider_qlik.cloud.errors import ForbiddenError, NotFoundError, Ql
 from airflow_provider_qlik.runs.errors import CannotStartError, RunNotFoundError
 from airflow_provider_qlik.runs.intent import Intent, has_marker
 from airflow_provider_qlik.runs.listing import check_resource_exists
-from airflow_provider_qlik.runs.matching import LogCallback, MatchTimeouts, cannot_match, find
+from airflow_provider_qlik.runs.matching import MatchTimeouts, cannot_match, find
 from airflow_provider_qlik.runs.run import Run, without_repeats
 
 if TYPE_CHECKING:
-    from airflow_provider_qlik.runs.adapter import RunAdapter
+    from airflow_provider_qlik.runs.adapter import LogCallback, RunAdapter, StartableRunAdapter
 
 
 def intend(
-    adapter: RunAdapter, resource_id: str, marker: str, parameters: Mapping[str, Any] | None = None
+    adapter: StartableRunAdapter[Any], resource_id: str, marker: str, parameters: Mapping[str, Any] | None = None
 ) -> Flow[Intent]:
     """Return what must be known before a start with these parameters.
 
@@ -67,7 +67,7 @@ def _is_resumable(adapter: RunAdapter, run: Run, marker: str) -> bool:
 
 
 def start(
-    adapter: RunAdapter,
+    adapter: StartableRunAdapter[Any],
     intent: Intent,
     timeouts: MatchTimeouts,
     write_log: LogCallback,
@@ -144,6 +144,4 @@ def _disabled_reason(adapter: RunAdapter, resource_id: str) -> Flow[str | None]:
         resource = yield from adapter.resource(resource_id)
     except QlikCloudError:
         return None
-    if resource.disabled_because is None:
-        return None
-    return f"disabled ({resource.disabled_because}): {adapter.enable_hint}"
+    return resource.disabled

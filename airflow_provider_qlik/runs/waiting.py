@@ -30,9 +30,9 @@ from datetime import UTC, datetime, timedelta
 from airflow_provider_qlik.cloud.call import Flow, Poll, pause
 from airflow_provider_qlik.cloud.errors import NotFoundError, QlikCloudError, StatusError
 from airflow_provider_qlik.runs import visibility
-from airflow_provider_qlik.runs.adapter import RunAdapter
+from airflow_provider_qlik.runs.adapter import LogCallback, RunAdapter
 from airflow_provider_qlik.runs.errors import RunError, RunGoneError, RunNotVisibleError, WaitTimeoutError
-from airflow_provider_qlik.runs.matching import LogCallback
+from airflow_provider_qlik.runs.poll_source import poll_source
 from airflow_provider_qlik.runs.run import Run, RunSelector, RunState
 
 HEARTBEAT_INTERVAL = timedelta(minutes=5)
@@ -197,7 +197,7 @@ class RunWait:
     def _poll_step(self, after: float) -> Poll:
         """Return the step that polls the run *after* a number of seconds, at the latest."""
         return Poll(
-            source=self.adapter,
+            source=poll_source(self.adapter),
             key=self.selector,
             batch_key=self.selector.resource_id,
             min_delay=max(after * EARLIEST_PART, min(after, self._retry_after)),

@@ -88,7 +88,8 @@ class RunCancellation:
 
         One request for both: if the connection cannot be read for minutes, the state is read again.
         """
-        from airflow_provider_qlik.runs import ADAPTERS
+        from airflow_provider_qlik.runs import STARTABLE_ADAPTERS
+        from airflow_provider_qlik.runs.cancelling import cancels_together
 
         kind = self._trigger.kind
         try:
@@ -104,7 +105,7 @@ class RunCancellation:
             # cancelled this run.
             self._log.write(logging.INFO, f"The task is deferred: {kind} run {run_id} is not cancelled")
             return None
-        if ADAPTERS[kind].cancelled_together and self._trigger.has_checkpoint and state in NEXT_TRY:
+        if cancels_together(STARTABLE_ADAPTERS[kind]) and self._trigger.has_checkpoint and state in NEXT_TRY:
             # A cancel could hit the run of the next attempt, which cancels this run before it starts its own.
             self._log.write(
                 logging.INFO, f"The task was cleared: its next attempt cancels {kind} run {run_id}, not this trigger"
@@ -117,12 +118,12 @@ class RunCancellation:
         """Cancel the run, if it is active. *cleared*: the task has a new attempt, which may have started a new run."""
         from airflow_provider_qlik.cloud import QlikCloudError
         from airflow_provider_qlik.cloud.transport.retry import RetryPolicy
-        from airflow_provider_qlik.runs import ADAPTERS, Run, RunState
-        from airflow_provider_qlik.runs.cancelling import cancel_before_next_try
+        from airflow_provider_qlik.runs import STARTABLE_ADAPTERS, Run, RunState
+        from airflow_provider_qlik.runs.cancelling import cancel_before_next_try, cancel_polled
         from airflow_provider_qlik.runs.visibility import is_not_visible
 
         trigger = self._trigger
-        adapter = ADAPTERS[trigger.kind]
+        adapter = STARTABLE_ADAPTERS[trigger.kind]
         selector = replace(trigger.selector(), started_after=None)
         retry_policy = RetryPolicy(max_attempts=MAX_ATTEMPTS, max_total_wait=MAX_PAUSES, high_priority=True)
         try:
@@ -141,6 +142,6 @@ class RunCancellation:
             )
         # If the task was cleared, its new attempt may have cancelled already: a second cancel could hit its new run.
         if run is not None and not run.ended and not adapter.stopping(run):
-            flow = cancel_before_next_try(adapter, run) if cleared else adapter.cancel(run)
+            flow = cancel_before_next_try(adapter, run) if cleared else cancel_polled(adapter, run)
             cancelled = await hook.arun_flow(flow, retry_policy)
             self._log.write(logging.INFO, f"Asked Qlik Cloud to stop {cancelled}")

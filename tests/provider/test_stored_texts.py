@@ -34,7 +34,7 @@ from airflow_provider_qlik.links import QlikRunLink
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.call import QlikCallOperator, plain
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
-from airflow_provider_qlik.runs import ADAPTERS, Outcome, ReloadPendingError, Run, RunError, RunState
+from airflow_provider_qlik.runs import STARTABLE_ADAPTERS, Outcome, ReloadPendingError, Run, RunError, RunState
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
 from airflow_provider_qlik.text import LINE_LENGTH, MESSAGE_LENGTH, REASON_LENGTH
@@ -72,7 +72,7 @@ def assert_storable(value: Any, length: int = MESSAGE_LENGTH + 100) -> None:
 @pytest.fixture
 def odd_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs of automations whose texts have come past whoever should have cleaned them."""
-    kind = type(ADAPTERS["automation"])
+    kind = type(STARTABLE_ADAPTERS["automation"])
     run_of = kind.run_of
 
     def odd(self: Any, resource_id: str, item: Any) -> Run:
