@@ -36,11 +36,11 @@ def cancel_run(runner: FlowRunner, run: Run, log: Any) -> bool:
         write(log, logging.INFO, f"The run was started by another user or schedule and is not cancelled: {run}")
         return False
     try:
-        cancelled = runner.run_flow(cancel(ADAPTERS[run.kind], run), RetryPolicy(max_attempts=2, max_total_wait=4.0))
+        result = runner.run_flow(cancel(ADAPTERS[run.kind], run), RetryPolicy(max_attempts=2, max_total_wait=4.0))
     except QlikCloudError as error:
         write(log, logging.ERROR, f"{run} could not be cancelled and may still be active: {error}")
         return False
-    write(log, logging.INFO, f"Asked Qlik Cloud to stop {cancelled}")
+    write(log, logging.INFO, f"{result}.")
     return True
 
 

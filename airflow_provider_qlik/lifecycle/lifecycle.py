@@ -32,14 +32,8 @@ from airflow_provider_qlik.lifecycle.cancellation import (
     wait_for_previous_run,
     wait_until_cancelled,
 )
-from airflow_provider_qlik.lifecycle.deferral import (
-    described,
-    explained,
-    fail,
-    fail_for_good,
-    fail_with,
-    message,
-)
+from airflow_provider_qlik.lifecycle.failures import fail, fail_for_good, fail_with, message
+from airflow_provider_qlik.lifecycle.finishing import explain, log_success, return_value
 from airflow_provider_qlik.lifecycle.task_log import log_callback, write
 from airflow_provider_qlik.runs import (
     STARTABLE_ADAPTERS,
@@ -56,7 +50,7 @@ from airflow_provider_qlik.runs import (
 )
 from airflow_provider_qlik.runs.listing import recent_runs
 from airflow_provider_qlik.runs.starting import intend, start
-from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
+from airflow_provider_qlik.text import storable_json
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
@@ -189,7 +183,11 @@ class RunLifecycle:
     def wait(self, run: Run, poll_interval: float, max_poll_interval: float, deadline: datetime | None) -> Run:
         """Wait for the run on this worker, and return it as it has ended. Raises QlikCloudError."""
         wait = RunWait(
-            STARTABLE_ADAPTERS[self._kind], RunSelector.of(run), log_callback(self._log), seen=run, deadline=deadline
+            STARTABLE_ADAPTERS[self._kind],
+            RunSelector.of(run),
+            log_callback(self._log),
+            known_run=run,
+            deadline=deadline,
         )
         self._polling = True
         return self.hook.run_flow(wait.until_end(poll_interval, max_poll_interval), ONE_TRY, deadline=deadline)
@@ -197,7 +195,7 @@ class RunLifecycle:
     def outcome(self, run: Run) -> Outcome:
         """Return the outcome of an ended run, and write its log into the task's log."""
         self.run = None
-        outcome = explained(self.hook, run, log_callback(self._log))
+        outcome = explain(self.hook, run, self._log)
         self.link = outcome.link
         return outcome
 
@@ -209,7 +207,7 @@ class RunLifecycle:
         if failure:
             self.checkpoint.delete()
             fail_with(f"{failure}. {outcome.link}")
-        write(self._log, logging.INFO, f"{outcome.message}. {outcome.link}")
+        log_success(outcome, self._log)
         try:
             collected = collect()
         except Exception as error:
@@ -224,7 +222,7 @@ class RunLifecycle:
                 fail(error)
             raise
         self.checkpoint.mark_completed()
-        return {**storable_json(described(self.hook, outcome), MESSAGE_LENGTH), **storable_json(collected)}
+        return {**return_value(self.hook, outcome), **storable_json(collected)}
 
     # Failing and cancelling
 

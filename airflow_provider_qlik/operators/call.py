@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_qlik import operations
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
-from airflow_provider_qlik.lifecycle.deferral import fail, fail_for_good, skip
+from airflow_provider_qlik.lifecycle.failures import fail, fail_for_good, skip
 from airflow_provider_qlik.lifecycle.retry_policy import set_retry_policy
 from airflow_provider_qlik.lifecycle.task_log import write
 from airflow_provider_qlik.text import storable_json

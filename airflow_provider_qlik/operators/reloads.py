@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow_provider_qlik.lifecycle.deferral import skip
+from airflow_provider_qlik.lifecycle.failures import skip
 from airflow_provider_qlik.lifecycle.resources import AppArguments, literal
 from airflow_provider_qlik.operators.run import QlikRunOperator
 from airflow_provider_qlik.validation import (

@@ -102,9 +102,9 @@ class QlikRunSharingTaskOperator(SharingTaskArguments, QlikRunOperator):
 
             Folder("download_to", str(self.download_to)).check_writable()
 
-    def verdict(self, result: Outcome) -> str | None:
+    def verdict(self, outcome: Outcome) -> str | None:
         """Return why the run fails the task according to `fail_on`, or None."""
-        return why_failed(result, self.fail_on)
+        return why_failed(outcome, self.fail_on)
 
     def collect(self, hook: QlikCloudHook, result: Outcome) -> Mapping[str, Any]:
         """Download the files of the run. Return their paths as ``files``."""

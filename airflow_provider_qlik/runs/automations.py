@@ -22,7 +22,7 @@ from airflow_provider_qlik.cloud.models.automations import (
 )
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.runs.adapter import LogCallback, Resource, StartableRunAdapter
-from airflow_provider_qlik.runs.cancelling import send_cancel
+from airflow_provider_qlik.runs.cancelling import cancelled, not_cancelled, send_cancel
 from airflow_provider_qlik.runs.capabilities import CancelsRuns, HasBulkList, HasLog, ReportsWarnings, ShowsUsers
 from airflow_provider_qlik.runs.errors import CannotStartError, before_start
 from airflow_provider_qlik.runs.intent import Intent
@@ -182,14 +182,14 @@ class AutomationRunAdapter(
         try:
             yield from send_cancel(automations.stop_run(automation_id, run_id))
         except (ConflictError, NotFoundError):
-            return f"nothing: automation run {run_id} has ended already"
+            return not_cancelled(f"automation run {run_id}")
         except BadRequestError:
             # No document says which status the cancel of an ended run has.
             run = yield from self.get(automation_id, run_id)
             if run is None or not run.ended:
                 raise
-            return f"nothing: automation run {run_id} has ended already"
-        return f"automation run {run_id}"
+            return not_cancelled(f"automation run {run_id}")
+        return cancelled(f"automation run {run_id}")
 
     def warnings(self, run: Run, log: Sequence[str]) -> str | None:
         """Return the text of a run that has finished with warnings, None for any other run."""

@@ -20,6 +20,16 @@ CANCEL_BACKOFF = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds between the attempts to send a cancel whose outcome is unknown."""
 
 
+def cancelled(what: str) -> str:
+    """Return the clause for the task log about a cancel that Qlik Cloud has accepted."""
+    return f"Requested the cancel of {what}"
+
+
+def not_cancelled(what: str) -> str:
+    """Return the clause for the task log about a cancel that came too late."""
+    return f"There was nothing to cancel, since {what} has ended"
+
+
 def send_cancel(call: Call[T]) -> Flow[T]:
     """Send a cancel, again as long as its outcome is unknown, and return the response.
 
@@ -47,7 +57,7 @@ def must_end_before_start(adapter: StartableRunAdapter[Any]) -> bool:
 
 
 def cancel_polled(adapter: RunAdapter, run: Run) -> Flow[str]:
-    """Cancel a run that was just polled, and return what was cancelled, as a phrase.
+    """Cancel a run that was just polled, and return what was done, as a clause.
 
     Raises RunError if runs of its kind cannot be cancelled.
     """
@@ -57,7 +67,7 @@ def cancel_polled(adapter: RunAdapter, run: Run) -> Flow[str]:
 
 
 def cancel_before_next_try(adapter: StartableRunAdapter[Any], run: Run) -> Flow[str]:
-    """Cancel the run of a task of which a further attempt may have started a new run. Return what was cancelled.
+    """Cancel the run of a task of which a further attempt may have started a new run. Return what was done.
 
     Raises RunError, and cancels nothing, where the cancel would end that new run as well (`cancelled_together`).
     """
@@ -74,7 +84,7 @@ def cancel_before_next_try(adapter: StartableRunAdapter[Any], run: Run) -> Flow[
 
 
 def cancel(adapter: RunAdapter, run: Run) -> Flow[str]:
-    """Cancel a run and return what was cancelled, as a phrase.
+    """Cancel a run and return what was done, as a clause.
 
     A run that only its time identifies (`unconfirmed_since`) is polled first: if another run shows our marker by now,
     that one is our own and is cancelled. If the poll fails, the run that was followed until now is cancelled. Raises

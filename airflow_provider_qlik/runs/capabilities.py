@@ -23,7 +23,7 @@ class CancelsRuns(Protocol):
 
     @abstractmethod
     def cancel(self, run: Run) -> Flow[str]:
-        """Cancel a run; return a phrase that says what was cancelled. A run that has ended is no error."""
+        """Cancel a run; return a clause that says what was done, see `cancelling`. A run that has ended is no error."""
 
 
 @runtime_checkable

@@ -40,12 +40,17 @@ class Outcome:
         """Return the message of an error: how the run ended, why, then which run it is."""
         return f"The run ended as {self._status}{self._why}. Qlik Cloud {self._which}"
 
-    def failure_by_warnings(self) -> str | None:
-        """Return the message of an error for a run that succeeded with warnings; None for any other run."""
-        if not self.succeeded or self.warnings is None:
+    def verdict(self, fail_on_warnings: bool) -> str | None:
+        """Return the message of the error by which the run fails its task; None for a success.
+
+        :param fail_on_warnings: a success with warnings counts as a failure.
+        """
+        if not self.succeeded:
+            return self.failure
+        if not fail_on_warnings or self.warnings is None:
             return None
-        why = storable(self.warnings, MESSAGE_LENGTH)
-        return f"The run ended as {self._status} with warnings (fail_on_warnings): {why}. Qlik Cloud {self._which}"
+        warnings = storable(self.warnings, MESSAGE_LENGTH)
+        return f"The run ended as {self._status} with warnings (fail_on_warnings): {warnings}. Qlik Cloud {self._which}"
 
     @property
     def _which(self) -> str:

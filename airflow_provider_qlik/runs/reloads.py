@@ -21,7 +21,7 @@ from airflow_provider_qlik.cloud.errors import (
 )
 from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadList
 from airflow_provider_qlik.runs.adapter import LogCallback, Resource, StartableRunAdapter
-from airflow_provider_qlik.runs.cancelling import send_cancel
+from airflow_provider_qlik.runs.cancelling import cancelled, not_cancelled, send_cancel
 from airflow_provider_qlik.runs.capabilities import CancelsRuns, HasLog, ReportsWarnings
 from airflow_provider_qlik.runs.errors import ReloadPendingError, before_start
 from airflow_provider_qlik.runs.intent import MARKER, Intent
@@ -185,8 +185,8 @@ class ReloadAdapter(StartableRunAdapter[Reload], CancelsRuns, HasLog, ReportsWar
         try:
             yield from send_cancel(reloads.cancel(reload_id))
         except (ConflictError, NotFoundError):
-            return f"nothing: reload {reload_id} has ended already"
-        return f"reload {reload_id}"
+            return not_cancelled(f"reload {reload_id}")
+        return cancelled(f"reload {reload_id}")
 
     def log(self, run: Run) -> Flow[str]:
         """Return the log of the reload's script, or the short log of the reload where that one cannot be read.

@@ -11,7 +11,7 @@ from airflow_provider_qlik.cloud.call import Call, Flow, send
 from airflow_provider_qlik.cloud.errors import ConflictError, NotFoundError
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution, SharingTaskExecutionList
 from airflow_provider_qlik.runs.adapter import LogCallback, Resource, StartableRunAdapter
-from airflow_provider_qlik.runs.cancelling import send_cancel
+from airflow_provider_qlik.runs.cancelling import cancelled, not_cancelled, send_cancel
 from airflow_provider_qlik.runs.capabilities import CancelsRuns, ConsistsOfItems
 from airflow_provider_qlik.runs.intent import Intent
 from airflow_provider_qlik.runs.listing import collect_runs
@@ -123,8 +123,8 @@ class SharingTaskRunAdapter(StartableRunAdapter[SharingTaskExecution], CancelsRu
         try:
             yield from send_cancel(sharing_tasks.cancel(run.resource_id))
         except (ConflictError, NotFoundError):
-            return f"nothing: sharing task {run.resource_id} is not at work"
-        return f"sharing task {run.resource_id}"
+            return not_cancelled(f"the run of sharing task {run.resource_id}")
+        return cancelled(f"sharing task {run.resource_id}")
 
     def page(self, run: Run) -> str:
         """Return the path of the page of the app that the reports are made from."""

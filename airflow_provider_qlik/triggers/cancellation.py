@@ -79,7 +79,7 @@ class RunCancellation:
         self._log.write(
             logging.ERROR,
             f"The cancel of {self._trigger.kind} run {run_id} waits, with {len(_active)} under way: Qlik Cloud takes"
-            " 500 in five minutes (250 of reloads). If this triggerer ends before 'Asked Qlik Cloud to stop' follows,"
+            " 500 in five minutes (250 of reloads). If this triggerer ends before 'Requested the cancel' follows,"
             " the run is not cancelled: stop it in Qlik Cloud then.",
         )
 
@@ -143,5 +143,5 @@ class RunCancellation:
         # If the task was cleared, its new attempt may have cancelled already: a second cancel could hit its new run.
         if run is not None and not run.ended and not adapter.stopping(run):
             flow = cancel_before_next_try(adapter, run) if cleared else cancel_polled(adapter, run)
-            cancelled = await hook.arun_flow(flow, retry_policy)
-            self._log.write(logging.INFO, f"Asked Qlik Cloud to stop {cancelled}")
+            result = await hook.arun_flow(flow, retry_policy)
+            self._log.write(logging.INFO, f"{result}.")

@@ -20,15 +20,8 @@ from airflow_provider_qlik.cloud import QlikCloudError
 from airflow_provider_qlik.cloud.models.shape import Shape
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.lifecycle import task_log
-from airflow_provider_qlik.lifecycle.deferral import (
-    MAX_LABEL,
-    fail,
-    fail_for_good,
-    fail_with,
-    name_map_index,
-    skip,
-    time_out,
-)
+from airflow_provider_qlik.lifecycle.deferral import MAX_LABEL, name_map_index
+from airflow_provider_qlik.lifecycle.failures import fail, fail_for_good, fail_with, skip, time_out
 from airflow_provider_qlik.lifecycle.trigger_event import InvalidEventError, RunEvent
 from airflow_provider_qlik.links import QlikRunLink
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator

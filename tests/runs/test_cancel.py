@@ -43,10 +43,11 @@ def test_a_run_is_stopped_and_no_other(stage: Stage, kind: StartableRunAdapter[A
     run = started(stage, kind, worker)
     stage.sandbox.add_run(run.resource_id, started_ago=10, script=LONG)
 
-    asked = stage.run(cancel_polled(kind, run))
+    result = stage.run(cancel_polled(kind, run))
 
     assert stop_asked(stage, run) == [run.id]
-    assert asked == f"{'reload' if worker == 'reloads' else 'automation run'} {run.worker.id if run.worker else run.id}"
+    work = f"{'reload' if worker == 'reloads' else 'automation run'} {run.worker.id if run.worker else run.id}"
+    assert result == f"Requested the cancel of {work}"
     assert stage.posts() == [STOP[worker]]
     assert stage.until_end(kind, RunSelector.of(run)).state is not RunState.SUCCEEDED
 
@@ -60,9 +61,9 @@ def test_stopping_a_run_that_has_ended_is_no_error(
     run = started(stage, kind, worker, Script(run=5))
     stage.sandbox.advance(10)
 
-    asked = stage.run(cancel_polled(kind, run))
+    result = stage.run(cancel_polled(kind, run))
 
-    assert asked.endswith("has ended already") is (worker == "reloads" or answer == "refused")
+    assert result.endswith("has ended") is (worker == "reloads" or answer == "refused")
     assert stop_asked(stage, run) == []
 
 
@@ -74,7 +75,7 @@ def test_stopping_what_is_gone_is_no_error(
     run = started(stage, kind, worker)
     stage.sandbox.fault(operation=STOP[worker], status=status)
 
-    assert stage.run(cancel_polled(kind, run)).startswith("nothing: ")
+    assert stage.run(cancel_polled(kind, run)).startswith("There was nothing to cancel")
 
 
 @everything

@@ -118,7 +118,7 @@ def test_a_run_that_an_editor_started_is_cancelled(
     stage = with_role(role)
     run = stage.start(AUTOMATION, automation)
 
-    assert stage.run(cancel_polled(AUTOMATION, run)) == f"automation run {run.id}"
+    assert stage.run(cancel_polled(AUTOMATION, run)) == f"Requested the cancel of automation run {run.id}"
     assert [each["id"] for each in sandbox.active() if not each["stop_asked_at"]] == []
 
 

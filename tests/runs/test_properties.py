@@ -231,7 +231,7 @@ FLOWS: dict[str, tuple[type, Play]] = {
             kind,
             draw(wishes()),
             act.write_log,
-            seen=draw(st.none() | runs(kind)),
+            known_run=draw(st.none() | runs(kind)),
             deadline=draw(DEADLINES),
             clock=act.now,
         ).until_end(15.0),

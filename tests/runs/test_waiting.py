@@ -252,7 +252,7 @@ def test_the_deadline_ends_the_wait_with_the_last_status(stage: Stage, kind: Sta
     said = str(raised.value)
     word = "RUNNING" if kind is TASK else "running"
     assert said == (
-        f"Gave up waiting: the run is {word!r}, waited 0:01:40. Give a longer timeout if it needs more time."
+        f"The wait timed out: the run is {word!r}, waited 0:01:40. Give a longer timeout if it needs more time."
         f" (run {run.id} of {kind.name} {run.resource_id})"
     )
     assert stage.elapsed == 100
