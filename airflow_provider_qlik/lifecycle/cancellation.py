@@ -87,8 +87,8 @@ def find_started_run(runner: FlowRunner, kind: str, intent: Intent, log: Any) ->
     except QlikCloudError as error:
         write(log, logging.WARNING, error)
         recent = []
-    known = intent.known_run_ids or ()
-    run = next((run for run in recent if run.id not in known and run.shows_marker(intent.marker)), None)
+    known_run_ids = intent.known_run_ids or ()
+    run = next((run for run in recent if run.id not in known_run_ids and run.shows_marker(intent.marker)), None)
     if run is None:
         write(
             log,

@@ -52,19 +52,19 @@ class RunEvent:
         return storable_event
 
     @classmethod
-    def from_json(cls, given: object) -> Self:
+    def from_json(cls, value: object) -> Self:
         """Return the event that `to_json` wrote. Raises InvalidEventError for anything else."""
-        if not isinstance(given, Mapping):
-            what = f"the trigger gave {_shown(given)} in place of an event"
+        if not isinstance(value, Mapping):
+            what = f"the trigger gave {_shown(value)} in place of an event"
             raise InvalidEventError(f"{what}: how the run ended is not known")
-        if given.get("version") != VERSION:
+        if value.get("version") != VERSION:
             raise InvalidEventError(
-                f"the trigger gave an event of version {_shown(given.get('version'))}, this package reads {VERSION}:"
+                f"the trigger gave an event of version {_shown(value.get('version'))}, this package reads {VERSION}:"
                 " worker and triggerer have different versions of airflow-provider-qlik. How the run ended is not known"
             )
         try:
             event = cls(
-                Run.from_json(given["run"]) if given["run"] is not None else None, given["error"], given["error_type"]
+                Run.from_json(value["run"]) if value["run"] is not None else None, value["error"], value["error_type"]
             )
             if not all(isinstance(text, str | None) for text in (event.error, event.error_type)):
                 raise ValueError("error and error_type are texts")
@@ -72,12 +72,12 @@ class RunEvent:
                 raise ValueError(f"{event.run.kind!r} is no kind of run")
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvalidEventError(
-                f"the trigger gave a damaged event ({_shown(error)}): {_shown(dict(given))}"
+                f"the trigger gave a damaged event ({_shown(error)}): {_shown(dict(value))}"
             ) from error
         if event.error is None and (event.run is None or not event.run.ended):
-            raise InvalidEventError(f"the trigger gave an event without an ended run: {_shown(dict(given))}")
+            raise InvalidEventError(f"the trigger gave an event without an ended run: {_shown(dict(value))}")
         return event
 
 
-def _shown(given: object) -> str:
-    return storable(repr(given), REASON_LENGTH)
+def _shown(value: object) -> str:
+    return storable(repr(value), REASON_LENGTH)

@@ -174,7 +174,7 @@ def _converted(kind: str | None, value: Any) -> Any:
         return {_converted("string", name): _converted("string", item) for name, item in value.items()}
     elif isinstance(value, list | tuple):
         inner = next(
-            (one.removeprefix("array of ").removesuffix("s") for one in kinds if one.startswith("array")), None
+            (name.removeprefix("array of ").removesuffix("s") for name in kinds if name.startswith("array")), None
         )
         return [_converted(inner, item) for item in value] if inner else value
     return value

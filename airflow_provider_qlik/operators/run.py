@@ -25,7 +25,7 @@ from airflow_provider_qlik.lifecycle.resources import ResourceArguments
 from airflow_provider_qlik.lifecycle.retry_policy import set_retry_policy
 from airflow_provider_qlik.lifecycle.task_log import write
 from airflow_provider_qlik.lifecycle.xcom import RUN_KEY, pull, pull_run, push, push_run
-from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
+from airflow_provider_qlik.links.run import LINK_KEY, QlikRunLink
 from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
 from airflow_provider_qlik.validation import checked_flag, checked_limit, checked_seconds
@@ -176,10 +176,10 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
                 self._defer_again(context, own, result.run, lifecycle)
             if result.run is None or result.error is not None:
                 # The run of the XCom knows its worker, which the run of a trigger that saw no response does not.
-                known = own or result.run
+                run = own or result.run
                 if result.run is not None and (result.run.worker is not None or foreign):
-                    known = result.run
-                lifecycle.fail(result.exception(), known)
+                    run = result.run
+                lifecycle.fail(result.exception(), run)
             return self._finish(lifecycle, result.run)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

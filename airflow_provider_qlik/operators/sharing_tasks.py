@@ -131,15 +131,15 @@ class QlikRunSharingTaskOperator(SharingTaskArguments, QlikRunOperator):
         # An execution that is on two pages of the list is one execution.
         executions = [hook.call(sharing_tasks.execution(task_id, part)) for part in dict.fromkeys(result.run.parts)]
         number = 0
-        for execution in sorted(executions, key=lambda each: (_recipient(each), each.id)):
-            seen: set[str | None] = set()
+        for execution in sorted(executions, key=lambda execution: (_recipient(execution), execution.id)):
+            aliases: set[str | None] = set()
             for file in execution.files or ():
                 if not file.file_alias:
                     text = f"A file has no alias and cannot be downloaded. Execution {execution.id}"
                     write(self.log, logging.WARNING, text)
-                if not file.file_alias or file.file_alias in seen:
+                if not file.file_alias or file.file_alias in aliases:
                     continue
-                seen.add(file.file_alias)
+                aliases.add(file.file_alias)
                 number += 1
                 fields = {
                     "task": task_name,

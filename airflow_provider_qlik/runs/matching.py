@@ -53,7 +53,7 @@ COMPETING_WINDOW = timedelta(seconds=60)
 BEGINNING = datetime(1980, 1, 1, tzinfo=UTC)
 """A moment before all runs: reads the whole list, up to the limit for pages."""
 BACKOFF_FACTOR = 1.5
-"""The factor by which the pause between two looks at the list grows."""
+"""The factor by which the pause between two reads of the list grows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class MatchTimeouts:
     :param confirmation_time: for which a run without a marker must be the only candidate before it is followed.
     :param doubtful_confirmation_time: the same for a run that has ended, since nobody polls it any more and a competing
         run would go unnoticed; and for several candidates, since our own may yet show its marker.
-    :param initial_backoff: the first pause between two looks at the list.
-    :param max_backoff: the longest pause between two looks.
+    :param initial_backoff: the first pause between two reads of the list.
+    :param max_backoff: the longest pause between two reads.
     """
 
     match_timeout: float = 300.0
@@ -119,7 +119,7 @@ class _Matching:
     """When Qlik Cloud began to refuse the list, None while it does not."""
 
     def run(self) -> Flow[Run | None]:
-        """Look at the list again and again until the run is found or the time is up."""
+        """Read the list again and again until the run is found or the search times out."""
         self.markers_shown = self.intent.markers_shown
         began = answering_since = self.clock()
         seconds = self.timeouts.initial_backoff
@@ -162,9 +162,9 @@ class _Matching:
     def _match(self, recent: Sequence[Run]) -> Flow[Run | None]:
         """Return the run of the start if the list identifies it. Raises AmbiguousRunError."""
         intent, adapter = self.intent, self.adapter
-        known = intent.known_run_ids or ()
+        known_run_ids = intent.known_run_ids or ()
         self.markers_shown = self.markers_shown or any(map(has_marker, recent))
-        marked = [run for run in recent if run.id not in known and run.shows_marker(intent.marker)]
+        marked = [run for run in recent if run.id not in known_run_ids and run.shows_marker(intent.marker)]
         if len(marked) == 1:
             return marked[0]
         if len(marked) > 1:
@@ -235,11 +235,11 @@ def cannot_match(
     adapter: ListedRunAdapter[Any], intent: Intent, lost_response: QlikCloudError | None = None
 ) -> RunNotFoundError:
     """Return the error for a start whose response was lost, by a user who may not list the runs."""
-    why = f" The response to the start: {lost_response}" if lost_response is not None else ""
+    response = f" The response to the start: {lost_response}" if lost_response is not None else ""
     return RunNotFoundError(
         f"The response to the start was lost, and this user may not list the runs to look for it: the {adapter.name}"
         " may have been started. Look at its runs in Qlik Cloud, then clear this task. It was not started again"
-        f" ({adapter.name} {intent.resource_id}).{why}"
+        f" ({adapter.name} {intent.resource_id}).{response}"
     )
 
 

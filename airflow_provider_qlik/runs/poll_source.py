@@ -111,5 +111,5 @@ def _poll_by_list(
     except StatusError as error:
         if error.transient or error.credentials_refused:
             raise
-        # The user may see a single run and not the list: the polls that are missing ask for theirs one by one.
+        # The user may see a single run and not the list: the polls that are missing are sent one by one.
     return listed

@@ -2,7 +2,7 @@
 
 A wait polls its run until the status is terminal, and decides three things about each response:
 
-- **Is it an error that passes?** Transient errors never end a wait. They are counted and logged, and the next poll
+- **Is the error transient?** Transient errors never end a wait. They are counted and logged, and the next poll
   comes after the usual interval, or after the time that Qlik Cloud demands (`Retry-After`). Only the deadline ends such
   a wait.
 - **Does the run still exist?** 401, 403 and 404 are common for a while: a run appears late, a key is rotated, a role is

@@ -31,7 +31,7 @@ from airflow_provider_qlik.lifecycle.resources import ResourceArguments, literal
 from airflow_provider_qlik.lifecycle.retry_policy import set_retry_policy
 from airflow_provider_qlik.lifecycle.task_log import log_callback, write
 from airflow_provider_qlik.lifecycle.xcom import pull, push
-from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
+from airflow_provider_qlik.links.run import LINK_KEY, QlikRunLink
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
 from airflow_provider_qlik.validation import InvalidArgumentError, checked_id, checked_moment
 
