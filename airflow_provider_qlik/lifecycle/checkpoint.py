@@ -1,8 +1,21 @@
 """Checkpoints: what an attempt of a task stores for the next one, in Airflow's task state store (3.3 and later).
 
+An attempt that is killed, or loses its worker, leaves a run behind. The next attempt must resume this run, and must not
+start a second one; but if a user has cleared the task, it must start a new one. So the next attempt needs to know two
+things: what the attempt before it did, and if there was a clear in between.
+
 The store keeps JSON for a task instance over retries and reschedules, and on 3.3 also over a user's clear. A clear
 raises the task instance's `max_tries`, which a retry does not. So each entry holds that number, and an entry with
-another number is from before a clear.
+another number is from before a clear. The entry also names the resource: a Dag may have been changed meanwhile.
+
+What does not work:
+
+- XComs: Airflow deletes those of a task instance when its next attempt begins.
+- The number of the attempt (`try_number`) in place of `max_tries`: it grows with retries and with clears alike.
+- To delete the entry when the run has succeeded: Airflow may fail to store that success, see `mark_completed`.
+
+Stored entries outlive the version that wrote them. The names of their members ("asked" is the resource, "done" a run
+that has succeeded) stay as they are, and new members get a default in `load`.
 """
 
 from __future__ import annotations

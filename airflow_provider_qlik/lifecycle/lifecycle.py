@@ -9,6 +9,17 @@ together. Two rules decide the order of its statements:
 - A signal may interrupt after any statement. At each of them either `run`, the intent or the stored run of the previous
   attempt names what `cancel_on_signal` has to cancel.
 
+Which end leads to what:
+
+- The run has ended: a success marks the checkpoint as completed; a failure deletes it, and a retry starts a new run.
+- The wait timed out: the run is cancelled, if `cancel_on_kill`.
+- The run cannot be polled or identified: it may be well, so it is not cancelled. A retry resumes it.
+- The start was certainly not executed: the checkpoint is deleted. Else a retry would look for a run that does not
+  exist, and could take that of somebody else for its own.
+
+What does not work: to cancel the run on any error, "to leave nothing behind". An outage of Qlik Cloud or of Airflow
+would end hours of work, although a retry can wait for the rest of it.
+
 Not imported when a Dag file is parsed: it imports `cloud/` and `runs/`.
 """
 

@@ -55,12 +55,14 @@ class RunEvent:
     def from_json(cls, value: object) -> Self:
         """Return the event that `to_json` wrote. Raises InvalidEventError for anything else."""
         if not isinstance(value, Mapping):
-            what = f"the trigger gave {_shown(value)} in place of an event"
-            raise InvalidEventError(f"{what}: how the run ended is not known")
+            raise InvalidEventError(
+                f"The trigger sent {_shown(value)} in place of an event, so it is not known how the run ended"
+            )
         if value.get("version") != VERSION:
             raise InvalidEventError(
-                f"the trigger gave an event of version {_shown(value.get('version'))}, this package reads {VERSION}:"
-                " worker and triggerer have different versions of airflow-provider-qlik. How the run ended is not known"
+                f"The event of the trigger has version {_shown(value.get('version'))} and this package reads version"
+                f" {VERSION}, so it is not known how the run ended. Worker and triggerer have different versions of"
+                " airflow-provider-qlik: install the same one on both"
             )
         try:
             event = cls(
@@ -72,10 +74,11 @@ class RunEvent:
                 raise ValueError(f"{event.run.kind!r} is no kind of run")
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvalidEventError(
-                f"the trigger gave a damaged event ({_shown(error)}): {_shown(dict(value))}"
+                f"The event of the trigger cannot be read ({_shown(error)}), so it is not known how the run ended:"
+                f" {_shown(dict(value))}"
             ) from error
         if event.error is None and (event.run is None or not event.run.ended):
-            raise InvalidEventError(f"the trigger gave an event without an ended run: {_shown(dict(value))}")
+            raise InvalidEventError(f"The event of the trigger has no ended run: {_shown(dict(value))}")
         return event
 
 

@@ -124,7 +124,7 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
         """Return why an ended run fails the task, or None if it does not."""
         return outcome.verdict(self.fail_on_warnings)
 
-    def collect(self, hook: QlikCloudHook, result: Outcome) -> Mapping[str, Any]:
+    def collect(self, hook: QlikCloudHook, outcome: Outcome) -> Mapping[str, Any]:
         """Fetch further members of the return value, of a run that does not fail the task."""
         return {}
 

@@ -1,4 +1,9 @@
-"""Cancelling a run: the right one, and until Qlik Cloud has certainly received the request."""
+"""Cancelling a run: the right one, and until Qlik Cloud has certainly received the request.
+
+A cancel can do harm in two ways. It may hit the run of somebody else, if the run is known by its time alone: so that is
+polled first (`cancel`). Or it may hit the run of the next attempt, where Qlik Cloud can only cancel all runs of a
+resource (`cancel_before_next_try`). In doubt nothing is cancelled, and the error names the runs.
+"""
 
 from __future__ import annotations
 

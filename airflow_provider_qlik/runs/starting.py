@@ -1,9 +1,21 @@
 """Starting a run exactly once.
 
-Before the start, `intend` reads the runs that exist. The caller stores the result (the intent), so that a retry after
-a crash knows that a start may have been sent. `start` then sends one POST. Where the response does not contain the
-run, or was lost so that the outcome is unknown, the run is matched among those that are new (see `matching`). The POST
-is never repeated here.
+Qlik Cloud has no idempotency keys: a POST that is sent twice starts two runs. And a response can be lost at any point,
+by a time-out, a proxy or a worker that is killed, after Qlik Cloud has executed the request. So a start has two halves,
+between which the caller stores what it is about to do:
+
+1. `intend` reads the runs that exist. Its result, the intent, is stored by the caller. A retry after a crash finds it
+   and knows that a start may have been sent, and which runs are certainly not of this start.
+2. `start` sends one POST. If the response contains the run, that is all. If it does not, or was lost, so that the
+   outcome is unknown, the run is matched among those that are new (see `matching`).
+
+What does not work:
+
+- Repeating the POST after an error, as HTTP libraries do. Only a request that was certainly not executed is repeated,
+  and only by the client (`transport.retry`); here none is.
+- Reading the runs after the POST alone. A run that is in the list then may have been there before.
+- Taking an error for "nothing was started". Only an error that says so (`outcome_unknown` is False) lets a retry start
+  again; all others end in RunNotFoundError, which fails the task for good, unless the run is found.
 """
 
 from __future__ import annotations

@@ -5,6 +5,20 @@ five minutes: of a thousand runs that are cancelled at once, half wait for minut
 of its own, which outlives its trigger. Nothing else knows of its run by then: the Airflow task has ended, and a trigger
 has no store in which the next triggerer could find the run. So a cancellation that waits logs that, and if the
 triggerer stops meanwhile, it logs that the run is still active.
+
+A trigger is cancelled for several reasons, which look the same from inside: a user has cleared or marked the task, the
+triggerer stops, or Airflow moves the trigger to another triggerer. Only the first may cancel the run. So the state of
+the task is read first: as long as it is deferred, another triggerer waits for the run.
+
+A cleared task has a new attempt, which may be faster than this. It cancels the previous run itself if it finds the
+checkpoint, and may have started its own run by then. So a run that is being cancelled already is left alone, and where
+Qlik Cloud can only cancel all runs of a resource, nothing is cancelled if that could hit the new run.
+
+What does not work:
+
+- To cancel whenever the trigger is cancelled: each restart of a triggerer would end all runs.
+- `on_kill` of the operator: a deferred task has no process in which Airflow could call it.
+- `on_kill` of the trigger alone: it exists since Airflow 3.3, and is interrupted after a second.
 """
 
 from __future__ import annotations
