@@ -430,7 +430,7 @@ def test_a_damaged_event_is_refused_or_tells_an_end(given_event: Any) -> None:
 def remembered(entry: Any) -> Any:
     store = SimpleNamespace(get=lambda key: {KEY: entry}[key], set=None, delete=None)
     context: Any = {"task_state_store": store, "ti": SimpleNamespace(max_tries=0)}
-    return CheckpointStore(context, durable=True, resource={}).load()
+    return CheckpointStore(context, enabled=True, resource={}).load()
 
 
 ENTRY = {"max_tries": 0, "intent": INTENT.to_json(), "run": RUN.to_json(), "cancelled": False}
