@@ -60,7 +60,7 @@ def wait_for_previous_run(runner: FlowRunner, kind: str, resource_id: str, log: 
     """Wait until no run is active, if another could not start beside it; for `MAX_PREVIOUS_RUN_WAIT` at most.
 
     After a clear of a deferred task, its old trigger cancels the old run: perhaps only when the new attempt has begun.
-    Without a task state store nothing tells that run from the run of somebody else, so the wait is short.
+    Without a task state store that run cannot be distinguished from those of other users, so the wait is short.
     """
     adapter = STARTABLE_ADAPTERS[kind]
     if not must_end_before_start(adapter):

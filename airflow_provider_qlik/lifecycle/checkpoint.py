@@ -142,7 +142,7 @@ class CheckpointStore(_TaskState):
         """Store that the attempt has succeeded.
 
         Airflow may fail to store that success, and then it retries a task that nobody has cleared: the API server is
-        away, an XCom cannot be stored, or the scheduler hears of a deferral after its trigger has fired. That retry
+        away, an XCom cannot be stored, or the scheduler processes a deferral after its trigger has fired. That retry
         finds the run here, and starts no second one. After a clear the entry is of no use.
         """
         self._mark("done")

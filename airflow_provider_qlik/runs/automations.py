@@ -77,7 +77,7 @@ class AutomationRunAdapter(
             id=item.id,
             state=self.status_map.state(item.status, item.stop_time is not None),
             status=item.status,
-            known_word=self.status_map.knows(item.status),
+            status_known=self.status_map.knows(item.status),
             name=item.title or None,
             space_id=item.space_id or None,
             created_at=item.created_at,
@@ -146,7 +146,7 @@ class AutomationRunAdapter(
             if selector.unconfirmed_since is None:
                 unanswered.setdefault(selector.resource_id, []).append(selector)
         missing = {selector.resource_id for selector in selectors if selector.unconfirmed_since is None}
-        answers: dict[RunSelector, Run | None] = {}
+        results: dict[RunSelector, Run | None] = {}
         listed = automations.list(limit=MAX_PAGE_SIZE).read_as(LastAutomationRunList)
         pages: Pages[LastAutomationRun] = Pages(listed)
         for _ in range(max_pages):
@@ -154,24 +154,24 @@ class AutomationRunAdapter(
                 break
             for item in pages.take((yield from send(pages.next_call))):
                 if item.id in unanswered:
-                    answers |= self._answers_from(item, unanswered.pop(item.id))
+                    results |= self._results_from(item, unanswered.pop(item.id))
                     missing.discard(item.id)
-        return answers
+        return results
 
-    def _answers_from(self, item: LastAutomationRun, selectors: Sequence[RunSelector]) -> dict[RunSelector, Run | None]:
-        """Return the answers that the last run of an automation gives to polls of its runs."""
+    def _results_from(self, item: LastAutomationRun, selectors: Sequence[RunSelector]) -> dict[RunSelector, Run | None]:
+        """Return the results of polls that the last run of an automation decides."""
         try:
             last = None if item.last_run is None else self.run_of(item.id, item.last_run)
         except InvalidResponseError:
             return {}
-        answers: dict[RunSelector, Run | None] = {}
+        results: dict[RunSelector, Run | None] = {}
         for selector in selectors:
             if selector.run_id is None:
                 if _proves_that_there_is_none(last, selector):
-                    answers[selector] = None
+                    results[selector] = None
             elif last is not None and last.id == selector.run_id:
-                answers[selector] = last
-        return answers
+                results[selector] = last
+        return results
 
     def cancel(self, run: Run) -> Flow[str]:
         """Cancel the run."""

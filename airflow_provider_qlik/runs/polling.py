@@ -59,7 +59,7 @@ def _completed(adapter: ListedRunAdapter[Any], run: Run) -> Flow[Run]:
 def _poll_unconfirmed(
     adapter: ListedRunAdapter[Any], selector: RunSelector, run_id: str, since: datetime
 ) -> Flow[Run | None]:
-    """Return the current state of a run that only its time identifies, after a look at all other runs since then.
+    """Return the current state of a run that only its time identifies, after a check of all other runs since then.
 
     A run with the marker of the selector is our own, whichever was followed until now: the wait goes over to it.
     Raises AmbiguousRunError if another run may also be our own.

@@ -95,7 +95,7 @@ class ReloadAdapter(StartableRunAdapter[Reload], CancelsRuns, HasLog, ReportsWar
             id=item.id,
             state=self.status_map.state(item.status, item.end_time is not None),
             status=item.status,
-            known_word=self.status_map.knows(item.status),
+            status_known=self.status_map.knows(item.status),
             created_at=item.creation_time,
             started_at=item.start_time,
             ended_at=item.end_time,

@@ -64,7 +64,7 @@ class SharingTaskRunAdapter(StartableRunAdapter[SharingTaskExecution], CancelsRu
             id=item.workflow_id or item.id,
             state=state,
             status=item.status,
-            known_word=self.status_map.knows(item.status),
+            status_known=self.status_map.knows(item.status),
             started_at=item.started_at,
             ended_at=item.ended_at,
             reason=item.error_text,
@@ -142,7 +142,7 @@ def _joined(executions: Sequence[Run]) -> Run:
     ends = [execution.ended_at for execution in executions if execution.ended_at]
     return replace(
         decisive,
-        known_word=all(execution.known_word for execution in executions),
+        status_known=all(execution.status_known for execution in executions),
         started_at=min(starts, default=None),
         ended_at=max(ends, default=None) if decisive.ended else None,
         reason="; ".join(dict.fromkeys(filter(None, (execution.reason for execution in executions)))) or None,

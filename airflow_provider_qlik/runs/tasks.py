@@ -54,7 +54,7 @@ class TaskRunAdapter(StartableRunAdapter[TaskRun], CancelsRuns, HasLog, Explains
             id=item.id,
             state=self.status_map.state(item.status, item.ended_at is not None),
             status=item.status,
-            known_word=self.status_map.knows(item.status),
+            status_known=self.status_map.knows(item.status),
             name=item.task_name,
             space_id=(item.task_meta and item.task_meta.space_id) or None,
             started_at=item.started_at,

@@ -87,7 +87,7 @@ class RunWait:
         self.run = known_run
         self.refused_since = refused_since
         self._logged_status: tuple[str, str] | None = None
-        if known_run is not None and known_run.known_word:
+        if known_run is not None and known_run.status_known:
             self._logged_status = known_run.status, known_run.id
         self._write_log = write_log
         self._log_end = log_end
@@ -242,7 +242,7 @@ class RunWait:
         self.run = run or self.run
         if run is not None and self._logged_status != (run.status, run.id):
             self._logged_status = (run.status, run.id)
-            if not run.known_word:
+            if not run.status_known:
                 self._log(
                     logging.WARNING,
                     f"{run.status!r} is a status that this version does not know: taken for "

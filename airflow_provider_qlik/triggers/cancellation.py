@@ -2,7 +2,7 @@
 
 Airflow gives a trigger about a second for this, and Qlik Cloud takes 100 cancels a minute (50 of reloads), counted over
 five minutes: of a thousand runs that are cancelled at once, half wait for minutes. So a cancellation is an asyncio task
-of its own, which outlives its trigger. Nothing else knows of its run by then: the Airflow task has ended, and a trigger
+of its own, which outlives its trigger. Nothing else can find its run by then: the Airflow task has ended, and a trigger
 has no store in which the next triggerer could find the run. So a cancellation that waits logs that, and if the
 triggerer stops meanwhile, it logs that the run is still active.
 

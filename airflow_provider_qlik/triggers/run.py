@@ -193,7 +193,7 @@ class QlikRunTrigger(BaseTrigger):
                 id=self.run_id,
                 state=RunState.ACTIVE,
                 status=status,
-                known_word=adapter.status_map.knows(status),
+                status_known=adapter.status_map.knows(status),
                 unconfirmed_since=selector.unconfirmed_since,
                 marker=self.marker,
                 adopted=self.adopted,

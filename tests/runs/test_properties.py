@@ -314,7 +314,7 @@ def assert_usable(kind: RunAdapter, result: Any) -> None:
 
 
 def as_kept(run: Run) -> dict[str, Any]:
-    return {name: getattr(run, name) for name in Run.__slots__ if name not in {"log", "known_word", "origin"}}
+    return {name: getattr(run, name) for name in Run.__slots__ if name not in {"log", "status_known", "origin"}}
 
 
 LOOK_UPS = {

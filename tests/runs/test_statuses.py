@@ -68,7 +68,7 @@ def test_a_status_comes_to_a_state(kind: str, status: str, going: str, ended: st
             for more in ({}, {end: "2026-11-22T08:00:00Z"})
         ]
         assert [str(run.state) for run in runs] == [going, ended]
-        assert [run.known_word for run in runs] == [status.lower() != "evaporated"] * 2
+        assert [run.status_known for run in runs] == [status.lower() != "evaporated"] * 2
 
 
 def test_an_unknown_status_is_never_a_success() -> None:
