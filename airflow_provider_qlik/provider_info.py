@@ -45,7 +45,7 @@ def get_provider_info() -> dict[str, Any]:
         ),
         "hooks": modules("hooks.qlik_cloud"),
         "triggers": modules("triggers.run"),
-        "extra-links": [f"{_PACKAGE}.links.QlikRunLink"],
+        "extra-links": [f"{_PACKAGE}.links.run.QlikRunLink"],
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airflow_provider_qlik.cloud import InvalidArgumentError, QlikCloudError
-from airflow_provider_qlik.runs import ADAPTERS
+from airflow_provider_qlik.runs import STARTABLE_ADAPTERS
 from airflow_provider_qlik.validation import checked_id
 from live.questions import Seen
 from live.recording import Recording, RecordingClient
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             survey.read_all(named)
             for name, resource_id in named.items():
-                runner.perform(ADAPTERS[NAMED[name]], resource_id, runs)
+                runner.perform(STARTABLE_ADAPTERS[NAMED[name]], resource_id, runs)
         except QlikCloudError as error:
             _say(f"There is no report: {error}")
             return 1

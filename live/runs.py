@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from airflow_provider_qlik.cloud import InvalidArgumentError, QlikCloudError
 from airflow_provider_qlik.cloud.api import reloads, tasks
@@ -16,15 +17,16 @@ from airflow_provider_qlik.runs import (
     Intent,
     MatchTimeouts,
     Run,
-    RunAdapter,
     RunSelector,
     RunWait,
+    StartableRunAdapter,
     find_run,
     marker,
     outcome,
 )
 from airflow_provider_qlik.runs.cancelling import cancel
 from airflow_provider_qlik.runs.errors import AmbiguousRunError, RunNotFoundError, WaitTimeoutError
+from airflow_provider_qlik.runs.starting import intend, start
 from airflow_provider_qlik.runs.waiting import utc_now
 from live.recording import RecordingClient
 from live.survey import Survey, at, failure
@@ -63,7 +65,7 @@ class Runner:
     timeout: float
     write_log: Callable[[str], object]
 
-    def perform(self, kind: RunAdapter, resource_id: str, done: list[RealRun]) -> None:
+    def perform(self, kind: StartableRunAdapter[Any], resource_id: str, done: list[RealRun]) -> None:
         """Make one run, and add its result to *done*, also after a KeyboardInterrupt.
 
         A run that has not ended in time is cancelled.
@@ -75,10 +77,10 @@ class Runner:
         sent = interrupted = False
         try:
             self.write_log(f"{kind.name}: starting a run")
-            intent = self.client.run_flow(kind.intend(resource_id, mark))
+            intent = self.client.run_flow(intend(kind, resource_id, mark))
             real.began, sent = time.monotonic(), True
             search = replace(SEARCH, match_timeout=min(self.timeout, SEARCH.match_timeout))
-            real.run = self.client.run_flow(kind.start(intent, search, self._line(real)))
+            real.run = self.client.run_flow(start(kind, intent, search, self._line(real)))
             real.run = self._wait(kind, real.run, self.timeout, real)
             ended = self.client.run_flow(outcome(kind, real.run, self.client.tenant.url, self._line(real)))
             real.run = ended.run
@@ -98,7 +100,7 @@ class Runner:
             if real.problem:
                 self.write_log(f"{kind.name}: {real.problem}")
 
-    def _wait(self, kind: RunAdapter, run: Run, seconds: float, real: RealRun) -> Run:
+    def _wait(self, kind: StartableRunAdapter[Any], run: Run, seconds: float, real: RealRun) -> Run:
         deadline = utc_now() + timedelta(seconds=seconds)
         wait = RunWait(kind, RunSelector.of(run), self._line(real), deadline=deadline)
         try:
@@ -106,7 +108,7 @@ class Runner:
         finally:
             real.run = wait.run or run
 
-    def _cancel(self, kind: RunAdapter, intent: Intent, real: RealRun, interrupted: bool) -> None:
+    def _cancel(self, kind: StartableRunAdapter[Any], intent: Intent, real: RealRun, interrupted: bool) -> None:
         """Cancel the run if there is one, and wait until it has ended."""
         if real.run is None and not interrupted:
             return  # Qlik Cloud has refused the start

@@ -93,13 +93,13 @@ def test_an_error_type_from_elsewhere_is_only_a_run_error(word: str | None) -> N
 
 @pytest.mark.parametrize("given", [None, "text", 5, [], [{}], True])
 def test_what_is_no_event_is_refused(given: Any) -> None:
-    with pytest.raises(InvalidEventError, match="in place of an event: how the run ended is not known"):
+    with pytest.raises(InvalidEventError, match="in place of an event, so it is not known how the run ended"):
         RunEvent.from_json(given)
 
 
 @pytest.mark.parametrize("version", [0, VERSION + 1, str(VERSION), None])
 def test_an_event_of_another_version_is_refused_and_says_what_to_look_at(version: Any) -> None:
-    with pytest.raises(InvalidEventError, match="worker and triggerer have different versions"):
+    with pytest.raises(InvalidEventError, match="Worker and triggerer have different versions"):
         RunEvent.from_json({**RunEvent.ended(ENDED).to_json(), "version": version})
 
 
@@ -110,7 +110,7 @@ def test_an_event_without_a_version_is_refused() -> None:
 
 @pytest.mark.parametrize("run", [ACTIVE, None], ids=["active", "none"])
 def test_a_run_that_goes_on_is_no_end(run: Run | None) -> None:
-    with pytest.raises(InvalidEventError, match="without an ended run"):
+    with pytest.raises(InvalidEventError, match="has no ended run"):
         carried(RunEvent(run))
 
 
@@ -135,7 +135,7 @@ def test_an_event_of_a_trigger_from_before_an_upgrade_tells_no_space() -> None:
 def test_an_event_whose_run_lacks_a_member_is_refused(member: str) -> None:
     run = {name: given for name, given in WHOLE["run"].items() if name != member}
 
-    with pytest.raises(InvalidEventError, match="damaged"):
+    with pytest.raises(InvalidEventError, match="cannot be read"):
         RunEvent.from_json({**WHOLE, "run": run})
 
 
@@ -160,14 +160,14 @@ def test_an_event_whose_run_lacks_a_member_is_refused(member: str) -> None:
     ],
 )
 def test_an_event_with_a_damaged_run_is_refused(member: str, given: Any) -> None:
-    with pytest.raises(InvalidEventError, match="damaged"):
+    with pytest.raises(InvalidEventError, match="cannot be read"):
         RunEvent.from_json({**WHOLE, "run": {**WHOLE["run"], member: given}})
 
 
 @pytest.mark.parametrize("member", ["error", "error_type"])
 @pytest.mark.parametrize("given", [5, True, {}, ["why"]], ids=str)
 def test_an_error_that_is_no_text_is_refused(member: str, given: Any) -> None:
-    with pytest.raises(InvalidEventError, match="damaged"):
+    with pytest.raises(InvalidEventError, match="cannot be read"):
         RunEvent.from_json({**RunEvent.interrupted(RunGoneError("why"), None).to_json(), member: given})
 
 

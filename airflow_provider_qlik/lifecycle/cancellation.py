@@ -11,8 +11,9 @@ from airflow_provider_qlik.cloud import QlikCloudError
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, RetryPolicy
 from airflow_provider_qlik.lifecycle.deferral import deadline_in
 from airflow_provider_qlik.lifecycle.task_log import log_callback, write
-from airflow_provider_qlik.runs import ADAPTERS, Intent, Run, RunSelector, RunWait
-from airflow_provider_qlik.runs.cancelling import cancel
+from airflow_provider_qlik.runs import ADAPTERS, STARTABLE_ADAPTERS, Intent, Run, RunSelector, RunWait
+from airflow_provider_qlik.runs.cancelling import cancel, must_end_before_start
+from airflow_provider_qlik.runs.listing import recent_runs
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.cloud import Client
@@ -35,18 +36,18 @@ def cancel_run(runner: FlowRunner, run: Run, log: Any) -> bool:
         write(log, logging.INFO, f"The run was started by another user or schedule and is not cancelled: {run}")
         return False
     try:
-        cancelled = runner.run_flow(cancel(ADAPTERS[run.kind], run), RetryPolicy(max_attempts=2, max_total_wait=4.0))
+        result = runner.run_flow(cancel(ADAPTERS[run.kind], run), RetryPolicy(max_attempts=2, max_total_wait=4.0))
     except QlikCloudError as error:
         write(log, logging.ERROR, f"{run} could not be cancelled and may still be active: {error}")
         return False
-    write(log, logging.INFO, f"Asked Qlik Cloud to stop {cancelled}")
+    write(log, logging.INFO, f"{result}.")
     return True
 
 
 def wait_until_cancelled(runner: FlowRunner, run: Run, log: Any) -> None:
     """Wait until a cancelled run has ended, if its resource cannot be run again before; at most `MAX_CANCEL_WAIT`."""
-    adapter = ADAPTERS[run.kind]
-    if run.adopted or not (adapter.one_at_a_time or adapter.cancelled_together):
+    adapter = STARTABLE_ADAPTERS[run.kind]
+    if run.adopted or not must_end_before_start(adapter):
         return
     wait = RunWait(adapter, RunSelector.of(run), log_callback(log), deadline=deadline_in(MAX_CANCEL_WAIT))
     try:
@@ -59,13 +60,13 @@ def wait_for_previous_run(runner: FlowRunner, kind: str, resource_id: str, log: 
     """Wait until no run is active, if another could not start beside it; for `MAX_PREVIOUS_RUN_WAIT` at most.
 
     After a clear of a deferred task, its old trigger cancels the old run: perhaps only when the new attempt has begun.
-    Without a task state store nothing tells that run from the run of somebody else, so the wait is short.
+    Without a task state store that run cannot be distinguished from those of other users, so the wait is short.
     """
-    adapter = ADAPTERS[kind]
-    if not (adapter.one_at_a_time or adapter.cancelled_together):
+    adapter = STARTABLE_ADAPTERS[kind]
+    if not must_end_before_start(adapter):
         return
     try:
-        for run in runner.run_flow(adapter.recent(resource_id, None)):
+        for run in runner.run_flow(recent_runs(adapter, resource_id, None)):
             if not run.ended:
                 write(log, logging.INFO, f"The task was cleared: waiting until its previous run has ended: {run}")
                 deadline = deadline_in(MAX_PREVIOUS_RUN_WAIT)
@@ -81,12 +82,13 @@ def find_started_run(runner: FlowRunner, kind: str, intent: Intent, log: Any) ->
     One attempt, for a signal handler. An error names the resource whose run may have been started.
     """
     try:
-        recent = runner.run_flow(ADAPTERS[kind].recent(intent.resource_id, intent.earliest), ONE_TRY)
+        flow = recent_runs(STARTABLE_ADAPTERS[kind], intent.resource_id, intent.earliest)
+        recent = runner.run_flow(flow, ONE_TRY)
     except QlikCloudError as error:
         write(log, logging.WARNING, error)
         recent = []
-    known = intent.known_run_ids or ()
-    run = next((run for run in recent if run.id not in known and run.shows_marker(intent.marker)), None)
+    known_run_ids = intent.known_run_ids or ()
+    run = next((run for run in recent if run.id not in known_run_ids and run.shows_marker(intent.marker)), None)
     if run is None:
         write(
             log,

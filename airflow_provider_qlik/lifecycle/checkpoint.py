@@ -1,15 +1,28 @@
 """Checkpoints: what an attempt of a task stores for the next one, in Airflow's task state store (3.3 and later).
 
+An attempt that is killed, or loses its worker, leaves a run behind. The next attempt must resume this run, and must not
+start a second one; but if a user has cleared the task, it must start a new one. So the next attempt needs to know two
+things: what the attempt before it did, and if there was a clear in between.
+
 The store keeps JSON for a task instance over retries and reschedules, and on 3.3 also over a user's clear. A clear
 raises the task instance's `max_tries`, which a retry does not. So each entry holds that number, and an entry with
-another number is from before a clear.
+another number is from before a clear. The entry also names the resource: a Dag may have been changed meanwhile.
+
+What does not work:
+
+- XComs: Airflow deletes those of a task instance when its next attempt begins.
+- The number of the attempt (`try_number`) in place of `max_tries`: it grows with retries and with clears alike.
+- To delete the entry when the run has succeeded: Airflow may fail to store that success, see `mark_completed`.
+
+Stored entries outlive the version that wrote them. The names of their members ("asked" is the resource, "done" a run
+that has succeeded) stay as they are, and new members get a default in `load`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow_provider_qlik.text import MESSAGE_LENGTH, storable, storable_json
 from airflow_provider_qlik.validation import checked_moment
@@ -40,20 +53,50 @@ class StoredRun(NamedTuple):
     cancelled: bool
 
 
-class CheckpointStore:
+class _TaskState:
+    """One entry in the task state store of a task instance, with the number of its clears and its resource.
+
+    It is disabled, and stores nothing, on an older Airflow or if the caller has no use for it.
+    """
+
+    _key: ClassVar[str]
+
+    def __init__(self, context: Context, enabled: bool, resource: Mapping[str, Any]) -> None:
+        self._store: Any = context.get("task_state_store") if enabled else None
+        self._max_tries = getattr(context["ti"], "max_tries", None)
+        self._resource = storable_json(resource, MESSAGE_LENGTH)
+
+    @property
+    def enabled(self) -> bool:
+        """True if the entry is stored, so that the next attempt or poke finds it."""
+        return self._store is not None
+
+    def delete(self) -> None:
+        """Delete the entry."""
+        if self._store is not None:
+            self._store.delete(self._key)
+
+    def _read(self) -> Mapping[str, Any] | None:
+        entry = self._store.get(self._key) if self._store is not None else None
+        return entry if isinstance(entry, Mapping) else None
+
+    def _write(self, members: Mapping[str, Any]) -> None:
+        if self._store is not None:
+            entry = {"version": VERSION, "max_tries": self._max_tries, "asked": self._resource, **members}
+            self._store.set(self._key, storable_json(entry, MESSAGE_LENGTH))
+
+
+class CheckpointStore(_TaskState):
     """Stores the intent before a start, and the run after it, until the run has failed or the task is cleared.
 
-    The entry itself may survive a clear or not. With *durable* off, or on an older Airflow, nothing is stored.
+    The entry itself may survive a clear or not.
 
     :param context: the task's context.
-    :param durable: False: store nothing.
+    :param enabled: False: store nothing.
     :param resource: the resource that the task runs, so that a run of another one is not resumed.
     """
 
-    def __init__(self, context: Context, durable: bool, resource: Mapping[str, Any]) -> None:
-        self._store: Any = context.get("task_state_store") if durable else None
-        self._max_tries = getattr(context["ti"], "max_tries", None)
-        self._resource = storable_json(resource, MESSAGE_LENGTH)
+    _key: ClassVar[str] = KEY
 
     def load(self) -> StoredRun | None:
         """Return the checkpoint of the previous attempt, or None.
@@ -62,8 +105,8 @@ class CheckpointStore:
         """
         from airflow_provider_qlik.runs import Intent, Run, RunError
 
-        entry = self._store.get(KEY) if self._store is not None else None
-        if not isinstance(entry, Mapping):
+        entry = self._read()
+        if entry is None:
             return None
         # Entries of earlier builds do not name the resource.
         changed = entry.get("asked", self._resource) != self._resource
@@ -87,22 +130,9 @@ class CheckpointStore:
                 " active: check it in Qlik Cloud, then clear this task to start a new run"
             ) from None
 
-    @property
-    def enabled(self) -> bool:
-        """True if checkpoints are stored, so that a retry finds the run of this attempt."""
-        return self._store is not None
-
     def save(self, intent: Intent, run: Run | None = None) -> None:
         """Store what is about to be started, or has been."""
-        if self._store is not None:
-            entry = {
-                "version": VERSION,
-                "max_tries": self._max_tries,
-                "asked": self._resource,
-                "intent": intent.to_json(),
-                "run": None if run is None else run.to_json(),
-            }
-            self._store.set(KEY, storable_json(entry, MESSAGE_LENGTH))
+        self._write({"intent": intent.to_json(), "run": None if run is None else run.to_json()})
 
     def mark_cancelled(self) -> None:
         """Store that the run was cancelled."""
@@ -112,20 +142,15 @@ class CheckpointStore:
         """Store that the attempt has succeeded.
 
         Airflow may fail to store that success, and then it retries a task that nobody has cleared: the API server is
-        away, an XCom cannot be stored, or the scheduler hears of a deferral after its trigger has fired. That retry
+        away, an XCom cannot be stored, or the scheduler processes a deferral after its trigger has fired. That retry
         finds the run here, and starts no second one. After a clear the entry is of no use.
         """
         self._mark("done")
 
     def _mark(self, member: str) -> None:
-        entry = self._store.get(KEY) if self._store is not None else None
-        if isinstance(entry, Mapping):
-            self._store.set(KEY, {**entry, member: True})
-
-    def delete(self) -> None:
-        """Delete the checkpoint: the run has failed, so a retry must start a new one."""
-        if self._store is not None:
-            self._store.delete(KEY)
+        entry = self._read()
+        if entry is not None:
+            self._store.set(self._key, {**entry, member: True})
 
 
 class SensorState(NamedTuple):
@@ -139,36 +164,29 @@ class SensorState(NamedTuple):
     refused_since: datetime | None = None
 
 
-class SensorCheckpoint:
+class SensorCheckpoint(_TaskState):
     """Stores the state of a rescheduled sensor, since each of its pokes may be in another process.
 
     The stored state is used only by a sensor that waits for the same run and was not cleared since. It can be missing,
     as on Airflow before 3.3: then the next poke looks for the run as the first one did.
 
     :param context: the task's context.
-    :param rescheduled: False: all pokes are in one process, and nothing is stored.
+    :param enabled: False: all pokes are in one process, and nothing is stored.
     :param resource: the resource and the run that the sensor waits for.
     """
 
-    def __init__(self, context: Context, rescheduled: bool, resource: Mapping[str, Any]) -> None:
-        self._store: Any = context.get("task_state_store") if rescheduled else None
-        self._max_tries = getattr(context["ti"], "max_tries", None)
-        self._resource = storable_json(resource, MESSAGE_LENGTH)
-        self._stored = SensorState()
+    _key: ClassVar[str] = SEEN_KEY
 
-    @property
-    def enabled(self) -> bool:
-        """True if the state is stored, so that the next poke knows of this one."""
-        return self._store is not None
+    def __init__(self, context: Context, enabled: bool, resource: Mapping[str, Any]) -> None:
+        super().__init__(context, enabled, resource)
+        self._stored = SensorState()
 
     def load(self) -> SensorState:
         """Return the stored state, or an empty one if there is none for this wait."""
         from airflow_provider_qlik.runs import Run
 
-        entry = self._store.get(SEEN_KEY) if self._store is not None else None
-        if not isinstance(entry, Mapping):
-            return self._stored
-        if (entry.get("max_tries"), entry.get("asked")) != (self._max_tries, self._resource):
+        entry = self._read()
+        if entry is None or (entry.get("max_tries"), entry.get("asked")) != (self._max_tries, self._resource):
             return self._stored
         try:
             _check_version(entry)
@@ -184,22 +202,14 @@ class SensorCheckpoint:
     def save(self, run: Run | None, refused_since: datetime | None) -> None:
         """Store the state, unless it has not changed."""
         state = SensorState(run, refused_since)
-        if self._store is None or state == self._stored:
-            return
-        entry = {
-            "version": VERSION,
-            "max_tries": self._max_tries,
-            "asked": self._resource,
-            "run": None if state.run is None else state.run.to_json(),
-            "refused_since": None if state.refused_since is None else state.refused_since.isoformat(),
-        }
-        self._store.set(SEEN_KEY, storable_json(entry, MESSAGE_LENGTH))
-        self._stored = state
-
-    def delete(self) -> None:
-        """Delete the stored state: the wait has ended."""
-        if self._store is not None:
-            self._store.delete(SEEN_KEY)
+        if state != self._stored:
+            self._write(
+                {
+                    "run": None if run is None else run.to_json(),
+                    "refused_since": None if refused_since is None else refused_since.isoformat(),
+                }
+            )
+            self._stored = state
 
 
 def _check_version(entry: Mapping[str, Any]) -> None:

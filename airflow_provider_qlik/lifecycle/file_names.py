@@ -29,18 +29,18 @@ _NOT_IN_NAME = "[/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+"
 _EXTENSION = r"\.\w{1,20}\Z"
 
 
-def checked_pattern(given: object) -> str:
+def checked_pattern(pattern: object) -> str:
     """Return the pattern for file names. Raises InvalidArgumentError if it is invalid."""
-    if isinstance(given, int) and not isinstance(given, bool):
-        given = str(given)
+    if isinstance(pattern, int) and not isinstance(pattern, bool):
+        pattern = str(pattern)
     try:
-        if isinstance(given, str):
-            given.format(**FIELDS)
-            return given
+        if isinstance(pattern, str):
+            pattern.format(**FIELDS)
+            return pattern
     except (KeyError, IndexError, ValueError, AttributeError, TypeError, OverflowError, MemoryError):
         pass
     allowed = f"a pattern with {', '.join('{' + name + '}' for name in FIELDS)}"
-    raise InvalidArgumentError("file_name", "None" if given is None else given, allowed)
+    raise InvalidArgumentError("file_name", "None" if pattern is None else pattern, allowed)
 
 
 class FileNames:

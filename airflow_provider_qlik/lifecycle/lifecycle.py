@@ -9,6 +9,17 @@ together. Two rules decide the order of its statements:
 - A signal may interrupt after any statement. At each of them either `run`, the intent or the stored run of the previous
   attempt names what `cancel_on_signal` has to cancel.
 
+Which end leads to what:
+
+- The run has ended: a success marks the checkpoint as completed; a failure deletes it, and a retry starts a new run.
+- The wait timed out: the run is cancelled, if `cancel_on_kill`.
+- The run cannot be polled or identified: it may be well, so it is not cancelled. A retry resumes it.
+- The start was certainly not executed: the checkpoint is deleted. Else a retry would look for a run that does not
+  exist, and could take that of somebody else for its own.
+
+What does not work: to cancel the run on any error, "to leave nothing behind". An outage of Qlik Cloud or of Airflow
+would end hours of work, although a retry can wait for the rest of it.
+
 Not imported when a Dag file is parsed: it imports `cloud/` and `runs/`.
 """
 
@@ -32,17 +43,11 @@ from airflow_provider_qlik.lifecycle.cancellation import (
     wait_for_previous_run,
     wait_until_cancelled,
 )
-from airflow_provider_qlik.lifecycle.deferral import (
-    described,
-    explained,
-    fail,
-    fail_for_good,
-    fail_with,
-    message,
-)
+from airflow_provider_qlik.lifecycle.failures import fail, fail_for_good, fail_with, message
+from airflow_provider_qlik.lifecycle.finishing import explain, log_success, return_value
 from airflow_provider_qlik.lifecycle.task_log import log_callback, write
 from airflow_provider_qlik.runs import (
-    ADAPTERS,
+    STARTABLE_ADAPTERS,
     AmbiguousRunError,
     Intent,
     MatchTimeouts,
@@ -54,7 +59,9 @@ from airflow_provider_qlik.runs import (
     WaitTimeoutError,
     find_run,
 )
-from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
+from airflow_provider_qlik.runs.listing import recent_runs
+from airflow_provider_qlik.runs.starting import intend, start
+from airflow_provider_qlik.text import storable_json
 
 if TYPE_CHECKING:
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
@@ -120,7 +127,7 @@ class RunLifecycle:
         run = stored.run or self._find_stored(stored)
         if run is None:
             return None
-        current = self.hook.run_flow(ADAPTERS[stored.intent.kind].poll(RunSelector.of(run)))
+        current = self.hook.run_flow(STARTABLE_ADAPTERS[stored.intent.kind].poll(RunSelector.of(run)))
         if current is not None:
             current = replace(current, adopted=run.adopted, unconfirmed_since=run.unconfirmed_since, marker=run.marker)
         if stored.cleared:
@@ -137,12 +144,12 @@ class RunLifecycle:
 
     def _find_stored(self, stored: StoredRun) -> Run | None:
         """Return the run of an attempt that ended between its start and the response to it."""
-        adapter, intent = ADAPTERS[stored.intent.kind], stored.intent
+        adapter, intent = STARTABLE_ADAPTERS[stored.intent.kind], stored.intent
         if not stored.cleared:
             flow = find_run(adapter, intent, self._search, log_callback(self._log), answered=False)
             return self.hook.run_flow(flow)
         try:
-            recent = self.hook.run_flow(adapter.recent(intent.resource_id, intent.earliest))
+            recent = self.hook.run_flow(recent_runs(adapter, intent.resource_id, intent.earliest))
         except ForbiddenError as error:
             # The error of the previous attempt advised to check the run and then to clear the task, as has been done.
             text = f"{error} The task was cleared, and its previous run may still be active"
@@ -158,10 +165,10 @@ class RunLifecycle:
         Raises QlikCloudError; RunNotFoundError or AmbiguousRunError if a run may have been started and cannot be
         identified.
         """
-        adapter, (resource_id, mark, parameters, cleared, durable) = ADAPTERS[self._kind], request
+        adapter, (resource_id, mark, parameters, cleared, durable) = STARTABLE_ADAPTERS[self._kind], request
         if self._cancel_on_kill and not self.checkpoint.enabled and cleared:
             wait_for_previous_run(self.hook, self._kind, resource_id, self._log)
-        intent = self.hook.run_flow(adapter.intend(resource_id, mark, parameters))
+        intent = self.hook.run_flow(intend(adapter, resource_id, mark, parameters))
         if durable and intent.resumable is not None and not self._previous_cancelled:
             write(self._log, logging.INFO, f"Resuming the run that carries the marker of this task: {intent.resumable}")
             self.run = intent.resumable
@@ -169,7 +176,7 @@ class RunLifecycle:
         self.checkpoint.save(intent)
         self._intent = intent
         write(self._log, logging.INFO, f"Starting {adapter.name} {resource_id} with marker {mark}")
-        flow = adapter.start(intent, self._search, log_callback(self._log), parameters=parameters)
+        flow = start(adapter, intent, self._search, log_callback(self._log), parameters=parameters)
         try:
             run = self.hook.run_flow(flow)
         except QlikCloudError as error:
@@ -186,14 +193,20 @@ class RunLifecycle:
 
     def wait(self, run: Run, poll_interval: float, max_poll_interval: float, deadline: datetime | None) -> Run:
         """Wait for the run on this worker, and return it as it has ended. Raises QlikCloudError."""
-        wait = RunWait(ADAPTERS[self._kind], RunSelector.of(run), log_callback(self._log), seen=run, deadline=deadline)
+        wait = RunWait(
+            STARTABLE_ADAPTERS[self._kind],
+            RunSelector.of(run),
+            log_callback(self._log),
+            known_run=run,
+            deadline=deadline,
+        )
         self._polling = True
         return self.hook.run_flow(wait.until_end(poll_interval, max_poll_interval), ONE_TRY, deadline=deadline)
 
     def outcome(self, run: Run) -> Outcome:
         """Return the outcome of an ended run, and write its log into the task's log."""
         self.run = None
-        outcome = explained(self.hook, run, log_callback(self._log))
+        outcome = explain(self.hook, run, self._log)
         self.link = outcome.link
         return outcome
 
@@ -205,7 +218,7 @@ class RunLifecycle:
         if failure:
             self.checkpoint.delete()
             fail_with(f"{failure}. {outcome.link}")
-        write(self._log, logging.INFO, f"{outcome.message}. {outcome.link}")
+        log_success(outcome, self._log)
         try:
             collected = collect()
         except Exception as error:
@@ -220,7 +233,7 @@ class RunLifecycle:
                 fail(error)
             raise
         self.checkpoint.mark_completed()
-        return {**storable_json(described(self.hook, outcome), MESSAGE_LENGTH), **storable_json(collected)}
+        return {**return_value(self.hook, outcome), **storable_json(collected)}
 
     # Failing and cancelling
 

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
 
-def literal(given: object) -> bool:
+def literal(value: object) -> bool:
     """Return True if a value is final when the Dag is parsed: no template, and no result of another task."""
-    if isinstance(given, str):
-        return "{{" not in given and "{%" not in given
-    return isinstance(given, int | float)
+    if isinstance(value, str):
+        return "{{" not in value and "{%" not in value
+    return isinstance(value, int | float)
 
 
 class ResourceArguments:
@@ -48,9 +48,9 @@ class ResourceArguments:
         """Check the arguments when the Dag is parsed, except for templates. Raises InvalidArgumentError."""
         self._check_which()
         for name in self._used_arguments:
-            given = getattr(self, name)
-            if literal(given):
-                _check(name, given)
+            value = getattr(self, name)
+            if literal(value):
+                _check(name, value)
 
     def read_resource(self) -> None:
         """Replace the rendered arguments by the texts that they stand for, and check them.
@@ -59,9 +59,9 @@ class ResourceArguments:
         """
         self._check_which()
         for name in self._used_arguments:
-            given = getattr(self, name)
-            if given is not None:
-                setattr(self, name, _check(name, given))
+            value = getattr(self, name)
+            if value is not None:
+                setattr(self, name, _check(name, value))
 
     @property
     def resource_label(self) -> str:
@@ -110,8 +110,8 @@ class ResourceArguments:
         return hook.run_flow(lookup.app_id(app_name, space_name))
 
 
-def _check(argument: str, given: object) -> str:
-    return checked_id(argument, given) if argument.endswith("_id") else checked_name(argument, given)
+def _check(argument: str, value: object) -> str:
+    return checked_id(argument, value) if argument.endswith("_id") else checked_name(argument, value)
 
 
 class TaskArguments(ResourceArguments):

@@ -52,19 +52,21 @@ class RunEvent:
         return storable_event
 
     @classmethod
-    def from_json(cls, given: object) -> Self:
+    def from_json(cls, value: object) -> Self:
         """Return the event that `to_json` wrote. Raises InvalidEventError for anything else."""
-        if not isinstance(given, Mapping):
-            what = f"the trigger gave {_shown(given)} in place of an event"
-            raise InvalidEventError(f"{what}: how the run ended is not known")
-        if given.get("version") != VERSION:
+        if not isinstance(value, Mapping):
             raise InvalidEventError(
-                f"the trigger gave an event of version {_shown(given.get('version'))}, this package reads {VERSION}:"
-                " worker and triggerer have different versions of airflow-provider-qlik. How the run ended is not known"
+                f"The trigger sent {_shown(value)} in place of an event, so it is not known how the run ended"
+            )
+        if value.get("version") != VERSION:
+            raise InvalidEventError(
+                f"The event of the trigger has version {_shown(value.get('version'))} and this package reads version"
+                f" {VERSION}, so it is not known how the run ended. Worker and triggerer have different versions of"
+                " airflow-provider-qlik: install the same one on both"
             )
         try:
             event = cls(
-                Run.from_json(given["run"]) if given["run"] is not None else None, given["error"], given["error_type"]
+                Run.from_json(value["run"]) if value["run"] is not None else None, value["error"], value["error_type"]
             )
             if not all(isinstance(text, str | None) for text in (event.error, event.error_type)):
                 raise ValueError("error and error_type are texts")
@@ -72,12 +74,13 @@ class RunEvent:
                 raise ValueError(f"{event.run.kind!r} is no kind of run")
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvalidEventError(
-                f"the trigger gave a damaged event ({_shown(error)}): {_shown(dict(given))}"
+                f"The event of the trigger cannot be read ({_shown(error)}), so it is not known how the run ended:"
+                f" {_shown(dict(value))}"
             ) from error
         if event.error is None and (event.run is None or not event.run.ended):
-            raise InvalidEventError(f"the trigger gave an event without an ended run: {_shown(dict(given))}")
+            raise InvalidEventError(f"The event of the trigger has no ended run: {_shown(dict(value))}")
         return event
 
 
-def _shown(given: object) -> str:
-    return storable(repr(given), REASON_LENGTH)
+def _shown(value: object) -> str:
+    return storable(repr(value), REASON_LENGTH)

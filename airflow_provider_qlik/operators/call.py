@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_qlik import operations
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
-from airflow_provider_qlik.lifecycle.deferral import fail, fail_for_good, skip
+from airflow_provider_qlik.lifecycle.failures import fail, fail_for_good, skip
 from airflow_provider_qlik.lifecycle.retry_policy import set_retry_policy
 from airflow_provider_qlik.lifecycle.task_log import write
 from airflow_provider_qlik.text import storable_json
@@ -174,7 +174,7 @@ def _converted(kind: str | None, value: Any) -> Any:
         return {_converted("string", name): _converted("string", item) for name, item in value.items()}
     elif isinstance(value, list | tuple):
         inner = next(
-            (one.removeprefix("array of ").removesuffix("s") for one in kinds if one.startswith("array")), None
+            (name.removeprefix("array of ").removesuffix("s") for name in kinds if name.startswith("array")), None
         )
         return [_converted(inner, item) for item in value] if inner else value
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow_provider_qlik.lifecycle.deferral import skip
+from airflow_provider_qlik.lifecycle.failures import skip
 from airflow_provider_qlik.lifecycle.resources import AppArguments, literal
 from airflow_provider_qlik.operators.run import QlikRunOperator
 from airflow_provider_qlik.validation import (
@@ -101,21 +101,21 @@ def _checked_weight(value: object) -> int:
     return checked_number("weight", value, MIN_WEIGHT, MAX_WEIGHT)
 
 
-def checked_variables(given: object) -> dict[str, str] | None:
+def checked_variables(variables: object) -> dict[str, str] | None:
     """Return the variables as the API takes them. Raises InvalidArgumentError for other types and sizes."""
-    if given is None:
+    if variables is None:
         return None
-    if not isinstance(given, Mapping):
-        raise InvalidArgumentError("variables", given, "a mapping of texts to texts")
-    if len(given) > MAX_VARIABLES:
-        raise InvalidArgumentError("variables", f"{len(given)}", f"at most {MAX_VARIABLES} variables")
+    if not isinstance(variables, Mapping):
+        raise InvalidArgumentError("variables", variables, "a mapping of texts to texts")
+    if len(variables) > MAX_VARIABLES:
+        raise InvalidArgumentError("variables", f"{len(variables)}", f"at most {MAX_VARIABLES} variables")
     allowed = "a mapping of texts to texts (whole numbers stand for their digits)"
-    variables: dict[str, str] = {}
-    for pair in given.items():
+    checked: dict[str, str] = {}
+    for pair in variables.items():
         if not all(isinstance(text, str | int) and not isinstance(text, bool) for text in pair):
             raise InvalidArgumentError("variables", dict([pair]), allowed)
         name, value = (checked_text("variables", text, allowed) for text in pair)
         if len(name) > MAX_VARIABLE or len(value) > MAX_VARIABLE:
             raise InvalidArgumentError("variables", name, f"names and values have at most {MAX_VARIABLE} characters")
-        variables[name] = value
-    return variables
+        checked[name] = value
+    return checked

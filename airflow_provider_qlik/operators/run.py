@@ -17,15 +17,15 @@ from airflow_provider_qlik.lifecycle.deferral import (
     checked_deferrable,
     deadline_in,
     deferral_timeout,
-    fail_with,
     name_map_index,
     read_event,
+    selector_arguments,
 )
 from airflow_provider_qlik.lifecycle.resources import ResourceArguments
 from airflow_provider_qlik.lifecycle.retry_policy import set_retry_policy
 from airflow_provider_qlik.lifecycle.task_log import write
 from airflow_provider_qlik.lifecycle.xcom import RUN_KEY, pull, pull_run, push, push_run
-from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
+from airflow_provider_qlik.links.run import LINK_KEY, QlikRunLink
 from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
 from airflow_provider_qlik.validation import checked_flag, checked_limit, checked_seconds
@@ -120,13 +120,11 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
     def on_error(self, error: Exception) -> None:
         """Handle an error from before or during the wait that is not a failure, such as by skipping the task."""
 
-    def verdict(self, result: Outcome) -> str | None:
+    def verdict(self, outcome: Outcome) -> str | None:
         """Return why an ended run fails the task, or None if it does not."""
-        if self.fail_on_warnings and (why := result.failure_by_warnings()):
-            return why
-        return None if result.succeeded else result.failure
+        return outcome.verdict(self.fail_on_warnings)
 
-    def collect(self, hook: QlikCloudHook, result: Outcome) -> Mapping[str, Any]:
+    def collect(self, hook: QlikCloudHook, outcome: Outcome) -> Mapping[str, Any]:
         """Fetch further members of the return value, of a run that does not fail the task."""
         return {}
 
@@ -178,10 +176,10 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
                 self._defer_again(context, own, result.run, lifecycle)
             if result.run is None or result.error is not None:
                 # The run of the XCom knows its worker, which the run of a trigger that saw no response does not.
-                known = own or result.run
+                run = own or result.run
                 if result.run is not None and (result.run.worker is not None or foreign):
-                    known = result.run
-                lifecycle.fail(result.exception(), known)
+                    run = result.run
+                lifecycle.fail(result.exception(), run)
             return self._finish(lifecycle, result.run)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -254,15 +252,13 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
         push_run(context, run, Deferral(deadline))
 
     def _defer(self, run: Run, deadline: datetime | None, lifecycle: RunLifecycle) -> NoReturn:
+        from airflow_provider_qlik.runs import RunSelector
+
         self.defer(
             trigger=QlikRunTrigger(
                 kind=self.kind,
-                resource_id=run.resource_id,
-                run_id=run.id,
+                **selector_arguments(RunSelector.of(run)),
                 status=run.status,
-                unconfirmed_since=as_text(run.unconfirmed_since),
-                marker=run.marker,
-                adopted=run.adopted,
                 cancel_on_kill=self.cancel_on_kill,
                 has_checkpoint=lifecycle.checkpoint.enabled,
                 poll_interval=self.poll_interval,
@@ -276,21 +272,16 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
         raise AssertionError("defer() does not return")
 
     def _defer_again(self, context: Context, own: Run, foreign: Run, lifecycle: RunLifecycle) -> NoReturn:
-        """Defer again after an event of another run: until the first deadline, and not without end.
-
-        After a clear, the trigger of the previous attempt may still fire, and Airflow hands its event to this attempt.
-        """
-        from airflow_provider_qlik.runs import WaitTimeoutError
+        """Defer again after an event of another run, see `lifecycle.deferral`."""
+        from airflow_provider_qlik.cloud import QlikCloudError
 
         deferral = Deferral.from_json(pull(context, RUN_KEY), self.timeout, self.execution_timeout)
-        deferral = deferral.after_foreign_event()
-        text = f"A trigger event was for {foreign}, which is not the run of this attempt, {own}"
-        if deferral.expired:
-            lifecycle.fail(WaitTimeoutError(f"Gave up waiting: the time is up. {text}"), own)
-        if deferral.has_too_many_events:
-            why = f"Gave up waiting: {deferral.foreign_events} trigger events were for runs of other attempts"
-            fail_with(f"{why}, the last for {foreign}. {lifecycle.active_run_notice(own)}")
-        write(self.log, logging.INFO, f"{text}. The wait continues")
+        event = f"A trigger event was for {foreign}, which is not the run of this attempt, {own}"
+        try:
+            deferral = deferral.after_foreign_event(event)
+        except QlikCloudError as error:
+            lifecycle.fail(error, own)
+        write(self.log, logging.INFO, f"{event}. The wait continues")
         push_run(context, own, deferral)
         self._defer(own, deferral.deadline, lifecycle)
 

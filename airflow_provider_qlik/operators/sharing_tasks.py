@@ -22,14 +22,14 @@ FAIL_ON = ("any", "all", "never")
 ENDINGS = {"image": "png"}
 
 
-def why_failed(result: Outcome, fail_on: str) -> str | None:
+def why_failed(outcome: Outcome, fail_on: str) -> str | None:
     """Return why a run fails the Airflow task, by the outcome of its executions; None if it does not."""
-    counts = dict(result.run.counts or {})
+    counts = dict(outcome.run.counts or {})
     succeeded = counts.get("succeeded", 0)
     total = sum(counts.values())
     fails = {"any": succeeded < total, "all": succeeded == 0, "never": False}[fail_on]
     how = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-    return f"{result.failure} (of {total} executions: {how})" if fails else None
+    return f"{outcome.failure} (of {total} executions: {how})" if fails else None
 
 
 class QlikRunSharingTaskOperator(SharingTaskArguments, QlikRunOperator):
@@ -102,11 +102,11 @@ class QlikRunSharingTaskOperator(SharingTaskArguments, QlikRunOperator):
 
             Folder("download_to", str(self.download_to)).check_writable()
 
-    def verdict(self, result: Outcome) -> str | None:
+    def verdict(self, outcome: Outcome) -> str | None:
         """Return why the run fails the task according to `fail_on`, or None."""
-        return why_failed(result, self.fail_on)
+        return why_failed(outcome, self.fail_on)
 
-    def collect(self, hook: QlikCloudHook, result: Outcome) -> Mapping[str, Any]:
+    def collect(self, hook: QlikCloudHook, outcome: Outcome) -> Mapping[str, Any]:
         """Download the files of the run. Return their paths as ``files``."""
         if self.download_to is None:
             return {"files": []}
@@ -115,31 +115,31 @@ class QlikRunSharingTaskOperator(SharingTaskArguments, QlikRunOperator):
 
         folder = Folder("download_to", str(self.download_to))
         paths: list[str] = []
-        for execution_id, file, name in self._files(hook, result):
-            call = sharing_tasks.execution_file(result.run.resource_id, execution_id, str(file.file_alias))
+        for execution_id, file, name in self._files(hook, outcome):
+            call = sharing_tasks.execution_file(outcome.run.resource_id, execution_id, str(file.file_alias))
             hook.get_conn().download(call, partial(folder.writing, name), file_type=file.type)
             paths.append(str(folder.path / name))
             write(self.log, logging.INFO, f"Downloaded a file of execution {execution_id}: {paths[-1]}")
         return {"files": paths}
 
-    def _files(self, hook: QlikCloudHook, result: Outcome) -> Iterator[tuple[str, SharingExecutionFile, str]]:
+    def _files(self, hook: QlikCloudHook, outcome: Outcome) -> Iterator[tuple[str, SharingExecutionFile, str]]:
         """Yield the execution, the file and the name of each file of the run, each file once."""
         from airflow_provider_qlik.cloud.api import sharing_tasks
 
-        task_id, names = result.run.resource_id, FileNames(self.file_name)
+        task_id, names = outcome.run.resource_id, FileNames(self.file_name)
         task_name = hook.call(sharing_tasks.get(task_id)).name or task_id
         # An execution that is on two pages of the list is one execution.
-        executions = [hook.call(sharing_tasks.execution(task_id, part)) for part in dict.fromkeys(result.run.parts)]
+        executions = [hook.call(sharing_tasks.execution(task_id, part)) for part in dict.fromkeys(outcome.run.parts)]
         number = 0
-        for execution in sorted(executions, key=lambda each: (_recipient(each), each.id)):
-            seen: set[str | None] = set()
+        for execution in sorted(executions, key=lambda execution: (_recipient(execution), execution.id)):
+            aliases: set[str | None] = set()
             for file in execution.files or ():
                 if not file.file_alias:
                     text = f"A file has no alias and cannot be downloaded. Execution {execution.id}"
                     write(self.log, logging.WARNING, text)
-                if not file.file_alias or file.file_alias in seen:
+                if not file.file_alias or file.file_alias in aliases:
                     continue
-                seen.add(file.file_alias)
+                aliases.add(file.file_alias)
                 number += 1
                 fields = {
                     "task": task_name,
@@ -148,7 +148,7 @@ class QlikRunSharingTaskOperator(SharingTaskArguments, QlikRunOperator):
                     "alias": file.file_alias,
                     "number": number,
                     "type": ENDINGS.get(file.type or "", file.type or "bin"),
-                    "run": result.run.id,
+                    "run": outcome.run.id,
                 }
                 yield execution.id, file, names.make(fields)
 

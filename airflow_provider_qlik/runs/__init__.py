@@ -1,6 +1,8 @@
 """Runs of Qlik Cloud: how they are started, matched, polled, explained and cancelled. No I/O, no Airflow."""
 
-from airflow_provider_qlik.runs.adapter import RunAdapter
+from typing import Any
+
+from airflow_provider_qlik.runs.adapter import RunAdapter, StartableRunAdapter
 from airflow_provider_qlik.runs.automations import AutomationRunAdapter
 from airflow_provider_qlik.runs.enabling import disable_task, enable_task
 from airflow_provider_qlik.runs.errors import (
@@ -24,20 +26,17 @@ from airflow_provider_qlik.runs.sharing_tasks import SharingTaskRunAdapter
 from airflow_provider_qlik.runs.tasks import TaskRunAdapter
 from airflow_provider_qlik.runs.waiting import RunWait
 
-ADAPTERS: dict[str, RunAdapter] = {
+STARTABLE_ADAPTERS: dict[str, StartableRunAdapter[Any]] = {
     adapter.name: adapter
-    for adapter in (
-        TaskRunAdapter(),
-        AutomationRunAdapter(),
-        ReloadAdapter(),
-        SharingTaskRunAdapter(),
-        ReloadTaskAdapter(),
-    )
+    for adapter in (TaskRunAdapter(), AutomationRunAdapter(), ReloadAdapter(), SharingTaskRunAdapter())
 }
+"""The adapters of the kinds of run that can be started, by the name of the kind."""
+ADAPTERS: dict[str, RunAdapter] = {**STARTABLE_ADAPTERS, ReloadTaskAdapter.name: ReloadTaskAdapter()}
 """The adapters of all kinds of run, by the name of the kind in events and trigger arguments."""
 
 __all__ = [
     "ADAPTERS",
+    "STARTABLE_ADAPTERS",
     "AmbiguousRunError",
     "AutomationRunAdapter",
     "CannotStartError",
@@ -57,6 +56,7 @@ __all__ = [
     "RunState",
     "RunWait",
     "SharingTaskRunAdapter",
+    "StartableRunAdapter",
     "TaskRunAdapter",
     "WaitTimeoutError",
     "Worker",

@@ -21,13 +21,15 @@ from airflow_provider_qlik.cloud.models.automations import (
     LastAutomationRunList,
 )
 from airflow_provider_qlik.cloud.pages import Pages
-from airflow_provider_qlik.runs.adapter import Resource, RunAdapter
-from airflow_provider_qlik.runs.cancelling import send_cancel
+from airflow_provider_qlik.runs.adapter import LogCallback, Resource, StartableRunAdapter
+from airflow_provider_qlik.runs.cancelling import cancelled, not_cancelled, send_cancel
+from airflow_provider_qlik.runs.capabilities import CancelsRuns, HasBulkList, HasLog, ReportsWarnings, ShowsUsers
 from airflow_provider_qlik.runs.errors import CannotStartError, before_start
 from airflow_provider_qlik.runs.intent import Intent
-from airflow_provider_qlik.runs.matching import LogCallback
 from airflow_provider_qlik.runs.run import Run, RunSelector, StatusMap
 
+ENABLE_HINT = "enable it in Qlik Cloud, or change its owner if that one is gone"
+"""The advice about a disabled automation or task."""
 MAX_PAGE_SIZE = 200
 """Items on a page of the list of automations, at most."""
 OTHER_CONTEXTS = frozenset({"test_run", "editor", "detail", "lookup"})
@@ -38,11 +40,12 @@ which context such a run has.
 """
 
 
-class AutomationRunAdapter(RunAdapter):
+class AutomationRunAdapter(
+    StartableRunAdapter[AutomationRun], CancelsRuns, HasLog, ReportsWarnings, HasBulkList, ShowsUsers
+):
     """The adapter for runs of automations."""
 
     name: ClassVar[str] = "automation"
-    enable_hint: ClassVar[str] = "enable it in Qlik Cloud, or change its owner if that one is gone"
     status_map: ClassVar[StatusMap] = StatusMap(
         active=frozenset({"not started", "queued", "starting", "running", "paused"}),
         succeeded=frozenset({"finished", "finished with warnings"}),
@@ -52,14 +55,15 @@ class AutomationRunAdapter(RunAdapter):
     )
 
     polled_by_list: ClassVar[bool] = True
-    has_bulk_list: ClassVar[bool] = True
+    other_origins: ClassVar[frozenset[str]] = OTHER_CONTEXTS
 
     def resource(self, resource_id: str) -> Flow[Resource]:
         """Return the automation."""
         automation = yield from send(automations.get(resource_id))
-        disabled = automation.state in {"disabled", "unavailable"}
-        because = f"its state is {automation.state!r}" if disabled else None
-        return Resource(resource_id, automation.name, because, automation.space_id)
+        disabled = None
+        if automation.state in {"disabled", "unavailable"}:
+            disabled = f"disabled (its state is {automation.state!r}): {ENABLE_HINT}"
+        return Resource(resource_id, automation.name, disabled, automation.space_id)
 
     def newest(self, resource_id: str, limit: int) -> Call[AutomationRunList]:
         """Return the call that lists the runs of an automation."""
@@ -73,7 +77,7 @@ class AutomationRunAdapter(RunAdapter):
             id=item.id,
             state=self.status_map.state(item.status, item.stop_time is not None),
             status=item.status,
-            known_word=self.status_map.knows(item.status),
+            status_known=self.status_map.knows(item.status),
             name=item.title or None,
             space_id=item.space_id or None,
             created_at=item.created_at,
@@ -83,10 +87,6 @@ class AutomationRunAdapter(RunAdapter):
             triggered_by=item.executed_by_id,
             origin="test_run" if item.test_run or item.is_test_run else item.context,
         )
-
-    def can_be_api_run(self, run: Run) -> bool:
-        """Return False for a run that was started in Qlik Cloud's pages."""
-        return (run.origin or "").strip().casefold() not in OTHER_CONTEXTS
 
     def exclude_other_users(self, resource_id: str, candidates: Sequence[Run]) -> Flow[list[Run]]:
         """Return the candidates that this user or the owner of the automation has executed.
@@ -146,7 +146,7 @@ class AutomationRunAdapter(RunAdapter):
             if selector.unconfirmed_since is None:
                 unanswered.setdefault(selector.resource_id, []).append(selector)
         missing = {selector.resource_id for selector in selectors if selector.unconfirmed_since is None}
-        answers: dict[RunSelector, Run | None] = {}
+        results: dict[RunSelector, Run | None] = {}
         listed = automations.list(limit=MAX_PAGE_SIZE).read_as(LastAutomationRunList)
         pages: Pages[LastAutomationRun] = Pages(listed)
         for _ in range(max_pages):
@@ -154,24 +154,24 @@ class AutomationRunAdapter(RunAdapter):
                 break
             for item in pages.take((yield from send(pages.next_call))):
                 if item.id in unanswered:
-                    answers |= self._answers_from(item, unanswered.pop(item.id))
+                    results |= self._results_from(item, unanswered.pop(item.id))
                     missing.discard(item.id)
-        return answers
+        return results
 
-    def _answers_from(self, item: LastAutomationRun, selectors: Sequence[RunSelector]) -> dict[RunSelector, Run | None]:
-        """Return the answers that the last run of an automation gives to polls of its runs."""
+    def _results_from(self, item: LastAutomationRun, selectors: Sequence[RunSelector]) -> dict[RunSelector, Run | None]:
+        """Return the results of polls that the last run of an automation decides."""
         try:
             last = None if item.last_run is None else self.run_of(item.id, item.last_run)
         except InvalidResponseError:
             return {}
-        answers: dict[RunSelector, Run | None] = {}
+        results: dict[RunSelector, Run | None] = {}
         for selector in selectors:
             if selector.run_id is None:
                 if _proves_that_there_is_none(last, selector):
-                    answers[selector] = None
+                    results[selector] = None
             elif last is not None and last.id == selector.run_id:
-                answers[selector] = last
-        return answers
+                results[selector] = last
+        return results
 
     def cancel(self, run: Run) -> Flow[str]:
         """Cancel the run."""
@@ -182,14 +182,14 @@ class AutomationRunAdapter(RunAdapter):
         try:
             yield from send_cancel(automations.stop_run(automation_id, run_id))
         except (ConflictError, NotFoundError):
-            return f"nothing: automation run {run_id} has ended already"
+            return not_cancelled(f"automation run {run_id}")
         except BadRequestError:
             # No document says which status the cancel of an ended run has.
             run = yield from self.get(automation_id, run_id)
             if run is None or not run.ended:
                 raise
-            return f"nothing: automation run {run_id} has ended already"
-        return f"automation run {run_id}"
+            return not_cancelled(f"automation run {run_id}")
+        return cancelled(f"automation run {run_id}")
 
     def warnings(self, run: Run, log: Sequence[str]) -> str | None:
         """Return the text of a run that has finished with warnings, None for any other run."""
@@ -200,11 +200,6 @@ class AutomationRunAdapter(RunAdapter):
     def log(self, run: Run) -> Flow[str]:
         """Return the debug log of a run."""
         return (yield from send(automations.run_debug(run.resource_id, run.id)))
-
-    def reason(self, run: Run) -> Flow[str | None]:
-        """Return the error of the run."""
-        yield from ()
-        return run.reason
 
     def page(self, run: Run) -> str:
         """Return the path of the automation's page, which lists its runs."""

@@ -44,6 +44,14 @@ class RunNotFoundError(RunError):
     """A start was accepted, or its outcome is unknown, and no run of it appeared in time."""
 
 
+class ForeignEventsError(RunError):
+    """Trigger events of other runs came again and again in place of that of our own. A retry may succeed."""
+
+    @property
+    def transient(self) -> bool:
+        return True
+
+
 class AmbiguousRunError(RunError):
     """Several runs may be the one that was started. The message lists them; none is ever chosen by a guess."""
 

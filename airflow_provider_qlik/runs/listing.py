@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from airflow_provider_qlik.cloud.call import Flow, send
 from airflow_provider_qlik.cloud.errors import ForbiddenError, InvalidResponseError
 from airflow_provider_qlik.cloud.pages import Pages
+from airflow_provider_qlik.runs.capabilities import ConsistsOfItems
 from airflow_provider_qlik.runs.run import Run, without_repeats
 
 if TYPE_CHECKING:
-    from airflow_provider_qlik.runs.adapter import RunAdapter
+    from airflow_provider_qlik.runs.adapter import ListedRunAdapter, RunAdapter
 
 MAX_PAGES = 20
 """Pages of a list that are read in search of a run, at most."""
@@ -30,8 +31,18 @@ def until_before(moment: datetime | None) -> IsLastPage:
     return is_last
 
 
+def recent_runs(
+    adapter: ListedRunAdapter[Any], resource_id: str, since: datetime | None, run_id: str | None = None
+) -> Flow[list[Run]]:
+    """Return the runs, latest start first, back to those that began before *since* (None: the first page).
+
+    Raises InvalidResponseError if what the list says about the run *run_id* cannot be read.
+    """
+    return (yield from collect_runs(adapter, resource_id, until_before(since), 100, run_id))
+
+
 def collect_runs(
-    adapter: RunAdapter, resource_id: str, is_last: IsLastPage, page_size: int, run_id: str | None = None
+    adapter: ListedRunAdapter[Any], resource_id: str, is_last: IsLastPage, page_size: int, run_id: str | None = None
 ) -> Flow[list[Run]]:
     """Return the runs of a resource, page by page, up to the first page with runs for which *is_last* is true.
 
@@ -49,17 +60,23 @@ def collect_runs(
         if runs and is_last(runs):
             break
     check_readable(adapter, resource_id, run_id, pages.left_out)
-    return adapter.group(without_repeats(found))
+    runs = without_repeats(found)
+    return adapter.group(runs) if isinstance(adapter, ConsistsOfItems) else runs
 
 
-def check_readable(adapter: RunAdapter, resource_id: str, run_id: str | None, unreadable: Sequence[Any]) -> None:
+def check_readable(
+    adapter: ListedRunAdapter[Any], resource_id: str, run_id: str | None, unreadable: Sequence[Any]
+) -> None:
     """Raise InvalidResponseError if one of the list items that could not be read belongs to the run *run_id*.
 
     If the run were reported as missing, its wait would end; if a part of it were skipped, a failed run might be
     reported as a success.
     """
-    for item in unreadable if run_id is not None else ():
-        if isinstance(item, Mapping) and any(item.get(name) == run_id for name in adapter.id_names):
+    if run_id is None:
+        return
+    id_names = adapter.id_names if isinstance(adapter, ConsistsOfItems) else ("id",)
+    for item in unreadable:
+        if isinstance(item, Mapping) and any(item.get(name) == run_id for name in id_names):
             raise InvalidResponseError(
                 "The list entry of the run cannot be read, since it lacks its id or its status"
                 f" ({adapter.name} {resource_id}, run {run_id})"

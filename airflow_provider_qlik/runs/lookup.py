@@ -143,7 +143,7 @@ def _only(argument: str, name: str, candidates: Sequence[Candidate], shown: Any 
         space = " or name the space" if argument in {"app_name", "automation_name"} else ""
         raise InvalidArgumentError(argument, name, f"{len(exact)} have that name: {listed}; give the id{space}")
     near = [f"{candidate.name!r} is {candidate.id}" for candidate in candidates]
-    hint = f"; what comes near: {_listed(near, '; ')}" if near else ""
+    hint = f"; similar names: {_listed(near, '; ')}" if near else ""
     raise InvalidArgumentError(argument, name, f"nothing that this user can see has exactly that name{hint}")
 
 

@@ -34,27 +34,26 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qlik.cloud.call import Flow, pause
 from airflow_provider_qlik.cloud.errors import NotFoundError, QlikCloudError
 from airflow_provider_qlik.runs import visibility
+from airflow_provider_qlik.runs.capabilities import ShowsUsers
 from airflow_provider_qlik.runs.errors import AmbiguousRunError, RunNotFoundError
 from airflow_provider_qlik.runs.intent import Intent, has_marker
+from airflow_provider_qlik.runs.listing import recent_runs
 from airflow_provider_qlik.runs.run import Run
 
 if TYPE_CHECKING:
-    from airflow_provider_qlik.runs.adapter import RunAdapter
-
-LogCallback: TypeAlias = Callable[[int, str], object]
-"""Writes a line for the user: a level of `logging` and a sentence. A logger's `log` fits."""
+    from airflow_provider_qlik.runs.adapter import ListedRunAdapter, LogCallback
 
 COMPETING_WINDOW = timedelta(seconds=60)
 """The longest time after the beginning of an unconfirmed run in which another run counts as competing."""
 BEGINNING = datetime(1980, 1, 1, tzinfo=UTC)
 """A moment before all runs: reads the whole list, up to the limit for pages."""
 BACKOFF_FACTOR = 1.5
-"""The factor by which the pause between two looks at the list grows."""
+"""The factor by which the pause between two reads of the list grows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +65,8 @@ class MatchTimeouts:
     :param confirmation_time: for which a run without a marker must be the only candidate before it is followed.
     :param doubtful_confirmation_time: the same for a run that has ended, since nobody polls it any more and a competing
         run would go unnoticed; and for several candidates, since our own may yet show its marker.
-    :param initial_backoff: the first pause between two looks at the list.
-    :param max_backoff: the longest pause between two looks.
+    :param initial_backoff: the first pause between two reads of the list.
+    :param max_backoff: the longest pause between two reads.
     """
 
     match_timeout: float = 300.0
@@ -79,7 +78,7 @@ class MatchTimeouts:
 
 
 def find(
-    adapter: RunAdapter,
+    adapter: ListedRunAdapter[Any],
     intent: Intent,
     timeouts: MatchTimeouts,
     write_log: LogCallback,
@@ -105,7 +104,7 @@ def find(
 class _Matching:
     """The state of one search. Moments are readings of *clock*, in seconds."""
 
-    adapter: RunAdapter
+    adapter: ListedRunAdapter[Any]
     intent: Intent
     timeouts: MatchTimeouts
     write_log: LogCallback
@@ -120,13 +119,13 @@ class _Matching:
     """When Qlik Cloud began to refuse the list, None while it does not."""
 
     def run(self) -> Flow[Run | None]:
-        """Look at the list again and again until the run is found or the time is up."""
+        """Read the list again and again until the run is found or the search times out."""
         self.markers_shown = self.intent.markers_shown
         began = answering_since = self.clock()
         seconds = self.timeouts.initial_backoff
         while True:
             try:
-                recent = yield from self.adapter.recent(self.intent.resource_id, self.intent.earliest)
+                recent = yield from recent_runs(self.adapter, self.intent.resource_id, self.intent.earliest)
             except QlikCloudError as error:
                 self._note_failure(error)
                 if not isinstance(error, NotFoundError):
@@ -163,9 +162,9 @@ class _Matching:
     def _match(self, recent: Sequence[Run]) -> Flow[Run | None]:
         """Return the run of the start if the list identifies it. Raises AmbiguousRunError."""
         intent, adapter = self.intent, self.adapter
-        known = intent.known_run_ids or ()
+        known_run_ids = intent.known_run_ids or ()
         self.markers_shown = self.markers_shown or any(map(has_marker, recent))
-        marked = [run for run in recent if run.id not in known and run.shows_marker(intent.marker)]
+        marked = [run for run in recent if run.id not in known_run_ids and run.shows_marker(intent.marker)]
         if len(marked) == 1:
             return marked[0]
         if len(marked) > 1:
@@ -174,7 +173,7 @@ class _Matching:
         unmarked = [] if self.markers_shown else self.candidates
         if not self._confirmed(unmarked):
             return None
-        if len(unmarked) > 1:
+        if len(unmarked) > 1 and isinstance(adapter, ShowsUsers):
             unmarked = yield from adapter.exclude_other_users(intent.resource_id, unmarked)
         if len(unmarked) > 1:
             raise ambiguous(adapter, intent.resource_id, unmarked)
@@ -206,10 +205,10 @@ class _Matching:
         )
 
 
-def _whole_list(adapter: RunAdapter, resource_id: str) -> Flow[list[Run] | None]:
+def _whole_list(adapter: ListedRunAdapter[Any], resource_id: str) -> Flow[list[Run] | None]:
     """Return all runs, up to the limit for pages; None if the list cannot be read at present."""
     try:
-        return (yield from adapter.recent(resource_id, BEGINNING))
+        return (yield from recent_runs(adapter, resource_id, BEGINNING))
     except QlikCloudError as error:
         if not error.transient and not isinstance(error, NotFoundError):
             raise
@@ -232,17 +231,19 @@ def competing_runs(own: Run, recent: Sequence[Run]) -> list[Run]:
     ]
 
 
-def cannot_match(adapter: RunAdapter, intent: Intent, lost_response: QlikCloudError | None = None) -> RunNotFoundError:
+def cannot_match(
+    adapter: ListedRunAdapter[Any], intent: Intent, lost_response: QlikCloudError | None = None
+) -> RunNotFoundError:
     """Return the error for a start whose response was lost, by a user who may not list the runs."""
-    why = f" The response to the start: {lost_response}" if lost_response is not None else ""
+    response = f" The response to the start: {lost_response}" if lost_response is not None else ""
     return RunNotFoundError(
         f"The response to the start was lost, and this user may not list the runs to look for it: the {adapter.name}"
         " may have been started. Look at its runs in Qlik Cloud, then clear this task. It was not started again"
-        f" ({adapter.name} {intent.resource_id}).{why}"
+        f" ({adapter.name} {intent.resource_id}).{response}"
     )
 
 
-def ambiguous(adapter: RunAdapter, resource_id: str, candidates: Sequence[Run]) -> AmbiguousRunError:
+def ambiguous(adapter: ListedRunAdapter[Any], resource_id: str, candidates: Sequence[Run]) -> AmbiguousRunError:
     """Return the error that lists the candidates, of which no evidence identifies one as our own."""
     if len(candidates) > 1:
         runs, which = "runs", "which of them this task has started"

@@ -8,8 +8,8 @@ from typing import Any
 
 from airflow_provider_qlik.cloud.call import Flow
 from airflow_provider_qlik.cloud.errors import InvalidArgumentError, QlikCloudError
-from airflow_provider_qlik.runs.adapter import RunAdapter
-from airflow_provider_qlik.runs.matching import LogCallback
+from airflow_provider_qlik.runs.adapter import LogCallback, RunAdapter
+from airflow_provider_qlik.runs.capabilities import ExplainsFailures, HasLog, ReportsWarnings
 from airflow_provider_qlik.runs.run import Run, RunState
 from airflow_provider_qlik.text import LINE_LENGTH, MESSAGE_LENGTH, REASON_LENGTH, printable, storable
 
@@ -40,12 +40,17 @@ class Outcome:
         """Return the message of an error: how the run ended, why, then which run it is."""
         return f"The run ended as {self._status}{self._why}. Qlik Cloud {self._which}"
 
-    def failure_by_warnings(self) -> str | None:
-        """Return the message of an error for a run that succeeded with warnings; None for any other run."""
-        if not self.succeeded or self.warnings is None:
+    def verdict(self, fail_on_warnings: bool) -> str | None:
+        """Return the message of the error by which the run fails its task; None for a success.
+
+        :param fail_on_warnings: a success with warnings counts as a failure.
+        """
+        if not self.succeeded:
+            return self.failure
+        if not fail_on_warnings or self.warnings is None:
             return None
-        why = storable(self.warnings, MESSAGE_LENGTH)
-        return f"The run ended as {self._status} with warnings (fail_on_warnings): {why}. Qlik Cloud {self._which}"
+        warnings = storable(self.warnings, MESSAGE_LENGTH)
+        return f"The run ended as {self._status} with warnings (fail_on_warnings): {warnings}. Qlik Cloud {self._which}"
 
     @property
     def _which(self) -> str:
@@ -78,8 +83,7 @@ def outcome(adapter: RunAdapter, run: Run, tenant_url: str, write_log: LogCallba
     link = tenant_url + adapter.page(run)
     lines: list[str] = []
     try:
-        text = yield from adapter.log(run)
-        lines = text.splitlines()
+        lines = (yield from adapter.log(run)).splitlines() if isinstance(adapter, HasLog) else []
     except (QlikCloudError, InvalidArgumentError) as error:
         write_log(logging.WARNING, f"The log of {run.kind} run {run.id} could not be fetched: {error}")
     if lines:
@@ -92,10 +96,10 @@ def outcome(adapter: RunAdapter, run: Run, tenant_url: str, write_log: LogCallba
         for line in lines[-LOG_LINES:]:
             write_log(logging.INFO, f"| {printable(line, LINE_LENGTH)}")
     if run.state is not RunState.SUCCEEDED:
-        reason = (yield from adapter.reason(run)) or run.reason
+        reason = (yield from adapter.reason(run)) if isinstance(adapter, ExplainsFailures) else run.reason
         run = replace(run, reason=storable(reason, REASON_LENGTH) if reason else _reason_from_log(lines))
         return Outcome(run, link)
-    warnings = adapter.warnings(run, lines)
+    warnings = adapter.warnings(run, lines) if isinstance(adapter, ReportsWarnings) else None
     return Outcome(run, link, storable(warnings, REASON_LENGTH) if warnings else None)
 
 

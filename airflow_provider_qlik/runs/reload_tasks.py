@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from airflow_provider_qlik.cloud.api import reload_tasks, tasks
-from airflow_provider_qlik.cloud.call import Call, Flow, send
+from airflow_provider_qlik.cloud.call import Flow, send
 from airflow_provider_qlik.cloud.errors import InvalidArgumentError, QlikCloudError, StatusError
-from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.reload_tasks import ReloadTask
 from airflow_provider_qlik.runs.adapter import Resource, RunAdapter
 from airflow_provider_qlik.runs.errors import RunError, RunGoneError
-from airflow_provider_qlik.runs.intent import Intent
-from airflow_provider_qlik.runs.matching import LogCallback
 from airflow_provider_qlik.runs.run import Run, RunSelector, RunState, StatusMap, Worker
 
 GONE = frozenset({404, 410})
 """HTTP statuses for a reload task that does not exist, and for the whole family once Qlik has removed it."""
+ENABLE_HINT = "enable it in Qlik Cloud"
 SUCCESSOR = "wait for a task of the app instead (QlikTaskRunSensor; for its reloads QlikReloadSensor)"
 
 
@@ -25,7 +22,6 @@ class ReloadTaskAdapter(RunAdapter):
     """The adapter for executions of reload tasks. They can only be waited for."""
 
     name: ClassVar[str] = "reload_task"
-    enable_hint: ClassVar[str] = "enable it in Qlik Cloud"
     status_map: ClassVar[StatusMap] = StatusMap(
         active=frozenset(), succeeded=frozenset({"executed"}), failed=frozenset(), cancelled=frozenset()
     )
@@ -33,7 +29,8 @@ class ReloadTaskAdapter(RunAdapter):
     def resource(self, resource_id: str) -> Flow[Resource]:
         """Return the reload task."""
         task = yield from send(reload_tasks.get(resource_id))
-        return Resource(resource_id, None, _disabled_reason(task), task.space_id)
+        reason = _disabled_reason(task)
+        return Resource(resource_id, None, f"{reason}: {ENABLE_HINT}" if reason else None, task.space_id)
 
     def poll(self, selector: RunSelector) -> Flow[Run | None]:
         """Return the last execution if it was at or after the selected moment; None while it may still come.
@@ -63,7 +60,7 @@ class ReloadTaskAdapter(RunAdapter):
         reason = _disabled_reason(task)
         if reason is not None:
             raise RunError(
-                f"The reload task is {reason}, and has not executed{since}: {self.enable_hint}, or give it a schedule"
+                f"The reload task is {reason}, and has not executed{since}: {ENABLE_HINT}, or give it a schedule"
                 f" (reload task {selector.resource_id})"
             )
         return None
@@ -91,41 +88,9 @@ class ReloadTaskAdapter(RunAdapter):
             worker=Worker("app", item.app_id, item.app_id) if item.app_id else None,
         )
 
-    def get(self, resource_id: str, run_id: str) -> Flow[Run | None]:
-        """Return the execution with that id, None unless it is still the last one."""
-        run = yield from self.poll(RunSelector(resource_id=resource_id))
-        return run if run is not None and run.id == run_id else None
-
     def page(self, run: Run) -> str:
         """Return the path of the app's page."""
         return f"/sense/app/{run.worker.id}" if run.worker else "/"
-
-    def log(self, run: Run) -> Flow[str]:
-        """Return an empty log, since Qlik Cloud keeps none."""
-        yield from ()
-        return ""
-
-    def reason(self, run: Run) -> Flow[str | None]:
-        """Return None, since Qlik Cloud does not show how an execution ended."""
-        yield from ()
-        return None
-
-    def newest(self, resource_id: str, limit: int) -> Call[Page[Any]]:
-        """Raise RunError, since there is no list of executions."""
-        raise RunError(f"Qlik Cloud keeps no list of the executions of a reload task (reload task {resource_id})")
-
-    def send_start(self, intent: Intent, write_log: LogCallback, parameters: Mapping[str, Any]) -> Flow[Run | None]:
-        """Raise RunError, since a schedule cannot be started."""
-        yield from ()
-        raise RunError(
-            "A reload task is a schedule and cannot be started: reload its app instead"
-            f" (reload task {intent.resource_id})"
-        )
-
-    def cancel(self, run: Run) -> Flow[str]:
-        """Raise RunError, since all that is known of an execution is in the past."""
-        yield from ()
-        raise RunError(f"An execution of a reload task cannot be cancelled ({run})")
 
 
 def _disabled_reason(task: ReloadTask) -> str | None:

@@ -20,11 +20,11 @@ from airflow_provider_qlik.cloud.errors import (
     TooManyRequestsError,
 )
 from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadList
-from airflow_provider_qlik.runs.adapter import Resource, RunAdapter
-from airflow_provider_qlik.runs.cancelling import send_cancel
+from airflow_provider_qlik.runs.adapter import LogCallback, Resource, StartableRunAdapter
+from airflow_provider_qlik.runs.cancelling import cancelled, not_cancelled, send_cancel
+from airflow_provider_qlik.runs.capabilities import CancelsRuns, HasLog, ReportsWarnings
 from airflow_provider_qlik.runs.errors import ReloadPendingError, before_start
 from airflow_provider_qlik.runs.intent import MARKER, Intent
-from airflow_provider_qlik.runs.matching import LogCallback
 from airflow_provider_qlik.runs.run import Run, StatusMap
 
 MAX_PENDING_ATTEMPTS = 5
@@ -43,16 +43,16 @@ A script continues after errors if its ErrorMode says so; the log counts them as
 MAX_WARNINGS = 5
 """Warnings that are reported, at most."""
 OTHER_ORIGINS = frozenset({"hub", "chronos", "choreographer", "automations", "data-refresh"})
-"""The types of reloads that were not started through the API (`external`)."""
+"""The types of reloads that the hub, a schedule, a task or an automation has started, not the API (`external`)."""
 
 
-class ReloadAdapter(RunAdapter):
+class ReloadAdapter(StartableRunAdapter[Reload], CancelsRuns, HasLog, ReportsWarnings):
     """The adapter for reloads of apps."""
 
     name: ClassVar[str] = "reload"
-    enable_hint: ClassVar[str] = ""
     polled_by_list: ClassVar[bool] = True
     one_at_a_time: ClassVar[bool] = True
+    other_origins: ClassVar[frozenset[str]] = OTHER_ORIGINS
     status_map: ClassVar[StatusMap] = StatusMap(
         active=frozenset({"queued", "reloading"}),
         succeeded=frozenset({"succeeded"}),
@@ -64,7 +64,7 @@ class ReloadAdapter(RunAdapter):
     def resource(self, resource_id: str) -> Flow[Resource]:
         """Return the app, with its id only: no request is made for it."""
         yield from ()
-        return Resource(resource_id, None, None)
+        return Resource(resource_id)
 
     def described(self, run: Run) -> Flow[Run]:
         """Return the reload with the name and the space of its app from the catalog."""
@@ -95,7 +95,7 @@ class ReloadAdapter(RunAdapter):
             id=item.id,
             state=self.status_map.state(item.status, item.end_time is not None),
             status=item.status,
-            known_word=self.status_map.knows(item.status),
+            status_known=self.status_map.knows(item.status),
             created_at=item.creation_time,
             started_at=item.start_time,
             ended_at=item.end_time,
@@ -104,10 +104,6 @@ class ReloadAdapter(RunAdapter):
             origin=item.type,
             log=item.log,
         )
-
-    def can_be_api_run(self, run: Run) -> bool:
-        """Return False for a reload that the hub, a schedule, a task or an automation has started."""
-        return (run.origin or "").casefold() not in OTHER_ORIGINS
 
     def start_returns_run(self, parameters: Mapping[str, Any]) -> bool:
         """Return True, since the response is the reload."""
@@ -189,8 +185,8 @@ class ReloadAdapter(RunAdapter):
         try:
             yield from send_cancel(reloads.cancel(reload_id))
         except (ConflictError, NotFoundError):
-            return f"nothing: reload {reload_id} has ended already"
-        return f"reload {reload_id}"
+            return not_cancelled(f"reload {reload_id}")
+        return cancelled(f"reload {reload_id}")
 
     def log(self, run: Run) -> Flow[str]:
         """Return the log of the reload's script, or the short log of the reload where that one cannot be read.
@@ -210,11 +206,6 @@ class ReloadAdapter(RunAdapter):
             return (yield from send(reloads.get(reload_id))).log
         except QlikCloudError:
             return None
-
-    def reason(self, run: Run) -> Flow[str | None]:
-        """Return the error of the reload."""
-        yield from ()
-        return run.reason
 
     def page(self, run: Run) -> str:
         """Return the path of the app's page."""

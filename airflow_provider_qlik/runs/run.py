@@ -70,7 +70,7 @@ class Worker:
 class Run:
     """One run: ids, state, the status word of Qlik Cloud, times in UTC.
 
-    - `known_word` is False for a status that is not in the status map of this version.
+    - `status_known` is False for a status that is not in the status map of this version.
     - `reason` is the error that Qlik Cloud gave.
     - `origin` is Qlik's word for what started the run. It is not part of the JSON, so a stored run has none.
     - `unconfirmed_since` is set if only its time identifies the run as our own. If a competing run begins after that
@@ -84,7 +84,7 @@ class Run:
     id: str
     state: RunState
     status: str
-    known_word: bool = True
+    status_known: bool = True
     name: str | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None
@@ -203,7 +203,7 @@ def without_repeats(runs: Sequence[Run]) -> list[Run]:
     """Return the runs, each once, where a list contains some on two pages.
 
     Of two copies of a run, the one that has ended is kept, else the one that was read last. Executions that make up a
-    run are kept apart; `RunAdapter.group` joins them later.
+    run are kept apart; `ConsistsOfItems.group` joins them later.
     """
     found: dict[tuple[str, ...], Run] = {}
     for run in runs:

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import sharing_tasks
 from airflow_provider_qlik.cloud.call import Call, Flow, send
 from airflow_provider_qlik.cloud.errors import ConflictError, NotFoundError
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution, SharingTaskExecutionList
-from airflow_provider_qlik.runs.adapter import Resource, RunAdapter
-from airflow_provider_qlik.runs.cancelling import send_cancel
+from airflow_provider_qlik.runs.adapter import LogCallback, Resource, StartableRunAdapter
+from airflow_provider_qlik.runs.cancelling import cancelled, not_cancelled, send_cancel
+from airflow_provider_qlik.runs.capabilities import CancelsRuns, ConsistsOfItems
 from airflow_provider_qlik.runs.intent import Intent
 from airflow_provider_qlik.runs.listing import collect_runs
-from airflow_provider_qlik.runs.matching import LogCallback
 from airflow_provider_qlik.runs.run import Run, RunState, StatusMap, Worker
 
 IN_PROGRESS = "IN_PROGRESS"
 """The status code of a sharing task that may still add executions to its workflow."""
+BY_RELOAD = "reload"
+"""The origin of a run that a reload of the app has started."""
 ENABLED = frozenset({"VALID", IN_PROGRESS, "CANCELLING", "CANCELLED"})
 """The status codes of sharing tasks that can be executed."""
 
 
-class SharingTaskRunAdapter(RunAdapter):
+class SharingTaskRunAdapter(StartableRunAdapter[SharingTaskExecution], CancelsRuns, ConsistsOfItems):
     """The adapter for runs of sharing tasks. The id of a run is that of its workflow.
 
     A run has ended when all its executions have ended, and none was added after the task was no longer in progress.
@@ -32,9 +33,8 @@ class SharingTaskRunAdapter(RunAdapter):
 
     name: ClassVar[str] = "sharing_task"
     cancelled_together: ClassVar[bool] = True
-    last_page_size: ClassVar[int] = 200
     id_names: ClassVar[tuple[str, ...]] = ("workflowID", "id")
-    enable_hint: ClassVar[str] = "look at the sharing task in Qlik Cloud"
+    other_origins: ClassVar[frozenset[str]] = frozenset({BY_RELOAD})
     status_map: ClassVar[StatusMap] = StatusMap(
         active=frozenset({"initialized", "in-progress", "presuccessful"}),
         succeeded=frozenset({"successful"}),
@@ -47,8 +47,9 @@ class SharingTaskRunAdapter(RunAdapter):
         """Return the sharing task."""
         task = yield from send(sharing_tasks.get(resource_id))
         problem = task.status_code if task.status_code and task.status_code.upper() not in ENABLED else None
-        because = problem or ("it is switched off" if task.enabled is False else None)
-        return Resource(resource_id, task.name, because, task.space_id)
+        reason = problem or ("it is switched off" if task.enabled is False else None)
+        disabled = f"disabled ({reason}): look at the sharing task in Qlik Cloud" if reason else None
+        return Resource(resource_id, task.name, disabled, task.space_id)
 
     def newest(self, resource_id: str, limit: int) -> Call[SharingTaskExecutionList]:
         """Return the call that lists the executions of a sharing task."""
@@ -63,11 +64,12 @@ class SharingTaskRunAdapter(RunAdapter):
             id=item.workflow_id or item.id,
             state=state,
             status=item.status,
-            known_word=self.status_map.knows(item.status),
+            status_known=self.status_map.knows(item.status),
             started_at=item.started_at,
             ended_at=item.ended_at,
             reason=item.error_text,
             triggered_by=f"reload {item.reload_id}" if item.reload_id else None,
+            origin=BY_RELOAD if item.reload_id else None,
             worker=Worker("execution", item.id, item.app_id),
             counts={str(state): 1},
             parts=(item.id,),
@@ -80,13 +82,12 @@ class SharingTaskRunAdapter(RunAdapter):
             workflows.setdefault(run.id, []).append(run)
         return [_joined(executions) for executions in workflows.values()]
 
-    def recent(self, resource_id: str, since: datetime | None, run_id: str | None = None) -> Flow[list[Run]]:
-        """Return the recent runs without those that a reload of the app has started."""
-        runs = yield from super().recent(resource_id, since, run_id)
-        return [run for run in runs if run.triggered_by is None]
+    def start_returns_run(self, parameters: Mapping[str, Any]) -> bool:
+        """Return False, since the response contains no execution."""
+        return False
 
     def send_start(self, intent: Intent, write_log: LogCallback, parameters: Mapping[str, Any]) -> Flow[Run | None]:
-        """Execute the sharing task and return None, since the response contains no execution."""
+        """Execute the sharing task, and return None."""
         yield from send(sharing_tasks.execute(intent.resource_id))
         return None
 
@@ -122,18 +123,8 @@ class SharingTaskRunAdapter(RunAdapter):
         try:
             yield from send_cancel(sharing_tasks.cancel(run.resource_id))
         except (ConflictError, NotFoundError):
-            return f"nothing: sharing task {run.resource_id} is not at work"
-        return f"sharing task {run.resource_id}"
-
-    def log(self, run: Run) -> Flow[str]:
-        """Return an empty log, since Qlik Cloud keeps none of these runs."""
-        yield from ()
-        return ""
-
-    def reason(self, run: Run) -> Flow[str | None]:
-        """Return the errors of the executions."""
-        yield from ()
-        return run.reason
+            return not_cancelled(f"the run of sharing task {run.resource_id}")
+        return cancelled(f"sharing task {run.resource_id}")
 
     def page(self, run: Run) -> str:
         """Return the path of the page of the app that the reports are made from."""
@@ -151,11 +142,12 @@ def _joined(executions: Sequence[Run]) -> Run:
     ends = [execution.ended_at for execution in executions if execution.ended_at]
     return replace(
         decisive,
-        known_word=all(execution.known_word for execution in executions),
+        status_known=all(execution.status_known for execution in executions),
         started_at=min(starts, default=None),
         ended_at=max(ends, default=None) if decisive.ended else None,
         reason="; ".join(dict.fromkeys(filter(None, (execution.reason for execution in executions)))) or None,
         triggered_by=next((execution.triggered_by for execution in executions if execution.triggered_by), None),
+        origin=next((execution.origin for execution in executions if execution.origin), None),
         counts=counts,
         parts=tuple(part for execution in executions for part in execution.parts),
     )

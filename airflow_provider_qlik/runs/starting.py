@@ -1,9 +1,21 @@
 """Starting a run exactly once.
 
-Before the start, `intend` reads the runs that exist. The caller stores the result (the intent), so that a retry after
-a crash knows that a start may have been sent. `start` then sends one POST. Where the response does not contain the
-run, or was lost so that the outcome is unknown, the run is matched among those that are new (see `matching`). The POST
-is never repeated here.
+Qlik Cloud has no idempotency keys: a POST that is sent twice starts two runs. And a response can be lost at any point,
+by a time-out, a proxy or a worker that is killed, after Qlik Cloud has executed the request. So a start has two halves,
+between which the caller stores what it is about to do:
+
+1. `intend` reads the runs that exist. Its result, the intent, is stored by the caller. A retry after a crash finds it
+   and knows that a start may have been sent, and which runs are certainly not of this start.
+2. `start` sends one POST. If the response contains the run, that is all. If it does not, or was lost, so that the
+   outcome is unknown, the run is matched among those that are new (see `matching`).
+
+What does not work:
+
+- Repeating the POST after an error, as HTTP libraries do. Only a request that was certainly not executed is repeated,
+  and only by the client (`transport.retry`); here none is.
+- Reading the runs after the POST alone. A run that is in the list then may have been there before.
+- Taking an error for "nothing was started". Only an error that says so (`outcome_unknown` is False) lets a retry start
+  again; all others end in RunNotFoundError, which fails the task for good, unless the run is found.
 """
 
 from __future__ import annotations
@@ -18,15 +30,15 @@ from airflow_provider_qlik.cloud.errors import ForbiddenError, NotFoundError, Ql
 from airflow_provider_qlik.runs.errors import CannotStartError, RunNotFoundError
 from airflow_provider_qlik.runs.intent import Intent, has_marker
 from airflow_provider_qlik.runs.listing import check_resource_exists
-from airflow_provider_qlik.runs.matching import LogCallback, MatchTimeouts, cannot_match, find
+from airflow_provider_qlik.runs.matching import MatchTimeouts, cannot_match, find
 from airflow_provider_qlik.runs.run import Run, without_repeats
 
 if TYPE_CHECKING:
-    from airflow_provider_qlik.runs.adapter import RunAdapter
+    from airflow_provider_qlik.runs.adapter import LogCallback, RunAdapter, StartableRunAdapter
 
 
 def intend(
-    adapter: RunAdapter, resource_id: str, marker: str, parameters: Mapping[str, Any] | None = None
+    adapter: StartableRunAdapter[Any], resource_id: str, marker: str, parameters: Mapping[str, Any] | None = None
 ) -> Flow[Intent]:
     """Return what must be known before a start with these parameters.
 
@@ -67,7 +79,7 @@ def _is_resumable(adapter: RunAdapter, run: Run, marker: str) -> bool:
 
 
 def start(
-    adapter: RunAdapter,
+    adapter: StartableRunAdapter[Any],
     intent: Intent,
     timeouts: MatchTimeouts,
     write_log: LogCallback,
@@ -144,6 +156,4 @@ def _disabled_reason(adapter: RunAdapter, resource_id: str) -> Flow[str | None]:
         resource = yield from adapter.resource(resource_id)
     except QlikCloudError:
         return None
-    if resource.disabled_because is None:
-        return None
-    return f"disabled ({resource.disabled_because}): {adapter.enable_hint}"
+    return resource.disabled

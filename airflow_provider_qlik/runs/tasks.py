@@ -11,22 +11,21 @@ from airflow_provider_qlik.cloud.call import Call, Flow, Tier, send
 from airflow_provider_qlik.cloud.errors import BadRequestError, InvalidArgumentError, QlikCloudError
 from airflow_provider_qlik.cloud.models.tasks import TaskRun, TaskRunList
 from airflow_provider_qlik.cloud.pages import Pages
-from airflow_provider_qlik.runs.adapter import Resource, RunAdapter
-from airflow_provider_qlik.runs.automations import AutomationRunAdapter
+from airflow_provider_qlik.runs.adapter import LogCallback, Resource, StartableRunAdapter
+from airflow_provider_qlik.runs.automations import ENABLE_HINT, AutomationRunAdapter
+from airflow_provider_qlik.runs.capabilities import CancelsRuns, ExplainsFailures, HasLog
 from airflow_provider_qlik.runs.errors import RunError
 from airflow_provider_qlik.runs.intent import Intent
 from airflow_provider_qlik.runs.listing import MAX_PAGES, check_readable
-from airflow_provider_qlik.runs.matching import LogCallback
 from airflow_provider_qlik.runs.reloads import ReloadAdapter, reason_of
 from airflow_provider_qlik.runs.run import Run, StatusMap, Worker, without_repeats
 
 
-class TaskRunAdapter(RunAdapter):
+class TaskRunAdapter(StartableRunAdapter[TaskRun], CancelsRuns, HasLog, ExplainsFailures):
     """The adapter for runs of tasks."""
 
     name: ClassVar[str] = "task"
     tier: ClassVar[Tier] = Tier.TASKS
-    enable_hint: ClassVar[str] = "enable it in Qlik Cloud, or change its owner if that one is gone"
     status_map: ClassVar[StatusMap] = StatusMap(
         active=frozenset({"running", "queued", "starting", "started", "pending", "not started"}),
         succeeded=frozenset({"succeeded"}),
@@ -38,9 +37,9 @@ class TaskRunAdapter(RunAdapter):
     def resource(self, resource_id: str) -> Flow[Resource]:
         """Return the task."""
         task = yield from send(tasks.get(resource_id))
-        because = (task.metadata and task.metadata.disabled_code) or "Qlik does not say why"
-        space_id = task.metadata.space_id if task.metadata else None
-        return Resource(resource_id, task.name, because if task.enabled is False else None, space_id)
+        reason = (task.metadata and task.metadata.disabled_code) or "Qlik does not say why"
+        disabled = f"disabled ({reason}): {ENABLE_HINT}" if task.enabled is False else None
+        return Resource(resource_id, task.name, disabled, task.metadata.space_id if task.metadata else None)
 
     def newest(self, resource_id: str, limit: int) -> Call[TaskRunList]:
         """Return the call that lists the runs of a task."""
@@ -55,7 +54,7 @@ class TaskRunAdapter(RunAdapter):
             id=item.id,
             state=self.status_map.state(item.status, item.ended_at is not None),
             status=item.status,
-            known_word=self.status_map.knows(item.status),
+            status_known=self.status_map.knows(item.status),
             name=item.task_name,
             space_id=(item.task_meta and item.task_meta.space_id) or None,
             started_at=item.started_at,
@@ -65,8 +64,12 @@ class TaskRunAdapter(RunAdapter):
             log=item.log,
         )
 
+    def start_returns_run(self, parameters: Mapping[str, Any]) -> bool:
+        """Return False, since the response contains no run."""
+        return False
+
     def send_start(self, intent: Intent, write_log: LogCallback, parameters: Mapping[str, Any]) -> Flow[Run | None]:
-        """Start the task and return None, since the response contains no run."""
+        """Start the task, and return None."""
         try:
             yield from send(tasks.start(intent.resource_id, source=intent.marker))
         except BadRequestError as error:

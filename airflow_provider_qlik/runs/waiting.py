@@ -2,7 +2,7 @@
 
 A wait polls its run until the status is terminal, and decides three things about each response:
 
-- **Is it an error that passes?** Transient errors never end a wait. They are counted and logged, and the next poll
+- **Is the error transient?** Transient errors never end a wait. They are counted and logged, and the next poll
   comes after the usual interval, or after the time that Qlik Cloud demands (`Retry-After`). Only the deadline ends such
   a wait.
 - **Does the run still exist?** 401, 403 and 404 are common for a while: a run appears late, a key is rotated, a role is
@@ -30,15 +30,15 @@ from datetime import UTC, datetime, timedelta
 from airflow_provider_qlik.cloud.call import Flow, Poll, pause
 from airflow_provider_qlik.cloud.errors import NotFoundError, QlikCloudError, StatusError
 from airflow_provider_qlik.runs import visibility
-from airflow_provider_qlik.runs.adapter import RunAdapter
+from airflow_provider_qlik.runs.adapter import LogCallback, RunAdapter
 from airflow_provider_qlik.runs.errors import RunError, RunGoneError, RunNotVisibleError, WaitTimeoutError
-from airflow_provider_qlik.runs.matching import LogCallback
+from airflow_provider_qlik.runs.poll_source import poll_source
 from airflow_provider_qlik.runs.run import Run, RunSelector, RunState
 
 HEARTBEAT_INTERVAL = timedelta(minutes=5)
 """The longest time between two log lines of a wait."""
 UNCLEAR_POLLS = 3
-"""Polls of a run with an end time and an active status before the end time is believed."""
+"""Polls of a run with an end time and an active status before the run counts as failed."""
 UNCLEAR_PAUSE = 2.0
 """Seconds between those polls."""
 GROWTH = 0.05
@@ -60,11 +60,11 @@ class RunWait:
     :param adapter: the kind of the run.
     :param selector: the run to wait for; `selector` is set to its id once it is found.
     :param write_log: writes the lines for the task log.
-    :param seen: the state of the run that is known and logged already.
-    :param deadline: the moment (UTC) at which `until_end` gives up, None for no limit.
-    :param says_end: False if the caller itself logs how the run has ended.
+    :param known_run: the run in the state that is known and logged already.
+    :param deadline: the moment (UTC) at which `until_end` ends, None for no limit.
+    :param log_end: False if the caller itself logs how the run has ended.
     :param clock: returns the current time.
-    :param refusal_lasts: how long Qlik Cloud must refuse to show the run before the wait ends; `NOT_VISIBLE_TIMEOUT`
+    :param refusal_timeout: how long Qlik Cloud must refuse to show the run before the wait ends; `NOT_VISIBLE_TIMEOUT`
         if None.
     :param refused_since: when this refusal began, if an earlier wait for the same run has noticed it.
     """
@@ -75,24 +75,26 @@ class RunWait:
         selector: RunSelector,
         write_log: LogCallback,
         *,
-        seen: Run | None = None,
+        known_run: Run | None = None,
         deadline: datetime | None = None,
-        says_end: bool = True,
+        log_end: bool = True,
         clock: Callable[[], datetime] = utc_now,
-        refusal_lasts: timedelta | None = None,
+        refusal_timeout: timedelta | None = None,
         refused_since: datetime | None = None,
     ) -> None:
         self.adapter = adapter
         self.selector = selector
-        self.run = seen
+        self.run = known_run
         self.refused_since = refused_since
-        self._logged_status = (seen.status, seen.id) if seen is not None and seen.known_word else None
+        self._logged_status: tuple[str, str] | None = None
+        if known_run is not None and known_run.status_known:
+            self._logged_status = known_run.status, known_run.id
         self._write_log = write_log
-        self._logs_end = says_end
+        self._log_end = log_end
         self._deadline = deadline
         self._clock = clock
         self._began = self._last_log_line = clock()
-        self._refusal_lasts = visibility.NOT_VISIBLE_TIMEOUT if refusal_lasts is None else refusal_lasts
+        self._refusal_timeout = visibility.NOT_VISIBLE_TIMEOUT if refusal_timeout is None else refusal_timeout
         self._failures = 0
         self._retry_after = 0.0
         self._last_response: Run | None = None
@@ -173,7 +175,7 @@ class RunWait:
             self.refused_since = None
         elif refusal or self.selector.run_id:
             self.refused_since = self.refused_since or self._clock()
-            lasts = self._clock() - self.refused_since >= self._refusal_lasts
+            lasts = self._clock() - self.refused_since >= self._refusal_timeout
             # A 404 for a resource of which no run was found yet will not pass.
             missing_resource = isinstance(refusal, NotFoundError) and not self.selector.run_id
             if lasts or missing_resource:
@@ -188,7 +190,7 @@ class RunWait:
             return RunGoneError(f"Qlik Cloud does not know the run any more, or does not show it to this user ({run})")
         if isinstance(refusal, NotFoundError):
             return RunGoneError(f"{refusal.reason}. {refusal.advice} ({run}; {refusal.request})")
-        seconds = self._refusal_lasts.total_seconds()
+        seconds = self._refusal_timeout.total_seconds()
         return RunNotVisibleError(
             f"{refusal.reason}. {refusal.advice} Qlik Cloud has refused for {seconds:g} s to show the run, which may"
             f" still be going on ({run}; {refusal.request})"
@@ -197,7 +199,7 @@ class RunWait:
     def _poll_step(self, after: float) -> Poll[RunSelector, Run | None]:
         """Return the step that polls the run *after* a number of seconds, at the latest."""
         return Poll(
-            source=self.adapter,
+            source=poll_source(self.adapter),
             key=self.selector,
             batch_key=self.selector.resource_id,
             min_delay=max(after * EARLIEST_PART, min(after, self._retry_after)),
@@ -240,13 +242,13 @@ class RunWait:
         self.run = run or self.run
         if run is not None and self._logged_status != (run.status, run.id):
             self._logged_status = (run.status, run.id)
-            if not run.known_word:
+            if not run.status_known:
                 self._log(
                     logging.WARNING,
                     f"{run.status!r} is a status that this version does not know: taken for "
                     + ("still active." if not run.ended else f"{run.state}."),
                 )
-            if self._logs_end or not run.ended:
+            if self._log_end or not run.ended:
                 self._log(logging.INFO, f"{run.kind} run {run.id}: {run.status}")
         elif self._heartbeat_due():
             subject = f"{run.kind} run {run.id} is still {run.status}" if run else f"Still waiting for {self.selector}"
@@ -279,4 +281,4 @@ class RunWait:
         failing = f"; the last {self._failures} polls failed" if self._failures else ""
         selected = f"{self.selector} of {self.adapter.name} {self.selector.resource_id}"
         hint = "" if failing else " Give a longer timeout if it needs more time."
-        return WaitTimeoutError(f"Gave up waiting: {state}, {self._waited()}{failing}.{hint} ({selected})")
+        return WaitTimeoutError(f"The wait timed out: {state}, {self._waited()}{failing}.{hint} ({selected})")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -21,22 +21,17 @@ from airflow_provider_qlik.lifecycle.deferral import (
     checked_deferrable,
     deadline_in,
     deferral_timeout,
-    described,
-    explained,
-    fail,
-    fail_for_good,
-    fail_with,
     name_map_index,
     read_event,
-    skip,
-    time_out,
+    selector_arguments,
 )
+from airflow_provider_qlik.lifecycle.failures import fail, fail_for_good, skip, time_out
+from airflow_provider_qlik.lifecycle.finishing import explain, log_success, return_value
 from airflow_provider_qlik.lifecycle.resources import ResourceArguments, literal
 from airflow_provider_qlik.lifecycle.retry_policy import set_retry_policy
 from airflow_provider_qlik.lifecycle.task_log import log_callback, write
 from airflow_provider_qlik.lifecycle.xcom import pull, push
-from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
-from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
+from airflow_provider_qlik.links.run import LINK_KEY, QlikRunLink
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
 from airflow_provider_qlik.validation import InvalidArgumentError, checked_id, checked_moment
 
@@ -98,11 +93,9 @@ class QlikRunSensor(ResourceArguments, BaseSensorOperator):
         self.link: str | None = None
         self._wait: RunWait | None = None
 
-    def verdict(self, result: Outcome) -> str | None:
+    def verdict(self, outcome: Outcome) -> str | None:
         """Return why an ended run fails the task, or None if it does not."""
-        if self.fail_on_warnings and (why := result.failure_by_warnings()):
-            return why
-        return None if result.succeeded else result.failure
+        return outcome.verdict(self.fail_on_warnings)
 
     def selector(self, hook: QlikCloudHook) -> RunSelector:
         """Return the selector of the run. Raises InvalidArgumentError that names the argument."""
@@ -151,9 +144,7 @@ class QlikRunSensor(ResourceArguments, BaseSensorOperator):
         self.defer(
             trigger=QlikRunTrigger(
                 kind=self.kind,
-                resource_id=selector.resource_id,
-                run_id=selector.run_id,
-                started_after=as_text(selector.started_after),
+                **selector_arguments(selector),
                 poll_interval=max(self.poke_interval, 0.1),
                 max_poll_interval=(
                     self.max_wait.total_seconds() if self.exponential_backoff and self.max_wait else None
@@ -195,38 +186,40 @@ class QlikRunSensor(ResourceArguments, BaseSensorOperator):
         state = checkpoint.load()
         selector = self.selector(hook) if state.run is None else RunSelector.of(state.run)
         # If nothing is stored between two pokes, no refusal could be seen to last: the first one ends the wait.
-        refusal_lasts = timedelta(0) if self.reschedule and not checkpoint.enabled else None
+        refusal_timeout = timedelta(0) if self.reschedule and not checkpoint.enabled else None
         return RunWait(
             ADAPTERS[self.kind],
             selector,
             log_callback(self.log),
-            seen=state.run,
+            known_run=state.run,
             refused_since=state.refused_since,
-            refusal_lasts=refusal_lasts,
+            refusal_timeout=refusal_timeout,
         )
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the outcome of the run when the trigger has fired, or fail the task."""
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
-        from airflow_provider_qlik.runs import WaitTimeoutError
 
         name_map_index(context, self.resource_label)
         result = read_event(event)
         if result.run is not None:
             self._check_event(context, result.run)
         if result.run is None or result.error is not None:
-            error = result.exception()
-            if isinstance(error, WaitTimeoutError):
-                time_out(error)
-            fail(error)
+            self._fail(result.exception())
         with QlikCloudHook(self.qlik_conn_id) as hook:
             return self._finish(hook, result.run, context)
 
-    def _check_event(self, context: Context, run: Run) -> None:
-        """Defer again if an event is for a run that this sensor does not wait for: until the first deadline, at most.
+    def _fail(self, error: Exception) -> NoReturn:
+        """Fail the task because of an error that ended the deferred wait."""
+        from airflow_provider_qlik.runs import WaitTimeoutError
 
-        After a clear, the trigger of the previous attempt may still fire, and Airflow hands its event to this attempt.
-        """
+        if isinstance(error, WaitTimeoutError):
+            time_out(error)
+        fail(error)
+
+    def _check_event(self, context: Context, run: Run) -> None:
+        """Defer again if an event is for a run that this sensor does not wait for, see `lifecycle.deferral`."""
+        from airflow_provider_qlik.cloud import QlikCloudError
         from airflow_provider_qlik.runs import RunSelector
 
         pushed = pull(context, DEFERRAL_KEY)
@@ -241,14 +234,16 @@ class QlikRunSensor(ResourceArguments, BaseSensorOperator):
             and not (after is not None and run.began_before(after))
         ):
             return
-        deferral = Deferral.from_json(pushed, self.timeout, self.execution_timeout).after_foreign_event()
-        text = f"A trigger event was for {run} of {run.kind} {run.resource_id}, which this attempt does not wait for"
-        if deferral.expired:
-            time_out(f"Gave up waiting for {selector} of {self.kind} {selector.resource_id}: the time is up. {text}")
-        if deferral.has_too_many_events:
-            why = f"Gave up waiting for {selector} of {self.kind} {selector.resource_id}"
-            fail_with(f"{why}: {deferral.foreign_events} trigger events were for other runs. {text}")
-        write(self.log, logging.INFO, f"{text}. The wait for {selector} continues")
+        deferral = Deferral.from_json(pushed, self.timeout, self.execution_timeout)
+        event = (
+            f"A trigger event was for {run} of {run.kind} {run.resource_id}; this attempt waits for {selector} of"
+            f" {self.kind} {selector.resource_id}"
+        )
+        try:
+            deferral = deferral.after_foreign_event(event)
+        except QlikCloudError as error:
+            self._fail(error)
+        write(self.log, logging.INFO, f"{event}. The wait continues")
         push(context, DEFERRAL_KEY, {"resource_id": selector.resource_id, **deferral.to_json()})
         self._defer(selector, deferral.deadline)
 
@@ -264,11 +259,10 @@ class QlikRunSensor(ResourceArguments, BaseSensorOperator):
 
     def _finish(self, hook: QlikCloudHook, run: Run, context: Context) -> dict[str, Any]:
         """Return the outcome of an ended run, or fail the task with the reason."""
-        result = explained(hook, run, log_callback(self.log))
-        self.link = result.link
+        outcome = explain(hook, run, self.log)
+        self.link = outcome.link
         push(context, LINK_KEY, self.link)
-        if why := self.verdict(result):
-            fail_for_good(f"{why}. {result.link}")
-        write(self.log, logging.INFO, f"{result.message}. {result.link}")
-        returned: dict[str, Any] = storable_json(described(hook, result), MESSAGE_LENGTH)
-        return returned
+        if failure := self.verdict(outcome):
+            fail_for_good(f"{failure}. {outcome.link}")
+        log_success(outcome, self.log)
+        return return_value(hook, outcome)

@@ -49,6 +49,6 @@ class QlikSharingTaskSensor(SharingTaskArguments, QlikRunSensor):
         self.fail_on = checked_word("fail_on", fail_on, FAIL_ON)
         self.check_resource()
 
-    def verdict(self, result: Outcome) -> str | None:
+    def verdict(self, outcome: Outcome) -> str | None:
         """Return why the run fails the task according to `fail_on`, or None."""
-        return why_failed(result, self.fail_on)
+        return why_failed(outcome, self.fail_on)

@@ -2,9 +2,23 @@
 
 Airflow gives a trigger about a second for this, and Qlik Cloud takes 100 cancels a minute (50 of reloads), counted over
 five minutes: of a thousand runs that are cancelled at once, half wait for minutes. So a cancellation is an asyncio task
-of its own, which outlives its trigger. Nothing else knows of its run by then: the Airflow task has ended, and a trigger
+of its own, which outlives its trigger. Nothing else can find its run by then: the Airflow task has ended, and a trigger
 has no store in which the next triggerer could find the run. So a cancellation that waits logs that, and if the
 triggerer stops meanwhile, it logs that the run is still active.
+
+A trigger is cancelled for several reasons, which look the same from inside: a user has cleared or marked the task, the
+triggerer stops, or Airflow moves the trigger to another triggerer. Only the first may cancel the run. So the state of
+the task is read first: as long as it is deferred, another triggerer waits for the run.
+
+A cleared task has a new attempt, which may be faster than this. It cancels the previous run itself if it finds the
+checkpoint, and may have started its own run by then. So a run that is being cancelled already is left alone, and where
+Qlik Cloud can only cancel all runs of a resource, nothing is cancelled if that could hit the new run.
+
+What does not work:
+
+- To cancel whenever the trigger is cancelled: each restart of a triggerer would end all runs.
+- `on_kill` of the operator: a deferred task has no process in which Airflow could call it.
+- `on_kill` of the trigger alone: it exists since Airflow 3.3, and is interrupted after a second.
 """
 
 from __future__ import annotations
@@ -79,7 +93,7 @@ class RunCancellation:
         self._log.write(
             logging.ERROR,
             f"The cancel of {self._trigger.kind} run {run_id} waits, with {len(_active)} under way: Qlik Cloud takes"
-            " 500 in five minutes (250 of reloads). If this triggerer ends before 'Asked Qlik Cloud to stop' follows,"
+            " 500 in five minutes (250 of reloads). If this triggerer ends before 'Requested the cancel' follows,"
             " the run is not cancelled: stop it in Qlik Cloud then.",
         )
 
@@ -88,7 +102,8 @@ class RunCancellation:
 
         One request for both: if the connection cannot be read for minutes, the state is read again.
         """
-        from airflow_provider_qlik.runs import ADAPTERS
+        from airflow_provider_qlik.runs import STARTABLE_ADAPTERS
+        from airflow_provider_qlik.runs.cancelling import cancels_together
 
         kind = self._trigger.kind
         try:
@@ -104,7 +119,7 @@ class RunCancellation:
             # cancelled this run.
             self._log.write(logging.INFO, f"The task is deferred: {kind} run {run_id} is not cancelled")
             return None
-        if ADAPTERS[kind].cancelled_together and self._trigger.has_checkpoint and state in NEXT_TRY:
+        if cancels_together(STARTABLE_ADAPTERS[kind]) and self._trigger.has_checkpoint and state in NEXT_TRY:
             # A cancel could hit the run of the next attempt, which cancels this run before it starts its own.
             self._log.write(
                 logging.INFO, f"The task was cleared: its next attempt cancels {kind} run {run_id}, not this trigger"
@@ -117,12 +132,12 @@ class RunCancellation:
         """Cancel the run, if it is active. *cleared*: the task has a new attempt, which may have started a new run."""
         from airflow_provider_qlik.cloud import QlikCloudError
         from airflow_provider_qlik.cloud.transport.retry import RetryPolicy
-        from airflow_provider_qlik.runs import ADAPTERS, Run, RunState
-        from airflow_provider_qlik.runs.cancelling import cancel_before_next_try
+        from airflow_provider_qlik.runs import STARTABLE_ADAPTERS, Run, RunState
+        from airflow_provider_qlik.runs.cancelling import cancel_before_next_try, cancel_polled
         from airflow_provider_qlik.runs.visibility import is_not_visible
 
         trigger = self._trigger
-        adapter = ADAPTERS[trigger.kind]
+        adapter = STARTABLE_ADAPTERS[trigger.kind]
         selector = replace(trigger.selector(), started_after=None)
         retry_policy = RetryPolicy(max_attempts=MAX_ATTEMPTS, max_total_wait=MAX_PAUSES, high_priority=True)
         try:
@@ -141,6 +156,6 @@ class RunCancellation:
             )
         # If the task was cleared, its new attempt may have cancelled already: a second cancel could hit its new run.
         if run is not None and not run.ended and not adapter.stopping(run):
-            flow = cancel_before_next_try(adapter, run) if cleared else adapter.cancel(run)
-            cancelled = await hook.arun_flow(flow, retry_policy)
-            self._log.write(logging.INFO, f"Asked Qlik Cloud to stop {cancelled}")
+            flow = cancel_before_next_try(adapter, run) if cleared else cancel_polled(adapter, run)
+            result = await hook.arun_flow(flow, retry_policy)
+            self._log.write(logging.INFO, f"{result}.")

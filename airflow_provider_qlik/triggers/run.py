@@ -151,7 +151,7 @@ class QlikRunTrigger(BaseTrigger):
                 polling = wait.until_end(self.poll_interval, self.max_poll_interval)
                 try:
                     # The wait checks the deadline between two polls, this time-out also while a poll is in flight.
-                    async with asyncio.timeout(self._seconds_left()):
+                    async with asyncio.timeout(self._timeout()):
                         run = await hook.arun_flow(polling, ONE_TRY)
                 except TimeoutError:
                     raise wait.timed_out() from None
@@ -159,7 +159,7 @@ class QlikRunTrigger(BaseTrigger):
             except (QlikCloudError, InvalidArgumentError) as error:
                 return RunEvent.interrupted(error, wait.run)
 
-    def _seconds_left(self) -> float | None:
+    def _timeout(self) -> float | None:
         """Return the seconds after which a wait ends even if a poll is in flight; None without a deadline."""
         from airflow_provider_qlik.cloud.transport.client import LAST_POLL
 
@@ -184,22 +184,27 @@ class QlikRunTrigger(BaseTrigger):
         from airflow_provider_qlik.runs import ADAPTERS, Run, RunState, RunWait
 
         selector, adapter = self.selector(), ADAPTERS[self.kind]
-        seen = None
+        known_run = None
         if self.run_id is not None:
             status = self.status or "not seen yet"
-            seen = Run(
+            known_run = Run(
                 kind=self.kind,
                 resource_id=self.resource_id,
                 id=self.run_id,
                 state=RunState.ACTIVE,
                 status=status,
-                known_word=adapter.status_map.knows(status),
+                status_known=adapter.status_map.knows(status),
                 unconfirmed_since=selector.unconfirmed_since,
                 marker=self.marker,
                 adopted=self.adopted,
             )
         return RunWait(
-            adapter, selector, self.log_writer.write, seen=seen, deadline=_moment(self.deadline), says_end=False
+            adapter,
+            selector,
+            self.log_writer.write,
+            known_run=known_run,
+            deadline=_moment(self.deadline),
+            log_end=False,
         )
 
     async def on_kill(self) -> None:

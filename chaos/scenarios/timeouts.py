@@ -9,7 +9,7 @@ from chaos.bulk import PlannedTask, add_to_tenant, count_cancelled, runs_of, tal
 from chaos.plan import AIRFLOWS_LIMIT, NO_TRIGGERER, OWN_LIMIT
 from chaos.scene import DagRun, Scene
 
-OURS, THEIRS = "Gave up waiting", "TaskDeferralTimeout"
+OURS, THEIRS = "The wait timed out", "TaskDeferralTimeout"
 
 
 def act(scene: Scene) -> None:

@@ -35,6 +35,7 @@ from airflow_provider_qlik.cloud.transport import paths
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS, TASKS_PATHS, V1_TASKS
 from airflow_provider_qlik.runs import ADAPTERS, RunSelector
+from airflow_provider_qlik.runs.poll_source import poll_source
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.cloud.conftest import QUICK
 from tests.listener import Answer, Listener, Seen, refused_by_qlik
@@ -376,7 +377,7 @@ def test_a_batch_of_polls_uses_tokens_of_the_tier_of_the_path_and_loses_none(
             if known:
                 paths.remember(sandbox.url, path)
             selector = RunSelector(resource_id=task, run_id=run)
-            poll = Poll(source=ADAPTERS["task"], key=selector, batch_key=task)
+            poll = Poll(source=poll_source(ADAPTERS["task"]), key=selector, batch_key=task)
             return await asyncio.gather(*(client.run_flow(asked(poll)) for _ in range(5)))
 
     def asked(poll: Poll[Any, Any]) -> Any:

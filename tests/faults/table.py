@@ -178,14 +178,14 @@ TABLE = (
     # like one that does not show it yet, and a stranger's run on it at the start could be ours.
     Row([faults.OF_ANOTHER], [AFTER, WAITING, AT_END], DONE, kinds=(TASK, AUTOMATION, RELOAD, SHARING_TASK)),
     Row([faults.OF_ANOTHER_ONCE], [WAITING, AT_END], DONE, kinds=[TRIGGERED]),
-    Row([faults.OF_ANOTHER_FOR_GOOD], [WAITING], cancelled_and_anew("Gave up waiting")),
+    Row([faults.OF_ANOTHER_FOR_GOOD], [WAITING], cancelled_and_anew("The wait timed out")),
     # Sign-in passes and lasts as everything else does.
     Row(faults.SIGN_IN_FAULTS, [BEFORE, WAITING, AT_END], DONE),
     Row(faults.SIGN_IN_FAULTS, [DURING], DONE_AT_LAST),
-    Row([faults.NO_SIGN_IN], [WAITING], End("fails", "Gave up waiting.*polls failed", running=True, kept=A_RUN)),
+    Row([faults.NO_SIGN_IN], [WAITING], End("fails", "The wait timed out.*polls failed", running=True, kept=A_RUN)),
     # A cancel is done when Qlik says so, and nobody else.
-    Row(faults.CANCELS_MET, [CANCELLING], cancelled_and_anew("Gave up waiting")),
-    Row(faults.CANCELS_MET_FOR_GOOD, [CANCELLING], End("fails", "Gave up waiting", running=True, kept=A_RUN)),
+    Row(faults.CANCELS_MET, [CANCELLING], cancelled_and_anew("The wait timed out")),
+    Row(faults.CANCELS_MET_FOR_GOOD, [CANCELLING], End("fails", "The wait timed out", running=True, kept=A_RUN)),
     # What lasts ends it with the reason. That a run cannot be looked at is no reason to cancel it.
     Row(faults.REFUSED_BRIEFLY, [AFTER, WAITING, AT_END], DONE),
     Row([faults.KEY_REVOKED], [BEFORE], refused_before(401)),
@@ -206,10 +206,12 @@ TABLE = (
     Row([faults.NOT_THERE], [AT_END], replace(not_to_be_seen("404|does not know"), running=False)),
     # An outage ends a wait at its deadline. A retry starts anew what was cancelled, and takes up what was not.
     Row([faults.OUTAGE], [BEFORE], End("fails", says("503", "Fault"))),
-    Row([faults.OUTAGE], [AFTER], by_kind(LEFT_UNKNOWN, returned=cancelled_and_anew("Gave up waiting.*polls failed"))),
-    Row([faults.OUTAGE], [WAITING], cancelled_and_anew("Gave up waiting.*polls failed")),
+    Row(
+        [faults.OUTAGE], [AFTER], by_kind(LEFT_UNKNOWN, returned=cancelled_and_anew("The wait timed out.*polls failed"))
+    ),
+    Row([faults.OUTAGE], [WAITING], cancelled_and_anew("The wait timed out.*polls failed")),
     Row([faults.LINE_CUT], [BEFORE, DURING], End("fails", "^Could not connect")),
-    Row([faults.LINE_CUT], [WAITING], End("fails", "Gave up waiting.*polls failed", running=True, kept=A_RUN)),
+    Row([faults.LINE_CUT], [WAITING], End("fails", "The wait timed out.*polls failed", running=True, kept=A_RUN)),
     # Nobody else's run is taken for ours or cancelled. Where nothing tells which is ours, that is said.
     Row(
         [faults.COMPETING_WITH_MARKERS],
@@ -237,8 +239,8 @@ TABLE = (
     Row([faults.ENDED_ALONE], [WAITING], End("is ended", running=True, kept=A_RUN)),
     Row([faults.CLEARED], [WAITING], cleared(A_CANCELLED_RUN), modes=[WORKER]),
     Row([faults.CLEARED], [WAITING], cleared(A_RUN), modes=[DEFERRED]),
-    Row([faults.OUT_OF_TIME], [WAITING], cancelled_and_anew("Gave up waiting")),
-    Row([faults.OUT_OF_TIME_ALONE], [WAITING], End("fails", "Gave up waiting", running=True, kept=A_RUN)),
+    Row([faults.OUT_OF_TIME], [WAITING], cancelled_and_anew("The wait timed out")),
+    Row([faults.OUT_OF_TIME_ALONE], [WAITING], End("fails", "The wait timed out", running=True, kept=A_RUN)),
     Row([faults.AIRFLOW_FAILS], [AFTER, WAITING], cancelled_and_anew("Airflow's database")),
     Row([faults.DEFERRAL_FAILED], [WAITING], cancelled_and_anew("timeout"), modes=[DEFERRED]),
 )

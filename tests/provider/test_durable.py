@@ -355,7 +355,7 @@ def test_a_deferral_that_times_out_cancels_the_run(tenant: Tenant, task: Task, k
 
 def test_a_transient_error_keeps_the_run_for_a_retry(tenant: Tenant, task: Task) -> None:
     resource = some(tenant, "automation")
-    with pytest.raises(AirflowException, match="Gave up waiting") as error:
+    with pytest.raises(AirflowException, match="The wait timed out") as error:
         finish(operator("automation", resource, timeout=0.2, cancel_on_kill=False), task.context)
     assert not isinstance(error.value, AirflowFailException)
     assert finish(operator("automation", resource), task.try_again().context)["state"] == "succeeded"
@@ -429,7 +429,7 @@ def test_what_could_not_be_read_before_a_start_is_no_start(
 @both_modes
 def test_a_retry_does_not_resume_a_cancelled_run(tenant: Tenant, task: Task, deferrable: bool) -> None:
     resource = some(tenant, "task", Script(end=None, stopping=600), Script(run=2))
-    with pytest.raises(AirflowException, match="Gave up waiting"):
+    with pytest.raises(AirflowException, match="The wait timed out"):
         finish(operator("task", resource, timeout=0.3, deferrable=deferrable), task.context)
     result = finish(operator("task", resource, deferrable=deferrable), task.try_again().context)
     assert result["state"] == "succeeded"

@@ -113,7 +113,7 @@ def test_a_trigger_that_fails_leaves_its_run_to_the_retry(
 def test_a_wait_that_is_out_of_time_says_that_the_run_is_left_alone_where_that_is_wanted(
     tenant: Tenant, task: Task, automation: str
 ) -> None:
-    with pytest.raises(AirflowException, match="Gave up waiting.*was not cancelled. A retry resumes it"):
+    with pytest.raises(AirflowException, match="The wait timed out.*was not cancelled. A retry resumes it"):
         finish(run_automation(automation, timeout=0.2, cancel_on_kill=False), task.context)
 
 
@@ -134,7 +134,7 @@ def test_only_the_end_of_the_time_cancels(
     failing(monkeypatch, AmbiguousRunError("2 runs. None was cancelled."))
     with pytest.raises(AirflowFailException, match=r"^2 runs. None was cancelled.$"):
         finish(run_automation(automation), task.context)
-    failing(monkeypatch, WaitTimeoutError("Gave up waiting"))
-    with pytest.raises(AirflowException, match="^Gave up waiting$"):
+    failing(monkeypatch, WaitTimeoutError("The wait timed out"))
+    with pytest.raises(AirflowException, match="^The wait timed out$"):
         finish(run_automation(automation), Task().context)
     assert [run["stop_asked_at"] is not None for run in tenant.runs(automation)] == [False, True]

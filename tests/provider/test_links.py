@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 
-from airflow_provider_qlik.links import LINK_KEY, QlikRunLink
+from airflow_provider_qlik.links.run import LINK_KEY, QlikRunLink
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.call import QlikCallOperator
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator

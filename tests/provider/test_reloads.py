@@ -86,7 +86,7 @@ def test_a_reload_of_somebody_else_is_waited_for_but_never_cancelled(
 ) -> None:
     app = tenant.add_app("Sales")
     tenant.add_run(app, started_ago=1, script=Script(end=None))
-    with pytest.raises(AirflowException, match="Gave up waiting"):
+    with pytest.raises(AirflowException, match="The wait timed out"):
         finish(reload(app, if_pending="wait", timeout=0.3, deferrable=deferrable), task.context)
     assert tenant.request_log(operation="cancel_reload") == []
 
@@ -95,7 +95,7 @@ def test_a_reload_of_somebody_else_is_waited_for_but_never_cancelled(
 def test_a_reload_that_takes_too_long_is_cancelled(tenant: Tenant, task: Task, deferrable: bool) -> None:
     app = tenant.add_app("Sales")
     tenant.script(app, Script(end=None))
-    with pytest.raises(AirflowException, match="Gave up waiting"):
+    with pytest.raises(AirflowException, match="The wait timed out"):
         finish(reload(app, timeout=0.3, deferrable=deferrable), task.context)
     tenant.advance(5)
     assert tenant.active() == []

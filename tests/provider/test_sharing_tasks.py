@@ -314,7 +314,7 @@ def test_bad_arguments_are_refused_when_the_dag_is_parsed(arguments: dict[str, A
 def test_a_run_that_takes_too_long_is_cancelled(tenant: Tenant, task: Task, deferrable: bool) -> None:
     sharing_task = tenant.add_sharing_task("Weekly", recipients=THREE[:1])
     tenant.script(sharing_task, Script(end=None))
-    with pytest.raises(AirflowException, match="Gave up waiting"):
+    with pytest.raises(AirflowException, match="The wait timed out"):
         finish(report(sharing_task, timeout=0.3, deferrable=deferrable), task.context)
     tenant.advance(5)
     assert tenant.active() == []

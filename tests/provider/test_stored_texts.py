@@ -20,21 +20,14 @@ from airflow_provider_qlik.cloud import QlikCloudError
 from airflow_provider_qlik.cloud.models.shape import Shape
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.lifecycle import task_log
-from airflow_provider_qlik.lifecycle.deferral import (
-    MAX_LABEL,
-    fail,
-    fail_for_good,
-    fail_with,
-    name_map_index,
-    skip,
-    time_out,
-)
+from airflow_provider_qlik.lifecycle.deferral import MAX_LABEL, name_map_index
+from airflow_provider_qlik.lifecycle.failures import fail, fail_for_good, fail_with, skip, time_out
 from airflow_provider_qlik.lifecycle.trigger_event import InvalidEventError, RunEvent
 from airflow_provider_qlik.links import QlikRunLink
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.call import QlikCallOperator, plain
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
-from airflow_provider_qlik.runs import ADAPTERS, Outcome, ReloadPendingError, Run, RunError, RunState
+from airflow_provider_qlik.runs import STARTABLE_ADAPTERS, Outcome, ReloadPendingError, Run, RunError, RunState
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
 from airflow_provider_qlik.text import LINE_LENGTH, MESSAGE_LENGTH, REASON_LENGTH
@@ -72,7 +65,7 @@ def assert_storable(value: Any, length: int = MESSAGE_LENGTH + 100) -> None:
 @pytest.fixture
 def odd_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs of automations whose texts have come past whoever should have cleaned them."""
-    kind = type(ADAPTERS["automation"])
+    kind = type(STARTABLE_ADAPTERS["automation"])
     run_of = kind.run_of
 
     def odd(self: Any, resource_id: str, item: Any) -> Run:

@@ -14,7 +14,17 @@ from airflow_provider_qlik.cloud.call import FlowDriver, Step, unbatched
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
 from airflow_provider_qlik.cloud.transport.tenant import AUTO, V1_TASKS
 from airflow_provider_qlik.cloud.transport.token_cache import forget_tokens
-from airflow_provider_qlik.runs import ADAPTERS, Intent, MatchTimeouts, Run, RunAdapter, RunSelector, RunWait
+from airflow_provider_qlik.runs import (
+    STARTABLE_ADAPTERS,
+    Intent,
+    MatchTimeouts,
+    Run,
+    RunAdapter,
+    RunSelector,
+    RunWait,
+    StartableRunAdapter,
+)
+from airflow_provider_qlik.runs.starting import intend, start
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
 T = TypeVar("T")
@@ -23,7 +33,7 @@ QUICK = RetryPolicy(max_attempts=3, initial_backoff=0.001, max_backoff=0.002, ma
 MAX_STEPS = 2000
 MARKER = "airflow-0123456789abcdef"
 OTHER_MARKER = "airflow-fedcba9876543210"
-TASK, AUTOMATION = ADAPTERS["task"], ADAPTERS["automation"]
+TASK, AUTOMATION = STARTABLE_ADAPTERS["task"], STARTABLE_ADAPTERS["automation"]
 
 
 class Stage:
@@ -88,12 +98,14 @@ class Stage:
         self.sandbox.advance(to - self.elapsed)
         self.elapsed = to
 
-    def intend(self, adapter: RunAdapter, resource_id: str, marker: str = MARKER, **parameters: Any) -> Intent:
-        return self.run(adapter.intend(resource_id, marker, parameters))
+    def intend(
+        self, adapter: StartableRunAdapter[Any], resource_id: str, marker: str = MARKER, **parameters: Any
+    ) -> Intent:
+        return self.run(intend(adapter, resource_id, marker, parameters))
 
     def start(
         self,
-        adapter: RunAdapter,
+        adapter: StartableRunAdapter[Any],
         resource_id: str,
         timeouts: MatchTimeouts = MatchTimeouts(),  # noqa: B008
         between: Any = None,
@@ -103,7 +115,7 @@ class Stage:
         intent = self.intend(adapter, resource_id, **parameters)
         if between:
             between()
-        return self.run(adapter.start(intent, timeouts, self.write_log, self.clock, parameters=parameters))
+        return self.run(start(adapter, intent, timeouts, self.write_log, self.clock, parameters=parameters))
 
     def watch(self, adapter: RunAdapter, selector: RunSelector, **arguments: Any) -> RunWait:
         return RunWait(adapter, selector, self.write_log, clock=self.now, **arguments)

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud import StatusError
-from airflow_provider_qlik.runs import MatchTimeouts, Run, RunAdapter, RunError, RunSelector, RunState
+from airflow_provider_qlik.runs import MatchTimeouts, Run, RunError, RunSelector, RunState, StartableRunAdapter
+from airflow_provider_qlik.runs.cancelling import cancel_polled
+from airflow_provider_qlik.runs.starting import start
 from airflow_provider_qlik.sandbox import Script
 from tests.runs.conftest import AUTOMATION, TASK, Stage
 
@@ -23,7 +25,7 @@ everything = pytest.mark.parametrize(
 )
 
 
-def started(stage: Stage, kind: RunAdapter, worker: str | None, script: Script = LONG) -> Run:
+def started(stage: Stage, kind: StartableRunAdapter[Any], worker: str | None, script: Script = LONG) -> Run:
     resource_id = stage.sandbox.add_task(worker=worker) if worker is not None else stage.sandbox.add_automation()
     stage.sandbox.script(resource_id, script)
     run = stage.start(kind, resource_id)
@@ -37,14 +39,15 @@ def stop_asked(stage: Stage, run: Run) -> list[str]:
 
 
 @everything
-def test_a_run_is_stopped_and_no_other(stage: Stage, kind: RunAdapter, worker: str | None) -> None:
+def test_a_run_is_stopped_and_no_other(stage: Stage, kind: StartableRunAdapter[Any], worker: str | None) -> None:
     run = started(stage, kind, worker)
     stage.sandbox.add_run(run.resource_id, started_ago=10, script=LONG)
 
-    asked = stage.run(kind.cancel(run))
+    result = stage.run(cancel_polled(kind, run))
 
     assert stop_asked(stage, run) == [run.id]
-    assert asked == f"{'reload' if worker == 'reloads' else 'automation run'} {run.worker.id if run.worker else run.id}"
+    work = f"{'reload' if worker == 'reloads' else 'automation run'} {run.worker.id if run.worker else run.id}"
+    assert result == f"Requested the cancel of {work}"
     assert stage.posts() == [STOP[worker]]
     assert stage.until_end(kind, RunSelector.of(run)).state is not RunState.SUCCEEDED
 
@@ -52,37 +55,39 @@ def test_a_run_is_stopped_and_no_other(stage: Stage, kind: RunAdapter, worker: s
 @everything
 @pytest.mark.parametrize("answer", ["accepted", "refused"])
 def test_stopping_a_run_that_has_ended_is_no_error(
-    stage: Stage, kind: RunAdapter, worker: str | None, answer: str
+    stage: Stage, kind: StartableRunAdapter[Any], worker: str | None, answer: str
 ) -> None:
     stage.sandbox.switch(stop_ended=answer)
     run = started(stage, kind, worker, Script(run=5))
     stage.sandbox.advance(10)
 
-    asked = stage.run(kind.cancel(run))
+    result = stage.run(cancel_polled(kind, run))
 
-    assert asked.endswith("has ended already") is (worker == "reloads" or answer == "refused")
+    assert result.endswith("has ended") is (worker == "reloads" or answer == "refused")
     assert stop_asked(stage, run) == []
 
 
 @everything
 @pytest.mark.parametrize("status", [404, 409])
-def test_stopping_what_is_gone_is_no_error(stage: Stage, kind: RunAdapter, worker: str | None, status: int) -> None:
+def test_stopping_what_is_gone_is_no_error(
+    stage: Stage, kind: StartableRunAdapter[Any], worker: str | None, status: int
+) -> None:
     run = started(stage, kind, worker)
     stage.sandbox.fault(operation=STOP[worker], status=status)
 
-    assert stage.run(kind.cancel(run)).startswith("nothing: ")
+    assert stage.run(cancel_polled(kind, run)).startswith("There was nothing to cancel")
 
 
 @everything
 @pytest.mark.parametrize("status", [400, 403, 500])
 def test_that_a_run_which_goes_on_could_not_be_stopped_is_an_error(
-    stage: Stage, kind: RunAdapter, worker: str | None, status: int
+    stage: Stage, kind: StartableRunAdapter[Any], worker: str | None, status: int
 ) -> None:
     run = started(stage, kind, worker)
     stage.sandbox.fault(operation=STOP[worker], times=None, status=status)
 
     with pytest.raises(StatusError, match=str(status)):
-        stage.run(kind.cancel(run))
+        stage.run(cancel_polled(kind, run))
 
 
 @pytest.mark.parametrize("worker", ["reloads", "Reload", "RELOADS", ""])
@@ -90,7 +95,7 @@ def test_reloads_are_known_however_their_type_is_written(stage: Stage, worker: s
     run = started(stage, TASK, "reloads")
     assert run.worker is not None
 
-    stage.run(TASK.cancel(replace(run, worker=replace(run.worker, type=worker))))
+    stage.run(cancel_polled(TASK, replace(run, worker=replace(run.worker, type=worker))))
 
     assert stop_asked(stage, run) == [run.id]
 
@@ -99,7 +104,7 @@ def test_a_worker_of_an_unknown_type_is_an_error_that_names_it_and_sends_no_requ
     run = started(stage, TASK, "dataflows")
 
     with pytest.raises(RunError, match=f"is a 'dataflows', which this package cannot cancel .*{run.id}"):
-        stage.run(TASK.cancel(run))
+        stage.run(cancel_polled(TASK, run))
 
     assert stage.sandbox.request_log() == []
 
@@ -108,7 +113,7 @@ def test_a_worker_that_was_not_known_yet_is_read(stage: Stage) -> None:
     """A run may have no worker right after the start."""
     run = started(stage, TASK, "reloads")
 
-    stage.run(TASK.cancel(replace(run, worker=None)))
+    stage.run(cancel_polled(TASK, replace(run, worker=None)))
 
     assert stop_asked(stage, run) == [run.id]
 
@@ -120,14 +125,14 @@ def test_a_run_without_a_worker_is_an_error_that_says_so(stage: Stage, left: Any
     stage.sandbox.fault(operation="list_task_runs", body={"data": seen})
 
     with pytest.raises(RunError, match="names no worker"):
-        stage.run(TASK.cancel(replace(run, worker=None)))
+        stage.run(cancel_polled(TASK, replace(run, worker=None)))
 
 
 @pytest.mark.parametrize("word", ["FAILED", "CANCELLED", "CANCELED", "ABORTED", "Somehow stopped"])
 def test_a_task_run_whose_worker_was_stopped_ends_whatever_it_is_called(stage: Stage, word: str) -> None:
     stage.sandbox.switch(cancelled_task_status=word)
     run = started(stage, TASK, "reloads")
-    stage.run(TASK.cancel(run))
+    stage.run(cancel_polled(TASK, run))
 
     ended = stage.until_end(TASK, RunSelector.of(run))
 
@@ -138,9 +143,9 @@ def test_a_run_that_is_queued_can_be_stopped(stage: Stage) -> None:
     automation = stage.sandbox.add_automation(maxConcurrentRuns=1)
     stage.sandbox.script(automation, LONG)
     stage.start(AUTOMATION, automation)
-    run = stage.run(AUTOMATION.start(stage.intend(AUTOMATION, automation), MatchTimeouts(), stage.write_log))
+    run = stage.run(start(AUTOMATION, stage.intend(AUTOMATION, automation), MatchTimeouts(), stage.write_log))
     assert run.status == "queued"
 
-    stage.run(AUTOMATION.cancel(run))
+    stage.run(cancel_polled(AUTOMATION, run))
 
     assert stop_asked(stage, run) == [run.id]

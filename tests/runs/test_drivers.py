@@ -11,8 +11,17 @@ import pytest
 
 from airflow_provider_qlik import sandbox as sandboxes
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, Flow, QlikCloudError, Tenant
-from airflow_provider_qlik.runs import ADAPTERS, MatchTimeouts, Outcome, RunAdapter, RunSelector, RunWait, outcome
-from airflow_provider_qlik.runs.matching import LogCallback
+from airflow_provider_qlik.runs import (
+    STARTABLE_ADAPTERS,
+    MatchTimeouts,
+    Outcome,
+    RunSelector,
+    RunWait,
+    StartableRunAdapter,
+    outcome,
+)
+from airflow_provider_qlik.runs.adapter import LogCallback
+from airflow_provider_qlik.runs.starting import intend, start
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import AUTOMATION, MARKER, QUICK, TASK
@@ -34,20 +43,24 @@ def moving() -> Iterator[SandboxTenant]:
         yield tenant
 
 
-def from_start_to_end(kind: RunAdapter, resource_id: str, tenant: Tenant, write_log: LogCallback) -> Flow[Outcome]:
-    intent = yield from kind.intend(resource_id, MARKER)
-    run = yield from kind.start(intent, SEARCH, write_log)
+def from_start_to_end(
+    kind: StartableRunAdapter[Any], resource_id: str, tenant: Tenant, write_log: LogCallback
+) -> Flow[Outcome]:
+    intent = yield from intend(kind, resource_id, MARKER)
+    run = yield from start(kind, intent, SEARCH, write_log)
     ended = yield from RunWait(kind, RunSelector.of(run), write_log).until_end(0.03)
     return (yield from outcome(kind, ended, tenant.url, write_log))
 
 
-def on_a_worker(tenant: Tenant, key: ApiKey, kind: RunAdapter, resource_id: str, write_log: LogCallback) -> Outcome:
+def on_a_worker(
+    tenant: Tenant, key: ApiKey, kind: StartableRunAdapter[Any], resource_id: str, write_log: LogCallback
+) -> Outcome:
     with Client(tenant, key, retry_policy=QUICK) as client:
         return client.run_flow(from_start_to_end(kind, resource_id, tenant, write_log))
 
 
 def in_the_triggerer(
-    tenant: Tenant, key: ApiKey, kind: RunAdapter, resource_id: str, write_log: LogCallback
+    tenant: Tenant, key: ApiKey, kind: StartableRunAdapter[Any], resource_id: str, write_log: LogCallback
 ) -> Outcome:
     async def run() -> Outcome:
         async with AsyncClient(tenant, key, retry_policy=QUICK) as client:
@@ -73,7 +86,7 @@ CASES: dict[str, tuple[dict[str, Any], Script, list[dict[str, Any]]]] = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("kind", [TASK, AUTOMATION], ids=lambda kind: kind.name)
-def test_both_drivers_come_to_the_same(moving: SandboxTenant, kind: RunAdapter, case: str) -> None:
+def test_both_drivers_come_to_the_same(moving: SandboxTenant, kind: StartableRunAdapter[Any], case: str) -> None:
     switches, script, faults = CASES[case]
     ends: list[tuple[Any, list[str], int]] = []
     for drive in (on_a_worker, in_the_triggerer):
@@ -88,7 +101,7 @@ def test_both_drivers_come_to_the_same(moving: SandboxTenant, kind: RunAdapter, 
             result = drive(
                 Tenant.at(moving.url),
                 ApiKey(moving.api_key),
-                ADAPTERS[kind.name],
+                STARTABLE_ADAPTERS[kind.name],
                 resource_id,
                 lambda level, text, said=said: said.append(text),  # type: ignore[misc]
             )

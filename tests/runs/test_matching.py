@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_qlik.cloud.transport.tenant import TASKS_PATHS
 from airflow_provider_qlik.runs import (
     ADAPTERS,
+    STARTABLE_ADAPTERS,
     AmbiguousRunError,
     Intent,
     MatchTimeouts,
@@ -20,6 +21,7 @@ from airflow_provider_qlik.runs import (
     RunSelector,
     RunState,
 )
+from airflow_provider_qlik.runs.listing import recent_runs
 from airflow_provider_qlik.runs.matching import competing_runs, find
 from airflow_provider_qlik.runs.run import without_repeats
 from airflow_provider_qlik.sandbox import Script
@@ -256,7 +258,7 @@ def test_an_execution_on_two_pages_counts_once(stage: Stage) -> None:
         operation="list_sharing_task_executions", times=None, status=200, body={"executions": [two, one]}
     )
 
-    (run,) = stage.run(ADAPTERS["sharing_task"].recent(task, datetime(2020, 1, 1, tzinfo=UTC)))
+    (run,) = stage.run(recent_runs(STARTABLE_ADAPTERS["sharing_task"], task, datetime(2020, 1, 1, tzinfo=UTC)))
 
     assert (run.parts, run.counts, run.state) == (("one", "two"), {"succeeded": 2}, RunState.SUCCEEDED)
 
@@ -384,9 +386,9 @@ def test_a_run_is_found_on_a_later_page(stage: Stage) -> None:
     for _ in range(120):
         stage.sandbox.add_run(task, started_ago=1)
 
-    assert [run.id for run in stage.run(TASK.recent(task, intent.earliest)) if run.shows_marker(intent.marker)] == [
-        stage.own_run_id(task)
-    ]
+    assert [
+        run.id for run in stage.run(recent_runs(TASK, task, intent.earliest)) if run.shows_marker(intent.marker)
+    ] == [stage.own_run_id(task)]
 
 
 def test_two_runs_with_our_marker_are_never_guessed_between(stage: Stage) -> None:

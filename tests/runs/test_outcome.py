@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.runs import ADAPTERS, Outcome, Run, RunAdapter, RunSelector, RunState, Worker, outcome
+from airflow_provider_qlik.runs import (
+    ADAPTERS,
+    Outcome,
+    Run,
+    RunSelector,
+    RunState,
+    StartableRunAdapter,
+    Worker,
+    outcome,
+)
+from airflow_provider_qlik.runs.cancelling import cancel_polled
 from airflow_provider_qlik.sandbox import Script
 from tests.runs.conftest import AUTOMATION, TASK, Stage
 
@@ -17,7 +27,7 @@ LAST_LINE = "Qlik Cloud gives no reason; the last line of its log: Error: disk f
 LOG = {"task": "get_task_run_log", "automation": "get_automation_run_debug"}
 
 
-def ended(stage: Stage, kind: RunAdapter, script: Script, **task: Any) -> Run:
+def ended(stage: Stage, kind: StartableRunAdapter[Any], script: Script, **task: Any) -> Run:
     """Return a run that has followed a script to its end."""
     resource_id = stage.sandbox.add_task("Refresh", **task) if kind is TASK else stage.sandbox.add_automation("Prepare")
     stage.sandbox.script(resource_id, script)
@@ -38,7 +48,7 @@ def lines(stage: Stage) -> list[str]:
 
 
 @both_kinds
-def test_the_log_is_written_line_by_line(stage: Stage, kind: RunAdapter) -> None:
+def test_the_log_is_written_line_by_line(stage: Stage, kind: StartableRunAdapter[Any]) -> None:
     run = ended(stage, kind, Script(log=("Connect", "Load 5 rows", "Store")))
 
     outcome_of(stage, run)
@@ -63,7 +73,7 @@ def test_the_form_of_a_log_does_not_matter(stage: Stage, form: str) -> None:
 @both_kinds
 @pytest.mark.parametrize(("count", "first"), [(200, 1), (201, 2), (1000, 801)])
 def test_of_a_long_log_the_last_200_lines_and_a_link_to_the_rest_are_written(
-    stage: Stage, kind: RunAdapter, count: int, first: int
+    stage: Stage, kind: StartableRunAdapter[Any], count: int, first: int
 ) -> None:
     run = ended(stage, kind, Script(log=tuple(f"line {number}" for number in range(1, count + 1))))
 
@@ -75,7 +85,7 @@ def test_of_a_long_log_the_last_200_lines_and_a_link_to_the_rest_are_written(
 
 
 @both_kinds
-def test_an_empty_log_is_not_mentioned(stage: Stage, kind: RunAdapter) -> None:
+def test_an_empty_log_is_not_mentioned(stage: Stage, kind: StartableRunAdapter[Any]) -> None:
     outcome_of(stage, ended(stage, kind, Script(log=())))
 
     assert stage.messages == []
@@ -97,7 +107,7 @@ def test_an_empty_log_is_not_mentioned(stage: Stage, kind: RunAdapter) -> None:
     ids=str,
 )
 def test_a_log_that_cannot_be_fetched_does_not_change_the_outcome(
-    stage: Stage, kind: RunAdapter, end: str, fault: dict[str, Any]
+    stage: Stage, kind: StartableRunAdapter[Any], end: str, fault: dict[str, Any]
 ) -> None:
     run = ended(stage, kind, Script(end=end, error=None if end == "SUCCEEDED" else "no such table"))
     stage.sandbox.fault(operation=LOG[kind.name], times=None, **fault)
@@ -112,7 +122,7 @@ def test_a_log_that_cannot_be_fetched_does_not_change_the_outcome(
 
 
 @both_kinds
-def test_an_invalid_id_does_not_change_the_outcome(stage: Stage, kind: RunAdapter) -> None:
+def test_an_invalid_id_does_not_change_the_outcome(stage: Stage, kind: StartableRunAdapter[Any]) -> None:
     run = replace(ended(stage, kind, Script(end="FAILED")), id="a/b", worker=Worker("reloads", "c/d", "app"))
 
     assert not outcome_of(stage, run).succeeded
@@ -156,7 +166,9 @@ def test_the_reason_of_a_task_run_behind_which_is_an_automation_is_that_of_its_r
 
 
 @both_kinds
-def test_where_qlik_gives_no_reason_the_last_line_of_the_log_is_it(stage: Stage, kind: RunAdapter) -> None:
+def test_where_qlik_gives_no_reason_the_last_line_of_the_log_is_it(
+    stage: Stage, kind: StartableRunAdapter[Any]
+) -> None:
     result = outcome_of(stage, ended(stage, kind, Script(end="FAILED", log=("Started", "Error: disk full", "  ", ""))))
 
     assert result.run.reason == LAST_LINE
@@ -183,7 +195,7 @@ def test_behind_a_worker_of_another_type_the_log_tells_the_reason(stage: Stage) 
 
 
 @both_kinds
-def test_a_missing_reason_is_stated(stage: Stage, kind: RunAdapter) -> None:
+def test_a_missing_reason_is_stated(stage: Stage, kind: StartableRunAdapter[Any]) -> None:
     result = outcome_of(stage, ended(stage, kind, Script(end="FAILED", log=())))
 
     assert result.run.reason is None
@@ -191,7 +203,7 @@ def test_a_missing_reason_is_stated(stage: Stage, kind: RunAdapter) -> None:
 
 
 @both_kinds
-def test_a_success_has_no_reason_and_none_is_requested(stage: Stage, kind: RunAdapter) -> None:
+def test_a_success_has_no_reason_and_none_is_requested(stage: Stage, kind: StartableRunAdapter[Any]) -> None:
     run = ended(stage, kind, Script(log=("Error: just kidding",)))
     stage.sandbox.clear_request_log()
 
@@ -203,12 +215,12 @@ def test_a_success_has_no_reason_and_none_is_requested(stage: Stage, kind: RunAd
 
 
 @both_kinds
-def test_a_cancelled_run_is_no_success(stage: Stage, kind: RunAdapter) -> None:
+def test_a_cancelled_run_is_no_success(stage: Stage, kind: StartableRunAdapter[Any]) -> None:
     stage.sandbox.switch(cancelled_task_status="ABORTED")
     resource_id = stage.sandbox.add_task() if kind is TASK else stage.sandbox.add_automation()
     stage.sandbox.script(resource_id, Script(run=3600))
     run = stage.start(kind, resource_id)
-    stage.run(kind.cancel(run))
+    stage.run(cancel_polled(kind, run))
 
     result = outcome_of(stage, stage.until_end(kind, RunSelector.of(run)))
 
@@ -236,7 +248,7 @@ def test_without_a_worker_the_link_leads_to_the_tenant() -> None:
 
 
 @both_kinds
-def test_the_return_value_is_the_run_with_its_link(stage: Stage, kind: RunAdapter) -> None:
+def test_the_return_value_is_the_run_with_its_link(stage: Stage, kind: StartableRunAdapter[Any]) -> None:
     result = outcome_of(stage, ended(stage, kind, Script()))
 
     assert result.to_json() == {**result.run.to_json(), "link": result.link}

@@ -11,22 +11,25 @@ import pytest
 
 from airflow_provider_qlik.cloud import ApiKey, Client, ForbiddenError, Tenant
 from airflow_provider_qlik.runs import (
-    ADAPTERS,
+    STARTABLE_ADAPTERS,
     CannotStartError,
     Intent,
     MatchTimeouts,
-    RunAdapter,
     RunNotFoundError,
     RunSelector,
+    StartableRunAdapter,
     find_run,
 )
+from airflow_provider_qlik.runs.cancelling import cancel_polled
 from airflow_provider_qlik.runs.errors import RunGoneError, RunNotVisibleError
+from airflow_provider_qlik.runs.listing import recent_runs
 from airflow_provider_qlik.runs.outcome import outcome
+from airflow_provider_qlik.runs.starting import start
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import AUTOMATION, MARKER, QUICK, TASK, Stage
 
-RELOAD, REPORT = ADAPTERS["reload"], ADAPTERS["sharing_task"]
+RELOAD, REPORT = STARTABLE_ADAPTERS["reload"], STARTABLE_ADAPTERS["sharing_task"]
 
 
 @contextmanager
@@ -91,7 +94,7 @@ def things(sandbox: SandboxTenant, space: str) -> dict[str, str]:
     ids=lambda value: getattr(value, "name", value),
 )
 def test_a_role_in_the_space_starts_polls_and_explains_a_run(
-    sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage], kind: RunAdapter, role: str
+    sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage], kind: StartableRunAdapter[Any], role: str
 ) -> None:
     resource_id = things(sandbox, space)[kind.name]
     stage = with_role(role)
@@ -115,7 +118,7 @@ def test_a_run_that_an_editor_started_is_cancelled(
     stage = with_role(role)
     run = stage.start(AUTOMATION, automation)
 
-    assert stage.run(AUTOMATION.cancel(run)) == f"automation run {run.id}"
+    assert stage.run(cancel_polled(AUTOMATION, run)) == f"Requested the cancel of automation run {run.id}"
     assert [each["id"] for each in sandbox.active() if not each["stop_asked_at"]] == []
 
 
@@ -133,7 +136,7 @@ def test_a_run_that_an_editor_started_is_cancelled(
     ids=lambda value: getattr(value, "name", value),
 )
 def test_one_role_lower_is_a_clear_error_and_nothing_was_started(
-    sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage], kind: RunAdapter, role: str
+    sandbox: SandboxTenant, space: str, with_role: Callable[[str], Stage], kind: StartableRunAdapter[Any], role: str
 ) -> None:
     resource_id = things(sandbox, space)[kind.name]
     stage = with_role(role)
@@ -182,7 +185,7 @@ def test_runs_that_may_not_be_listed_are_not_taken_for_no_runs(
 @pytest.mark.parametrize("carried_out", [True, False], ids=["it ran", "it did not"])
 @pytest.mark.parametrize("kind", [AUTOMATION, RELOAD], ids=lambda kind: kind.name)
 def test_a_lost_response_is_an_error_and_never_a_guess_where_runs_cannot_be_listed(
-    stage: Stage, kind: RunAdapter, carried_out: bool
+    stage: Stage, kind: StartableRunAdapter[Any], carried_out: bool
 ) -> None:
     resource_id = things(stage.sandbox, stage.sandbox.add_space())[kind.name]
     listing = "list_automation_runs" if kind is AUTOMATION else "list_reloads"
@@ -194,7 +197,7 @@ def test_a_lost_response_is_an_error_and_never_a_guess_where_runs_cannot_be_list
 
     # The list can be read by now, and shows a candidate, which may be a run of another user.
     with pytest.raises(RunNotFoundError) as raised:
-        stage.run(kind.start(intent, MatchTimeouts(), stage.write_log, stage.clock))
+        stage.run(start(kind, intent, MatchTimeouts(), stage.write_log, stage.clock))
 
     message = str(raised.value)
     assert message.startswith(
@@ -208,11 +211,13 @@ def test_a_lost_response_is_an_error_and_never_a_guess_where_runs_cannot_be_list
 
 
 @pytest.mark.parametrize("kind", [AUTOMATION, RELOAD], ids=lambda kind: kind.name)
-def test_a_retry_matches_no_run_if_the_runs_before_the_start_were_unknown(stage: Stage, kind: RunAdapter) -> None:
+def test_a_retry_matches_no_run_if_the_runs_before_the_start_were_unknown(
+    stage: Stage, kind: StartableRunAdapter[Any]
+) -> None:
     resource_id = things(stage.sandbox, stage.sandbox.add_space())[kind.name]
     stage.sandbox.add_run(resource_id, started_ago=0, script=Script(run=3600))
     intent = Intent(kind=kind.name, resource_id=resource_id, marker=MARKER, known_run_ids=None, server_time=None)
-    (run, *_) = stage.run(kind.recent(resource_id, None))
+    (run, *_) = stage.run(recent_runs(kind, resource_id, None))
 
     assert not intent.is_candidate(run)
     with pytest.raises(RunNotFoundError, match="The response to the start was lost"):

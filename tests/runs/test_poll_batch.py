@@ -17,6 +17,7 @@ from airflow_provider_qlik.cloud.errors import UnauthorizedError
 from airflow_provider_qlik.cloud.models.shape import Reply
 from airflow_provider_qlik.cloud.transport.responses import read
 from airflow_provider_qlik.runs import ADAPTERS, Run, RunAdapter, RunSelector, RunState, RunWait, WaitTimeoutError
+from airflow_provider_qlik.runs.poll_source import poll_source
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
@@ -25,7 +26,9 @@ pytestmark = pytest.mark.slow
 
 def one_poll(selector: RunSelector, kind: str, within: float) -> Flow[Any]:
     """Return the result of one poll."""
-    return (yield Poll(source=ADAPTERS[kind], key=selector, batch_key=selector.resource_id, max_delay=within))
+    return (
+        yield Poll(source=poll_source(ADAPTERS[kind]), key=selector, batch_key=selector.resource_id, max_delay=within)
+    )
 
 
 def poll_all(sandbox: SandboxTenant, kind: str, selectors: Sequence[RunSelector], within: float = 0.3) -> list[Any]:
@@ -171,7 +174,7 @@ def test_an_odd_last_run_of_one_automation_spoils_no_list(sandbox: SandboxTenant
     odd = [{}, "?", 7, {"id": "r"}]
     automations = [{"id": f"a{number}", "lastRun": run} for number, run in enumerate([going, *odd])]
     selectors = [RunSelector(resource_id=f"a{number}", run_id="r") for number in range(5)]
-    flow = ADAPTERS["automation"].poll_bulk_list(selectors, 1)
+    flow = poll_source(ADAPTERS["automation"]).poll_bulk_list(selectors, 1)
     call = next(flow)
     assert isinstance(call, Call)
     page = read(call, call.path, Reply(200, content=json.dumps({"data": automations}).encode()))
@@ -220,17 +223,18 @@ def test_waits_on_one_resource_share_one_list(sandbox: SandboxTenant, kind: str,
 @pytest.mark.parametrize("kind", list(ADAPTERS.values()), ids=list(ADAPTERS))
 def test_the_first_call_of_a_poll_counts_against_the_tier_of_its_kind(kind: RunAdapter) -> None:
     selector = RunSelector(resource_id="r", run_id="1")
+    source = poll_source(kind)
     flows: list[Flow[Any]] = [
-        kind.poll(selector),
-        kind.poll(RunSelector(resource_id="r")),
-        kind.poll_batch([selector] * 2),
+        source.poll(selector),
+        source.poll(RunSelector(resource_id="r")),
+        source.poll_batch([selector] * 2),
     ]
-    if kind.has_bulk_list:
-        flows.append(kind.poll_bulk_list([selector], 1))
+    if source.has_bulk_list:
+        flows.append(source.poll_bulk_list([selector], 1))
     for flow in flows:
         first = next(flow)
         assert isinstance(first, Call)
-        assert first.tier is kind.tier
+        assert first.tier is kind.tier is source.tier
         flow.close()
 
 
@@ -321,10 +325,10 @@ def test_a_last_interval_before_the_deadline_is_not_divided_again_and_again() ->
 
 def test_the_second_list_of_a_sharing_task_is_read_for_those_in_the_triggerer_as_well(sandbox: SandboxTenant) -> None:
     """An execution that appears between the two lists counts."""
-    kind = ADAPTERS["sharing_task"]
+    source = poll_source(ADAPTERS["sharing_task"])
     selector = RunSelector(resource_id="s", run_id="w")
     lists = 0
-    flow = kind.poll_batch([selector])
+    flow = source.poll_batch([selector])
     call = next(flow)
     try:
         while True:
@@ -350,7 +354,7 @@ def test_invalid_members_that_are_not_accessed_do_not_affect_the_bulk_list() -> 
     run = {"id": "r", "status": "running", "metrics": {"network": "none", "blocks": 3}}
     automations = [{"id": "a", "name": ["?"], "schedules": "daily", "maxConcurrentRuns": "many", "lastRun": run}]
     selector = RunSelector(resource_id="a", run_id="r")
-    flow = ADAPTERS["automation"].poll_bulk_list([selector], 1)
+    flow = poll_source(ADAPTERS["automation"]).poll_bulk_list([selector], 1)
     call = next(flow)
     assert isinstance(call, Call)
     page = read(call, call.path, Reply(200, content=json.dumps({"data": automations}).encode()))

@@ -32,14 +32,21 @@ from airflow_provider_qlik.runs import (
     RunSelector,
     RunState,
     RunWait,
+    StartableRunAdapter,
     Worker,
+    capabilities,
     find_run,
     lookup,
     outcome,
 )
-from airflow_provider_qlik.runs.adapter import Resource
+from airflow_provider_qlik.runs.adapter import ListedRunAdapter, Resource
+from airflow_provider_qlik.runs.cancelling import cancel_polled
+from airflow_provider_qlik.runs.capabilities import CancelsRuns, ConsistsOfItems, ExplainsFailures, HasLog, ShowsUsers
 from airflow_provider_qlik.runs.existing import existing
+from airflow_provider_qlik.runs.listing import recent_runs
 from airflow_provider_qlik.runs.matching import competing_runs
+from airflow_provider_qlik.runs.poll_source import RunPollSource, poll_source
+from airflow_provider_qlik.runs.starting import intend, start
 from tests.planted_secret import note, plant
 from tests.replies import IDS, MARKER, OTHER_MARKER, SECRET, WORDS, anything, examples, replies
 
@@ -167,67 +174,105 @@ def parameters() -> st.SearchStrategy[Mapping[str, Any]]:
 
 SEARCH = MatchTimeouts(match_timeout=60, unknown_outcome_timeout=20, confirmation_time=5, doubtful_confirmation_time=10)
 WATCHES = "until_end"
-Play = Callable[[RunAdapter, Act, Callable[[Any], Any]], Any]
-"""The flows by name; the function draws a value."""
+Play = Callable[[Any, Act, Callable[[Any], Any]], Any]
+"""Makes a flow of an adapter; the function draws a value."""
 
-FLOWS: dict[str, Play] = {
-    "resource": lambda kind, act, draw: kind.resource("r1"),
-    "send_start": lambda kind, act, draw: kind.send_start(draw(intents(kind)), act.write_log, draw(parameters())),
-    "get": lambda kind, act, draw: kind.get("r1", draw(st.sampled_from(IDS))),
-    "cancel": lambda kind, act, draw: kind.cancel(draw(runs(kind))),
-    "log": lambda kind, act, draw: kind.log(draw(runs(kind))),
-    "reason": lambda kind, act, draw: kind.reason(draw(runs(kind))),
-    "completed": lambda kind, act, draw: kind.completed(draw(runs(kind))),
-    "described": lambda kind, act, draw: kind.described(draw(runs(kind))),
-    "exclude_other_users": lambda kind, act, draw: kind.exclude_other_users(
-        "r1", draw(st.lists(runs(kind), min_size=2, max_size=3))
+FLOWS: dict[str, tuple[type, Play]] = {
+    "resource": (RunAdapter, lambda kind, act, draw: kind.resource("r1")),
+    "poll": (RunAdapter, lambda kind, act, draw: kind.poll(draw(wishes()))),
+    "described": (RunAdapter, lambda kind, act, draw: kind.described(draw(runs(kind)))),
+    "get": (ListedRunAdapter, lambda kind, act, draw: kind.get("r1", draw(st.sampled_from(IDS)))),
+    "send_start": (
+        StartableRunAdapter,
+        lambda kind, act, draw: kind.send_start(draw(intents(kind)), act.write_log, draw(parameters())),
     ),
-    "intend": lambda kind, act, draw: kind.intend("r1", MARKER, draw(parameters())),
-    "start": lambda kind, act, draw: kind.start(
-        draw(intents(kind)), SEARCH, act.write_log, act.clock, parameters=draw(parameters())
+    "cancel": (CancelsRuns, lambda kind, act, draw: kind.cancel(draw(runs(kind)))),
+    "log": (HasLog, lambda kind, act, draw: kind.log(draw(runs(kind)))),
+    "reason": (ExplainsFailures, lambda kind, act, draw: kind.reason(draw(runs(kind)))),
+    "completed": (ConsistsOfItems, lambda kind, act, draw: kind.completed(draw(runs(kind)))),
+    "exclude_other_users": (
+        ShowsUsers,
+        lambda kind, act, draw: kind.exclude_other_users("r1", draw(st.lists(runs(kind), min_size=2, max_size=3))),
     ),
-    "recent": lambda kind, act, draw: kind.recent("r1", draw(st.sampled_from(MOMENTS))),
-    "poll": lambda kind, act, draw: kind.poll(draw(wishes())),
-    "poll_batch": lambda kind, act, draw: kind.poll_batch(
-        [replace(selector, resource_id="r1") for selector in draw(st.lists(wishes(), min_size=1, max_size=4))]
+    "poll_batch": (
+        RunAdapter,
+        lambda kind, act, draw: poll_source(kind).poll_batch(
+            [replace(selector, resource_id="r1") for selector in draw(st.lists(wishes(), min_size=1, max_size=4))]
+        ),
     ),
-    "poll_bulk_list": lambda kind, act, draw: kind.poll_bulk_list(
-        draw(st.lists(wishes(), min_size=1, max_size=4)), draw(st.integers(1, 3))
+    "poll_bulk_list": (
+        RunAdapter,
+        lambda kind, act, draw: poll_source(kind).poll_bulk_list(
+            draw(st.lists(wishes(), min_size=1, max_size=4)), draw(st.integers(1, 3))
+        ),
     ),
     # Flows that belong to no kind.
-    "find": lambda kind, act, draw: find_run(
-        kind, draw(intents(kind)), SEARCH, act.write_log, act.clock, answered=draw(st.booleans())
+    "intend": (StartableRunAdapter, lambda kind, act, draw: intend(kind, "r1", MARKER, draw(parameters()))),
+    "start": (
+        StartableRunAdapter,
+        lambda kind, act, draw: start(
+            kind, draw(intents(kind)), SEARCH, act.write_log, act.clock, parameters=draw(parameters())
+        ),
     ),
-    WATCHES: lambda kind, act, draw: RunWait(
-        kind, draw(wishes()), act.write_log, seen=draw(st.none() | runs(kind)), deadline=draw(DEADLINES), clock=act.now
-    ).until_end(15.0),
-    "outcome": lambda kind, act, draw: outcome(kind, draw(runs(kind)), "https://acme.example", act.write_log),
+    "recent_runs": (
+        ListedRunAdapter,
+        lambda kind, act, draw: recent_runs(kind, "r1", draw(st.sampled_from(MOMENTS))),
+    ),
+    "find": (
+        ListedRunAdapter,
+        lambda kind, act, draw: find_run(
+            kind, draw(intents(kind)), SEARCH, act.write_log, act.clock, answered=draw(st.booleans())
+        ),
+    ),
+    "cancel_polled": (RunAdapter, lambda kind, act, draw: cancel_polled(kind, draw(runs(kind)))),
+    WATCHES: (
+        RunAdapter,
+        lambda kind, act, draw: RunWait(
+            kind,
+            draw(wishes()),
+            act.write_log,
+            known_run=draw(st.none() | runs(kind)),
+            deadline=draw(DEADLINES),
+            clock=act.now,
+        ).until_end(15.0),
+    ),
+    "outcome": (
+        RunAdapter,
+        lambda kind, act, draw: outcome(kind, draw(runs(kind)), "https://acme.example", act.write_log),
+    ),
 }
+PROTOCOLS = [value for value in vars(capabilities).values() if getattr(value, "_is_protocol", False)]
 
 
 def test_no_flow_of_a_kind_is_left_out() -> None:
+    interfaces = (RunAdapter, ListedRunAdapter, StartableRunAdapter, RunPollSource, *PROTOCOLS)
     flows = {
         name
-        for name, method in inspect.getmembers(RunAdapter, inspect.isfunction)
+        for interface in interfaces
+        for name, method in inspect.getmembers(interface, inspect.isfunction)
         if not name.startswith("_") and _is_a_flow(get_type_hints(method).get("return"))
     }
+    assert {ConsistsOfItems, HasLog} < set(PROTOCOLS)
     assert flows <= set(FLOWS)
-    assert set(FLOWS) - flows == {"find", WATCHES, "outcome"}
+    assert set(FLOWS) - flows == {"intend", "start", "recent_runs", "cancel_polled", "find", WATCHES, "outcome"}
 
 
 def _is_a_flow(hint: Any) -> bool:
     return getattr(hint, "__origin__", None) is get_args(Flow[int]) or "Generator" in str(hint)
 
 
-@pytest.mark.parametrize("name", FLOWS)
-@pytest.mark.parametrize("kind", ADAPTERS.values(), ids=ADAPTERS)
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(kind, name) for kind in ADAPTERS.values() for name, (needed, _) in FLOWS.items() if isinstance(kind, needed)],
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_for_any_response_a_flow_ends_sends_a_call_or_raises_our_error(kind: RunAdapter, name: str) -> None:
     @examples(12)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         act = Act(data)
         try:
-            flow = FLOWS[name](kind, act, data.draw)
+            flow = FLOWS[name][1](kind, act, data.draw)
         except QlikCloudError:
             return
         result = act.play(flow)
@@ -246,7 +291,8 @@ def assert_usable(kind: RunAdapter, result: Any) -> None:
     if isinstance(result, list):
         for each in result:
             assert_usable(kind, each)
-        assert len({each.id for each in kind.group(result)}) == len({each.id for each in result})
+        grouped = kind.group(result) if isinstance(kind, ConsistsOfItems) else result
+        assert len({each.id for each in grouped}) == len({each.id for each in result})
     elif isinstance(result, dict):
         for each in result.values():
             assert_usable(kind, each)
@@ -268,7 +314,7 @@ def assert_usable(kind: RunAdapter, result: Any) -> None:
 
 
 def as_kept(run: Run) -> dict[str, Any]:
-    return {name: getattr(run, name) for name in Run.__slots__ if name not in {"log", "known_word", "origin"}}
+    return {name: getattr(run, name) for name in Run.__slots__ if name not in {"log", "status_known", "origin"}}
 
 
 LOOK_UPS = {
@@ -384,7 +430,7 @@ def test_a_damaged_event_is_refused_or_tells_an_end(given_event: Any) -> None:
 def remembered(entry: Any) -> Any:
     store = SimpleNamespace(get=lambda key: {KEY: entry}[key], set=None, delete=None)
     context: Any = {"task_state_store": store, "ti": SimpleNamespace(max_tries=0)}
-    return CheckpointStore(context, durable=True, resource={}).load()
+    return CheckpointStore(context, enabled=True, resource={}).load()
 
 
 ENTRY = {"max_tries": 0, "intent": INTENT.to_json(), "run": RUN.to_json(), "cancelled": False}

@@ -6,12 +6,20 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.runs import ADAPTERS, AmbiguousRunError, CannotStartError, MatchTimeouts, RunNotFoundError
+from airflow_provider_qlik.runs import (
+    STARTABLE_ADAPTERS,
+    AmbiguousRunError,
+    CannotStartError,
+    MatchTimeouts,
+    RunNotFoundError,
+)
+from airflow_provider_qlik.runs.cancelling import cancel_polled
+from airflow_provider_qlik.runs.starting import start
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import MARKER, OTHER_MARKER, Stage
 
-RELOAD = ADAPTERS["reload"]
+RELOAD = STARTABLE_ADAPTERS["reload"]
 LOST: list[dict[str, Any]] = [{"reset": "after"}, {"status": 502, "carried_out": True}, {"answer": "html"}]
 
 
@@ -84,7 +92,7 @@ def test_a_reload_whose_response_was_lost_is_distinguished_from_a_simultaneous_o
     stage.run(RELOAD.send_start(stage.intend(RELOAD, app, OTHER_MARKER), stage.write_log, {}))
     stage.sandbox.fault(operation="create_reload", reset="after")
 
-    run = stage.run(RELOAD.start(intent, MatchTimeouts(), stage.write_log, stage.clock))
+    run = stage.run(start(RELOAD, intent, MatchTimeouts(), stage.write_log, stage.clock))
 
     assert run.shows_marker(MARKER)
     assert stage.elapsed == 0
@@ -108,7 +116,7 @@ def test_without_a_marker_two_reloads_of_callers_are_an_error(stage: Stage, app:
     stage.sandbox.fault(operation="create_reload", reset="after")
 
     with pytest.raises(AmbiguousRunError, match="2 runs"):
-        stage.run(RELOAD.start(intent, MatchTimeouts(), stage.write_log, stage.clock))
+        stage.run(start(RELOAD, intent, MatchTimeouts(), stage.write_log, stage.clock))
 
 
 def test_a_reload_of_a_task_in_the_same_moment_is_no_candidate(stage: Stage, app: str) -> None:
@@ -130,7 +138,7 @@ def test_where_markers_are_shown_the_reload_of_another_caller_is_never_matched(s
     stage.sandbox.fault(operation="create_reload", reset="before", times=None)
 
     with pytest.raises(RunNotFoundError, match="may have been started, but no run of it showed up"):
-        stage.run(RELOAD.start(intent, MatchTimeouts(), stage.write_log, stage.clock))
+        stage.run(start(RELOAD, intent, MatchTimeouts(), stage.write_log, stage.clock))
 
 
 def test_a_retry_takes_up_the_reload_that_carries_its_marker(stage: Stage, app: str) -> None:
@@ -145,7 +153,7 @@ def test_a_retry_takes_up_the_reload_that_carries_its_marker(stage: Stage, app: 
 
 def test_a_retry_does_not_resume_the_reload_that_the_previous_attempt_has_cancelled(stage: Stage, app: str) -> None:
     run = stage.start(RELOAD, app)
-    stage.run(RELOAD.cancel(run))
+    stage.run(cancel_polled(RELOAD, run))
 
     again = stage.start(RELOAD, app)
 

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud import ConnectError, StatusError
-from airflow_provider_qlik.runs import AmbiguousRunError, CannotStartError, MatchTimeouts, RunAdapter, RunNotFoundError
+from airflow_provider_qlik.runs import (
+    AmbiguousRunError,
+    CannotStartError,
+    MatchTimeouts,
+    RunNotFoundError,
+    StartableRunAdapter,
+)
+from airflow_provider_qlik.runs.starting import start
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import AUTOMATION, MARKER, OTHER_MARKER, TASK, Stage, staged
@@ -42,7 +49,7 @@ SURELY_NOT_ARRIVED: list[dict[str, Any]] = [
 ]
 
 
-def added(sandbox: SandboxTenant, kind: RunAdapter, **members: Any) -> str:
+def added(sandbox: SandboxTenant, kind: StartableRunAdapter[Any], **members: Any) -> str:
     """Add a task or an automation that ran last night, and whose next run takes an hour."""
     resource_id = sandbox.add_task("It", **members) if kind is TASK else sandbox.add_automation("It", **members)
     sandbox.add_run(resource_id, started_ago=36000)
@@ -62,7 +69,9 @@ def test_an_automation_says_which_run_it_started(stage: Stage) -> None:
 
 @both_kinds
 @pytest.mark.parametrize("fault", LOST_AND_CARRIED_OUT, ids=str)
-def test_a_run_whose_response_was_lost_is_found(stage: Stage, kind: RunAdapter, fault: dict[str, Any]) -> None:
+def test_a_run_whose_response_was_lost_is_found(
+    stage: Stage, kind: StartableRunAdapter[Any], fault: dict[str, Any]
+) -> None:
     resource_id = added(stage.sandbox, kind)
     stage.sandbox.fault(operation=START[kind.name], times=None, **fault)
 
@@ -77,7 +86,7 @@ def test_a_run_whose_response_was_lost_is_found(stage: Stage, kind: RunAdapter, 
 @pytest.mark.parametrize("echo", [True, False], ids=["marker shown", "marker hidden"])
 @pytest.mark.parametrize("fault", LOST_AND_NOT_CARRIED_OUT, ids=str)
 def test_a_start_that_was_lost_is_an_error_and_never_repeated(
-    stage: Stage, kind: RunAdapter, echo: bool, fault: dict[str, Any]
+    stage: Stage, kind: StartableRunAdapter[Any], echo: bool, fault: dict[str, Any]
 ) -> None:
     resource_id = added(stage.sandbox, kind)
     stage.sandbox.switch(echo_source=echo)
@@ -95,7 +104,7 @@ def test_a_start_that_was_lost_is_an_error_and_never_repeated(
 
 
 @both_kinds
-def test_after_a_lost_start_another_users_run_is_not_matched(stage: Stage, kind: RunAdapter) -> None:
+def test_after_a_lost_start_another_users_run_is_not_matched(stage: Stage, kind: StartableRunAdapter[Any]) -> None:
     resource_id = added(stage.sandbox, kind)
     stage.sandbox.switch(echo_source=False, competing_runs=1)
     stage.sandbox.fault(operation=START[kind.name], reset="after")
@@ -107,7 +116,7 @@ def test_after_a_lost_start_another_users_run_is_not_matched(stage: Stage, kind:
 @both_kinds
 @pytest.mark.parametrize("fault", SURELY_NOT_ARRIVED, ids=str)
 def test_a_start_that_surely_did_not_arrive_is_sent_again(
-    stage: Stage, kind: RunAdapter, fault: dict[str, Any]
+    stage: Stage, kind: StartableRunAdapter[Any], fault: dict[str, Any]
 ) -> None:
     resource_id = added(stage.sandbox, kind)
     stage.sandbox.fault(operation=START[kind.name], times=2, **fault)
@@ -119,7 +128,7 @@ def test_a_start_that_surely_did_not_arrive_is_sent_again(
 @both_kinds
 @pytest.mark.parametrize("fault", SURELY_NOT_ARRIVED, ids=str)
 def test_a_start_that_was_not_executed_raises_its_error_without_a_search(
-    stage: Stage, kind: RunAdapter, fault: dict[str, Any]
+    stage: Stage, kind: StartableRunAdapter[Any], fault: dict[str, Any]
 ) -> None:
     resource_id = added(stage.sandbox, kind)
     stage.sandbox.fault(operation=START[kind.name], times=None, **fault)
@@ -139,7 +148,7 @@ def impatient(still: SandboxTenant) -> Iterator[Stage]:
 
 
 @both_kinds
-def test_a_run_whose_response_came_too_late_is_found(impatient: Stage, kind: RunAdapter) -> None:
+def test_a_run_whose_response_came_too_late_is_found(impatient: Stage, kind: StartableRunAdapter[Any]) -> None:
     sandbox = impatient.sandbox
     resource_id = added(sandbox, kind)
     sandbox.fault(operation=START[kind.name], delay=0.3)
@@ -158,10 +167,10 @@ def test_a_run_whose_response_came_too_late_is_found(impatient: Stage, kind: Run
 
 
 @both_kinds
-def test_a_failed_connection_is_reported_as_such(stage: Stage, kind: RunAdapter) -> None:
+def test_a_failed_connection_is_reported_as_such(stage: Stage, kind: StartableRunAdapter[Any]) -> None:
     resource_id = added(stage.sandbox, kind)
     intent = stage.intend(kind, resource_id)
-    flow = kind.start(intent, MatchTimeouts(), stage.write_log)
+    flow = start(kind, intent, MatchTimeouts(), stage.write_log)
     call = next(flow)
 
     with pytest.raises(ConnectError, match="no route"):
@@ -220,7 +229,7 @@ def test_a_source_that_is_too_long_is_left_out(stage: Stage) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
 @both_kinds
-def test_a_start_that_is_refused_says_so_and_why(stage: Stage, kind: RunAdapter, status: int) -> None:
+def test_a_start_that_is_refused_says_so_and_why(stage: Stage, kind: StartableRunAdapter[Any], status: int) -> None:
     resource_id = added(stage.sandbox, kind)
     stage.sandbox.fault(operation=START[kind.name], times=None, status=status, code="ABC-1")
 

@@ -10,7 +10,7 @@ from airflow_provider_qlik.cloud.models.automations import AutomationRun
 from airflow_provider_qlik.cloud.models.reloads import Reload
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution
 from airflow_provider_qlik.cloud.models.tasks import TaskRun
-from airflow_provider_qlik.runs import ADAPTERS
+from airflow_provider_qlik.runs import ADAPTERS, STARTABLE_ADAPTERS
 
 HOW: dict[str, tuple[Any, str]] = {
     "task": (TaskRun, "endedAt"),
@@ -64,11 +64,11 @@ def test_a_status_comes_to_a_state(kind: str, status: str, going: str, ended: st
     shape, end = HOW[kind]
     for spelled in (status, status.upper(), f" {status.lower()} "):
         runs = [
-            ADAPTERS[kind].run_of("resource", shape.from_json({"id": "run", "status": spelled, **more}))
+            STARTABLE_ADAPTERS[kind].run_of("resource", shape.from_json({"id": "run", "status": spelled, **more}))
             for more in ({}, {end: "2026-11-22T08:00:00Z"})
         ]
         assert [str(run.state) for run in runs] == [going, ended]
-        assert [run.known_word for run in runs] == [status.lower() != "evaporated"] * 2
+        assert [run.status_known for run in runs] == [status.lower() != "evaporated"] * 2
 
 
 def test_an_unknown_status_is_never_a_success() -> None:

@@ -15,14 +15,15 @@ from airflow_provider_qlik.cloud.models.tasks import TaskRunList
 from airflow_provider_qlik.runs import (
     AmbiguousRunError,
     Run,
-    RunAdapter,
     RunGoneError,
     RunNotVisibleError,
     RunSelector,
     RunState,
     RunWait,
+    StartableRunAdapter,
     WaitTimeoutError,
 )
+from airflow_provider_qlik.runs.cancelling import cancel_polled
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import AUTOMATION, MARKER, TASK, Stage
@@ -36,7 +37,7 @@ READ = {"task": "get_task", "automation": "get_automation"}
 GOOD = {"task": "SUCCEEDED", "automation": "finished"}
 
 
-def started(stage: Stage, kind: RunAdapter, script: Script) -> Run:
+def started(stage: Stage, kind: StartableRunAdapter[Any], script: Script) -> Run:
     """Return a run that has just begun to follow a script."""
     resource_id = stage.sandbox.add_task() if kind is TASK else stage.sandbox.add_automation()
     stage.sandbox.script(resource_id, script)
@@ -96,7 +97,9 @@ OUTAGES: list[dict[str, Any]] = [
 
 @both_kinds
 @pytest.mark.parametrize("fault", OUTAGES, ids=str)
-def test_an_hour_of_failing_polls_ends_no_wait(stage: Stage, kind: RunAdapter, fault: dict[str, Any]) -> None:
+def test_an_hour_of_failing_polls_ends_no_wait(
+    stage: Stage, kind: StartableRunAdapter[Any], fault: dict[str, Any]
+) -> None:
     run = started(stage, kind, Script(run=1800))
     stage.sandbox.fault(operation=POLL[kind.name], times=None, **fault)
     stage.after(3600, stage.sandbox.clear_faults)
@@ -122,7 +125,7 @@ def test_retry_after_no_longer_counts_after_a_response(stage: Stage) -> None:
 
 
 @both_kinds
-def test_a_passing_404_ends_no_wait(stage: Stage, kind: RunAdapter) -> None:
+def test_a_passing_404_ends_no_wait(stage: Stage, kind: StartableRunAdapter[Any]) -> None:
     run = started(stage, kind, Script(run=600))
     stage.sandbox.fault(operation=POLL[kind.name], times=7, status=404)
 
@@ -152,7 +155,7 @@ def test_404s_with_the_run_seen_in_between_are_not_a_lasting_one(stage: Stage) -
 
 
 @both_kinds
-def test_a_run_that_is_gone_ends_the_wait_after_two_minutes(stage: Stage, kind: RunAdapter) -> None:
+def test_a_run_that_is_gone_ends_the_wait_after_two_minutes(stage: Stage, kind: StartableRunAdapter[Any]) -> None:
     run = started(stage, kind, Script(run=600))
     stage.sandbox.fault(operation=POLL[kind.name], times=None, status=404)
 
@@ -165,7 +168,7 @@ def test_a_run_that_is_gone_ends_the_wait_after_two_minutes(stage: Stage, kind: 
 
 
 @both_kinds
-def test_a_resource_that_is_gone_ends_the_wait_after_two_minutes(stage: Stage, kind: RunAdapter) -> None:
+def test_a_resource_that_is_gone_ends_the_wait_after_two_minutes(stage: Stage, kind: StartableRunAdapter[Any]) -> None:
     run = started(stage, kind, Script(run=600))
     for operation in (POLL, READ):
         stage.sandbox.fault(operation=operation[kind.name], times=None, status=404)
@@ -178,7 +181,7 @@ def test_a_resource_that_is_gone_ends_the_wait_after_two_minutes(stage: Stage, k
 
 @both_kinds
 @pytest.mark.parametrize("status", [400, 409, 422])
-def test_a_permanent_error_ends_the_wait_at_once(stage: Stage, kind: RunAdapter, status: int) -> None:
+def test_a_permanent_error_ends_the_wait_at_once(stage: Stage, kind: StartableRunAdapter[Any], status: int) -> None:
     run = started(stage, kind, Script(run=600))
     stage.sandbox.fault(operation=POLL[kind.name], times=None, status=status)
 
@@ -190,7 +193,9 @@ def test_a_permanent_error_ends_the_wait_at_once(stage: Stage, kind: RunAdapter,
 
 @both_kinds
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refusal_to_show_the_run_must_last_two_minutes(stage: Stage, kind: RunAdapter, status: int) -> None:
+def test_a_refusal_to_show_the_run_must_last_two_minutes(
+    stage: Stage, kind: StartableRunAdapter[Any], status: int
+) -> None:
     run = started(stage, kind, Script(run=600))
     stage.sandbox.fault(operation=POLL[kind.name], times=None, status=status)
 
@@ -206,7 +211,9 @@ def test_a_refusal_to_show_the_run_must_last_two_minutes(stage: Stage, kind: Run
 
 @both_kinds
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refusal_to_show_the_run_that_passes_ends_nothing(stage: Stage, kind: RunAdapter, status: int) -> None:
+def test_a_refusal_to_show_the_run_that_passes_ends_nothing(
+    stage: Stage, kind: StartableRunAdapter[Any], status: int
+) -> None:
     run = started(stage, kind, Script(run=600))
     for moment in (10, 200, 400):
         stage.after(moment, lambda: stage.sandbox.fault(operation=POLL[kind.name], times=7, status=status))
@@ -236,7 +243,7 @@ def test_an_api_key_that_is_withdrawn_ends_the_wait_with_the_reason(stage: Stage
 
 
 @both_kinds
-def test_the_deadline_ends_the_wait_with_the_last_status(stage: Stage, kind: RunAdapter) -> None:
+def test_the_deadline_ends_the_wait_with_the_last_status(stage: Stage, kind: StartableRunAdapter[Any]) -> None:
     run = started(stage, kind, Script(run=600))
 
     with pytest.raises(WaitTimeoutError) as raised:
@@ -245,7 +252,7 @@ def test_the_deadline_ends_the_wait_with_the_last_status(stage: Stage, kind: Run
     said = str(raised.value)
     word = "RUNNING" if kind is TASK else "running"
     assert said == (
-        f"Gave up waiting: the run is {word!r}, waited 0:01:40. Give a longer timeout if it needs more time."
+        f"The wait timed out: the run is {word!r}, waited 0:01:40. Give a longer timeout if it needs more time."
         f" (run {run.id} of {kind.name} {run.resource_id})"
     )
     assert stage.elapsed == 100
@@ -417,7 +424,7 @@ def test_an_unconfirmed_run_that_is_gone_ends_the_wait(stage: Stage) -> None:
 
 
 @both_kinds
-def test_an_unknown_status_is_active_until_the_run_has_ended(stage: Stage, kind: RunAdapter) -> None:
+def test_an_unknown_status_is_active_until_the_run_has_ended(stage: Stage, kind: StartableRunAdapter[Any]) -> None:
     run = started(stage, kind, Script(run=100, running_as="PONDERING"))
 
     assert stage.until_end(kind, RunSelector.of(run)).state is RunState.SUCCEEDED
@@ -437,7 +444,7 @@ def test_an_unknown_status_is_active_until_the_run_has_ended(stage: Stage, kind:
     ],
 )
 def test_a_run_that_ended_with_an_unknown_status_never_succeeded(
-    stage: Stage, kind: RunAdapter, word: str, state: RunState
+    stage: Stage, kind: StartableRunAdapter[Any], word: str, state: RunState
 ) -> None:
     run = started(stage, kind, Script(run=100, end=word))
 
@@ -448,7 +455,9 @@ def test_a_run_that_ended_with_an_unknown_status_never_succeeded(
 
 
 @both_kinds
-def test_an_unknown_status_without_an_end_time_is_polled_until_the_deadline(stage: Stage, kind: RunAdapter) -> None:
+def test_an_unknown_status_without_an_end_time_is_polled_until_the_deadline(
+    stage: Stage, kind: StartableRunAdapter[Any]
+) -> None:
     run = started(stage, kind, Script(run=100, end="SPLENDID", ended_at=False))
 
     with pytest.raises(WaitTimeoutError, match="the run is 'SPLENDID'"):
@@ -456,14 +465,16 @@ def test_an_unknown_status_without_an_end_time_is_polled_until_the_deadline(stag
 
 
 @both_kinds
-def test_a_known_end_needs_no_end_time(stage: Stage, kind: RunAdapter) -> None:
+def test_a_known_end_needs_no_end_time(stage: Stage, kind: StartableRunAdapter[Any]) -> None:
     run = started(stage, kind, Script(run=100, ended_at=False))
 
     assert stage.until_end(kind, RunSelector.of(run)).state is RunState.SUCCEEDED
 
 
 @both_kinds
-def test_a_run_that_has_ended_and_is_still_called_running_did_not_succeed(stage: Stage, kind: RunAdapter) -> None:
+def test_a_run_that_has_ended_and_is_still_called_running_did_not_succeed(
+    stage: Stage, kind: StartableRunAdapter[Any]
+) -> None:
     word = "RUNNING" if kind is TASK else "running"
     run = started(stage, kind, Script(run=100, end=word))
 
@@ -486,7 +497,7 @@ def task_runs(*given: dict[str, Any]) -> TaskRunList:
     return TaskRunList.from_json({"data": [{"id": "r", "startedAt": "2026-11-22T06:00:00Z", **run} for run in given]})
 
 
-def played(kind: RunAdapter, selector: RunSelector, *answers: Any) -> tuple[Run, list[float]]:
+def played(kind: StartableRunAdapter[Any], selector: RunSelector, *answers: Any) -> tuple[Run, list[float]]:
     """Return the result of a wait for these responses, and its pauses."""
     flow = unbatched(RunWait(kind, selector, lambda level, text: None).until_end(15.0))
     left, pauses = iter(answers), []
@@ -520,7 +531,7 @@ def test_a_run_that_must_stop_goes_on_until_it_has() -> None:
 
 def test_a_run_that_is_cancelled_meanwhile_is_polled_to_its_end(stage: Stage, sandbox: SandboxTenant) -> None:
     run = started(stage, AUTOMATION, Script(run=3600, stopping=100))
-    stage.after(60, lambda: stage.run(AUTOMATION.cancel(run)))
+    stage.after(60, lambda: stage.run(cancel_polled(AUTOMATION, run)))
 
     ended = stage.until_end(AUTOMATION, RunSelector.of(run))
 
