@@ -10,10 +10,11 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from airflow_provider_qlik.cloud.models.members import Nullable, OneOf, ReadOnly
 from airflow_provider_qlik.cloud.models.problems import problem_in
-from airflow_provider_qlik.cloud.models.reading import LazyModel
+from airflow_provider_qlik.cloud.models.reading import KeptAsJson
 from airflow_provider_qlik.cloud.models.shape import Shape
 from airflow_provider_qlik.validation import InvalidArgumentError, checked_json
 
@@ -60,13 +61,6 @@ def bodies_of(shape: type[ShapeT], argument: str, value: Sequence[ShapeT | Mappi
     return [body_of(shape, f"{argument}[{place}]", one) for place, one in enumerate(value)]
 
 
-def _members(shape: BaseModel) -> dict[str, Any]:
-    """Return the members of a shape; lazy members are read, or plain JSON if they are invalid."""
-    if isinstance(shape, LazyModel):
-        shape._read_all()
-    return vars(shape)
-
-
 def _inner(value: Any, dumped: Any) -> list[tuple[BaseModel, dict[str, Any]]]:
     """Return the shapes in the value of a member, each with its JSON."""
     if isinstance(value, BaseModel):
@@ -80,27 +74,31 @@ def _inner(value: Any, dumped: Any) -> list[tuple[BaseModel, dict[str, Any]]]:
 
 def _without_nulls(shape: BaseModel, dumped: dict[str, Any]) -> dict[str, Any]:
     """Remove the declared members that are None from the JSON of a shape, in place, and return it."""
-    members = _members(shape)
     for name, member in type(shape).model_fields.items():
         key = member.alias or name
         if dumped.get(key, _MISSING) is None:
             if not (name in shape.model_fields_set and _marked(member, Nullable)):
                 del dumped[key]
         elif key in dumped:
-            for inner, plain in _inner(members.get(name), dumped[key]):
-                _without_nulls(inner, plain)
+            inner = _inner(vars(shape).get(name), dumped[key])
+            for mark in member.metadata:
+                if isinstance(mark, KeptAsJson) and not inner:
+                    read = mark.read(dumped[key])
+                    dumped[key] = to_jsonable_python(read, by_alias=True)
+                    inner = _inner(read, dumped[key])
+            for inner_shape, plain in inner:
+                _without_nulls(inner_shape, plain)
     return dumped
 
 
 def _without_read_only(shape: BaseModel, dumped: dict[str, Any]) -> dict[str, Any]:
     """Remove the members that only Qlik sets from the JSON of a shape, in place, and return it."""
-    members = _members(shape)
     for name, member in type(shape).model_fields.items():
         key = member.alias or name
         if _marked(member, ReadOnly):
             dumped.pop(key, None)
         elif key in dumped:
-            for inner, plain in _inner(members.get(name), dumped[key]):
+            for inner, plain in _inner(vars(shape).get(name), dumped[key]):
                 _without_read_only(inner, plain)
     return dumped
 
