@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -14,6 +14,11 @@ ID_LENGTH = 500
 
 MAX_TIMEOUT = 86_400
 """Seconds of a time-out of a connection, at most: a day. The operating system's timers have a limit."""
+
+MAX_VARIABLES = 20
+"""Variables that one start of a reload can set, at most."""
+MAX_VARIABLE_LENGTH = 256
+"""Characters of the name, and of the value, of such a variable, at most."""
 
 # Patterns are compiled when they are first needed: Dag files import this module each time they are parsed.
 _FORBIDDEN_IN_ID = r"[/?#\\\x00-\x1f\x7f\ud800-\udfff]"
@@ -143,6 +148,20 @@ def checked_word(argument: str, given: object, allowed: Collection[str]) -> str:
             argument, "None" if given is None else given, "one of " + ", ".join(map(repr, allowed))
         )
     return given
+
+
+def checked_variables(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a reload. Raises InvalidArgumentError if they are too many, too long or have no name."""
+    if len(variables) > MAX_VARIABLES:
+        raise InvalidArgumentError("variables", len(variables), f"at most {MAX_VARIABLES} variables")
+    for name, value in variables.items():
+        if not name.strip():
+            raise InvalidArgumentError("variables", name, "a variable needs a name")
+        if len(name) > MAX_VARIABLE_LENGTH or len(value) > MAX_VARIABLE_LENGTH:
+            # Without the value, which may be a secret.
+            allowed = f"names and values have at most {MAX_VARIABLE_LENGTH} characters"
+            raise InvalidArgumentError("variables", name, allowed)
+    return dict(variables)
 
 
 def checked_json(argument: str, given: Any) -> Any:

@@ -11,7 +11,6 @@ from datetime import timedelta
 from airflow_provider_qlik.cloud import InvalidArgumentError, QlikCloudError
 from airflow_provider_qlik.cloud.api import reloads, tasks
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
-from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS
 from airflow_provider_qlik.runs import (
     Intent,
     MatchTimeouts,
@@ -26,6 +25,7 @@ from airflow_provider_qlik.runs import (
 from airflow_provider_qlik.runs.cancelling import cancel
 from airflow_provider_qlik.runs.errors import AmbiguousRunError, RunNotFoundError, WaitTimeoutError
 from airflow_provider_qlik.runs.waiting import utc_now
+from airflow_provider_qlik.tasks_api import SCHEDULING_TASKS
 from live.recording import RecordingClient
 from live.survey import Survey, at, failure
 

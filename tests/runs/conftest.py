@@ -13,9 +13,9 @@ from airflow_provider_qlik.cloud import ApiKey, Call, Client, Flow, Pause, QlikC
 from airflow_provider_qlik.cloud.call import Step, unbatched
 from airflow_provider_qlik.cloud.transport.auth import forget_tokens
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
-from airflow_provider_qlik.cloud.transport.tenant import AUTO, V1_TASKS
 from airflow_provider_qlik.runs import ADAPTERS, Intent, MatchTimeouts, Run, RunAdapter, RunSelector, RunWait
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+from airflow_provider_qlik.tasks_api import AUTO, V1_TASKS
 
 T = TypeVar("T")
 
