@@ -104,7 +104,7 @@ class TaskCronExpression(Shape):
 
 
 class TaskScheduleRule(Shape):
-    """A schedule given as an object."""
+    """A schedule as an object."""
 
     cron: str | TaskCronExpression | None = None
     interval: str | None = None
