@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from airflow_provider_qlik.tasks_api import AUTO, SCHEDULING_TASKS, V1_TASKS
 from airflow_provider_qlik.validation import MAX_TIMEOUT
 
 CONNECTION_TYPE = "qlik_cloud"
@@ -22,9 +23,9 @@ AUTH_TYPES = {
     "private_key": "OAuth private key",
 }
 TASKS_API = {
-    "auto": "Scheduling if the tenant has it, else Tasks v1",
-    "/api/scheduling/tasks": "Scheduling",
-    "/api/v1/tasks": "Tasks v1 (predecessor of Scheduling)",
+    AUTO: "Scheduling if the tenant has it, else Tasks v1",
+    SCHEDULING_TASKS: "Scheduling",
+    V1_TASKS: "Tasks v1 (predecessor of Scheduling)",
 }
 
 

@@ -38,18 +38,20 @@ def parse(
     # From here on no local variable shows a secret.
     password, unknown, extra = _as_secret(password), _unknown_names(extra), _known_extras(extra)
     _warn_of_unknown(unknown)
-    given = {field.name: _value(field, extra.get(field.name)) for field in EXTRA_FIELDS}
+    settings = {field.name: _value(field, extra.get(field.name)) for field in EXTRA_FIELDS}
     tenant = Tenant.at(
         _text("host", host),
         port=_port(port),
-        tasks_path=given["tasks_api"],
-        ca_bundle=given["ca_bundle"],
-        connect_timeout=given["connect_timeout"],
-        read_timeout=given["read_timeout"],
-        request_timeout=given["request_timeout"],
-        rate_limit_share=given["rate_limit_share"],
+        tasks_path=settings["tasks_api"],
+        ca_bundle=settings["ca_bundle"],
+        connect_timeout=settings["connect_timeout"],
+        read_timeout=settings["read_timeout"],
+        request_timeout=settings["request_timeout"],
+        rate_limit_share=settings["rate_limit_share"],
     )
-    return tenant, _credentials(given["auth_type"], {**given, "login": _text("login", login), "password": password})
+    return tenant, _credentials(
+        settings["auth_type"], {**settings, "login": _text("login", login), "password": password}
+    )
 
 
 class StoredConnection:
@@ -91,58 +93,58 @@ def _known_extras(extra: Mapping[str, Any] | None) -> dict[str, Any]:
     return {**found, "private_key": _as_secret(found["private_key"])}
 
 
-def _value(field: Field, given: Any) -> Any:
+def _value(field: Field, value: Any) -> Any:
     """Return the value of a field. A URI has texts only; a form has null or an empty text for an empty field."""
-    if given is None or (isinstance(given, str) and not given.strip()):
+    if value is None or (isinstance(value, str) and not value.strip()):
         return field.default
     if field.choices:
-        return _choice(field, given)
+        return _choice(field, value)
     if field.type == "number":
-        return _number(field, given)
-    return given if field.format == "multiline" else _text(field.name, given)
+        return _number(field, value)
+    return value if field.format == "multiline" else _text(field.name, value)
 
 
-def _choice(field: Field, given: object) -> str:
+def _choice(field: Field, value: object) -> str:
     """Return the value of a menu, ignoring letter case, blanks, hyphens and underscores."""
     words = field.choices or {}
-    if isinstance(given, str):
+    if isinstance(value, str):
         for word in words:
-            if _normalised(word) == _normalised(given):
+            if _normalised(word) == _normalised(value):
                 return word
-    raise InvalidArgumentError(field.name, given, "must be one of " + ", ".join(map(repr, words)))
+    raise InvalidArgumentError(field.name, value, "must be one of " + ", ".join(map(repr, words)))
 
 
 def _normalised(word: str) -> str:
     return re.sub(r"[\s_-]+", "", word.casefold()).rstrip("/")
 
 
-def _number(field: Field, given: object) -> float:
+def _number(field: Field, value: object) -> float:
     number = math.nan
-    if isinstance(given, (int, float, str)) and not isinstance(given, bool):
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
         with contextlib.suppress(ValueError, OverflowError):
-            number = float(given)
+            number = float(value)
     if not 0 < number <= (field.maximum or math.inf) or not math.isfinite(number):
-        raise InvalidArgumentError(field.name, given, field.allowed)
+        raise InvalidArgumentError(field.name, value, field.allowed)
     return number
 
 
-def _text(name: str, given: object) -> str | None:
+def _text(name: str, value: object) -> str | None:
     """Return a text without blanks around it, None if it is empty; a whole number is read as its digits."""
-    if isinstance(given, int) and not isinstance(given, bool):
-        given = str(given)
-    if given is not None and not isinstance(given, str):
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if value is not None and not isinstance(value, str):
         raise InvalidArgumentError(name, None, "must be a text")
-    return (given or "").strip() or None
+    return (value or "").strip() or None
 
 
-def _port(given: object) -> int | None:
+def _port(value: object) -> int | None:
     """Return a port, from a number or its digits; a form gives 0 for what was left out. The tenant checks the rest."""
-    if isinstance(given, str):
-        given = given.strip() or None
-        if given is not None and not (given.isascii() and given.isdigit() and len(given) < 10):
-            raise InvalidArgumentError("port", given, "must be a whole number from 1 to 65535")
-        given = int(given) if given else None
-    return given  # type: ignore[return-value]  # Tenant.at checks the type
+    if isinstance(value, str):
+        value = value.strip() or None
+        if value is not None and not (value.isascii() and value.isdigit() and len(value) < 10):
+            raise InvalidArgumentError("port", value, "must be a whole number from 1 to 65535")
+        value = int(value) if value else None
+    return value  # type: ignore[return-value]  # Tenant.at checks the type
 
 
 # Warnings
@@ -177,9 +179,9 @@ _warned: set[str] = set()
 
 
 def _unknown_names(extra: Mapping[str, Any] | None) -> list[str]:
-    known = {field.name for field in EXTRA_FIELDS}
+    field_names = {field.name for field in EXTRA_FIELDS}
     names = [str(name) for name in extra] if isinstance(extra, Mapping) else []
-    return [name for name in names if name not in known and not name.startswith(_IGNORED)]
+    return [name for name in names if name not in field_names and not name.startswith(_IGNORED)]
 
 
 def _warn_of_unknown(names: Iterable[str]) -> None:
@@ -202,9 +204,9 @@ def _names() -> list[str]:
     return [field.name for field in EXTRA_FIELDS]
 
 
-def _warn_of_unused(auth_type: str, given: Mapping[str, Any]) -> None:
+def _warn_of_unused(auth_type: str, settings: Mapping[str, Any]) -> None:
     for field in EXTRA_FIELDS:
-        if field.only_for and auth_type not in field.only_for and given[field.name]:
+        if field.only_for and auth_type not in field.only_for and settings[field.name]:
             methods = " or ".join(map(repr, field.only_for))
             _warn_once(
                 f"The extra field {field.name!r} of a Qlik Cloud connection has no effect: it is for the authentication"
@@ -230,9 +232,9 @@ _FIELD_BY_ARGUMENT = {
 """The field of the connection for each argument of the credentials."""
 
 
-def _credentials(auth_type: str, given: Mapping[str, Any]) -> Credentials:
-    if auth_type == "api_key" and given["login"]:
-        method = next((name for name in ("private_key", "impersonated_user") if given[name]), None)
+def _credentials(auth_type: str, settings: Mapping[str, Any]) -> Credentials:
+    if auth_type == "api_key" and settings["login"]:
+        method = next((name for name in ("private_key", "impersonated_user") if settings[name]), None)
         method = {"impersonated_user": "impersonation", None: "client_credentials"}.get(method, method)
         raise InvalidArgumentError(
             "auth_type",
@@ -241,13 +243,13 @@ def _credentials(auth_type: str, given: Mapping[str, Any]) -> Credentials:
             f"choose {method!r} ({AUTH_TYPES[str(method)]}), or leave the client ID empty",
         )
     for name in _REQUIRED_FIELDS[auth_type]:
-        if not given[name]:
+        if not settings[name]:
             raise InvalidArgumentError(
                 name, None, f"must be given for the authentication method {auth_type!r} ({AUTH_TYPES[auth_type]})"
             )
-    _warn_of_unused(auth_type, given)
+    _warn_of_unused(auth_type, settings)
     try:
-        return _make_credentials(auth_type, given)
+        return _make_credentials(auth_type, settings)
     except InvalidArgumentError as error:
         raise InvalidArgumentError(
             _FIELD_BY_ARGUMENT.get(error.argument, error.argument), error.given, error.allowed
@@ -263,14 +265,14 @@ _REQUIRED_FIELDS = {
 """The fields that each authentication method requires."""
 
 
-def _make_credentials(auth_type: str, given: Mapping[str, Any]) -> Credentials:
+def _make_credentials(auth_type: str, settings: Mapping[str, Any]) -> Credentials:
     from airflow_provider_qlik.cloud import ApiKey, ClientCredentials, Impersonation, PrivateKey
 
     if auth_type == "client_credentials":
-        return ClientCredentials(given["login"], given["password"], given["scope"])
+        return ClientCredentials(settings["login"], settings["password"], settings["scope"])
     if auth_type == "impersonation":
-        login, password, user = given["login"], given["password"], given["impersonated_user"]
-        return Impersonation(login, password, user, given["impersonated_user_field"])
+        login, password, user = settings["login"], settings["password"], settings["impersonated_user"]
+        return Impersonation(login, password, user, settings["impersonated_user_field"])
     if auth_type == "private_key":
-        return PrivateKey(given["login"], given["private_key"], given["key_id"], given["scope"])
-    return ApiKey(given["password"])
+        return PrivateKey(settings["login"], settings["private_key"], settings["key_id"], settings["scope"])
+    return ApiKey(settings["password"])

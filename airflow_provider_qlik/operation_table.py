@@ -1,6 +1,8 @@
-"""What each operation takes and gives, see `operations.Operation`.
+"""All operations by module and function of `cloud/api`: HTTP method, result, required and optional arguments.
 
-Made by ``python -m airflow_provider_qlik.cloud.operations``: change the functions, not this.
+The words for results and types are those of `operations.Operation`. `cloud.operations` binds the functions to these
+rows; `tests/test_operations.py` compares the rows with the functions, and shows the row that is expected. Dag files
+import this each time they are parsed, so it imports nothing.
 """
 
 from __future__ import annotations

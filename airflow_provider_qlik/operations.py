@@ -1,7 +1,7 @@
 """All operations of Qlik Cloud by name, and a check of the arguments that they are called with.
 
 Standard library only: Dag files import this each time they are parsed. The arguments of each operation are in
-`operation_table`, which is generated from the functions of `cloud/api`; see `cloud/operations.py`.
+`operation_table`; `cloud.operations` has the functions, too.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ class Operation:
     """The arguments and the result of an operation.
 
     `required` and `optional` hold the names of its arguments with their types, in JSON's words: "string", "integer",
-    "boolean", "object", "object of strings", "array of objects", or several of these with "or". `gives` is "list"
+    "boolean", "object", "object of strings", "array of objects", or several of these with "or". `result` is "list"
     (in pages), "object", "text", "file" or "nothing".
     """
 
     method: str
-    gives: str
+    result: str
     required: Mapping[str, str]
     optional: Mapping[str, str]
 
     @property
     def pages(self) -> bool:
         """True if the result is a list in pages."""
-        return self.gives == "list"
+        return self.result == "list"
 
     @property
     def arguments(self) -> dict[str, str]:
@@ -68,24 +68,24 @@ def check(operation: object, arguments: object, *, rendered: bool = False) -> No
     """
     if not rendered and _is_unrendered(operation):
         return
-    known = named(operation)
+    described = named(operation)
     if not rendered and _is_unrendered(arguments):
         return
     if not isinstance(arguments, Mapping):
         raise InvalidArgumentError("arguments", "None" if arguments is None else arguments, "must be a mapping")
     for name in arguments:
-        if name not in known.arguments:
-            takes = ", ".join(known.arguments) or "no arguments"
+        if name not in described.arguments:
+            takes = ", ".join(described.arguments) or "no arguments"
             raise InvalidArgumentError(
-                "arguments", name, f"{operation} takes {takes}{_suggestion(name, known.arguments)}"
+                "arguments", name, f"{operation} takes {takes}{_suggestion(name, described.arguments)}"
             )
-    missing = [name for name in known.required if name not in arguments]
+    missing = [name for name in described.required if name not in arguments]
     if missing:
         raise InvalidArgumentError("arguments", None, f"{operation} needs {' and '.join(missing)}")
-    for name, given in arguments.items():
-        kind = known.arguments[name]
-        if not (given is None and name in known.optional) and not _fits(given, kind, rendered):
-            shown = None if name in _SECRETS else "None" if given is None else given
+    for name, value in arguments.items():
+        kind = described.arguments[name]
+        if not (value is None and name in described.optional) and not _fits(value, kind, rendered):
+            shown = None if name in _SECRETS else "None" if value is None else value
             raise InvalidArgumentError(name, shown, f"{operation} takes {_article(kind)} {kind} here")
 
 
@@ -101,19 +101,19 @@ def named(operation: object) -> Operation:
     raise InvalidArgumentError("operation", shown, allowed + _suggestion(operation, OPERATIONS))
 
 
-def _suggestion(given: object, known: Iterable[str]) -> str:
+def _suggestion(name: object, known_names: Iterable[str]) -> str:
     """Return the names that were probably meant: with all these words, or one with similar words, in any order.
 
     So "start" is "tasks.start" or "reloads.start", "id" is "task_id", "start_task" is "tasks.start".
     """
     from difflib import get_close_matches
 
-    words = _words(str(given))
-    by_words = {" ".join(_words(name)): name for name in known}
+    words = _words(str(name))
+    by_words = {" ".join(_words(known)): known for known in known_names}
     # A typing error comes first, however many names have the words themselves.
     likely = [by_words[close] for close in get_close_matches(" ".join(words), by_words, n=1, cutoff=0.9)]
     if not likely:
-        likely = [name for name in known if words and set(words) <= set(_words(name))]
+        likely = [known for known in known_names if words and set(words) <= set(_words(known))]
     if not 1 <= len(likely) <= 3:
         likely = [by_words[close] for close in get_close_matches(" ".join(words), by_words, n=1)]
     return f" (did you mean {' or '.join(map(repr, likely))}?)" if likely else ""
@@ -123,34 +123,34 @@ def _words(name: str) -> list[str]:
     return sorted(re.findall(r"[a-z0-9]+", name.lower()))
 
 
-def _is_unrendered(given: object) -> bool:
+def _is_unrendered(value: object) -> bool:
     """Return True if a value is known only when the task runs: a template, or the result of another task."""
     return (
-        any(delimiter in given for delimiter in ("{{", "{%")) if isinstance(given, str) else hasattr(given, "resolve")
+        any(delimiter in value for delimiter in ("{{", "{%")) if isinstance(value, str) else hasattr(value, "resolve")
     )
 
 
-def _fits(given: object, kind: str, rendered: bool) -> bool:
-    if not rendered and _is_unrendered(given):
+def _fits(value: object, kind: str, rendered: bool) -> bool:
+    if not rendered and _is_unrendered(value):
         return True
-    return any(_is_a(given, one, rendered) for one in kind.split(" or "))
+    return any(_is_a(value, option, rendered) for option in kind.split(" or "))
 
 
-def _is_a(given: object, kind: str, rendered: bool) -> bool:
+def _is_a(value: object, kind: str, rendered: bool) -> bool:
     kind, _, inner = kind.partition(" of ")
-    each = inner.removesuffix("s")
+    item_kind = inner.removesuffix("s")
     if kind == "array":
-        if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
+        if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
             return False
-        return all(_fits(item, each, rendered) for item in given)
+        return all(_fits(item, item_kind, rendered) for item in value)
     if kind == "object" and inner:
-        return isinstance(given, Mapping) and all(_fits(item, each, rendered) for item in given.values())
+        return isinstance(value, Mapping) and all(_fits(item, item_kind, rendered) for item in value.values())
     if kind == "object":
         # A model of `cloud/models` is accepted, too.
-        return isinstance(given, Mapping) or hasattr(given, "model_dump")
+        return isinstance(value, Mapping) or hasattr(value, "model_dump")
     if kind == "integer":
-        return isinstance(given, int) and not isinstance(given, bool)
-    return isinstance(given, {"string": str, "boolean": bool}[kind])
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, {"string": str, "boolean": bool}[kind])
 
 
 def _article(kind: str) -> str:

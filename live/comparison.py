@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from airflow_provider_qlik.cloud.models.automations import AutomationRun
 from airflow_provider_qlik.cloud.models.members import OneOf
+from airflow_provider_qlik.cloud.models.reading import type_of
 from airflow_provider_qlik.cloud.models.reloads import Reload
 from airflow_provider_qlik.cloud.models.shape import Shape
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution
@@ -250,7 +251,7 @@ def _members(shape: type[Shape]) -> dict[str, list[Option]]:
     """Return what each member of a shape may hold, by Qlik's name and by ours, which is read as well."""
     found: dict[str, list[Option]] = {}
     for name, member in shape.model_fields.items():
-        found[name] = found[member.alias or name] = list(_options(member.annotation, tuple(member.metadata)))
+        found[name] = found[member.alias or name] = list(_options(type_of(member), tuple(member.metadata)))
     return found
 
 

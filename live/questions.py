@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_qlik.cloud.transport.paths import NOT_THERE
-from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS, V1_TASKS
+from airflow_provider_qlik.tasks_api import SCHEDULING_TASKS, V1_TASKS
 from live.comparison import json_type, shown_name, shown_word
 from live.recording import Exchange, Recording
 from live.runs import RealRun

@@ -12,7 +12,6 @@ from typing import Any
 from airflow_provider_qlik.cloud import InvalidArgumentError, QlikCloudError
 from airflow_provider_qlik.cloud.api import reloads, tasks
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
-from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS
 from airflow_provider_qlik.runs import (
     Intent,
     MatchTimeouts,
@@ -28,6 +27,7 @@ from airflow_provider_qlik.runs.cancelling import cancel
 from airflow_provider_qlik.runs.errors import AmbiguousRunError, RunNotFoundError, WaitTimeoutError
 from airflow_provider_qlik.runs.starting import intend, start
 from airflow_provider_qlik.runs.waiting import utc_now
+from airflow_provider_qlik.tasks_api import SCHEDULING_TASKS
 from live.recording import RecordingClient
 from live.survey import Survey, at, failure
 

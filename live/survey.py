@@ -22,7 +22,7 @@ from airflow_provider_qlik.cloud.call import TASKS_ROOT
 from airflow_provider_qlik.cloud.errors import IntermediaryResponseError
 from airflow_provider_qlik.cloud.models.automations import Automation
 from airflow_provider_qlik.cloud.models.tasks import Task
-from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS, V1_TASKS
+from airflow_provider_qlik.tasks_api import SCHEDULING_TASKS, V1_TASKS
 from live.comparison import described_by
 from live.recording import RecordingClient
 

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from airflow_provider_qlik.cloud.call import Call, Tier
 from airflow_provider_qlik.cloud.models.paging import Page
+from airflow_provider_qlik.cloud.models.reading import type_of
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.operations import OPERATIONS
 from airflow_provider_qlik.cloud.transport.download import Download
@@ -134,7 +135,7 @@ def _shape_in(annotation: Any) -> type[Shape] | None:
 def whole(shape: type[Shape]) -> dict[str, Any]:
     """Return a response with every member of a shape, secrets first, so that any part of the text contains them."""
     members = {
-        member.alias or name: _whole(member.annotation, member.alias or name)
+        member.alias or name: _whole(type_of(member), member.alias or name)
         for name, member in shape.model_fields.items()
         if name != "server_time"
     }

@@ -1,25 +1,35 @@
-"""Any operation by name: what is known of it, and what is refused before it is asked."""
+"""Any operation by name: its row in the table, and the arguments that are refused before a request is sent."""
 
 from __future__ import annotations
 
+import inspect
 import pickle
+import pkgutil
 import subprocess
 import sys
-from dataclasses import fields
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 
 from airflow_provider_qlik import operations
+from airflow_provider_qlik.cloud import api
 from airflow_provider_qlik.cloud.api import reloads, sharing_tasks, tasks
+from airflow_provider_qlik.cloud.call import Call
+from airflow_provider_qlik.cloud.models.paging import Page
+from airflow_provider_qlik.cloud.models.shape import Shape
 from airflow_provider_qlik.cloud.models.tasks import Task
 from airflow_provider_qlik.cloud.operations import OPERATIONS, make
+from airflow_provider_qlik.cloud.transport.download import Download
 from airflow_provider_qlik.operation_table import TABLE
 from airflow_provider_qlik.operations import check
 from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.contract.cases import ALL_CASES, arguments_of
 
-REGENERATE = "the table is stale: python -m airflow_provider_qlik.cloud.operations && ruff format airflow_provider_qlik"
+JSON_TYPES: dict[Any, str] = {str: "string", int: "integer", bool: "boolean"}
+RESULTS: dict[Any, str] = {NoneType: "nothing", str: "text", Download: "file"}
 BY_FUNCTION = {operation.function: name for name, operation in OPERATIONS.items()}
 
 
@@ -30,16 +40,65 @@ class FromAnotherTask:
         raise AssertionError("not while the Dag is parsed")
 
 
-def test_the_table_says_what_the_functions_say() -> None:
-    members = [one.name for one in fields(operations.Operation)]
+def functions() -> dict[str, Callable[..., Call[Any]]]:
+    """Return all public functions of the modules of `api`, in their order."""
+    return {
+        f"{family.name}.{name}": function
+        for family in pkgutil.iter_modules(api.__path__)
+        for module in [import_module(f"{api.__name__}.{family.name}")]
+        for name, function in vars(module).items()
+        if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_")
+    }
 
-    said = {name: tuple(getattr(one, member) for member in members) for name, one in OPERATIONS.items()}
 
-    assert said == TABLE, REGENERATE
-    assert list(said) == list(TABLE), REGENERATE
+def described(function: Callable[..., Call[Any]]) -> tuple[str, dict[str, str], dict[str, str]]:
+    """Return result, required and optional arguments of a function, by its annotations."""
+    hints = get_type_hints(function)
+    (response_type,) = get_args(hints["return"])
+    result = RESULTS.get(response_type) or ("list" if issubclass(response_type, Page) else "object")
+    required: dict[str, str] = {}
+    optional: dict[str, str] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        (required if parameter.default is parameter.empty else optional)[name] = json_type(hints[name])
+    return result, required, optional
 
 
-def test_all_operations_of_the_contracts_are_there_and_those_outside_them() -> None:
+def json_type(hint: Any) -> str:
+    """Return a type in JSON's words, without None."""
+    inner = get_args(hint)
+    if get_origin(hint) is Mapping:
+        return "object" if inner[1] is Any else f"object of {json_type(inner[1])}s"
+    if get_origin(hint) is Sequence:
+        return f"array of {json_type(inner[0])}s"
+    if inner:
+        return " or ".join(dict.fromkeys(json_type(option) for option in inner if option is not NoneType))
+    return JSON_TYPES[hint] if hint in JSON_TYPES or not issubclass(hint, Shape) else "object"
+
+
+def test_the_table_has_a_row_for_each_function_in_the_same_order() -> None:
+    assert list(TABLE) == list(functions())
+    assert {name: operation.function for name, operation in OPERATIONS.items()} == functions()
+    assert list(operations.OPERATIONS) == list(TABLE)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_row_of_the_table_describes_its_function(name: str) -> None:
+    _, *row = TABLE[name]
+
+    assert tuple(row) == described(functions()[name])
+    # The order is that in which errors list the arguments.
+    assert [[*arguments] for arguments in row[1:]] == [[*arguments] for arguments in described(functions()[name])[1:]]
+
+
+@pytest.mark.parametrize("name", sorted(set(TABLE) - {BY_FUNCTION[case.function] for case in ALL_CASES.values()}))
+def test_the_method_in_the_table_is_that_of_the_call(name: str) -> None:
+    operation = OPERATIONS[name]
+    assert set(operation.required.values()) <= {"string"}
+
+    assert operation.function(**dict.fromkeys(operation.required, "x")).method == operation.method
+
+
+def test_all_operations_of_the_contracts_are_there_and_some_others() -> None:
     in_contract = {BY_FUNCTION[case.function] for case in ALL_CASES.values()}
 
     assert len(in_contract) == 49 + 9
@@ -50,12 +109,12 @@ def test_all_operations_of_the_contracts_are_there_and_those_outside_them() -> N
 
 
 @pytest.mark.parametrize("case", ALL_CASES.values(), ids=ALL_CASES)
-def test_what_is_known_of_an_operation_fits_its_call(case: Any) -> None:
+def test_the_description_of_an_operation_fits_its_call(case: Any) -> None:
     operation, call = OPERATIONS[BY_FUNCTION[case.function]], case.bare()
 
     assert operation.method == call.method
     assert operation.pages is hasattr(call.answer, "next_query")
-    assert (operation.gives == "nothing") is (call.answer is type(None))
+    assert (operation.result == "nothing") is (call.answer is type(None))
     # What is said of the new task may be left out there.
     body = {"reload"} & {*operation.optional}
     assert set(operation.optional) == arguments_of(case.function) | body

@@ -76,9 +76,9 @@ def code_of(errors: list[Mapping[str, Any]]) -> str | None:
     """
     found = [code for error in errors for code in _codes(error, MAX_DEPTH)]
     specific = [code for code in found if _SPECIFIC.fullmatch(code) and not code.startswith("HTTP-")]
-    known = [code for code in specific if code in ADVICE]
+    with_advice = [code for code in specific if code in ADVICE]
     by_status = [code for code in found if code.startswith("HTTP-")]
-    return next(iter([*known, *specific, *by_status, *found]), None)
+    return next(iter([*with_advice, *specific, *by_status, *found]), None)
 
 
 def is_bare_result(body: Mapping[str, Any], status: int) -> bool:

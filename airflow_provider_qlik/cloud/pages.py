@@ -89,8 +89,8 @@ class Pages(Generic[ItemT]):
         ids = {id for id in listed if id is not None}
         new: Sequence[ItemT] = items
         if len(ids) < len(listed) or not self._ids.isdisjoint(ids):
-            known = set(self._ids)
-            new = [item for item, id in zip(items, listed, strict=True) if id is None or _is_new(id, known)]
+            seen_ids = set(self._ids)
+            new = [item for item, id in zip(items, listed, strict=True) if id is None or _is_new(id, seen_ids)]
             ids -= self._ids
         self._ids |= ids
         self._last_ids.append(ids)
@@ -99,24 +99,24 @@ class Pages(Generic[ItemT]):
         return new
 
 
-def _is_new(id: str, known: set[str]) -> bool:
-    if id in known:
+def _is_new(id: str, seen_ids: set[str]) -> bool:
+    if id in seen_ids:
         return False
-    known.add(id)
+    seen_ids.add(id)
     return True
 
 
-def all_items(call: Call[Page[Any]], most: int | None = None) -> Flow[list[Any]]:
-    """Return all items of a paged list, inside a flow; no more than *most*, if that is given.
+def all_items(call: Call[Page[Any]], max_items: int | None = None) -> Flow[list[Any]]:
+    """Return all items of a paged list, inside a flow; no more than *max_items*, if that is set.
 
     Of an item that is listed more than once, the copy that was read last stands in the place of the first.
     """
     pages: Pages[Any] = Pages(call)
     found: dict[Any, Any] = {}
-    while pages.next_call is not None and (most is None or len(found) < most):
+    while pages.next_call is not None and (max_items is None or len(found) < max_items):
         page = yield from send(pages.next_call)
         pages.take(page)
         for item in page.items:
             id = getattr(item, "id", None)
             found[len(found) if id is None else id] = item
-    return [*found.values()][:most]
+    return [*found.values()][:max_items]

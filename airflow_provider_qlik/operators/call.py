@@ -103,7 +103,7 @@ class QlikCallOperator(BaseOperator):
         return self.operation.rpartition(".")[2]
 
     def _check_options(self) -> None:
-        if operations.OPERATIONS[self.operation].gives == "file":
+        if operations.OPERATIONS[self.operation].result == "file":
             allowed = "give download_to= to QlikRunSharingTaskOperator: a file is no JSON"
             raise InvalidArgumentError("operation", self.operation, allowed)
         if self.if_exists is not None and self.operation not in operations.CREATES:

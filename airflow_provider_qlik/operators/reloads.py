@@ -13,12 +13,11 @@ from airflow_provider_qlik.validation import (
     checked_flag,
     checked_number,
     checked_text,
+    checked_variables,
     checked_word,
 )
 
 IF_PENDING = ("fail", "wait", "skip")
-MAX_VARIABLES = 20
-MAX_VARIABLE = 256
 MIN_WEIGHT, MAX_WEIGHT = 1, 10
 
 
@@ -78,7 +77,7 @@ class QlikReloadAppOperator(AppArguments, QlikRunOperator):
         if literal(weight):
             _checked_weight(weight)
         if isinstance(variables, Mapping) and all(map(literal, variables.values())):
-            checked_variables(variables)
+            _variables(variables)
 
     def on_error(self, error: Exception) -> None:
         """Skip the task if another reload is pending and `if_pending` is ``skip``."""
@@ -92,7 +91,7 @@ class QlikReloadAppOperator(AppArguments, QlikRunOperator):
         return {
             "partial": checked_flag("partial", self.partial_reload),
             "weight": None if self.weight is None else _checked_weight(self.weight),
-            "variables": checked_variables(self.variables),
+            "variables": _variables(self.variables),
             "if_pending": self.if_pending,
         }
 
@@ -101,21 +100,17 @@ def _checked_weight(value: object) -> int:
     return checked_number("weight", value, MIN_WEIGHT, MAX_WEIGHT)
 
 
-def checked_variables(variables: object) -> dict[str, str] | None:
+def _variables(value: object) -> dict[str, str] | None:
     """Return the variables as the API takes them. Raises InvalidArgumentError for other types and sizes."""
-    if variables is None:
+    if value is None:
         return None
-    if not isinstance(variables, Mapping):
-        raise InvalidArgumentError("variables", variables, "a mapping of texts to texts")
-    if len(variables) > MAX_VARIABLES:
-        raise InvalidArgumentError("variables", f"{len(variables)}", f"at most {MAX_VARIABLES} variables")
+    if not isinstance(value, Mapping):
+        raise InvalidArgumentError("variables", value, "a mapping of texts to texts")
     allowed = "a mapping of texts to texts (whole numbers stand for their digits)"
-    checked: dict[str, str] = {}
-    for pair in variables.items():
+    variables: dict[str, str] = {}
+    for pair in value.items():
         if not all(isinstance(text, str | int) and not isinstance(text, bool) for text in pair):
             raise InvalidArgumentError("variables", dict([pair]), allowed)
-        name, value = (checked_text("variables", text, allowed) for text in pair)
-        if len(name) > MAX_VARIABLE or len(value) > MAX_VARIABLE:
-            raise InvalidArgumentError("variables", name, f"names and values have at most {MAX_VARIABLE} characters")
-        checked[name] = value
-    return checked
+        name, text = (checked_text("variables", part, allowed) for part in pair)
+        variables[name] = text
+    return checked_variables(variables)

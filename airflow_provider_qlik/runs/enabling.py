@@ -77,4 +77,4 @@ def _with(task: Task, enabled: bool) -> Task:
     metadata = task.metadata
     if enabled and metadata is not None and metadata.disabled_code is not None:
         metadata = metadata.model_copy(update={"disabled_code": None})
-    return task.model_copy(update={"enabled": enabled, "metadata": metadata})
+    return task.model_copy(update={"enabled": enabled, "metadata_json": metadata})

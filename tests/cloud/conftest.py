@@ -7,9 +7,9 @@ import pytest
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, RetryPolicy, Tenant
 from airflow_provider_qlik.cloud.models import lenient
 from airflow_provider_qlik.cloud.transport import paths
-from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS, V1_TASKS
 from airflow_provider_qlik.cloud.transport.token_cache import forget_tokens
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+from airflow_provider_qlik.tasks_api import SCHEDULING_TASKS, V1_TASKS
 from tests.listener import Listener, listening
 
 QUICK = RetryPolicy(max_attempts=5, initial_backoff=0.001, max_backoff=0.002, max_retry_after=0.002)

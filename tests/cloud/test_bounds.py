@@ -36,7 +36,7 @@ from airflow_provider_qlik.cloud.api import automations, sharing_tasks, tasks
 from airflow_provider_qlik.cloud.transport import client as sync_client
 from airflow_provider_qlik.cloud.transport.bounds import KEPT_END, MAX_BODY
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
-from airflow_provider_qlik.cloud.transport.tenant import V1_TASKS
+from airflow_provider_qlik.tasks_api import V1_TASKS
 from tests.listener import Answer, Listener
 
 pytestmark = pytest.mark.slow

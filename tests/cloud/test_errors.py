@@ -31,8 +31,8 @@ from airflow_provider_qlik.cloud.errors import (
     TooManyRequestsError,
     UnauthorizedError,
 )
-from airflow_provider_qlik.cloud.transport.tenant import AUTO, V1_TASKS
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+from airflow_provider_qlik.tasks_api import AUTO, V1_TASKS
 from tests.listener import Answer, Listener, listening, refused_by_qlik
 
 ONCE = RetryPolicy(max_attempts=1)

@@ -33,10 +33,10 @@ from airflow_provider_qlik.cloud.errors import IntermediaryResponseError
 from airflow_provider_qlik.cloud.polling.rate_limiter import RateLimiter
 from airflow_provider_qlik.cloud.transport import paths
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
-from airflow_provider_qlik.cloud.transport.tenant import SCHEDULING_TASKS, TASKS_PATHS, V1_TASKS
 from airflow_provider_qlik.runs import ADAPTERS, RunSelector
 from airflow_provider_qlik.runs.poll_source import poll_source
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+from airflow_provider_qlik.tasks_api import SCHEDULING_TASKS, TASKS_PATHS, V1_TASKS
 from tests.cloud.conftest import QUICK
 from tests.listener import Answer, Listener, Seen, refused_by_qlik
 

@@ -16,7 +16,7 @@ from airflow_provider_qlik.cloud.api import automations, reload_tasks, sharing_t
 from airflow_provider_qlik.cloud.call import Tier
 from airflow_provider_qlik.cloud.models.sharing_tasks import TASK_TYPES
 from airflow_provider_qlik.cloud.transport.download import Download
-from airflow_provider_qlik.cloud.transport.tenant import TASKS_PATHS
+from airflow_provider_qlik.tasks_api import TASKS_PATHS
 from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.contract.cases import ALL_CASES, CASES, KNOWN_AS, SCHEDULING_CASES, arguments_of
 from tests.contract.openapi import Contract, Operation, Place, contract, example, has_example, scheduling

@@ -121,6 +121,7 @@ def test_a_reload_whose_answer_was_lost_is_found_and_not_started_again(tenant: T
         ({"app_id": "1", "variables": {str(number): "x" for number in range(21)}}, "variables"),
         ({"app_id": "1", "variables": {"v": "x" * 257}}, "variables"),
         ({"app_id": "1", "variables": {"v" * 257: "x"}}, "variables"),
+        ({"app_id": "1", "variables": {" ": "x"}}, "variables"),
         ({"app_id": "1", "if_pending": "queue"}, "if_pending"),
         ({"app_id": "1", "partial": "yes"}, "partial"),
         ({"app_id": "1", "weight": "heavy"}, "weight"),

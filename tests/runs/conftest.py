@@ -12,7 +12,6 @@ from airflow_provider_qlik import sandbox as sandboxes
 from airflow_provider_qlik.cloud import ApiKey, Call, Client, Flow, Pause, RetryPolicy, Tenant
 from airflow_provider_qlik.cloud.call import FlowDriver, Step, unbatched
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
-from airflow_provider_qlik.cloud.transport.tenant import AUTO, V1_TASKS
 from airflow_provider_qlik.cloud.transport.token_cache import forget_tokens
 from airflow_provider_qlik.runs import (
     STARTABLE_ADAPTERS,
@@ -26,6 +25,7 @@ from airflow_provider_qlik.runs import (
 )
 from airflow_provider_qlik.runs.starting import intend, start
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+from airflow_provider_qlik.tasks_api import AUTO, V1_TASKS
 
 T = TypeVar("T")
 

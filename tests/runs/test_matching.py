@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik.cloud.transport.tenant import TASKS_PATHS
 from airflow_provider_qlik.runs import (
     ADAPTERS,
     STARTABLE_ADAPTERS,
@@ -26,6 +25,7 @@ from airflow_provider_qlik.runs.matching import competing_runs, find
 from airflow_provider_qlik.runs.run import without_repeats
 from airflow_provider_qlik.sandbox import Script
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
+from airflow_provider_qlik.tasks_api import TASKS_PATHS
 from tests.runs.conftest import MARKER, OTHER_MARKER, TASK, Stage, staged
 
 pytestmark = pytest.mark.slow

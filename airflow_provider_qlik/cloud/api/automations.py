@@ -96,9 +96,9 @@ def delete(automation_id: str) -> Call[None]:
     )
 
 
-def _action(operation: str, action: str, automation_id: str, answer: type[T], body: Any = None) -> Call[T]:
+def _action(operation: str, action: str, automation_id: str, response_type: type[T], body: Any = None) -> Call[T]:
     template = "/{automation_id}/actions/" + action
-    return _FAMILY.call(operation, "POST", template, answer, ids={"automation_id": automation_id}, body=body)
+    return _FAMILY.call(operation, "POST", template, response_type, ids={"automation_id": automation_id}, body=body)
 
 
 def change_owner(automation_id: str, user_id: str) -> Call[None]:
@@ -166,9 +166,9 @@ def get_run(automation_id: str, run_id: str) -> Call[AutomationRun]:
     )
 
 
-def _run_action(operation: str, action: str, automation_id: str, run_id: str, answer: type[T]) -> Call[T]:
+def _run_action(operation: str, action: str, automation_id: str, run_id: str, response_type: type[T]) -> Call[T]:
     ids = {"automation_id": automation_id, "run_id": run_id}
-    return _FAMILY.call(operation, "POST", "/{automation_id}/runs/{run_id}/actions/" + action, answer, ids=ids)
+    return _FAMILY.call(operation, "POST", "/{automation_id}/runs/{run_id}/actions/" + action, response_type, ids=ids)
 
 
 def export_run(automation_id: str, run_id: str) -> Call[AutomationRunExport]:

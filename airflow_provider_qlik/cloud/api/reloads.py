@@ -12,13 +12,9 @@ from airflow_provider_qlik.cloud.call import Call, Family, Tier
 from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadCreate, ReloadList
 from airflow_provider_qlik.cloud.models.writing import body_of
 from airflow_provider_qlik.cloud.parameters import both_ways, only_one_cursor, page_size, word
-from airflow_provider_qlik.validation import InvalidArgumentError, checked_count, checked_id
+from airflow_provider_qlik.validation import InvalidArgumentError, checked_count, checked_id, checked_variables
 
 RELOAD_SORTS = both_ways("creationTime", "status", "startTime", "endTime")
-MAX_VARIABLES = 20
-"""Variables that one start can set, at most."""
-MAX_VARIABLE_LENGTH = 256
-"""Characters of the name, and of the value, of a variable, at most."""
 
 _FAMILY = Family("/api/v1/reloads", reading=Tier.ONE, writing=Tier.RELOADS)
 
@@ -74,7 +70,7 @@ def start(
         "appId": checked_id("app_id", app_id),
         "partial": partial,
         "weight": None if weight is None else checked_count("weight", weight),
-        "variables": None if variables is None else _checked_variables(variables),
+        "variables": None if variables is None else _variables(variables),
         "resourceType": resource_type,
         "resourceId": resource_id,
     }
@@ -94,19 +90,9 @@ def cancel(reload_id: str) -> Call[None]:
     return _FAMILY.call("cancel_reload", "POST", "/{reload_id}/actions/cancel", NoneType, ids={"reload_id": reload_id})
 
 
-def _checked_variables(variables: Mapping[str, str]) -> dict[str, str]:
+def _variables(variables: Mapping[str, str]) -> dict[str, str]:
     if not isinstance(variables, Mapping) or not all(
-        isinstance(one, str) for pair in variables.items() for one in pair
+        isinstance(text, str) for pair in variables.items() for text in pair
     ):
         raise InvalidArgumentError("variables", variables, "must be a mapping of names to texts")
-    if len(variables) > MAX_VARIABLES:
-        raise InvalidArgumentError("variables", len(variables), f"at most {MAX_VARIABLES} variables")
-    for name, text in variables.items():
-        if not name.strip():
-            raise InvalidArgumentError("variables", name, "a variable needs a name")
-        if len(name) > MAX_VARIABLE_LENGTH or len(text) > MAX_VARIABLE_LENGTH:
-            # The value may be a secret.
-            raise InvalidArgumentError(
-                "variables", name, f"names and values have at most {MAX_VARIABLE_LENGTH} characters"
-            )
-    return dict(variables)
+    return checked_variables(variables)

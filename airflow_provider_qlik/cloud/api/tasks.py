@@ -58,7 +58,7 @@ def list(
     *filter* is a SCIM expression over `TASK_FIELDS`, such as ``lastStatus eq "FAILED" and enabled eq true``. Tasks v1
     has none, so a list with a filter is `scheduling_only`: a filter that is ignored would list all tasks.
     *sort* is a sign and one of these fields, such as ``-lastEndedAt``. For Tasks v1 only `V1_TASK_SORTS` are
-    documented; it is sent as given on either path.
+    documented; it is sent unchanged on either path.
     """
     parameters = {
         "filter": filter,

@@ -1,1 +1,1 @@
-"""The shapes that Qlik Cloud's operations take and give, one module a family."""
+"""The shapes of requests and responses of Qlik Cloud, one module for each family."""

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, SecretStr
 from airflow_provider_qlik.cloud.models.members import PERHAPS_EMPTY, Id, Needed, Number, ReadOnly, one_of
 from airflow_provider_qlik.cloud.models.moments import Moment
 from airflow_provider_qlik.cloud.models.paging import Page
-from airflow_provider_qlik.cloud.models.reading import LazyMember
+from airflow_provider_qlik.cloud.models.reading import KeptAsJson
 from airflow_provider_qlik.cloud.models.shape import Shape
 from airflow_provider_qlik.masking import masked
 
@@ -62,7 +62,7 @@ class AutomationRun(Shape):
     is_archived: bool | None = None
     executed_by_id: str | None = None
     scheduled_start_time: Moment = None
-    metrics: Annotated[AutomationRunMetrics | None, LazyMember(), PERHAPS_EMPTY] = None
+    metrics: Annotated[AutomationRunMetrics | None, PERHAPS_EMPTY] = None
     duration: Number = None
 
     @property
@@ -118,15 +118,17 @@ class Automation(Shape):
 
 
 class LastAutomationRun(Shape):
-    """An automation, of which only the last run is kept, so that polls of the bulk list parse less.
-
-    Access to a run without id or status raises InvalidResponseError.
-    """
+    """An automation, of which only the last run is kept, so that polls of the bulk list parse less."""
 
     model_config = ConfigDict(extra="ignore")
 
     id: str
-    last_run: Annotated[AutomationRun | None, LazyMember(essential=True), PERHAPS_EMPTY] = None
+    last_run_json: Annotated[Any, KeptAsJson(AutomationRun)] = Field(default=None, alias="lastRun")
+
+    @property
+    def last_run(self) -> AutomationRun | None:
+        """Return the last run; None if there is none. Raises InvalidResponseError for a run without id or status."""
+        return None if self.last_run_json in (None, []) else AutomationRun.from_json(self.last_run_json)
 
 
 class AutomationUpdate(Shape):

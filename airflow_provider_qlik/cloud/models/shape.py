@@ -27,8 +27,8 @@ from airflow_provider_qlik.cloud.errors import InvalidResponseError
 from airflow_provider_qlik.cloud.models.lenient import decoded, has_nul, repaired
 from airflow_provider_qlik.cloud.models.members import Needed
 from airflow_provider_qlik.cloud.models.moments import http_date
-from airflow_provider_qlik.cloud.models.problems import problem_in
-from airflow_provider_qlik.cloud.models.reading import READING, LazyModel, checked_where_written, reading
+from airflow_provider_qlik.cloud.models.problems import forms, problem_in
+from airflow_provider_qlik.cloud.models.reading import READING, checked_where_written, reading
 from airflow_provider_qlik.masking import masked, secrets_in, texts_in
 from airflow_provider_qlik.text import storable
 
@@ -79,7 +79,7 @@ class Reply:
         return f"[{self.left_out:,} bytes before this are left out]\n{storable(text, len(text))}"
 
 
-class Shape(LazyModel):
+class Shape(BaseModel):
     """A JSON object of Qlik Cloud, with members in snake_case and Qlik's names as aliases.
 
     Created in Python it is strict: types must be right, and members that Qlik requires must be set. Read from a
@@ -123,6 +123,7 @@ class Shape(LazyModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **arguments: Any) -> None:
         super().__pydantic_init_subclass__(**arguments)
+        forms.add(cls.__name__)
         cls._nesting = tuple(name for name, member in cls.model_fields.items() if _may_nest(member.annotation))
 
     @property
@@ -197,6 +198,15 @@ class Shape(LazyModel):
     def from_json(cls, value: object) -> Self:
         """Return the shape of plain JSON from Qlik Cloud. Raises InvalidResponseError if it is not valid."""
         return cls.from_reply(Reply(200, content=json.dumps(value).encode()))
+
+    @classmethod
+    def from_member(cls, value: Any) -> Self | None:
+        """Return the shape of a member that is marked `KeptAsJson`, None if it has no value or an invalid one."""
+        if value is None or isinstance(value, cls):
+            return value
+        with suppress(InvalidResponseError):
+            return cls.from_json(value)
+        return None
 
 
 def _may_nest(annotation: Any) -> bool:

@@ -70,7 +70,7 @@ class Recipient(Shape):
 
 
 class UserRecipient(Recipient):
-    """A user among the recipients asked for."""
+    """A user among the requested recipients."""
 
     enabled: bool | None = None
 
@@ -101,7 +101,7 @@ class PersistedEmailRecipient(Shape):
 
 
 class SharingRecipients(Shape):
-    """The recipients asked for; `email_addresses` are those outside the tenant."""
+    """The requested recipients; `email_addresses` are those outside the tenant."""
 
     dl_users: Annotated[list[Any] | None, Field(alias="DLUsers")] = None
     user_ids: list[UserRecipient] | None = None

@@ -14,7 +14,7 @@ from airflow_provider_qlik.cloud.models.lenient import decoded
 from airflow_provider_qlik.cloud.models.members import Id, Needed, ReadOnly, one_of
 from airflow_provider_qlik.cloud.models.moments import Moment
 from airflow_provider_qlik.cloud.models.paging import Page
-from airflow_provider_qlik.cloud.models.reading import LazyMember
+from airflow_provider_qlik.cloud.models.reading import KeptAsJson
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 
 TaskUsage = Annotated[str, one_of("ANALYTICS", "DATA_PREPARATION", "DATAFLOW_PREP", "SINGLE_TABLE_PREP")]
@@ -104,7 +104,7 @@ class TaskCronExpression(Shape):
 
 
 class TaskScheduleRule(Shape):
-    """A schedule given as an object."""
+    """A schedule as an object."""
 
     cron: str | TaskCronExpression | None = None
     interval: str | None = None
@@ -191,22 +191,30 @@ class TaskState(Shape):
 
 
 class Task(Shape):
-    """A task: a small workflow around one target resource, such as "reload this app every morning"."""
+    """A task: a small workflow around one target resource, such as "reload this app every morning".
+
+    In a response the workflow (`start`, `events`, `states`) is plain JSON, as Qlik Cloud has sent it.
+    """
 
     id: Annotated[str | None, ReadOnly()] = None
     key: str | None = None
     name: Annotated[str | None, Needed()] = None
-    start: Annotated[TaskStart | None, LazyMember()] = None
-    events: Annotated[list[TaskEvent] | None, LazyMember()] = None
-    states: Annotated[list[TaskState] | None, LazyMember()] = None
+    start: Annotated[Any, KeptAsJson(TaskStart)] = None
+    events: Annotated[Any, KeptAsJson(list[TaskEvent])] = None
+    states: Annotated[Any, KeptAsJson(list[TaskState])] = None
     enabled: bool | None = None
     version: str | None = None
-    metadata: Annotated[TaskMetadata | None, LazyMember()] = None
+    metadata_json: Annotated[Any, KeptAsJson(TaskMetadata)] = Field(default=None, alias="metadata")
     keep_active: bool | None = None
     resource_id: str | None = None
     annotations: list[str] | None = None
     description: str | None = None
     spec_version: Annotated[str | None, Needed()] = None
+
+    @property
+    def metadata(self) -> TaskMetadata | None:
+        """Return the metadata without its invalid members; None if there is none that can be read."""
+        return TaskMetadata.from_member(self.metadata_json)
 
 
 class TaskStarted(Shape):

@@ -10,10 +10,11 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from airflow_provider_qlik.cloud.models.members import Nullable, OneOf, ReadOnly
 from airflow_provider_qlik.cloud.models.problems import problem_in
-from airflow_provider_qlik.cloud.models.reading import LazyModel
+from airflow_provider_qlik.cloud.models.reading import KeptAsJson
 from airflow_provider_qlik.cloud.models.shape import Shape
 from airflow_provider_qlik.validation import InvalidArgumentError, checked_json
 
@@ -57,14 +58,7 @@ def bodies_of(shape: type[ShapeT], argument: str, value: Sequence[ShapeT | Mappi
         raise InvalidArgumentError(
             argument, None, f"must be a list of {shape.__name__} or mappings, even for a single one"
         )
-    return [body_of(shape, f"{argument}[{place}]", one) for place, one in enumerate(value)]
-
-
-def _members(shape: BaseModel) -> dict[str, Any]:
-    """Return the members of a shape; lazy members are read, or plain JSON if they are invalid."""
-    if isinstance(shape, LazyModel):
-        shape._read_all()
-    return vars(shape)
+    return [body_of(shape, f"{argument}[{place}]", item) for place, item in enumerate(value)]
 
 
 def _inner(value: Any, dumped: Any) -> list[tuple[BaseModel, dict[str, Any]]]:
@@ -72,7 +66,7 @@ def _inner(value: Any, dumped: Any) -> list[tuple[BaseModel, dict[str, Any]]]:
     if isinstance(value, BaseModel):
         return [(value, dumped)]
     if isinstance(value, (list, tuple)) and isinstance(dumped, list):
-        return [pair for one in zip(value, dumped, strict=True) for pair in _inner(*one)]
+        return [pair for item, plain in zip(value, dumped, strict=True) for pair in _inner(item, plain)]
     if isinstance(value, dict) and isinstance(dumped, dict):
         return [pair for name in value if name in dumped for pair in _inner(value[name], dumped[name])]
     return []
@@ -80,27 +74,31 @@ def _inner(value: Any, dumped: Any) -> list[tuple[BaseModel, dict[str, Any]]]:
 
 def _without_nulls(shape: BaseModel, dumped: dict[str, Any]) -> dict[str, Any]:
     """Remove the declared members that are None from the JSON of a shape, in place, and return it."""
-    members = _members(shape)
     for name, member in type(shape).model_fields.items():
         key = member.alias or name
         if dumped.get(key, _MISSING) is None:
             if not (name in shape.model_fields_set and _marked(member, Nullable)):
                 del dumped[key]
         elif key in dumped:
-            for inner, plain in _inner(members.get(name), dumped[key]):
-                _without_nulls(inner, plain)
+            inner = _inner(vars(shape).get(name), dumped[key])
+            for mark in member.metadata:
+                if isinstance(mark, KeptAsJson) and not inner:
+                    read = mark.read(dumped[key])
+                    dumped[key] = to_jsonable_python(read, by_alias=True)
+                    inner = _inner(read, dumped[key])
+            for inner_shape, plain in inner:
+                _without_nulls(inner_shape, plain)
     return dumped
 
 
 def _without_read_only(shape: BaseModel, dumped: dict[str, Any]) -> dict[str, Any]:
     """Remove the members that only Qlik sets from the JSON of a shape, in place, and return it."""
-    members = _members(shape)
     for name, member in type(shape).model_fields.items():
         key = member.alias or name
         if _marked(member, ReadOnly):
             dumped.pop(key, None)
         elif key in dumped:
-            for inner, plain in _inner(members.get(name), dumped[key]):
+            for inner, plain in _inner(vars(shape).get(name), dumped[key]):
                 _without_read_only(inner, plain)
     return dumped
 
@@ -109,7 +107,7 @@ _MISSING = object()
 
 
 def _marked(member: FieldInfo, mark: type) -> bool:
-    return any(isinstance(one, mark) for one in member.metadata)
+    return any(isinstance(item, mark) for item in member.metadata)
 
 
 MAX_WARNINGS = 500
@@ -121,19 +119,19 @@ _warned: set[tuple[str, str, str | int]] = set()
 
 def _warn_of_unknown_words(shape: BaseModel, argument: str, at: tuple[str, ...] = ()) -> None:
     """Log a warning for each word in a shape that Qlik's documentation does not list, once per member and word."""
-    known = _words(type(shape))
+    documented = _words(type(shape))
     for name, member in type(shape).model_fields.items():
         value = getattr(shape, name)
         here = (*at, member.alias or name)
-        for place, one in enumerate(value) if isinstance(value, list) else ((None, value),):
+        for place, item in enumerate(value) if isinstance(value, list) else ((None, value),):
             where = here if place is None else (*here, str(place))
-            if isinstance(one, BaseModel):
-                _warn_of_unknown_words(one, argument, where)
-            elif name in known and isinstance(one, (str, int)) and one not in known[name]:
-                _warn_once((type(shape).__name__, here[-1], one), f"{argument}: {'.'.join(where)}", known[name])
+            if isinstance(item, BaseModel):
+                _warn_of_unknown_words(item, argument, where)
+            elif name in documented and isinstance(item, (str, int)) and item not in documented[name]:
+                _warn_once((type(shape).__name__, here[-1], item), f"{argument}: {'.'.join(where)}", documented[name])
 
 
-def _warn_once(key: tuple[str, str, str | int], where: str, known: tuple[str | int, ...]) -> None:
+def _warn_once(key: tuple[str, str, str | int], where: str, documented: tuple[str | int, ...]) -> None:
     if key in _warned or len(_warned) >= MAX_WARNINGS:
         return
     _warned.add(key)
@@ -142,7 +140,7 @@ def _warn_once(key: tuple[str, str, str | int], where: str, known: tuple[str | i
         " Cloud may refuse it. This warning is logged once for each word",
         where,
         key[2],
-        ", ".join(map(repr, known)),
+        ", ".join(map(repr, documented)),
     )
 
 

@@ -50,14 +50,8 @@ from airflow_provider_qlik.cloud.call import EXECUTE_ROOT, TASKS_ROOT, Await, Ca
 from airflow_provider_qlik.cloud.errors import ConnectError, IntermediaryResponseError, QlikCloudError, StatusError
 from airflow_provider_qlik.cloud.models.tasks import TaskList
 from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, RetryPolicy, send_with_retries
-from airflow_provider_qlik.cloud.transport.tenant import (
-    AUTO,
-    SCHEDULING_TASKS,
-    V1_EXECUTE,
-    V1_TASKS,
-    WORKFLOWS_EXECUTE,
-    Tenant,
-)
+from airflow_provider_qlik.cloud.transport.tenant import V1_EXECUTE, WORKFLOWS_EXECUTE, Tenant
+from airflow_provider_qlik.tasks_api import AUTO, SCHEDULING_TASKS, V1_TASKS
 from airflow_provider_qlik.validation import InvalidArgumentError
 
 T = TypeVar("T")

@@ -16,12 +16,9 @@ import httpx
 from airflow_provider_qlik.cloud.call import EXECUTE_ROOT, TASKS_ROOT, Call
 from airflow_provider_qlik.cloud.transport.hosts import EXAMPLE, checked_host, is_loopback
 from airflow_provider_qlik.cloud.transport.proxies import PORTS, proxy_for
+from airflow_provider_qlik.tasks_api import AUTO, SCHEDULING_TASKS, TASKS_PATHS
 from airflow_provider_qlik.validation import MAX_TIMEOUT, InvalidArgumentError, checked_seconds, checked_word
 
-V1_TASKS, SCHEDULING_TASKS = "/api/v1/tasks", "/api/scheduling/tasks"
-TASKS_PATHS = (V1_TASKS, SCHEDULING_TASKS)
-AUTO = "auto"
-"""The scheduling path where the tenant has it, else v1; see `paths`."""
 V1_EXECUTE, WORKFLOWS_EXECUTE = "/api/v1/automations", "/api/workflows/automations"
 _FIRST = {TASKS_ROOT: SCHEDULING_TASKS, EXECUTE_ROOT: V1_EXECUTE}
 """The path of a call as long as it is not known where the tenant has it."""
