@@ -40,13 +40,13 @@ def grown(url: str, way: str) -> float:
     """Return the growth in MB of the peak memory of this process by one download."""
     from airflow_provider_qlik.cloud import ApiKey, Client, Tenant
     from airflow_provider_qlik.cloud.api import sharing_tasks
-    from airflow_provider_qlik.sandbox import File, Script, Sharing
+    from airflow_provider_qlik.sandbox import File, Script, SharingScript
     from airflow_provider_qlik.sandbox import Tenant as Sandbox
 
     sandbox = Sandbox(url)
     sandbox.reset()
     task = sandbox.add_sharing_task("Report")
-    sharing = Sharing(Script(run=0, end="successful"), files=(File("report", "pdf", MEGABYTES * 1_000_000),))
+    sharing = SharingScript(Script(run=0, end="successful"), files=(File("report", "pdf", MEGABYTES * 1_000_000),))
     execution = sandbox.add_execution(task, started_ago=10, script=sharing)
     with Client(Tenant.at(url), ApiKey(sandbox.api_key)) as client, tempfile.TemporaryDirectory() as folder:
         client.call(sharing_tasks.execution(task, execution))

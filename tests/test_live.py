@@ -322,7 +322,7 @@ def test_pages_of_a_proxy_and_nonsense_are_lines_too(
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
     sandbox.fault(path="/api/v1/items", times=None, status=403, body=f"<html>{CUSTOMERS}", content_type="text/html")
-    sandbox.fault(path="/api/v1/reload-tasks", times=None, answer="nonsense")
+    sandbox.fault(path="/api/v1/reload-tasks", times=None, response="nonsense")
 
     failed = go().section("Failed requests")
 
@@ -387,7 +387,7 @@ def test_reading_answers_questions(
         ({"echo_source": True}, "Does a task run show the source", "seen: yes: whole"),
         ({"echo_source": False}, "Does a task run show the source", "seen: no: it shows another text of 6 characters"),
         (
-            {"source_limit": 20, "source_cut": True},
+            {"source_limit": 20, "source_truncated": True},
             "Does a task run show the source",
             "seen: in part: cut to 20 characters",
         ),
@@ -395,8 +395,8 @@ def test_reading_answers_questions(
         ({"last_run_lag": 60.0}, "Does the last run that a task carries", "seen: no: "),
         ({"echo_source": True}, "Does a filter on lastTriggeredBy", "seen: yes"),
         ({"show_after": 1.0}, "How soon does a started run of a task", "seen: after 1."),
-        ({"start_reply": "documented"}, "What does the start of a task answer", "seen: HTTP 200 with message"),
-        ({"start_reply": "observed"}, "What does the start of a task answer", "seen: HTTP 200 with code, context"),
+        ({"start_response": "documented"}, "What does the start of a task answer", "seen: HTTP 200 with message"),
+        ({"start_response": "observed"}, "What does the start of a task answer", "seen: HTTP 200 with code, context"),
         ({"tasks_paths": "v1"}, "Does the last run that a task carries", "not seen"),
         ({"tasks_paths": "v1"}, "What does the start of a task answer", "seen: HTTP 200 with"),
     ],
@@ -478,7 +478,7 @@ def test_a_run_that_fails_is_a_result(go: Go, sandbox: SandboxTenant, things: Th
 @pytest.mark.parametrize("name", ["app", "task", "automation"])
 def test_a_run_that_takes_too_long_is_cancelled(go: Go, sandbox: SandboxTenant, things: Things, name: str) -> None:
     resource = getattr(things, name)
-    sandbox.script(resource, Script(end=None, stopping=0.2))
+    sandbox.script(resource, Script(end=None, cancel_delay=0.2))
 
     report = go(f"--{name}", resource, "--timeout", "0.5")
 
@@ -491,7 +491,7 @@ def test_a_run_that_does_not_stop_is_said_to_be_left(
     go: Go, sandbox: SandboxTenant, things: Things, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live.runs, "CANCEL_TIMEOUT", 0.3)
-    sandbox.script(things.automation, Script(end=None, stops=False))
+    sandbox.script(things.automation, Script(end=None, cancellable=False))
 
     report = go("--automation", things.automation, "--timeout", "0.3")
 
@@ -527,7 +527,7 @@ def test_a_run_is_ended_that_was_interrupted_before_the_start_was_answered(
     monkeypatch.setattr(RecordingClient, "_read", read)
     monkeypatch.setattr(live.runs, "SEARCH", BRIEF)
     resource = getattr(things, name)
-    sandbox.script(resource, Script(end=None, stopping=0.2))
+    sandbox.script(resource, Script(end=None, cancel_delay=0.2))
 
     report = go(f"--{name}", resource)
 
@@ -540,7 +540,7 @@ def test_a_run_is_ended_that_was_interrupted_before_the_start_was_answered(
 def test_ctrl_c_ends_the_run_and_reports_what_was_seen(
     sandbox: SandboxTenant, things: Things, number: signal.Signals
 ) -> None:
-    sandbox.script(things.task, Script(end=None, stopping=0.2))
+    sandbox.script(things.task, Script(end=None, cancel_delay=0.2))
     environment = {**os.environ, TENANT: sandbox.url, API_KEY: sandbox.api_key}
     command = [sys.executable, "-m", "live", "--task", things.task]
     root = Path(__file__).parents[1]

@@ -103,4 +103,4 @@ def ended(run: dict[str, Any]) -> bool:
 
 def is_cancelled(run: dict[str, Any]) -> bool:
     """Return True if a run was cancelled and has ended."""
-    return run["stop_asked_at"] is not None and ended(run)
+    return run["cancel_requested_at"] is not None and ended(run)

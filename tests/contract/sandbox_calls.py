@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_qlik.cloud import Call, Client, Tenant
 from airflow_provider_qlik.cloud.api import automations, reload_tasks, sharing_tasks, tasks
 from airflow_provider_qlik.cloud.transport.download import Download
-from airflow_provider_qlik.sandbox import File, Script, Sharing
+from airflow_provider_qlik.sandbox import File, Script, SharingScript
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.contract.openapi import Operation, contract, example, scheduling
 
@@ -44,7 +44,7 @@ def furnish(sandbox: SandboxTenant) -> None:
     sandbox.add_sharing_task("A report", id="report", app_id="app")
     sandbox.add_reload_task("app", id="reload-task")
     sandbox.switch(reload_tasks="supported")
-    picture = Sharing(files=(File("small-image", "image"),))
+    picture = SharingScript(files=(File("small-image", "image"),))
     sandbox.add_execution("report", started_ago=7200.0, script=picture, id="report-picture")
     for resource_id in ("task", "automation", "report"):
         for count, script in enumerate([Script(end="FAILED", error="no such table"), Script(end=None), Script()]):

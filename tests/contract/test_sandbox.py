@@ -35,7 +35,7 @@ def test_a_response_is_valid_under_the_contract_and_is_read(
     sandbox: SandboxTenant, raw: httpx.Client, client: Client, scheduling_client: Client, operation: Operation
 ) -> None:
     call = calls()[operation.id]
-    sandbox.switch(start_reply="documented")
+    sandbox.switch(start_response="documented")
     furnish(sandbox)
 
     response = ask(raw, sandbox, call, operation)

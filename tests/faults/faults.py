@@ -38,23 +38,23 @@ LATE_RUNS = {"show_after": 3.0, "reload_show_after": 3.0, "sharing_show_after": 
 NOT_CARRIED_OUT = (
     Fault("reset before", response={"reset": "before"}),
     Fault("status 500", response={"status": 500}),
-    Fault("status 502 as a web page", response={"status": 502, "answer": "html"}),
+    Fault("status 502 as a web page", response={"status": 502, "response": "html"}),
     Fault("status 503", response={"status": 503}),
-    Fault("status 200 as a web page", response={"answer": "html"}),
+    Fault("status 200 as a web page", response={"response": "html"}),
 )
 """The request was not carried out, but its outcome is unknown to the client."""
 CARRIED_OUT = (
     Fault("reset after", response={"reset": "after"}),
-    Fault("truncated JSON", response={"answer": "truncated"}),
-    Fault("cut body", response={"answer": "cut"}),
-    Fault("nonsense JSON", response={"answer": "nonsense"}),
-    Fault("empty body", response={"answer": "empty"}),
+    Fault("truncated JSON", response={"response": "truncated"}),
+    Fault("cut body", response={"response": "cut"}),
+    Fault("nonsense JSON", response={"response": "nonsense"}),
+    Fault("empty body", response={"response": "empty"}),
     Fault("slow answer", response={"delay": 0.2}, connection={"read_timeout": 0.12}),
 )
 """It was carried out, but its outcome is unknown to the client."""
 CARRIED_OUT_ALL_THE_SAME = (
     Fault("status 500 for what was carried out", response={"status": 500, "carried_out": True}),
-    Fault("web page for what was carried out", response={"answer": "html", "carried_out": True}),
+    Fault("web page for what was carried out", response={"response": "html", "carried_out": True}),
     Fault("reset after, and the run shows late", response={"reset": "after"}, switches=LATE_RUNS),
 )
 TURNED_AWAY = (
@@ -115,10 +115,10 @@ TRICKLES_FOR_NOTHING = tuple(
 
 # Responses about another run, as when a kept connection is out of step.
 
-OF_ANOTHER = Fault("answer about another run", response={"answer": "another"})
+OF_ANOTHER = Fault("answer about another run", response={"response": "other_run"})
 OF_ANOTHER_ONCE = replace(OF_ANOTHER, name="answer about another run, once", most=1)
 OF_ANOTHER_FOR_GOOD = Fault(
-    "answers about another run for good", response={"answer": "another"}, lasts=True, arguments={"timeout": 0.2}
+    "answers about another run for good", response={"response": "other_run"}, lasts=True, arguments={"timeout": 0.2}
 )
 
 # Faults of token requests and of cancels.

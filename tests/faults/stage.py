@@ -253,7 +253,7 @@ class Stage:
 
     def cancelled_other_runs(self) -> list[dict[str, Any]]:
         """Return the runs of other users that were cancelled."""
-        return [run for run in self.tenant.runs(self.resource) if run["via"] in OTHERS and run["stop_asked_at"]]
+        return [run for run in self.tenant.runs(self.resource) if run["via"] in OTHERS and run["cancel_requested_at"]]
 
 
 def _stop_trigger(trigger: Any) -> None:

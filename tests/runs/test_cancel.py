@@ -33,7 +33,7 @@ def started(stage: Stage, kind: RunAdapter, worker: str | None, script: Script =
 
 def stop_asked(stage: Stage, run: Run) -> list[str]:
     """Return the runs of which a cancel was requested."""
-    return [seen["id"] for seen in stage.sandbox.runs(run.resource_id) if seen["stop_asked_at"]]
+    return [seen["id"] for seen in stage.sandbox.runs(run.resource_id) if seen["cancel_requested_at"]]
 
 
 @everything

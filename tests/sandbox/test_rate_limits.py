@@ -50,7 +50,7 @@ def test_an_exhausted_tier_refuses_on_all_its_paths_only(tenant: Tenant, api: ht
 def test_each_tier_has_its_own_limit(tenant: Tenant, api: httpx.Client) -> None:
     tenant.set_limits(tasks=1, tier_2=1, reloads=1, window=60)
     task_id = tenant.add_task()
-    tenant.script(task_id, Script(end=None, stops=False))
+    tenant.script(task_id, Script(end=None, cancellable=False))
     assert api.post(f"/api/v1/tasks/{task_id}/actions/start").status_code == 200
     assert api.get("/api/v1/tasks").status_code == 429
     cancel = f"/api/v1/reloads/{tenant.reloads()[0]['id']}/actions/cancel"

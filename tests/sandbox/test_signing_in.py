@@ -229,7 +229,7 @@ def test_me_is_a_redirect_the_user_or_a_redirect_to_another_host(tenant: Tenant,
     )
     tenant.switch(users_me="direct")
     assert api.get("/api/v1/users/me").json()["id"] == tenant.user_id
-    tenant.switch(users_me="redirect_elsewhere")
+    tenant.switch(users_me="redirect_other_host")
     assert api.get("/api/v1/users/me").headers["location"].startswith("http://elsewhere.invalid/")
 
 

@@ -49,7 +49,7 @@ def test_the_response_to_a_start_has_the_date_of_the_tenant(tenant: Tenant, api:
 
 @pytest.mark.parametrize(("form", "text"), [("documented", '{"message":"Task started successfully"}'), ("empty", "")])
 def test_the_response_to_a_start_has_several_forms(tenant: Tenant, api: httpx.Client, form: str, text: str) -> None:
-    tenant.switch(start_reply=form)
+    tenant.switch(start_response=form)
     response = start(api, tenant.add_task())
     assert (response.status_code, response.text) == (200, text)
 
@@ -75,7 +75,7 @@ def test_a_long_source_is_refused_or_truncated(tenant: Tenant, api: httpx.Client
     tenant.switch(source_limit=5)
     assert start(api, task_id, source="123456").status_code == 400
     assert tenant.runs(task_id) == []
-    tenant.switch(source_cut=True)
+    tenant.switch(source_truncated=True)
     start(api, task_id, source="123456")
     assert last(api, task_id)["triggeredBy"] == "12345"
 
