@@ -144,7 +144,7 @@ class Stage:
         if fault.operation:
             where = {"operation": fault.operation}
             self.tenant.revoke_tokens()
-        times = None if fault.lasts or moment == LOG else min(TIMES[moment], fault.most)
+        times = None if fault.lasts or moment == LOG else min(TIMES[moment], fault.max_requests)
         self.tenant.fault(**where, times=times, **fault.response)
         if fault.refuses_cancels:
             self.tenant.fault(operation=CANCEL[kind], times=None, **fault.response)

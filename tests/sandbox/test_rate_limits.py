@@ -115,6 +115,6 @@ def test_each_operation_counts_in_its_tier_and_needs_credentials(
 ) -> None:
     assert anybody.request(method, path).status_code == 401
     tenant.set_limits(**{tier: 1}, window=60)
-    answers = [api.request(method, path) for _ in range(2)]
-    assert [response.status_code == 429 for response in answers] == [False, True]
-    assert answers[1].json()["errors"][0]["code"] == "HTTP-429"
+    responses = [api.request(method, path) for _ in range(2)]
+    assert [response.status_code == 429 for response in responses] == [False, True]
+    assert responses[1].json()["errors"][0]["code"] == "HTTP-429"

@@ -234,7 +234,7 @@ def test_cancelling_the_reload_ends_the_task_run(tenant: Tenant, api: httpx.Clie
     assert [one["status"] for one in tenant.reloads()] == ["CANCELED"]
 
 
-def test_a_cancel_may_answer_204(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+def test_the_response_to_a_cancel_may_be_204(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
     tenant.switch(cancel_response=204)
     tenant.script(app_id, Script(end=None))
     assert api.post(f"{RELOADS}/{create(api, app_id)['id']}/actions/cancel").status_code == 204

@@ -92,7 +92,7 @@ def test_a_response_about_another_run_has_other_ids_and_has_succeeded(tenant: Te
     reload = api.post("/api/v1/reloads", json={"appId": app_id}).json()
     api.post("/api/v1/sharing-tasks/actions/execute", json={"sharingTaskID": sharing_task_id})
     execution = api.get(f"/api/v1/sharing-tasks/{sharing_task_id}/executions").json()["executions"][0]
-    asked = [
+    cases = [
         (f"/api/v1/tasks/{task_id}/runs/last", "SUCCEEDED", "endedAt", {"taskId": task_id}),
         (f"/api/workflows/automations/{automation_id}/runs/{run['id']}", "finished", "stopTime", {"id": run["id"]}),
         (f"/api/v1/reloads/{reload['id']}", "SUCCEEDED", "endTime", {"id": reload["id"], "appId": app_id}),
@@ -103,7 +103,7 @@ def test_a_response_about_another_run_has_other_ids_and_has_succeeded(tenant: Te
             {"id": execution["id"], "sharingTaskID": sharing_task_id, "workflowID": execution["workflowID"]},
         ),
     ]
-    for path, status, end, ids in asked:
+    for path, status, end, ids in cases:
         tenant.fault(response="other_run")
         body = api.get(path).json()
         assert (body["status"], end in body) == (status, True)

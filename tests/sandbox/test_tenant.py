@@ -13,7 +13,7 @@ def test_any_handle_on_the_url_controls_the_tenant(tenant: Tenant) -> None:
     assert (other.api_key, other.runs(task_id)) == (tenant.api_key, [])
 
 
-def test_added_tasks_and_automations_have_the_given_members(tenant: Tenant, api: httpx.Client) -> None:
+def test_added_tasks_and_automations_have_the_members_of_their_arguments(tenant: Tenant, api: httpx.Client) -> None:
     task = api.get(f"/api/v1/tasks/{tenant.add_task('T', annotations=['a'], metadata={'spaceId': 's'})}").json()
     assert (task["name"], task["annotations"], task["enabled"]) == ("T", ["a"], True)
     assert (task["metadata"]["spaceId"], task["metadata"]["ownerId"]) == ("s", tenant.user_id)
