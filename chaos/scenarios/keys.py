@@ -49,10 +49,10 @@ def act(scene: Scene) -> None:
         stopped = count_cancelled(runs_of(tenant, MISTYPED_MARKED))
         scene.expect("cancelled runs of the tasks marked failed meanwhile", len(MISTYPED_MARKED), stopped)
         scene.expect("waits that ended in the second half", 0, run.ended_within(HALF, WAITING))
-        look_at_the_polls(scene, tenant)
+        check_polls(scene, tenant)
         scene.action = "The right key is saved again"
         scene.airflow.change("chaos_mistyped", password=right)
-        look_at_the_polls(scene, tenant)
+        check_polls(scene, tenant)
         check_the_end(scene, tenant, run)
         scene.action = (
             f"The secret is rotated in the tenant and all tokens are revoked; Airflow's connection gets the new one"
@@ -75,16 +75,16 @@ def act(scene: Scene) -> None:
 
 def all_wait(run: DagRun, rotated: DagRun) -> bool:
     """Return True if all deferrable tasks are deferred and the others have started their runs."""
-    started = all("Started: " in of.log(task) for of, held in held_by(run, rotated) for task in held)
+    started = all("Started: " in of.log(task) for of, held in tasks_on_workers(run, rotated) for task in held)
     return started and run.waits([*MISTYPED_DEFERRED, *MISTYPED_MARKED]) and rotated.waits(ROTATED_DEFERRED)
 
 
-def held_by(run: DagRun, rotated: DagRun) -> list[tuple[DagRun, list[PlannedTask]]]:
+def tasks_on_workers(run: DagRun, rotated: DagRun) -> list[tuple[DagRun, list[PlannedTask]]]:
     """Return the tasks that wait on workers, with their Dag runs."""
     return [(run, MISTYPED_HELD), (rotated, ROTATED_HELD)]
 
 
-def look_at_the_polls(scene: Scene, tenant: Tenant) -> None:
+def check_polls(scene: Scene, tenant: Tenant) -> None:
     """Check that the tenant still responds to polls of every run."""
     tenant.clear_request_log()
     scene.wait(lambda: len(count_reads(tenant, WAITING)) == len(WAITING), POLLED_WITHIN)

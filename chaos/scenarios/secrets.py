@@ -30,13 +30,13 @@ def act(scene: Scene) -> None:
             scene.action = "All tokens are revoked; the secret is still valid"
             tenant.revoke_tokens()
             tenant.clear_request_log()
-            look_at_the_waits(scene, tenant, run)
+            check_waits(scene, tenant, run)
             scene.action = "The secret is rotated, Airflow's connection gets the new one, and all tokens are revoked"
             second = tenant.rotate("client_secret")
             scene.airflow.change(CONNECTION, password=second)
             tenant.revoke_tokens()
             tenant.clear_request_log()
-            look_at_the_waits(scene, tenant, run)
+            check_waits(scene, tenant, run)
             tenant.advance(LATER)
             scene.wait(lambda: run.ended(), 120)
         runs = runs_of(tenant, ALL_TASKS)
@@ -48,7 +48,7 @@ def act(scene: Scene) -> None:
         scene.expect("log files of Airflow with a secret in them", 0, files_with(scene.airflow.home, secrets))
 
 
-def look_at_the_waits(scene: Scene, tenant: Tenant, run: DagRun) -> None:
+def check_waits(scene: Scene, tenant: Tenant, run: DagRun) -> None:
     """Check that the tokens were refused, and that all runs are polled again afterwards, in both modes."""
     scene.wait(lambda: len(count_reads(tenant, ALL_TASKS)) == len(ALL_TASKS), POLLED_WITHIN)
     refused = sum(entry.status == 401 for entry in tenant.request_log())

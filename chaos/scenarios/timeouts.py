@@ -17,18 +17,18 @@ def act(scene: Scene) -> None:
     with scene.tenant("chaos_timeouts") as tenant:
         add_to_tenant(tenant, [*OWN_LIMIT, *AIRFLOWS_LIMIT, *NO_TRIGGERER], Script(end=None))
         with scene.triggerer("triggerer-timeouts", "timeouts"):
-            ours, theirs = scene.start("chaos_own_timeout"), scene.start("chaos_airflows_timeout")
-            scene.wait(lambda: ours.ended() and theirs.ended(), 180)
+            own_run, airflow_run = scene.start("chaos_own_timeout"), scene.start("chaos_airflows_timeout")
+            scene.wait(lambda: own_run.ended() and airflow_run.ended(), 180)
             scene.pause(3)
             scene.action = "The deadline (timeout) of a deferred task expires in its trigger"
-            poll(scene, tenant, ours, OWN_LIMIT, OWN_TIMEOUT)
+            check_group(scene, tenant, own_run, OWN_LIMIT, OWN_TIMEOUT)
             scene.action = "Airflow's own deferral time-out expires first, while a triggerer runs"
-            poll(scene, tenant, theirs, AIRFLOWS_LIMIT, AIRFLOW_TIMEOUT)
+            check_group(scene, tenant, airflow_run, AIRFLOWS_LIMIT, AIRFLOW_TIMEOUT)
             scene.action = "Airflow's own deferral time-out expires, and no triggerer runs"
-            poll(scene, tenant, theirs, NO_TRIGGERER, AIRFLOW_TIMEOUT)
+            check_group(scene, tenant, airflow_run, NO_TRIGGERER, AIRFLOW_TIMEOUT)
 
 
-def poll(scene: Scene, tenant: Tenant, run: DagRun, tasks: Sequence[PlannedTask], why: str) -> None:
+def check_group(scene: Scene, tenant: Tenant, run: DagRun, tasks: Sequence[PlannedTask], why: str) -> None:
     """Check the outcome of a group whose logs contain *why*."""
     runs = runs_of(tenant, tasks)
     logs = [run.log(task) for task in tasks]

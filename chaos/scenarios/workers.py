@@ -57,13 +57,13 @@ def act(scene: Scene) -> None:
             tenant.advance(7200)
             scene.wait(run.ended, 90)
             scene.action = BEFORE_THE_RESPONSE
-            poll(scene, tenant, run, UNANSWERED, killed, knew=0)
+            check_group(scene, tenant, run, UNANSWERED, killed, knew=0)
             if UNSTORED:
                 scene.action = BEFORE_IT_IS_STORED
                 # Without a store there is nothing to freeze: a try may have logged its run or not.
-                poll(scene, tenant, run, UNSTORED, killed, knew=0 if STORE else None)
+                check_group(scene, tenant, run, UNSTORED, killed, knew=0 if STORE else None)
             scene.action = WHILE_WAITING
-            poll(scene, tenant, run, WAITING, killed, knew=len(WAITING))
+            check_group(scene, tenant, run, WAITING, killed, knew=len(WAITING))
 
 
 def started(tenant: Tenant, tasks: Sequence[PlannedTask]) -> bool:
@@ -93,7 +93,7 @@ def all_wait_again(run: DagRun, killed: Mapping[str, int]) -> bool:
     return waiting and run.tally([*UNANSWERED, *UNSTORED]) == f"{len(UNANSWERED) + len(UNSTORED)} deferred"
 
 
-def poll(
+def check_group(
     scene: Scene, tenant: Tenant, run: DagRun, tasks: Sequence[PlannedTask], killed: Mapping[str, int], knew: int | None
 ) -> None:
     """Add the rows of a group. *knew*: the number of tries that must have logged their runs before they were killed;

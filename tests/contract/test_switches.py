@@ -13,12 +13,12 @@ from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.contract.openapi import scheduling
 from tests.contract.sandbox_calls import (
     OPERATIONS,
-    ask,
     calls,
     client_for,
     furnish,
     is_read,
     problems_with,
+    send,
 )
 
 WITHIN_THE_CONTRACT: list[tuple[str, dict[str, Any]]] = [
@@ -60,7 +60,7 @@ def test_a_response_stays_within_the_contract_with_each_switch(
     furnish(sandbox)
 
     described = next(one for one in OPERATIONS if one.id == operation)
-    response = ask(raw, sandbox, calls()[operation], described)
+    response = send(raw, sandbox, calls()[operation], described)
 
     assert response.status_code == described.success
     assert problems_with(described, response) == []
@@ -71,7 +71,7 @@ def test_a_patch_response_without_a_body_is_within_the_contract(sandbox: Sandbox
     furnish(sandbox)
     described = scheduling().operations["patch_scheduling_task"]
 
-    response = ask(raw, sandbox, calls()["patch_scheduling_task"], described)
+    response = send(raw, sandbox, calls()["patch_scheduling_task"], described)
 
     assert response.status_code == 204
     assert problems_with(described, response) == []
@@ -84,9 +84,9 @@ def test_the_refusal_of_a_second_dataset_task_is_within_the_contract(
     sandbox.switch(scheduling_error_form=form)
     furnish(sandbox)
     described = scheduling().operations["create_dataset_updated_reload_task"]
-    ask(raw, sandbox, calls()[described.id], described)
+    send(raw, sandbox, calls()[described.id], described)
 
-    response = ask(raw, sandbox, calls()[described.id], described)
+    response = send(raw, sandbox, calls()[described.id], described)
 
     assert response.status_code == 409
     assert "CHO-031" in response.text
