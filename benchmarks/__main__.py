@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME …] [--short]`: measures, prints tables, writes `docs/performance.md`."""
+"""Measure, print tables and write `docs/performance.md`: `python -m benchmarks [NAME …] [--short]`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main() -> int:
             print(f"\n{section}\n\n{finding.as_text()}", flush=True)
             if not arguments.short:
                 write_section(section, finding.as_markdown())
-            missed += [f"{section}: {row.what}" for row in finding.missed]
+            missed += [f"{section}: {row.metric}" for row in finding.missed]
     print("\nEvery goal was met." if not missed else "\nMissed:\n" + "\n".join(missed), flush=True)
     return 1 if missed else 0
 

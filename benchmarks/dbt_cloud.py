@@ -1,4 +1,4 @@
-"""A fake of dbt Cloud that answers for runs, in a process of its own: `python -m benchmarks.dbt_cloud`."""
+"""A fake of dbt Cloud that serves runs, in a process of its own: `python -m benchmarks.dbt_cloud`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ RUNNING, SUCCESS = 3, 10
 
 
 class Runs:
-    """All runs end at one moment; counts requests, and the connections that they came by."""
+    """All runs end at one moment; counts requests, and the connections that they used."""
 
     def __init__(self) -> None:
         self.end_at = float("inf")
         self.requests = 0
-        self.first_asked: dict[int, float] = {}
+        self.first_polled: dict[int, float] = {}
         self.connections: set[tuple[str, int]] = set()
 
     async def run(self, request: Request) -> JSONResponse:
-        """`GET /api/v2/accounts/{account}/runs/{run}/`, with the members that dbt Cloud tells of a run."""
+        """`GET /api/v2/accounts/{account}/runs/{run}/`, with the members that dbt Cloud has of a run."""
         self.requests += 1
-        self.first_asked.setdefault(int(request.path_params["run"]), time.time())
+        self.first_polled.setdefault(int(request.path_params["run"]), time.time())
         assert request.client is not None
         self.connections.add((request.client.host, request.client.port))
         ended = time.time() >= self.end_at
@@ -52,16 +52,16 @@ class Runs:
         """Let all runs end at a time, in seconds since the epoch, and reset the counts."""
         self.end_at, self.requests = float(request.path_params["moment"]), 0
         self.connections.clear()
-        self.first_asked.clear()
+        self.first_polled.clear()
         return JSONResponse({})
 
     async def count(self, _: Request) -> JSONResponse:
         """Return the requests since then, and the connections."""
         return JSONResponse({"requests": self.requests, "connections": len(self.connections)})
 
-    async def asked(self, _: Request) -> JSONResponse:
+    async def first_polls(self, _: Request) -> JSONResponse:
         """Return the time of the first request for each run, in seconds since the epoch."""
-        return JSONResponse(self.first_asked)
+        return JSONResponse(self.first_polled)
 
 
 def main() -> None:
@@ -72,7 +72,7 @@ def main() -> None:
             Route("/api/v2/accounts/{account:int}/runs/{run:int}/", runs.run),
             Route("/control/end/{moment:float}", runs.end, methods=["POST"]),
             Route("/control/count", runs.count),
-            Route("/control/asked", runs.asked),
+            Route("/control/first-polls", runs.first_polls),
         ]
     )
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)

@@ -13,9 +13,9 @@ from itertools import pairwise
 
 from benchmarks import tenant as tenants
 from benchmarks.plot import panels
+from benchmarks.process import BulkResult, watch
 from benchmarks.report import ROOT, Finding, Row, table
 from benchmarks.servers import port_of, sandbox
-from benchmarks.watched import BulkResult, watch
 
 SIZES = (100, 300, 1000, 3000, 10_000)
 SECONDS = 120.0
@@ -77,7 +77,7 @@ def run(short: bool = False) -> dict[str, Finding]:
         + table((*headings, "Connections"), lines)
         + "\n\n![Requests, CPU and memory by the number of waits](growth.svg)"
     )
-    finding.rows.append(Row("answers 429, all sizes", "0", str(refusals), "", refusals == 0))
+    finding.rows.append(Row("responses 429, all sizes", "0", str(refusals), "", refusals == 0))
     resident = figures["memory, MB"]
     for name, points in figures.items():
         if points is resident:

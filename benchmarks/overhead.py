@@ -1,4 +1,4 @@
-"""From the end of a run to the end of the operator that waited for it on a worker.
+"""The time from the end of a run to the end of the operator that waited for it on a worker.
 
 The operators of each kind run in a process of their own, one after the other:
 `python -m benchmarks.overhead KIND URL RUNS`.
@@ -24,7 +24,7 @@ POLL_INTERVAL = 2.0
 EXTRA_GOAL = 0.3
 RUNS = 8
 SHORTEST = {"tasks": 6.0, "automations": 6.0, "reports": 26.0}
-"""Seconds of the shortest run. That a report's run is ours is known after 20 seconds, and it is to end after that."""
+"""Seconds of the shortest run. A report's run is recognised after 20 seconds, and must end after that."""
 
 
 def waiting_for(kind: str, tenant: Tenant) -> tuple[str, Any]:
@@ -42,7 +42,7 @@ def waiting_for(kind: str, tenant: Tenant) -> tuple[str, Any]:
 
 
 def context() -> Any:
-    """Return the task context of an Airflow that keeps nothing from try to try."""
+    """Return the task context of an Airflow that stores nothing between tries."""
     identity = {"dag_id": "dag", "run_id": "run", "task_id": "wait", "map_index": -1, "try_number": 1, "max_tries": 0}
     return {"ti": SimpleNamespace(**identity, xcom_push=lambda **_: None, xcom_pull=lambda **_: None)}
 
@@ -75,16 +75,22 @@ def measured(kind: str, url: str, number: int) -> list[float]:
 def run(short: bool = False) -> dict[str, Finding]:
     """Return the section that this benchmark writes."""
     number = 2 if short else RUNS
-    most = POLL_INTERVAL + EXTRA_GOAL
+    goal = POLL_INTERVAL + EXTRA_GOAL
     about = f"{number} runs of each kind, whose ends are spread over the poll interval of {POLL_INTERVAL:.0f} s."
     finding = Finding(about=about)
     with sandbox() as tenant, ThreadPoolExecutor() as threads:
         found = {kind: threads.submit(measured, kind, tenant.url, number) for kind in SHORTEST}
         for kind, future in found.items():
-            seen = future.result()
-            text = f"{seen[0]:.2f} to {seen[-1]:.2f}, mean {sum(seen) / number:.2f}"
+            sorted_delays = future.result()
+            text = f"{sorted_delays[0]:.2f} to {sorted_delays[-1]:.2f}, mean {sum(sorted_delays) / number:.2f}"
             finding.rows.append(
-                Row(f"{kind}: seconds", f"≤ {most:.1f}", text, f"{seen[-1] / most:.2f}", seen[-1] <= most)
+                Row(
+                    f"{kind}: seconds",
+                    f"≤ {goal:.1f}",
+                    text,
+                    f"{sorted_delays[-1] / goal:.2f}",
+                    sorted_delays[-1] <= goal,
+                )
             )
     return {"overhead": finding}
 

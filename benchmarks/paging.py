@@ -90,7 +90,7 @@ def serve() -> None:
     uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")).run([listener])
 
 
-def ours(url: str, each: Callable[[], None]) -> int:
+def read_with_client(url: str, each: Callable[[], None]) -> int:
     """Return how many tasks `Client.iterate` yields."""
     from airflow_provider_qlik.cloud import ApiKey, Client, Tenant
     from airflow_provider_qlik.cloud.api import tasks
@@ -103,7 +103,7 @@ def ours(url: str, each: Callable[[], None]) -> int:
     return count
 
 
-def bare(url: str, each: Callable[[], None]) -> int:
+def read_with_httpx(url: str, each: Callable[[], None]) -> int:
     """Return how many tasks a loop without this package yields."""
     import httpx
 
@@ -118,52 +118,60 @@ def bare(url: str, each: Callable[[], None]) -> int:
     return count
 
 
-def measure(way: str, url: str) -> dict[str, float]:
+METHODS = {"client": read_with_client, "bare": read_with_httpx}
+
+
+def measure(method: str, url: str) -> dict[str, float]:
     """Return seconds, CPU seconds, and the MB by which the peak of memory grew after the first tenth."""
     early: list[int] = []
-    seen = itertools.count(1)
+    position = itertools.count(1)
 
     def each() -> None:
-        if next(seen) == TASKS // 10:
+        if next(position) == TASKS // 10:
             early.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
-    {"ours": ours, "bare": bare}[way](url, lambda: None)  # modules are loaded and connections warm after this
+    METHODS[method](url, lambda: None)  # modules are loaded and connections warm after this
     began, cpu = time.perf_counter(), time.process_time()
-    count = {"ours": ours, "bare": bare}[way](url, each)
+    count = METHODS[method](url, each)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     assert count == TASKS, count
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - early[0]) / 1024
     return {"seconds": seconds, "cpu": cpu, "grown": grown}
 
 
-def measured(way: str, url: str) -> dict[str, float]:
+def measured(method: str, url: str) -> dict[str, float]:
     """Return the figures that a fresh process prints."""
-    command = [sys.executable, "-m", "benchmarks.paging", way, url]
+    command = [sys.executable, "-m", "benchmarks.paging", method, url]
     found: dict[str, float] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     return found
 
 
 def run(short: bool = False) -> dict[str, Finding]:
     """Return the section that this benchmark writes."""
-    seen: dict[str, list[dict[str, float]]] = {"ours": [], "bare": []}
+    figures: dict[str, list[dict[str, float]]] = {"client": [], "bare": []}
     with serving("benchmarks.paging", "serve") as url:
         for _ in range(1 if short else ROUNDS):
-            for way, found in seen.items():
-                found.append(measured(way, url))
-    speed = {way: TASKS / statistics.median(each["seconds"] for each in found) for way, found in seen.items()}
-    cpu = {way: statistics.median(each["cpu"] for each in found) for way, found in seen.items()}
-    grown = max(each["grown"] for each in seen["ours"])
-    ratio = speed["ours"] / speed["bare"]
-    finding = Finding(about=f"Median of {len(seen['ours'])} rounds of {TASKS:,} tasks.")
+            for method, found in figures.items():
+                found.append(measured(method, url))
+    speed = {method: TASKS / statistics.median(each["seconds"] for each in found) for method, found in figures.items()}
+    cpu = {method: statistics.median(each["cpu"] for each in found) for method, found in figures.items()}
+    grown = max(each["grown"] for each in figures["client"])
+    ratio = speed["client"] / speed["bare"]
+    finding = Finding(about=f"Median of {len(figures['client'])} rounds of {TASKS:,} tasks.")
     finding.rows += [
         Row(
             "tasks a second",
             f"≥ {SPEED_GOAL} of bare",
-            f"{speed['ours']:,.0f}; bare {speed['bare']:,.0f}",
+            f"{speed['client']:,.0f}; bare {speed['bare']:,.0f}",
             f"{ratio:.2f}",
             ratio >= SPEED_GOAL,
         ),
-        Row("processor seconds", "", f"{cpu['ours']:.2f}; bare {cpu['bare']:.2f}", f"{cpu['bare'] / cpu['ours']:.2f}"),
+        Row(
+            "processor seconds",
+            "",
+            f"{cpu['client']:.2f}; bare {cpu['bare']:.2f}",
+            f"{cpu['bare'] / cpu['client']:.2f}",
+        ),
         Row("memory grown after the first tenth, MB", f"≤ {FLAT_MB}", f"{grown:.1f}", "", grown <= FLAT_MB),
     ]
     return {"paging": finding}

@@ -1,4 +1,4 @@
-"""What a Dag file pays for importing operators, sensors and triggers, beside like packages.
+"""The time that a Dag file needs to import operators, sensors and triggers, compared with similar packages.
 
 Every process imports `airflow.sdk` first; what is measured is the time of all modules of operators, sensors and
 triggers of one package after that. The packages take turns, so that a slow minute of the machine is slow for all.
@@ -15,9 +15,9 @@ import tempfile
 from benchmarks.report import Finding, Row
 
 ROUNDS = 9
-OURS = "this package"
+THIS_PACKAGE = "this package"
 PACKAGES = {
-    OURS: "airflow_provider_qlik",
+    THIS_PACKAGE: "airflow_provider_qlik",
     "Airbyte": "airflow.providers.airbyte",
     "dbt Cloud": "airflow.providers.dbt.cloud",
     "Databricks": "airflow.providers.databricks",
@@ -61,13 +61,15 @@ def run(short: bool = False) -> dict[str, Finding]:
                 counts[name], milliseconds = imported(package, compiled)
                 times[name].append(milliseconds)
     medians = {name: statistics.median(each) for name, each in times.items()}
-    best = min(median for name, median in medians.items() if name != OURS)
-    ours = medians[OURS]
-    finding = Finding(about=f"Median of {len(times[OURS])} processes for each package, in turn.")
+    best = min(median for name, median in medians.items() if name != THIS_PACKAGE)
+    median_here = medians[THIS_PACKAGE]
+    finding = Finding(about=f"Median of {len(times[THIS_PACKAGE])} processes for each package, in turn.")
     for name, median in medians.items():
-        seen = f"{median:.1f} ms ({min(times[name]):.1f} to {max(times[name]):.1f}), {counts[name]} modules"
-        if name == OURS:
-            finding.rows.append(Row(name, "≤ 0.5 of the best", seen, f"{ours / best:.2f}", ours <= best / 2))
+        observed = f"{median:.1f} ms ({min(times[name]):.1f} to {max(times[name]):.1f}), {counts[name]} modules"
+        if name == THIS_PACKAGE:
+            finding.rows.append(
+                Row(name, "≤ 0.5 of the best", observed, f"{median_here / best:.2f}", median_here <= best / 2)
+            )
         else:
-            finding.rows.append(Row(name, "", seen, f"{ours / median:.2f}"))
+            finding.rows.append(Row(name, "", observed, f"{median_here / median:.2f}"))
     return {"parsing": finding}

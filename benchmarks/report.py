@@ -1,4 +1,4 @@
-"""What a benchmark found: a table of goals and figures, for the terminal and for `docs/performance.md`."""
+"""The findings of a benchmark: a table of goals and figures, for the terminal and for `docs/performance.md`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "performance.md"
-HEADINGS = ("What", "Goal", "Seen", "Ratio", "Verdict")
+HEADINGS = ("Metric", "Goal", "Observed", "Ratio", "Verdict")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure beside its goal. *met* is None where there is no goal: the figure stands there to compare with."""
+    """One figure and its goal. *met* is None if there is no goal and the figure is only for comparison."""
 
-    what: str
+    metric: str
     goal: str
-    seen: str
+    observed: str
     ratio: str = ""
     met: bool | None = None
 
@@ -30,12 +30,12 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """Return the rows as texts."""
         verdict = {True: "met", False: "MISSED", None: ""}[self.met]
-        return (self.what, self.goal, self.seen, self.ratio, verdict)
+        return (self.metric, self.goal, self.observed, self.ratio, verdict)
 
 
 @dataclass(slots=True)
 class Finding:
-    """What one benchmark has to say: the rows, and how it came to them."""
+    """The findings of one benchmark: the rows, and how they were measured."""
 
     rows: list[Row] = field(default_factory=list)
     about: str = ""

@@ -1,1 +1,1 @@
-"""Breaks a real Airflow and a sandbox tenant, and looks whether the promises hold: `make chaos`."""
+"""Inject faults into a real Airflow and a sandbox tenant, and check the promises: `make chaos`."""

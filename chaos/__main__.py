@@ -1,4 +1,4 @@
-"""`python -m chaos [NUMBER ...] [--keep] [--write]`: breaks things, prints the table, and fails on any difference."""
+"""Inject faults, print the table, and fail on any difference: `python -m chaos [NUMBER ...] [--keep] [--write]`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "reliability.md"
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A scenario with its number, what it is about, and the seconds that it may take."""
+    """A scenario with its number, its title, and the maximum number of seconds that it takes."""
 
     number: int
     title: str
@@ -41,19 +41,20 @@ SCENARIOS = (
     Scenario(3, "one of two triggerers is stopped, or killed", triggerers.act_on_two, 420),
     Scenario(4, "users clear and mark deferred tasks", users.act, 1500),
     Scenario(5, "deferrals time out", timeouts.act, 300),
-    Scenario(6, "the tenant is away, then limits", outages.act, 900),
+    Scenario(6, "the tenant is unavailable, then limits requests", outages.act, 900),
     Scenario(7, "tokens are revoked, a secret is rotated", secrets.act, 300),
     Scenario(8, "texts that PostgreSQL refuses", texts.act, 600),
     Scenario(9, "a mistyped key, and a secret rotated too early", keys.act, 1200),
-    Scenario(10, "a proxy answers with web pages", pages.act, 900),
+    Scenario(10, "a proxy responds with web pages", pages.act, 900),
     Scenario(11, "a thousand runs are to be cancelled", kills.act, 1200),
 )
 WHOLE_RUN = len(SCENARIOS) + 1
-"""The number of the rows about the whole."""
-# Two at a time, on two processors: one waits most of its time. Overload would show differences that are none.
+"""The number of the rows about the whole run of the tests."""
+# Two at a time on two processors, since a scenario mostly waits. Overload would cause differences of its own.
 GROUPS: tuple[tuple[int, ...], ...] = ((1, 5, 2, 3, 4, 8, 11), (6, 7, 9, 10))
 if not features.STORE:
-    # An older Airflow: what depends on its version. Without queues, triggerers of one would serve the other.
+    # On an older Airflow, only the scenarios that depend on its version. Without queues, the triggerers of one
+    # scenario would run the triggers of another.
     GROUPS = ((1, 2, 3, 4), (6, 7)) if features.QUEUES else ((1, 2, 3, 4, 6, 7),)
 
 
@@ -73,13 +74,13 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     home = Path(tempfile.mkdtemp(prefix="qlik-chaos-", dir="/tmp"))
-    # Others may pass through, for PostgreSQL runs as another user; only its owner can look.
+    # PostgreSQL runs as another user, which needs to traverse the folder, but not to list it.
     home.chmod(0o711)
     with guard.guarded(home, arguments.keep):
         run(home, numbers, report)
     processes_left = len(guard.working_below(home))
     report.add(
-        Row(WHOLE_RUN, "The whole was ended", "processes left behind", "0", str(processes_left), processes_left == 0)
+        Row(WHOLE_RUN, "The test run has ended", "remaining processes", "0", str(processes_left), processes_left == 0)
     )
     if arguments.keep:
         print(f"Logs are in {home}.")
@@ -112,14 +113,16 @@ def run(home: Path, numbers: list[int], report: Report) -> None:
                     stopping.set()
             died = ", ".join(airflow.died()) or "none"
             report.add(
-                Row(WHOLE_RUN, "The whole was ended", "services that died by themselves", "none", died, died == "none")
+                Row(
+                    WHOLE_RUN, "The test run has ended", "services that died unexpectedly", "none", died, died == "none"
+                )
             )
         finally:
             airflow.stop()
 
 
 def play(group: list[int], airflow: Airflow, report: Report, stopping: threading.Event) -> None:
-    """Run the scenarios of a group in turn. One that breaks off is a difference, and the next one is run."""
+    """Run the scenarios of a group in turn. A scenario that raises an error adds a difference; the next one is run."""
     for number in group:
         scenario = next(each for each in SCENARIOS if each.number == number)
         scene = Scene(number, airflow, report, time.monotonic() + scenario.seconds, stopping, scenario.title)
@@ -130,7 +133,7 @@ def play(group: list[int], airflow: Airflow, report: Report, stopping: threading
         except Exception as error:
             if not stopping.is_set():
                 traceback.print_exc()
-            report.add(Row(number, scene.done, "the scenario", "came to its end", f"broke off: {error}", False))
+            report.add(Row(number, scene.action, "the scenario", "completed", f"failed: {error}", False))
         scene.write_log(f"took {time.monotonic() - began:.0f} s")
 
 

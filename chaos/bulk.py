@@ -98,7 +98,7 @@ def count_reads(tenant: Tenant, tasks: Sequence[PlannedTask]) -> Counter[str]:
 
 def count_cancelled(runs: Iterable[Sequence[Mapping[str, Any]]]) -> int:
     """Return how many of the runs were cancelled."""
-    return sum(run["stop_asked_at"] is not None for each in runs for run in each)
+    return sum(run["cancel_requested_at"] is not None for each in runs for run in each)
 
 
 def tally_run_counts(runs: Iterable[Sequence[object]]) -> str:

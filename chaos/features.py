@@ -17,6 +17,6 @@ def _mentions(path: str, word: str) -> bool:
 API_SERVER = (_AIRFLOW / "api_fastapi").is_dir()
 """Airflow 3 has an API server and a Dag processor; 2 has a web server, and its scheduler parses Dags."""
 QUEUES = _mentions("cli/cli_config.py", "ARG_QUEUES")
-"""Triggerers can be given the tasks of some queues (3.2 and later). Without, each scenario must be alone."""
+"""Triggerers can be given the tasks of some queues (3.2 and later). Without, scenarios run one at a time."""
 STORE = _mentions("sdk/definitions/context.py", "task_state_store")
-"""A retry finds the run of the try before in a store of Airflow's (3.3 and later)."""
+"""A retry finds the run of the previous try in Airflow's task state store (3.3 and later)."""

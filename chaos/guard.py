@@ -1,6 +1,6 @@
-"""Ends what is left of a run, however that ended: `python -m chaos.guard FOLDER`.
+"""End the remaining processes of a test run, however that ended: `python -m chaos.guard FOLDER`.
 
-It waits until whoever started it closes its standard input or is gone, even by a SIGKILL, then ends every process that
+It waits until its parent closes its standard input or has ended, even by a SIGKILL. Then it ends every process that
 works below the folder, and removes the folder.
 """
 

@@ -1,12 +1,12 @@
-"""What each scenario runs: known to its Dag and to its tenant alike."""
+"""The tasks of each scenario, for its Dag and its tenant."""
 
 from __future__ import annotations
 
 from chaos.bulk import ADAPTERS, bulk
 from chaos.features import API_SERVER, STORE
 
-# Workers are killed before an answer, before it is kept, while waiting.
-# Where Airflow keeps nothing from try to try, only the marker of a task's run tells the next try about it.
+# Workers are killed before a response, before the run is stored, and while they wait.
+# Where Airflow stores nothing between tries, the next try recognises the run by its marker alone.
 _FOUND_AGAIN = dict.fromkeys(ADAPTERS if STORE else ("task",), 1)
 UNANSWERED, WAITING = bulk("unanswered", **_FOUND_AGAIN), bulk("waiting", **_FOUND_AGAIN)
 # A worker of Airflow 2 writes into the database itself: there is no server to freeze between the two.
@@ -22,28 +22,28 @@ ALONE = [*SHORT, *LONG, *FAILING]
 # Waits of two triggerers.
 PAIR = bulk("pair", 8)
 
-# One fresh wait for each triggerer that a scenario is through with, by its queue.
+# One new wait for each triggerer at the end of a scenario, by its queue.
 QUEUES = ("workers", "alone", "pair", "users", "timeouts", "outages", "secrets", "texts", "keys", "pages", "kills")
 FRESH = bulk("fresh", 1)
 
 # What users do with deferred tasks, and with some that had succeeded.
 MARKED_FAILED, MARKED_SUCCESS, CLEARED = bulk("failed", 5), bulk("passed", 5), bulk("cleared", 5)
 SUCCEEDED = bulk("succeeded", 1)
-# Before it defers, a task of Airflow 2 costs twice the CPU.
+# A task of Airflow 2 needs twice the CPU before it defers.
 _MANY = 150 if API_SERVER else 50
 MANY_TASKS, MANY_AUTOMATIONS = bulk("many", task=_MANY), bulk("many", automation=_MANY)
 
-# Time runs out: by the trigger's deadline; by Airflow's, with a triggerer that is well; by Airflow's, without one.
+# Deadlines expire: that of the trigger; that of Airflow, with a triggerer; that of Airflow, without one.
 OWN_LIMIT, AIRFLOWS_LIMIT, NO_TRIGGERER = bulk("own", 1), bulk("theirs", 1), bulk("nobody", 1)
 
-# Waits through an outage, deferred and on workers. The early ones end in Qlik Cloud while it is away.
+# Waits through an outage, deferred and on workers. The early ones end in Qlik Cloud while it is unavailable.
 EARLY_DEFERRED, LATE_DEFERRED = bulk("early_deferred", 2), bulk("late_deferred", 2)
 EARLY_HELD, LATE_HELD = bulk("early_held", 1), bulk("late_held", 1)
 
 # Waits while tokens are revoked and the secret is rotated.
 DEFERRED, HELD = bulk("deferred", 2), bulk("held", 1)
 
-# Texts that PostgreSQL refuses: of runs that fail with one, of runs that end well under such names, and of none.
+# Runs that fail with texts that PostgreSQL refuses, runs that succeed under such names, and runs without them.
 ODD_FAILING, ODD_NAMED = bulk("odd_failing", 2), bulk("odd_named", 1)
 ODD_WATCHED = bulk("odd_watched", task=1)
 HEALTHY, NEXT = bulk("healthy", 2), bulk("next", 1)
@@ -53,7 +53,7 @@ MISTYPED_DEFERRED, MISTYPED_MARKED = bulk("mistyped_deferred", task=6, automatio
 MISTYPED_HELD = bulk("mistyped_held", task=1, automation=1)
 ROTATED_DEFERRED, ROTATED_HELD = bulk("rotated_deferred", 1), bulk("rotated_held", task=1, automation=1)
 
-# Waits and starts while a proxy answers for the tenant.
+# Waits and starts while a proxy responds in place of the tenant.
 PAGES_DEFERRED, PAGES_HELD = bulk("pages_deferred", 3), bulk("pages_held", 1)
 PAGES_STARTED_DEFERRED, PAGES_STARTED_HELD = bulk("pages_started", 1), bulk("pages_started_held", 1)
 

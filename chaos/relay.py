@@ -1,4 +1,4 @@
-"""The wire between Airflow and a tenant, which can be cut in several ways."""
+"""A relay between Airflow and a tenant, which can fail in several ways."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LINGER_ZERO = struct.pack("ii", 1, 0)
 class Relay:
     """Passes bytes on to a tenant, in the mode that was set last.
 
-    open: as they come. refusing: nobody listens. resetting: each connection is taken, and reset. silent: each is taken,
-    and nothing ever comes back. holding: what is asked is passed on, and the answers to POSTs are kept back until the
-    mode changes. A change to any but open and holding resets all connections.
+    open: as they arrive. refusing: connections are refused. resetting: each connection is accepted, and reset. silent:
+    each is accepted, and no response is sent. holding: requests are passed on, and the responses to POSTs are held back
+    until the mode changes. A change to any but open and holding resets all connections.
     """
 
     def __init__(self, tenant_url: str) -> None:
@@ -96,7 +96,7 @@ class Relay:
         response_task = asyncio.ensure_future(back())
         try:
             while chunk := await reader.read(65536):
-                # A caller asks its next question after the answer to the last: each begins a part of its own.
+                # A client sends a request after the response to the last one, so each begins a chunk of its own.
                 is_post = chunk.startswith(b"POST ") if chunk[:5] in (b"POST ", b"GET /", b"DELET") else is_post
                 upstream_writer.write(chunk)
                 await upstream_writer.drain()

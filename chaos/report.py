@@ -1,4 +1,4 @@
-"""The table: what was done, what was expected, what was seen."""
+"""The table of a test run: actions, checks, expected and observed values."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from pathlib import Path
 
 BEGIN = "<!-- The table below is written by `make chaos`. -->"
 END = "<!-- Here it ends. -->"
-HEADINGS = ("", "Done", "Looked at", "Expected", "Seen", "")
+HEADINGS = ("", "Action", "Check", "Expected", "Observed", "")
 VERDICTS = ("as expected", "DIFFERENT")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing that was looked at after something was done."""
+    """One check after an action."""
 
     scenario: int
-    done: str
-    looked_at: str
+    action: str
+    check: str
     expected: str
-    seen: str
+    observed: str
     holds: bool
 
     def cells(self) -> tuple[str, ...]:
         """Return the row as texts."""
         verdict = VERDICTS[0 if self.holds else 1]
-        return (str(self.scenario), self.done, self.looked_at, self.expected, self.seen, verdict)
+        return (str(self.scenario), self.action, self.check, self.expected, self.observed, verdict)
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class Report:
         with self._lock:
             self.rows.append(row)
             mark = "  " if row.holds else "! "
-            print(f"{mark}{row.scenario}  {row.looked_at}: expected {row.expected}, seen {row.seen}", flush=True)
+            print(f"{mark}{row.scenario}  {row.check}: expected {row.expected}, observed {row.observed}", flush=True)
 
     def write_log(self, scenario: int, text: str) -> None:
         """Print what is happening."""
@@ -66,11 +66,11 @@ class Report:
         lines: list[str] = []
         rows = [row.cells() for row in self.sorted()]
         widths = [max((len(row[column]) for row in rows), default=0) for column in range(len(HEADINGS))]
-        done = ""
+        action = ""
         for row in rows:
-            if row[1] != done:
-                done = row[1]
-                lines += ["", f"{row[0]}. {done}"]
+            if row[1] != action:
+                action = row[1]
+                lines += ["", f"{row[0]}. {action}"]
             columns = (row[2].ljust(widths[2]), row[3].ljust(widths[3]), row[4].ljust(widths[4]), row[5])
             lines.append("   " + "   ".join(columns).rstrip())
         return "\n".join(lines)
@@ -99,11 +99,11 @@ class Report:
 def as_markdown(rows: Iterable[Row]) -> str:
     """Return the rows as a table in Markdown."""
     lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS))]
-    done = ""
+    action = ""
     for row in rows:
         cells = row.cells()
-        lines.append(_line(cells if row.done != done else ("", "", *cells[2:])))
-        done = row.done
+        lines.append(_line(cells if row.action != action else ("", "", *cells[2:])))
+        action = row.action
     return "\n".join(lines)
 
 
@@ -113,8 +113,8 @@ def rows_in(text: str) -> list[Row]:
     for line in text.splitlines():
         cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         if len(cells) == len(HEADINGS) and cells[-1] in VERDICTS:
-            number, done = (int(cells[0]), cells[1]) if cells[0] else (rows[-1].scenario, rows[-1].done)
-            rows.append(Row(number, done, cells[2], cells[3], cells[4], cells[5] == VERDICTS[0]))
+            number, action = (int(cells[0]), cells[1]) if cells[0] else (rows[-1].scenario, rows[-1].action)
+            rows.append(Row(number, action, cells[2], cells[3], cells[4], cells[5] == VERDICTS[0]))
     return rows
 
 

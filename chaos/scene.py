@@ -1,4 +1,4 @@
-"""What a scenario works with: the one Airflow, a tenant and connection of its own, a deadline, the report."""
+"""The context of a scenario: Airflow, a tenant and connection of its own, a deadline, the report."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ class DeadlineExceededError(Exception):
 
 @dataclass(slots=True)
 class Scene:
-    """One scenario under way. `done` says what was done, for the rows that follow."""
+    """One scenario under way. `action` names the last fault or user action, for the rows that follow."""
 
     number: int
     airflow: Airflow
     report: Report
     deadline: float
     stopping: threading.Event
-    done: str = ""
+    action: str = ""
 
     def write_log(self, text: str) -> None:
         """Print what is happening."""
         self.report.write_log(self.number, text)
 
-    def expect(self, looked_at: str, expected: object, seen: object, holds: bool | None = None) -> None:
-        """Add a row to the table. *holds*: whether it is as expected, where the texts need not be equal."""
-        expected, seen = str(expected), str(seen)
+    def expect(self, check: str, expected: object, observed: object, holds: bool | None = None) -> None:
+        """Add a row to the table. *holds*: True if it is as expected; default: the texts are equal."""
+        expected, observed = str(expected), str(observed)
         self.report.add(
-            Row(self.number, self.done, looked_at, expected, seen, expected == seen if holds is None else holds)
+            Row(self.number, self.action, check, expected, observed, expected == observed if holds is None else holds)
         )
 
     def pause(self, seconds: float) -> None:
         """Wait some seconds. Raises DeadlineExceededError if the run is stopped or the scenario's time is up."""
         if self.stopping.wait(seconds):
-            raise DeadlineExceededError("the whole was stopped")
+            raise DeadlineExceededError("the test run was stopped")
         if time.monotonic() > self.deadline:
             raise DeadlineExceededError("the scenario's time was up")
 
@@ -106,7 +106,7 @@ class Scene:
             add_to_tenant(tenant, FRESH, Script(run=30))
             run = self.start(connection_id)
             self.wait(run.ended, 180)
-            self.done = "After all that, with the same triggerer"
+            self.action = "At the end, with the same triggerer"
             self.expect("new deferred tasks", f"{len(FRESH)} success", run.tally())
 
     def start(self, dag_id: str) -> DagRun:
@@ -153,7 +153,7 @@ class DagRun:
         return all(state in ENDED for state in self.states(tasks))
 
     def ended_within(self, seconds: float, tasks: Sequence[PlannedTask] | None = None) -> int:
-        """Return how many of the tasks were seen ended at any check within so many seconds."""
+        """Return how many of the tasks were observed ended at any check within so many seconds."""
         ended: set[str] = set()
         for _ in range(max(1, round(seconds / CHECK_INTERVAL))):
             if seconds:

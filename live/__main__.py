@@ -17,7 +17,7 @@ from pathlib import Path
 from airflow_provider_qlik.cloud import InvalidArgumentError, QlikCloudError
 from airflow_provider_qlik.runs import STARTABLE_ADAPTERS
 from airflow_provider_qlik.validation import checked_id
-from live.questions import Seen
+from live.questions import Observations
 from live.recording import Recording, RecordingClient
 from live.report import markdown
 from live.runs import RealRun, Runner
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"Nothing was sent: {error}.")
         return 2
     recording, runs = Recording(), list[RealRun]()
-    seen = Seen(recording, runs, tenant.url)
+    observations = Observations(recording, runs, tenant.url)
     status = 0
     with RecordingClient(tenant, credentials, recording) as client:
         survey = Survey(client, _say)
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         except KeyboardInterrupt:
             status = 130
-    text = markdown(seen, survey.failures)
+    text = markdown(observations, survey.failures)
     status = status or int(any(real.problem for real in runs))
     return status if _write(text, options.output) else status or 1
 

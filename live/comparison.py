@@ -71,7 +71,7 @@ class Findings:
         if not (isinstance(answer, type) and issubclass(answer, Shape)) or not isinstance(body, dict):
             return
         places: list[Place] = []
-        if described is not None and (media := described.answers.get(described.success)):
+        if described is not None and (media := described.responses.get(described.success)):
             places = [schema for kind, schema in media.items() if "json" in kind]
         walk = _Walk(self, operation, described.contract if described else None)
         walk.poll(body, [(answer, ())], places, "$")

@@ -9,28 +9,30 @@ from airflow_provider_qlik import __version__
 from airflow_provider_qlik.cloud.transport.base_client import API_VERSION
 from airflow_provider_qlik.text import printable
 from live.comparison import MISSING, NULL, TYPE, UNKNOWN, WORD
-from live.questions import QUESTIONS, Seen
+from live.questions import QUESTIONS, Observations
 from live.recording import HEADERS
 
 MAX_HEADER = 100
 """Characters of a header that are shown."""
 
 
-def markdown(seen: Seen, failures: Sequence[str]) -> str:
-    """Return the report on what was seen of a tenant; *failures* are lines about calls that failed."""
+def markdown(observations: Observations, failures: Sequence[str]) -> str:
+    """Return the report on the observations of a tenant; *failures* are lines about calls that failed."""
     parts = [
         "# A tenant of Qlik Cloud, compared with airflow-provider-qlik",
         f"Version {__version__}, {date.today().isoformat()}, `qlik-api-version: {API_VERSION}` was sent."
-        " This report holds names and types of members, words and headers of Qlik's, and no other values.",
-        *_section("Requests", _requests(seen)),
+        " This report holds names and types of members, Qlik's words and headers, and no other values.",
+        *_section("Requests", _requests(observations)),
         *_section("Failed requests", [f"- {line}" for line in failures] or ["None."]),
-        *_section("Real runs", _runs(seen)),
-        *_section("Members that the models do not know", _differences(seen, "JSON type", UNKNOWN)),
-        "Items, spaces and users are read in part on purpose: only what names and rights need.",
-        *_section("Required members that are missing or null", _differences(seen, "Required by", MISSING, NULL)),
-        *_section("Members of another type", _differences(seen, "Type", TYPE)),
-        *_section("Words that are not listed", _differences(seen, "Word", WORD)),
-        *_section("Open questions", _questions(seen)),
+        *_section("Real runs", _runs(observations)),
+        *_section("Members that the models do not know", _differences(observations, "JSON type", UNKNOWN)),
+        "Items, spaces and users are read in part: only the members that names and rights need.",
+        *_section(
+            "Required members that are missing or null", _differences(observations, "Required by", MISSING, NULL)
+        ),
+        *_section("Members of another type", _differences(observations, "Type", TYPE)),
+        *_section("Words that are not listed", _differences(observations, "Word", WORD)),
+        *_section("Open questions", _questions(observations)),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -39,8 +41,8 @@ def _section(title: str, lines: Iterable[str]) -> tuple[str, str]:
     return f"## {title}", "\n".join(lines)
 
 
-def _requests(seen: Seen) -> list[str]:
-    recording = seen.recording
+def _requests(observations: Observations) -> list[str]:
+    recording = observations.recording
     rows = []
     for name, counts in sorted(recording.counts.items()):
         statuses = ", ".join(f"{status}: {count}" for status, count in sorted(counts.items()))
@@ -54,9 +56,9 @@ def _requests(seen: Seen) -> list[str]:
     return _table(("Operation", "Request", "Responses", "Headers"), rows)
 
 
-def _runs(seen: Seen) -> list[str]:
+def _runs(observations: Observations) -> list[str]:
     rows = []
-    for real in seen.runs:
+    for real in observations.runs:
         run = real.run
         seconds = "" if run is None or run.seconds is None else f"{run.seconds:.1f}"
         note = " ".join(filter(None, (real.problem, "It may still be active." if real.may_be_active else "")))
@@ -64,19 +66,19 @@ def _runs(seen: Seen) -> list[str]:
     return _table(("Kind", "State", "Seconds", "Lines of its log", "Note"), rows)
 
 
-def _differences(seen: Seen, detail: str, *kinds: str) -> list[str]:
+def _differences(observations: Observations, detail: str, *kinds: str) -> list[str]:
     rows = [
         (f"`{found.operation}`", f"`{found.path}`", found.kind, found.detail, str(count))
-        for found, count in seen.recording.findings.of(*kinds)
+        for found, count in observations.recording.findings.of(*kinds)
     ]
     return _table(("Operation", "Path", "Kind", detail, "Times"), rows)
 
 
-def _questions(seen: Seen) -> list[str]:
+def _questions(observations: Observations) -> list[str]:
     rows = []
-    for poll in QUESTIONS:
-        answer = poll.answer(seen)
-        rows.append((poll.text, "not seen" if answer is None else f"seen: {answer}"))
+    for question in QUESTIONS:
+        answer = question.answer(observations)
+        rows.append((question.text, "not observed" if answer is None else f"observed: {answer}"))
     return _table(("Question", "Answer"), rows)
 
 

@@ -46,8 +46,8 @@ class Report:
         lines = [line for line in self.section(title).splitlines() if line.startswith("| ")]
         return [[cell.strip().strip("`") for cell in line.strip("| ").split(" | ")] for line in lines[2:]]
 
-    def answer(self, poll: str) -> str:
-        (answer,) = (row[1] for row in self.rows("Open questions") if row[0].startswith(poll))
+    def answer(self, question: str) -> str:
+        (answer,) = (row[1] for row in self.rows("Open questions") if row[0].startswith(question))
         return answer
 
 
@@ -220,7 +220,7 @@ def test_an_empty_tenant_is_no_error(go: Go) -> None:
     report = go()
 
     assert report.status == 0
-    assert report.answer("How soon does a started run") == "not seen"
+    assert report.answer("How soon does a started run") == "not observed"
     assert report.rows("Real runs") == []
 
 
@@ -299,7 +299,7 @@ def test_another_type_is_reported(go: Go, sandbox: SandboxTenant, things: Things
     rows = {row[0]: row[3] for row in report.rows("Members of another type")}
     assert rows["list_automations"] == "text, not integer or number as in the model"
     assert rows["list_scheduling_tasks"] == "text, not object as in the model"
-    assert report.answer("Of which type is the duration") == "seen: text"
+    assert report.answer("Of which type is the duration") == "observed: text"
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 410, 500])
@@ -322,7 +322,7 @@ def test_pages_of_a_proxy_and_nonsense_are_lines_too(
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
     sandbox.fault(path="/api/v1/items", times=None, status=403, body=f"<html>{CUSTOMERS}", content_type="text/html")
-    sandbox.fault(path="/api/v1/reload-tasks", times=None, answer="nonsense")
+    sandbox.fault(path="/api/v1/reload-tasks", times=None, response="nonsense")
 
     failed = go().section("Failed requests")
 
@@ -342,63 +342,79 @@ def test_headers_about_deprecation_are_reported(go: Go, sandbox: SandboxTenant, 
 # Open questions
 
 
-def test_each_question_stands_alone_and_is_asked_once() -> None:
-    texts = [poll.text for poll in QUESTIONS]
+def test_each_question_is_a_sentence_and_is_unique() -> None:
+    texts = [question.text for question in QUESTIONS]
 
     assert len({*texts}) == len(texts) >= 15
     assert all(re.fullmatch(r"[A-Z].*\?", text) for text in texts)
 
 
 @pytest.mark.parametrize(
-    ("switches", "poll", "answer"),
+    ("switches", "question", "answer"),
     [
-        ({"tasks_paths": "both"}, "Does the tenant have the Scheduling API", "seen: yes: "),
+        ({"tasks_paths": "both"}, "Does the tenant have the Scheduling API", "observed: yes: "),
         (
             {"tasks_paths": "v1"},
             "Does the tenant have the Scheduling API",
-            "seen: no: /api/scheduling/tasks answers HTTP 404",
+            "observed: no: /api/scheduling/tasks returns HTTP 404",
         ),
-        ({"tasks_paths": "scheduling"}, "Does Tasks v1", "seen: no: "),
-        ({"reload_tasks": "removed"}, "Do reads of the deprecated", "seen: HTTP 410, once; 0 of 0"),
-        ({"reload_tasks": "deprecated"}, "Do reads of the deprecated", "seen: HTTP 200, 2 times; 0 of 1"),
-        ({"users_me": "direct"}, "What does GET /api/v1/users/me", "seen: the user directly"),
-        ({"users_me": "redirect"}, "What does GET /api/v1/users/me", "seen: a redirect"),
-        ({"task_times": "seconds"}, "In which form are the times of task runs", "seen: 9999-99-99T99:99:99Z"),
-        ({"task_times": "milliseconds"}, "In which form are the times of task runs", "seen: 9999-99-99T99:99:99.999Z"),
-        ({"duration_form": "integer"}, "Of which type is the duration", "seen: integer"),
-        ({"workflow_id": "absent"}, "Do executions of a sharing task", "not seen"),
-        ({"workflow_id": "present"}, "Do executions of a sharing task", "seen: text"),
-        ({"log_form": "text"}, "Which content type has the log", "seen: text/plain"),
-        ({"log_form": "json"}, "Which content type has the log", "seen: application/json"),
+        ({"tasks_paths": "scheduling"}, "Does Tasks v1", "observed: no: "),
+        ({"reload_tasks": "removed"}, "Do reads of the deprecated", "observed: HTTP 410, once; 0 of 0"),
+        ({"reload_tasks": "deprecated"}, "Do reads of the deprecated", "observed: HTTP 200, 2 times; 0 of 1"),
+        ({"users_me": "direct"}, "What is the response of GET /api/v1/users/me", "observed: the user directly"),
+        ({"users_me": "redirect"}, "What is the response of GET /api/v1/users/me", "observed: a redirect"),
+        ({"task_times": "seconds"}, "In which form are the times of task runs", "observed: 9999-99-99T99:99:99Z"),
+        (
+            {"task_times": "milliseconds"},
+            "In which form are the times of task runs",
+            "observed: 9999-99-99T99:99:99.999Z",
+        ),
+        ({"duration_form": "integer"}, "Of which type is the duration", "observed: integer"),
+        ({"workflow_id": "absent"}, "Do executions of a sharing task", "not observed"),
+        ({"workflow_id": "present"}, "Do executions of a sharing task", "observed: text"),
+        ({"log_form": "text"}, "Which content type has the log", "observed: text/plain"),
+        ({"log_form": "json"}, "Which content type has the log", "observed: application/json"),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())),
 )
 def test_reading_answers_questions(
-    go: Go, sandbox: SandboxTenant, things: Things, switches: dict[str, Any], poll: str, answer: str
+    go: Go, sandbox: SandboxTenant, things: Things, switches: dict[str, Any], question: str, answer: str
 ) -> None:
     sandbox.switch(**switches)
 
-    assert go().answer(poll).startswith(answer)
+    assert go().answer(question).startswith(answer)
 
 
 @pytest.mark.parametrize(
-    ("switches", "poll", "answer"),
+    ("switches", "question", "answer"),
     [
-        ({"echo_source": True}, "Does a task run show the source", "seen: yes: whole"),
-        ({"echo_source": False}, "Does a task run show the source", "seen: no: it shows another text of 6 characters"),
+        ({"echo_source": True}, "Does a task run show the source", "observed: yes: whole"),
         (
-            {"source_limit": 20, "source_cut": True},
+            {"echo_source": False},
             "Does a task run show the source",
-            "seen: in part: cut to 20 characters",
+            "observed: no: it shows another text of 6 characters",
         ),
-        ({"last_run_lag": 0.0}, "Does the last run that a task carries", "seen: yes: as ended"),
-        ({"last_run_lag": 60.0}, "Does the last run that a task carries", "seen: no: "),
-        ({"echo_source": True}, "Does a filter on lastTriggeredBy", "seen: yes"),
-        ({"show_after": 1.0}, "How soon does a started run of a task", "seen: after 1."),
-        ({"start_reply": "documented"}, "What does the start of a task answer", "seen: HTTP 200 with message"),
-        ({"start_reply": "observed"}, "What does the start of a task answer", "seen: HTTP 200 with code, context"),
-        ({"tasks_paths": "v1"}, "Does the last run that a task carries", "not seen"),
-        ({"tasks_paths": "v1"}, "What does the start of a task answer", "seen: HTTP 200 with"),
+        (
+            {"source_limit": 20, "source_truncated": True},
+            "Does a task run show the source",
+            "observed: in part: cut to 20 characters",
+        ),
+        ({"last_run_lag": 0.0}, "Does the last run that a task contains", "observed: yes: as ended"),
+        ({"last_run_lag": 60.0}, "Does the last run that a task contains", "observed: no: "),
+        ({"echo_source": True}, "Does a filter on lastTriggeredBy", "observed: yes"),
+        ({"show_after": 1.0}, "How soon does a started run of a task", "observed: after 1."),
+        (
+            {"start_response": "documented"},
+            "What is the response to the start of a task",
+            "observed: HTTP 200 with message",
+        ),
+        (
+            {"start_response": "observed"},
+            "What is the response to the start of a task",
+            "observed: HTTP 200 with code, context",
+        ),
+        ({"tasks_paths": "v1"}, "Does the last run that a task contains", "not observed"),
+        ({"tasks_paths": "v1"}, "What is the response to the start of a task", "observed: HTTP 200 with"),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())),
 )
@@ -407,7 +423,7 @@ def test_a_run_of_a_task_answers_questions(
     sandbox: SandboxTenant,
     quick: Things,
     switches: dict[str, Any],
-    poll: str,
+    question: str,
     answer: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -418,11 +434,12 @@ def test_a_run_of_a_task_answers_questions(
     report = go("--task", quick.task)
 
     assert report.status == 0
-    assert report.answer(poll).startswith(answer)
+    assert report.answer(question).startswith(answer)
 
 
 @pytest.mark.parametrize(
-    ("marker", "answer"), [("shown", "seen: yes"), ("hidden", "seen: no: nothing"), ("refused", "seen: no: refused")]
+    ("marker", "answer"),
+    [("shown", "observed: yes"), ("hidden", "observed: no: nothing"), ("refused", "observed: no: refused")],
 )
 def test_a_reload_answers_whether_markers_show(
     go: Go, sandbox: SandboxTenant, quick: Things, marker: str, answer: str
@@ -438,7 +455,7 @@ def test_a_reload_answers_whether_markers_show(
 def test_an_automation_tells_the_context_of_its_run(go: Go, sandbox: SandboxTenant, quick: Things) -> None:
     sandbox.switch(api_context="api_sync")
 
-    assert go("--automation", quick.automation).answer("Which context has the run") == "seen: api_sync"
+    assert go("--automation", quick.automation).answer("Which context has the run") == "observed: api_sync"
 
 
 # Real runs
@@ -478,7 +495,7 @@ def test_a_run_that_fails_is_a_result(go: Go, sandbox: SandboxTenant, things: Th
 @pytest.mark.parametrize("name", ["app", "task", "automation"])
 def test_a_run_that_takes_too_long_is_cancelled(go: Go, sandbox: SandboxTenant, things: Things, name: str) -> None:
     resource = getattr(things, name)
-    sandbox.script(resource, Script(end=None, stopping=0.2))
+    sandbox.script(resource, Script(end=None, cancel_delay=0.2))
 
     report = go(f"--{name}", resource, "--timeout", "0.5")
 
@@ -491,7 +508,7 @@ def test_a_run_that_does_not_stop_is_said_to_be_left(
     go: Go, sandbox: SandboxTenant, things: Things, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live.runs, "CANCEL_TIMEOUT", 0.3)
-    sandbox.script(things.automation, Script(end=None, stops=False))
+    sandbox.script(things.automation, Script(end=None, cancellable=False))
 
     report = go("--automation", things.automation, "--timeout", "0.3")
 
@@ -527,7 +544,7 @@ def test_a_run_is_ended_that_was_interrupted_before_the_start_was_answered(
     monkeypatch.setattr(RecordingClient, "_read", read)
     monkeypatch.setattr(live.runs, "SEARCH", BRIEF)
     resource = getattr(things, name)
-    sandbox.script(resource, Script(end=None, stopping=0.2))
+    sandbox.script(resource, Script(end=None, cancel_delay=0.2))
 
     report = go(f"--{name}", resource)
 
@@ -540,7 +557,7 @@ def test_a_run_is_ended_that_was_interrupted_before_the_start_was_answered(
 def test_ctrl_c_ends_the_run_and_reports_what_was_seen(
     sandbox: SandboxTenant, things: Things, number: signal.Signals
 ) -> None:
-    sandbox.script(things.task, Script(end=None, stopping=0.2))
+    sandbox.script(things.task, Script(end=None, cancel_delay=0.2))
     environment = {**os.environ, TENANT: sandbox.url, API_KEY: sandbox.api_key}
     command = [sys.executable, "-m", "live", "--task", things.task]
     root = Path(__file__).parents[1]

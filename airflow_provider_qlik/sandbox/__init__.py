@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from airflow_provider_qlik.sandbox.request_log import Entry
     from airflow_provider_qlik.sandbox.server import serve
     from airflow_provider_qlik.sandbox.state.files import File
-    from airflow_provider_qlik.sandbox.state.script import Script, Sharing
+    from airflow_provider_qlik.sandbox.state.script import Script, SharingScript
     from airflow_provider_qlik.sandbox.state.switches import Switches
     from airflow_provider_qlik.sandbox.tenant import Tenant
 
-__all__ = ["Entry", "File", "SandboxError", "Script", "Sharing", "Switches", "Tenant", "serve"]
+__all__ = ["Entry", "File", "SandboxError", "Script", "SharingScript", "Switches", "Tenant", "serve"]
 
 _MODULES = {
     "Entry": "request_log",
     "File": "state.files",
     "SandboxError": "control_client",
     "Script": "state.script",
-    "Sharing": "state.script",
+    "SharingScript": "state.script",
     "Switches": "state.switches",
     "Tenant": "tenant",
     "serve": "server",

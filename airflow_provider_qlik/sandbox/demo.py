@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_qlik.sandbox.state.script import Script, Sharing
+from airflow_provider_qlik.sandbox.state.script import Script, SharingScript
 from airflow_provider_qlik.sandbox.tenant import Tenant
 
 
@@ -21,7 +21,7 @@ def fill(tenant: Tenant) -> list[str]:
     north, south = tenant.add_app("North", "demo-north"), tenant.add_app("South", "demo-south")
     tenant.script(north, Script(wait=1, run=12, log=("Connected", "Reload finished")))
     report = tenant.add_sharing_task("Weekly report", "demo-report", ("user-sandbox", "chef@sandbox.example"), north)
-    tenant.script(report, Sharing([Script(run=6), Script(run=9)], delivery=2))
+    tenant.script(report, SharingScript([Script(run=6), Script(run=9)], delivery=2))
     for resource_id in (sales, finance, export, north, south, report):
         tenant.add_run(resource_id, started_ago=86_400, script=Script(run=60))
     return [

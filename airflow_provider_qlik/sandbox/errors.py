@@ -13,7 +13,7 @@ Family = Literal[
 ]
 SharingErrorForm = Literal["full", "code", "empty"]
 SchedulingErrorForm = Literal["bare", "result", "code"]
-"""Where the code CHO-… of an error is: in a bare result object, in `errors[].result`, or in `errors[].code`."""
+"""The member with the code CHO-… of an error: of a bare result object, `errors[].result`, or `errors[].code`."""
 
 
 class ApiError(Exception):
@@ -46,10 +46,10 @@ def error_body(
     sharing_form: SharingErrorForm = "full",
     scheduling_form: SchedulingErrorForm = "bare",
 ) -> dict[str, Any]:
-    """Return the error body in the form of the family: codes are numbers in Tasks, words elsewhere.
+    """Return the error body in the form of the family: codes are numbers in Tasks, words in the other families.
 
-    sharing_form: which members an error of Sharing tasks has, where none is compulsory.
-    scheduling_form: where the code of the scheduler is, which no document shows.
+    sharing_form: the members that an error of Sharing tasks has, where none is compulsory.
+    scheduling_form: the member that holds the code of the scheduler, which no document shows.
     """
     if family == "tasks" and error.code.startswith("CHO-") and scheduling_form != "code":
         return _scheduler_refusal(error, now, scheduling_form)

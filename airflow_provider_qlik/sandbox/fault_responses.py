@@ -59,11 +59,11 @@ def fault_response(
     """
     status = fault.status or (response.status_code if response else 200)
     may_have_body = 200 if status == 204 else status
-    if fault.answer == "html":
+    if fault.response == "html":
         response = Response(HTML, may_have_body, media_type="text/html")
-    elif fault.answer == "nonsense":
+    elif fault.response == "nonsense":
         response = Json([42, "nonsense"], may_have_body)
-    elif fault.answer == "empty":
+    elif fault.response == "empty":
         response = Response(b"", status, media_type="application/json")
     elif isinstance(fault.body, str):
         response = Text(fault.body, may_have_body)
@@ -74,10 +74,10 @@ def fault_response(
     elif response is None or fault.status is not None:
         error = ApiError(status, "Fault", "injected by tenant.fault()", code=fault.code or "")
         response = refusal(error) if status >= 400 else Response(b"", status)
-    if fault.answer == "another":
+    if fault.response == "other_run":
         response = _of_other_resource(response, family, now)
     response = _pad_and_compress(fault, response)
-    if fault.answer == "truncated":
+    if fault.response == "truncated":
         _truncate(response)
     response.headers.update(fault.extra_headers)
     if fault.content_type is None:
@@ -159,7 +159,7 @@ async def send_fault_response(
     fault: Fault, response: Response, connections: Connections, scope: Scope, receive: Receive, send: Send
 ) -> None:
     """Send a response in the way that the fault describes."""
-    if fault.answer == "cut":
+    if fault.response == "cut":
         await _send_partial_body(response, fault.cut_at, connections, scope, receive, send)
     elif fault.trickle == "headers":
         await _trickle_headers(response, fault.interval, connections, scope, receive)

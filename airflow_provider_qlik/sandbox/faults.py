@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, Literal, get_args
 
 Reset = Literal["before", "after"]
-FaultResponse = Literal["html", "truncated", "cut", "nonsense", "empty", "another"]
+FaultResponse = Literal["html", "truncated", "cut", "nonsense", "empty", "other_run"]
 Encoding = Literal["gzip"]
 Trickle = Literal["headers", "body"]
 
@@ -34,7 +34,7 @@ class Fault:
     code: str | None = None
     delay: float = 0.0
     reset: Reset | None = None
-    answer: FaultResponse | None = None
+    response: FaultResponse | None = None
     cut_at: int | None = None
     carried_out: bool | None = None
     content_type: str | None = UNCHANGED
@@ -47,11 +47,16 @@ class Fault:
     def __post_init__(self) -> None:
         self.method = self.method.upper() if self.method else None
         self.headers = dict(self.headers or {})
-        for name, words in (("reset", Reset), ("answer", FaultResponse), ("encoding", Encoding), ("trickle", Trickle)):
-            if getattr(self, name) not in (None, *get_args(words)):
-                raise ValueError(f"fault {name}: {getattr(self, name)!r} is not one of {get_args(words)}")
-        if self.cut_at is not None and (self.answer != "cut" or self.cut_at < 0):
-            raise ValueError(f"fault cut_at: {self.cut_at!r} is a number of bytes from 0, for answer='cut' only")
+        for name, values in (
+            ("reset", Reset),
+            ("response", FaultResponse),
+            ("encoding", Encoding),
+            ("trickle", Trickle),
+        ):
+            if getattr(self, name) not in (None, *get_args(values)):
+                raise ValueError(f"fault {name}: {getattr(self, name)!r} is not one of {get_args(values)}")
+        if self.cut_at is not None and (self.response != "cut" or self.cut_at < 0):
+            raise ValueError(f"fault cut_at: {self.cut_at!r} is a number of bytes from 0, for response='cut' only")
         if self.times is not None and self.times < 1:
             raise ValueError(f"fault times: {self.times!r} is not a number from 1 or None")
         if self.padded_to is not None and self.padded_to < 0:
@@ -67,7 +72,7 @@ class Fault:
         if self.carried_out is not None:
             return self.carried_out
         # A status and an HTML page come from a proxy that has not passed the request on.
-        return self.reset != "before" and self.status is None and self.answer != "html"
+        return self.reset != "before" and self.status is None and self.response != "html"
 
     @property
     def extra_headers(self) -> dict[str, str]:

@@ -111,7 +111,7 @@ class Streamed(StreamingResponse):
     """A response whose body is generated while it is sent.
 
     size: length of the body in bytes.
-    has_length: whether the response has a Content-Length.
+    has_length: True if the response has a Content-Length.
     """
 
     def __init__(self, chunks: Iterator[bytes], size: int, media_type: str | None, *, has_length: bool) -> None:

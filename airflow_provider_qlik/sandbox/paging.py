@@ -30,19 +30,20 @@ _TESTS: dict[str, Callable[[str, str], bool]] = {
 class Paging:
     """The paging of one family.
 
-    cursor: the parameter that takes the cursor; back: the one for the previous page, if it differs.
-    older: further parameters that take a cursor.
+    cursor: the parameter that takes the cursor.
+    previous_cursor: the parameter for the previous page, if it differs.
+    cursor_aliases: further parameters that take a cursor.
     default, max_limit: the page sizes.
     items: the member that holds the items.
-    has_self: whether a page links to itself.
-    is_counted: whether it takes an `offset`, returns the total count, and puts the cursor beside each link.
+    has_self: True if a page links to itself.
+    is_counted: True if it takes an `offset`, returns the total count, and puts the cursor beside each link.
     """
 
     cursor: str
     default: int
     max_limit: int
-    back: str | None = None
-    older: tuple[str, ...] = ()
+    previous_cursor: str | None = None
+    cursor_aliases: tuple[str, ...] = ()
     items: str = "data"
     has_self: bool = False
     is_counted: bool = False
@@ -50,7 +51,7 @@ class Paging:
     @property
     def cursors(self) -> tuple[str, ...]:
         """Return every parameter that takes a cursor."""
-        return (self.cursor, *(name for name in (self.back, *self.older) if name))
+        return (self.cursor, *(name for name in (self.previous_cursor, *self.cursor_aliases) if name))
 
 
 def sort_items(request: ApiRequest, items: Iterable[T], fields: Fields[T], default: str, *, is_signed: bool) -> list[T]:
@@ -112,7 +113,7 @@ def page(request: ApiRequest, paging: Paging, items: Sequence[T], show: Callable
         if form != "absent":
             links["next"] = {"null": None, "empty": {"href": ""}, "null_href": {"href": None}}[form]
     if offset:
-        cursor, name = _cursor(max(0, offset - limit), False), paging.back or paging.cursor
+        cursor, name = _cursor(max(0, offset - limit), False), paging.previous_cursor or paging.cursor
         links["prev"] = _link(paging, "prev", request.base_url + _page_url(request, paging, name, cursor), cursor)
     if paging.has_self:
         links["self"] = {"href": request.base_url + _own_url(request)}
@@ -125,7 +126,7 @@ def _next_link(request: ApiRequest, paging: Paging, following: int, is_empty_pag
     if form == "loop":
         own = next((value for name in paging.cursors if (value := request.parameter(name))), "")
         return _link(paging, "next", request.base_url + _own_url(request), own)
-    base = {"absolute": request.base_url, "relative": "", "other_host": request.tenant_state.switches.elsewhere}[form]
+    base = {"absolute": request.base_url, "relative": "", "other_host": request.tenant_state.switches.other_host}[form]
     return _link(paging, "next", base + _page_url(request, paging, paging.cursor, cursor), cursor)
 
 

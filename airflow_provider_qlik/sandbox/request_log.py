@@ -12,7 +12,7 @@ _SECRETS = frozenset({"client_secret", "client_assertion", "access_token", "exec
 
 @dataclass(slots=True)
 class Entry:
-    """One request: its contents, its caller, its status, and whether it was carried out."""
+    """One request: its contents, its caller, the status of its response, and its effect."""
 
     time: datetime
     """The time of its arrival, by the tenant's clock."""

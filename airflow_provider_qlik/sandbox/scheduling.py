@@ -57,7 +57,7 @@ def children(tenant_state: TenantState, task: Task) -> list[Task]:
 
 
 def topology(tenant_state: TenantState, task: Task) -> dict[str, bool]:
-    """Return whether a task is triggered by another one, and whether it triggers others."""
+    """Return the flags `isChild` (another task triggers it) and `isParent` (it triggers others)."""
     return {"isChild": bool(parents(tenant_state, task)), "isParent": bool(children(tenant_state, task))}
 
 

@@ -73,19 +73,22 @@ class Tenant(TenantContent):
         return str(self._call("key_pair", kind="ec")["key_id"])
 
     def add_user(self, name: str = "Somebody", id: str | None = None, roles: Iterable[str] = ()) -> TenantUser:
-        """Add a user with the permissions that Qlik documents for their roles. The first users may do everything.
+        """Add a user with the permissions that Qlik documents for their roles, and return the id and API key.
 
+        The first users of the tenant have all permissions.
+
+        id: default: a new one.
         roles: roles in the tenant: `TenantAdmin`, `AnalyticsAdmin`, `AutomationCreator`.
         """
         return TenantUser(**self._call("add_user", name=name, id=id, roles=list(roles)))
 
-    def give_role(self, space_id: str, user_id: str, role: str) -> None:
-        """Give a user a role in a space, by Qlik's name for it, such as `producer` ("Can edit")."""
-        self._call("give_role", space_id=space_id, user_id=user_id, role=role)
+    def grant_role(self, space_id: str, user_id: str, role: str) -> None:
+        """Grant a user a role in a space, by Qlik's name for it, such as `producer` ("Can edit")."""
+        self._call("grant_role", space_id=space_id, user_id=user_id, role=role)
 
-    def rotate(self, what: Literal["api_key", "client_secret"]) -> str:
+    def rotate(self, credential: Literal["api_key", "client_secret"]) -> str:
         """Replace the API key or the client secret, and return the new one. The old one becomes invalid."""
-        return str(self._call("rotate", what=what))
+        return str(self._call("rotate", credential=credential))
 
     def revoke_tokens(self) -> None:
         """Revoke all OAuth tokens issued so far."""
@@ -98,15 +101,15 @@ class Tenant(TenantContent):
     # Behaviour
 
     def switch(self, **switches: Any) -> None:
-        """Set switches; see `Switches` for their names and values."""
+        """Set switches; see `Switches` for their names and values. Raises SandboxError for an unknown one."""
         self._call("switch", switches=switches)
 
     def set_limits(self, **limits: float) -> None:
         """Set rate limits in requests per minute: `tier_1`, `tier_2`, `tasks`, and `reloads` (starts and cancels).
 
-        Requests are counted over a `window` of 300 sandbox seconds: with `tier_1=3` fifteen requests pass in five
-        minutes, with `tier_1=3, window=60` three in one. In addition, all users together have half of each limit for
-        each of `tenant_users` (1000).
+        Requests are counted over a `window` of 300 sandbox seconds: `tier_1=3` allows fifteen requests in five
+        minutes, `tier_1=3, window=60` allows three in one minute. In addition, all users together have half of each
+        limit for each of `tenant_users` (1000).
         """
         self._call("set_limits", limits=limits)
 
@@ -124,7 +127,7 @@ class Tenant(TenantContent):
         code: str | None = None,
         delay: float = 0.0,
         reset: Reset | None = None,
-        answer: FaultResponse | None = None,
+        response: FaultResponse | None = None,
         cut_at: int | None = None,
         carried_out: bool | None = None,
         content_type: str | None = UNCHANGED,
@@ -135,26 +138,32 @@ class Tenant(TenantContent):
     ) -> int:
         """Add a fault that the next matching requests meet, and return its number.
 
+        Of several faults that match a request, the oldest one applies.
+
         method, path, operation: the requests that it matches; the path is a pattern with `*`, operations are named as
             in `Entry`.
         times: the number of requests; None: all until `clear_faults()`.
         status, body, headers: the response in place of the true one; a status alone has an error body in Qlik's
             form. A body is JSON, text (`text/plain`) or bytes.
-        content_type: the Content-Type header in place of the usual one; None sends none. The page of a proxy
+        content_type: the Content-Type header in place of the usual one; None: no such header. The page of a proxy
             is, for example, `status=403, body="<html>…", content_type="Text/HTML"`.
-        retry_after: the header's value, in seconds or as an HTTP date. code: the error code in that body.
-        delay: REAL seconds before the request is handled.
+        retry_after: the Retry-After header, in seconds or as an HTTP date.
+        code: the error code in the error body.
+        delay: real seconds before the request is handled.
         reset: reset the connection "before" the operation is carried out, or "after" it.
-        answer: "html" (a gateway's page), "truncated" (half the JSON, with a matching length), "cut" (half
-            of the announced body, then the connection ends), "nonsense" (JSON of another shape), "empty",
-            "another" (the true response with other ids, and with every run succeeded).
-        cut_at: after how many bytes of the body "cut" ends the connection, in place of half of them.
-        carried_out: whether the operation is carried out; the default is False with a status, "html" or reset
-            "before", and True otherwise.
-        encoding: "gzip" compresses the body; `answer="truncated"` then cuts the compressed bytes.
-        padded_to: pad the body with blanks, which JSON ignores, to so many bytes before it is compressed.
-        trickle: send one byte at a time, every `interval` REAL seconds, until the client disconnects: from the status
-            line on ("headers"), or of the body only ("body"). It does not end by itself.
+        response: the form of the response: "html" (a gateway's page), "truncated" (half the JSON, with a matching
+            length), "cut" (half of the announced body, then the connection ends), "nonsense" (JSON of another shape),
+            "empty", "other_run" (the true response with other ids, and with every run succeeded).
+        cut_at: the bytes of the body that are sent before "cut" ends the connection; default: half of them.
+        carried_out: True if the operation is carried out; default: False with a status, "html" or reset "before",
+            and True otherwise.
+        encoding: "gzip" compresses the body; `response="truncated"` then cuts the compressed bytes.
+        padded_to: the bytes to which the body is padded with blanks, which JSON ignores, before it is compressed.
+        trickle: send the response one byte at a time until the client disconnects: from the status line on
+            ("headers"), or the body only ("body"). It does not end by itself.
+        interval: real seconds between two bytes of `trickle`.
+
+        Raises SandboxError for a value that is not possible.
         """
         members = {
             "method": method,
@@ -168,7 +177,7 @@ class Tenant(TenantContent):
             "code": code,
             "delay": delay,
             "reset": reset,
-            "answer": answer,
+            "response": response,
             "cut_at": cut_at,
             "carried_out": carried_out,
             "content_type": content_type,
@@ -190,7 +199,10 @@ class Tenant(TenantContent):
     def runs(self, resource_id: str) -> list[dict[str, Any]]:
         """Return a snapshot of every run of a resource, oldest first, hidden ones included.
 
-        The runs of an app are its reloads, those of a sharing task its executions.
+        resource_id: a task, automation, app (its runs are reloads) or sharing task (its runs are executions).
+
+        Each snapshot has the members `id`, `status`, `active`, `started_by`, `via`, `created_at`, `ended_at` and
+        `cancel_requested_at` (times as ISO text or None), and others by its `kind`.
         """
         return list(self._call("runs", resource_id=resource_id))
 
@@ -203,13 +215,16 @@ class Tenant(TenantContent):
         return list(self._call("active"))
 
     def file_sha256(self, execution_id: str, alias: str) -> str:
-        """Return the SHA-256 of a file of an execution, in hexadecimal digits, whether it exists already or not."""
+        """Return the SHA-256 of a file of an execution, in hexadecimal digits; the file need not exist yet."""
         return str(self._call("file_sha256", execution_id=execution_id, alias=alias))
 
     def request_log(
         self, operation: str | None = None, method: str | None = None, path: str | None = None
     ) -> list[Entry]:
-        """Return the logged requests that match, oldest first; `path` is a pattern with `*`."""
+        """Return the logged requests that match, oldest first.
+
+        operation: a name as in `Entry.operation`. method: an HTTP method. path: a pattern with `*`.
+        """
         entries = self._call("request_log", operation=operation, method=method, path=path)
         return [Entry.from_json(members) for members in entries]
 
@@ -228,7 +243,7 @@ class Tenant(TenantContent):
         return datetime.fromisoformat(self._call("advance", seconds=seconds))
 
     def set_speed(self, speed: float) -> None:
-        """Set how many sandbox seconds pass in one real second; 0 stops the clock."""
+        """Set the speed of the clock: the sandbox seconds that pass in one real second; 0 stops it."""
         self._call("set_speed", speed=speed)
 
     def reset(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from airflow_provider_qlik.sandbox.control_client import ControlClient
-from airflow_provider_qlik.sandbox.state.script import Script, Sharing
+from airflow_provider_qlik.sandbox.state.script import Script, SharingScript
 
 
 class TenantContent(ControlClient):
@@ -61,7 +61,7 @@ class TenantContent(ControlClient):
     def add_space(
         self, name: str = "Space", id: str | None = None, type: Literal["shared", "managed", "data"] = "shared"
     ) -> str:
-        """Add a space, and return its id."""
+        """Add a space of the first user, and return its id. id: default: a new one."""
         return str(self._call("add_space", name=name, id=id, type=type))
 
     def add_reload_task(self, app_id: str, id: str | None = None, **members: Any) -> str:
@@ -71,12 +71,15 @@ class TenantContent(ControlClient):
         """
         return str(self._call("add_reload_task", app_id=app_id, id=id, members=members))
 
-    def execute_reload_task(self, id: str, *, ago: float = 0.0) -> str:
-        """Add the reload that the schedule started `ago` seconds ago, and return its id; it sets `lastExecutionTime`.
+    def execute_reload_task(self, id: str, *, started_ago: float = 0.0) -> str:
+        """Add the reload that the schedule started, and return its id; this sets `lastExecutionTime`.
 
-        The reload follows the next script of the app.
+        The reload takes the next script of the app. Raises SandboxError if the reload task is not enabled.
+
+        id: the reload task.
+        started_ago: sandbox seconds since the start of the reload.
         """
-        return str(self._call("execute_reload_task", id=id, ago=ago))
+        return str(self._call("execute_reload_task", id=id, started_ago=started_ago))
 
     def add_sharing_task(
         self,
@@ -116,12 +119,16 @@ class TenantContent(ControlClient):
         inputs: Any = None,
         by: str | None = None,
     ) -> str:
-        """Add a run of a task, automation or app that another user started `started_ago` seconds ago; return its id.
+        """Add a run of a task, automation or app that another user started, and return its id.
 
-        Its script, counted from its start, decides whether it has ended. The run of a sharing task is an execution
-        for its first recipient.
+        The run of a sharing task is an execution for its first recipient.
+
+        started_ago: sandbox seconds since its start. Its script counts from there, so that the run may have ended.
+        script: default: one that succeeds after a second.
+        triggered_by: the `triggeredBy` of a run of a task.
+        context, inputs: the context and the inputs of a run of an automation.
+        origin: the `type` of a reload.
         by: the id of the user who started it; default: a user other than the caller.
-        triggered_by: for a run of a task. context, inputs: for a run of an automation. origin: the `type` of a reload.
         """
         members = script.to_json() if script else None
         return str(
@@ -144,7 +151,7 @@ class TenantContent(ControlClient):
         task_id: str,
         *,
         started_ago: float = 3600.0,
-        script: Script | Sharing | None = None,
+        script: Script | SharingScript | None = None,
         reload_id: str | None = None,
         workflow_id: str | None = None,
         id: str | None = None,
@@ -152,7 +159,7 @@ class TenantContent(ControlClient):
         """Add an execution of a sharing task that the caller did not start, and return its id.
 
         started_ago: sandbox seconds since its request.
-        script: its script; of a `Sharing`, that of the first recipient.
+        script: its script; of a `SharingScript`, that of the first recipient.
         reload_id: the app reload that triggered it; default: another user did.
         workflow_id: the workflow it belongs to; default: a new one.
         """
@@ -168,10 +175,10 @@ class TenantContent(ControlClient):
             )
         )
 
-    def script(self, resource_id: str, *scripts: Script | Sharing) -> None:
+    def script(self, resource_id: str, *scripts: Script | SharingScript) -> None:
         """Queue scripts for the next runs of a resource; the last one applies to all further runs.
 
-        A run of a task takes the task's script, or else its app's. For a sharing task a `Sharing` has a script for each
-        recipient's execution; a `Script` applies to all of them.
+        A run of a task takes the task's script, or else its app's. For a sharing task a `SharingScript` has a script
+        for each recipient's execution; a `Script` applies to all of them.
         """
         self._call("script", resource_id=resource_id, scripts=[script.to_json() for script in scripts])

@@ -1,4 +1,4 @@
-"""Waits and starts while a proxy answers for the tenant."""
+"""Waits and starts while a proxy responds in place of the tenant."""
 
 from __future__ import annotations
 

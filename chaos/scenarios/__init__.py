@@ -1,1 +1,1 @@
-"""What is broken, one module for each kind of breakage."""
+"""The scenarios, one module for each kind of fault."""

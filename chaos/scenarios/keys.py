@@ -39,7 +39,7 @@ def act(scene: Scene) -> None:
         run, rotated = scene.start("chaos_mistyped"), scene.start("chaos_rotated")
         scene.until("all wait", lambda: all_wait(run, rotated), 300)
         scene.pause(10)
-        scene.done = f"A mistyped key is saved in the connection for {2 * HALF:.0f} s; the old one is still valid"
+        scene.action = f"A mistyped key is saved in the connection for {2 * HALF:.0f} s; the old one is still valid"
         right = tenant.api_key
         scene.airflow.change("chaos_mistyped", password=f"{right}typo")
         scene.expect("waits that ended in the first half", 0, run.ended_within(HALF))
@@ -47,14 +47,14 @@ def act(scene: Scene) -> None:
             run.mark(task, "failed")
         scene.wait(lambda: count_cancelled(runs_of(tenant, MISTYPED_MARKED)) == len(MISTYPED_MARKED), 30)
         stopped = count_cancelled(runs_of(tenant, MISTYPED_MARKED))
-        scene.expect("runs of tasks marked failed meanwhile asked to stop", len(MISTYPED_MARKED), stopped)
+        scene.expect("cancelled runs of the tasks marked failed meanwhile", len(MISTYPED_MARKED), stopped)
         scene.expect("waits that ended in the second half", 0, run.ended_within(HALF, WAITING))
-        look_at_the_polls(scene, tenant)
-        scene.done = "The right key is saved again"
+        check_polls(scene, tenant)
+        scene.action = "The right key is saved again"
         scene.airflow.change("chaos_mistyped", password=right)
-        look_at_the_polls(scene, tenant)
+        check_polls(scene, tenant)
         check_the_end(scene, tenant, run)
-        scene.done = (
+        scene.action = (
             f"The secret is rotated in the tenant and all tokens are revoked; Airflow's connection gets the new one"
             f" {APART:.0f} s later"
         )
@@ -64,31 +64,31 @@ def act(scene: Scene) -> None:
         scene.airflow.change("chaos_rotated", password=secret)
         other.clear_request_log()
         scene.wait(lambda: len(count_reads(other, ROTATED)) == len(ROTATED), POLLED_WITHIN)
-        scene.expect("runs that the tenant tells about after that", len(ROTATED), len(count_reads(other, ROTATED)))
+        scene.expect("runs polled successfully after that", len(ROTATED), len(count_reads(other, ROTATED)))
         other.advance(LATER)
         scene.wait(rotated.ended, 120)
         runs = runs_of(other, ROTATED)
         scene.expect("tasks of Airflow in the end", f"{len(ROTATED)} success", rotated.tally())
-        scene.expect("runs of each in the tenant", f"{len(ROTATED)} with 1", tally_run_counts(runs))
-        scene.expect("runs asked to stop", 0, count_cancelled(runs))
+        scene.expect("tasks by number of runs in the tenant", f"{len(ROTATED)} with 1", tally_run_counts(runs))
+        scene.expect("runs cancelled", 0, count_cancelled(runs))
 
 
 def all_wait(run: DagRun, rotated: DagRun) -> bool:
-    """Return whether all are deferred that defer, and the others have started their runs."""
-    started = all("Started: " in of.log(task) for of, held in held_by(run, rotated) for task in held)
+    """Return True if all deferrable tasks are deferred and the others have started their runs."""
+    started = all("Started: " in of.log(task) for of, held in tasks_on_workers(run, rotated) for task in held)
     return started and run.waits([*MISTYPED_DEFERRED, *MISTYPED_MARKED]) and rotated.waits(ROTATED_DEFERRED)
 
 
-def held_by(run: DagRun, rotated: DagRun) -> list[tuple[DagRun, list[PlannedTask]]]:
+def tasks_on_workers(run: DagRun, rotated: DagRun) -> list[tuple[DagRun, list[PlannedTask]]]:
     """Return the tasks that wait on workers, with their Dag runs."""
     return [(run, MISTYPED_HELD), (rotated, ROTATED_HELD)]
 
 
-def look_at_the_polls(scene: Scene, tenant: Tenant) -> None:
+def check_polls(scene: Scene, tenant: Tenant) -> None:
     """Check that the tenant still responds to polls of every run."""
     tenant.clear_request_log()
     scene.wait(lambda: len(count_reads(tenant, WAITING)) == len(WAITING), POLLED_WITHIN)
-    scene.expect("runs that the tenant tells about", len(WAITING), len(count_reads(tenant, WAITING)))
+    scene.expect("runs polled successfully", len(WAITING), len(count_reads(tenant, WAITING)))
 
 
 def check_the_end(scene: Scene, tenant: Tenant, run: DagRun) -> None:
@@ -97,5 +97,5 @@ def check_the_end(scene: Scene, tenant: Tenant, run: DagRun) -> None:
     scene.wait(run.ended, 120)
     runs = runs_of(tenant, WAITING)
     scene.expect("tasks of Airflow in the end", f"{len(WAITING)} success", run.tally(WAITING))
-    scene.expect("runs of each in the tenant", f"{len(WAITING)} with 1", tally_run_counts(runs))
-    scene.expect("runs asked to stop", 0, count_cancelled(runs))
+    scene.expect("tasks by number of runs in the tenant", f"{len(WAITING)} with 1", tally_run_counts(runs))
+    scene.expect("runs cancelled", 0, count_cancelled(runs))

@@ -27,20 +27,20 @@ def act(scene: Scene) -> None:
         scene.write_log(f"{len(THOUSAND)} tasks are deferred after {took:.0f} s")
         scene.pause(10)
         tenant.clear_request_log()
-        scene.done = f"A Dag run with {len(THOUSAND)} deferred tasks (mapped) is marked failed"
+        scene.action = f"A Dag run with {len(THOUSAND)} deferred tasks (mapped) is marked failed"
         scene.airflow.mark_run(run.dag_id, run.id, "failed")
         took = scene.wait(lambda: not tenant.active(), CANCELLED_WITHIN, every=5)
-        scene.write_log(f"{len(tenant.active())} runs go on after {took:.0f} s")
+        scene.write_log(f"{len(tenant.active())} runs are active after {took:.0f} s")
         runs = runs_of(tenant, THOUSAND)
-        within = f"runs that go on {CANCELLED_WITHIN:.0f} s later"
+        within = f"active runs {CANCELLED_WITHIN:.0f} s later"
         scene.expect(within, 0, sum(each["active"] for runs in runs for each in runs))
-        scene.expect("runs asked to stop", len(THOUSAND), count_cancelled(runs))
+        scene.expect("runs cancelled", len(THOUSAND), count_cancelled(runs))
         cancels = Counter(entry.path for entry in tenant.request_log("stop_automation_run") if entry.carried_out)
-        scene.expect("runs asked to stop more than once", 0, sum(count > 1 for count in cancels.values()))
+        scene.expect("runs cancelled more than once", 0, sum(count > 1 for count in cancels.values()))
         refused = limited(tenant)
         scene.expect("cancels refused by the limit (429)", f"at most {FEW}", refused, refused <= FEW)
         scene.expect("tasks of Airflow", f"{len(THOUSAND)} failed", run.tally())
-        scene.expect("runs of each in the tenant", f"{len(THOUSAND)} with 1", tally_run_counts(runs))
+        scene.expect("tasks by number of runs in the tenant", f"{len(THOUSAND)} with 1", tally_run_counts(runs))
         scene.write_log(f"requests: {tally(entry.status for entry in tenant.request_log())}")
 
 

@@ -1,4 +1,4 @@
-"""The tenant is away for five minutes, in three ways, and then takes no requests for two."""
+"""The tenant is unavailable for five minutes, in three ways, and then refuses requests by 429 for two."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from chaos.relay import Mode, relay
 from chaos.scene import DagRun, Scene
 
 EARLY, LATE = [*EARLY_DEFERRED, *EARLY_HELD], [*LATE_DEFERRED, *LATE_HELD]
-EVERYONE = [*EARLY, *LATE]
+ALL_TASKS = [*EARLY, *LATE]
 NOW, LATER = 3600, 36_000
-AWAY: tuple[tuple[Mode, str], ...] = (
+OUTAGES: tuple[tuple[Mode, str], ...] = (
     ("refusing", "connections are refused"),
     ("resetting", "connections are reset"),
-    ("silent", "connections are taken, and nothing comes back"),
+    ("silent", "connections are accepted, and no response arrives"),
 )
-AWAY_FOR, LIMITED_FOR, COME_BACK_AFTER = 100.0, 120.0, 20
+UNAVAILABLE_FOR, LIMITED_FOR, RETRY_AFTER = 100.0, 120.0, 20
 NOTICED_WITHIN = 60
 
 
@@ -31,42 +31,43 @@ def act(scene: Scene) -> None:
         run = scene.start("chaos_outages")
         scene.until("all wait", lambda: all_wait(run), 240)
         scene.pause(10)
-        for mode, words in AWAY:
-            scene.done = (
-                f"The tenant is away for {3 * AWAY_FOR:.0f} s, in three ways; in these {AWAY_FOR:.0f} s {words}"
+        for mode, words in OUTAGES:
+            scene.action = (
+                f"The tenant is unavailable for {3 * UNAVAILABLE_FOR:.0f} s, in three ways;"
+                f" for these {UNAVAILABLE_FOR:.0f} s {words}"
             )
             wire.set(mode)
             scene.pause(2)  # what was on its way arrives
             request_count = len(tenant.request_log())
             if mode == "resetting":
                 tenant.advance(NOW)
-            scene.expect("waits that ended", 0, run.ended_within(AWAY_FOR))
+            scene.expect("waits that ended", 0, run.ended_within(UNAVAILABLE_FOR))
             scene.expect("requests that arrived", 0, len(tenant.request_log()) - request_count)
-        scene.done = (
-            f"The tenant is back, and answers each request with 429, come back after {COME_BACK_AFTER} s,"
+        scene.action = (
+            f"The tenant is available, and responds to each request with 429 and Retry-After {RETRY_AFTER} s,"
             f" for {LIMITED_FOR:.0f} s"
         )
-        tenant.fault(status=429, code="HTTP-429", retry_after=COME_BACK_AFTER, times=None)
+        tenant.fault(status=429, code="HTTP-429", retry_after=RETRY_AFTER, times=None)
         request_count = len(tenant.request_log())
         wire.set("open")
         scene.expect("waits that ended", 0, run.ended_within(LIMITED_FOR))
         requests = len(tenant.request_log()) - request_count
-        at_most = round(len(EVERYONE) * (LIMITED_FOR / COME_BACK_AFTER + 2))
-        scene.expect(f"requests of {len(EVERYONE)} waits", f"at most {at_most}", requests, 0 < requests <= at_most)
-        scene.done = "The tenant is as before"
+        at_most = round(len(ALL_TASKS) * (LIMITED_FOR / RETRY_AFTER + 2))
+        scene.expect(f"requests of {len(ALL_TASKS)} waits", f"at most {at_most}", requests, 0 < requests <= at_most)
+        scene.action = "The tenant works normally again"
         tenant.clear_faults()
         took = scene.wait(lambda: run.ended(EARLY), 180)
-        words = "seconds until all tasks are through whose runs had ended meanwhile"
+        words = "seconds until the tasks of the runs that ended meanwhile have ended"
         scene.expect(words, f"at most {NOTICED_WITHIN}", f"{took:.0f}", took <= NOTICED_WITHIN)
         scene.expect("these tasks", f"{len(EARLY)} success", run.tally(EARLY))
         states = f"{len(LATE_DEFERRED)} deferred, {len(LATE_HELD)} running"
-        scene.expect("tasks whose runs go on", states, run.tally(LATE))
+        scene.expect("tasks with active runs", states, run.tally(LATE))
         tenant.advance(LATER)
         scene.wait(lambda: run.ended(), 120)
-        runs = runs_of(tenant, EVERYONE)
-        scene.expect("tasks of Airflow in the end", f"{len(EVERYONE)} success", run.tally())
-        scene.expect("runs of each in the tenant", f"{len(EVERYONE)} with 1", tally_run_counts(runs))
-        scene.expect("runs asked to stop", 0, count_cancelled(runs))
+        runs = runs_of(tenant, ALL_TASKS)
+        scene.expect("tasks of Airflow in the end", f"{len(ALL_TASKS)} success", run.tally())
+        scene.expect("tasks by number of runs in the tenant", f"{len(ALL_TASKS)} with 1", tally_run_counts(runs))
+        scene.expect("runs cancelled", 0, count_cancelled(runs))
 
 
 def all_wait(run: DagRun) -> bool:

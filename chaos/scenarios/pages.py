@@ -1,4 +1,4 @@
-"""A proxy answers with web pages in place of the tenant, for two minutes, whatever is sent."""
+"""A proxy responds with web pages in place of the tenant, to every request, for two minutes."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def act(scene: Scene) -> None:
             lambda: run.waits(PAGES_DEFERRED) and all("Started: " in run.log(task) for task in PAGES_HELD),
             240,
         )
-        scene.done = (
-            "A proxy answers starts with web pages (403) after passing them on, then all requests,"
+        scene.action = (
+            "A proxy responds to starts with web pages (403) after forwarding them, then to all requests,"
             f" for {PAGES_FOR:.0f} s"
         )
         tenant.clear_request_log()
@@ -44,7 +44,7 @@ def act(scene: Scene) -> None:
         ended = run.ended_within(PAGES_FOR) + starts.ended_within(0)
         scene.expect("waits that ended", 0, ended)
         tenant.clear_faults()
-        scene.done = "The proxy is gone"
+        scene.action = "The proxy is gone"
         scene.wait(lambda: starts.waits(PAGES_STARTED_DEFERRED), 90)
         # Where a trigger fires before the scheduler has heard of the deferral, Airflow itself fails the task.
         scene.pause(10)
@@ -53,13 +53,15 @@ def act(scene: Scene) -> None:
         for of, tasks, words in ((run, WAITING, "that waited"), (starts, STARTED, "that started meanwhile")):
             runs = runs_of(tenant, tasks)
             scene.expect(f"tasks of Airflow {words}", f"{len(tasks)} success", of.tally())
-            scene.expect(f"runs of each in the tenant {words}", f"{len(tasks)} with 1", tally_run_counts(runs))
-            scene.expect(f"runs {words} asked to stop", 0, count_cancelled(runs))
+            scene.expect(
+                f"tasks {words}, by number of runs in the tenant", f"{len(tasks)} with 1", tally_run_counts(runs)
+            )
+            scene.expect(f"cancelled runs of tasks {words}", 0, count_cancelled(runs))
         scene.expect("starts sent meanwhile", f"{len(STARTED)}", str(len(sent(tenant))))
         pages = tally(entry.status for entry in tenant.request_log() if entry.fault is not None)
-        scene.write_log(f"answered with pages: {pages}")
+        scene.write_log(f"responses with pages: {pages}")
 
 
 def sent(tenant: Tenant) -> list[str]:
-    """Return the paths of the starts that have arrived since the journal was cleared."""
+    """Return the paths of the starts that have arrived since the request log was cleared."""
     return [entry.path for entry in tenant.request_log(method="POST") if entry.operation in STARTS]

@@ -10,7 +10,7 @@ from chaos.bulk import POLLED_WITHIN, add_to_tenant, count_cancelled, count_read
 from chaos.plan import DEFERRED, HELD
 from chaos.scene import DagRun, Scene
 
-EVERYONE = [*DEFERRED, *HELD]
+ALL_TASKS = [*DEFERRED, *HELD]
 LATER = 36_000
 CONNECTION = "chaos_secrets"
 
@@ -18,7 +18,7 @@ CONNECTION = "chaos_secrets"
 def act(scene: Scene) -> None:
     """Check that the waits of both modes go on, and end in the right state."""
     with scene.tenant(CONNECTION, login="", extra={}) as tenant:
-        add_to_tenant(tenant, EVERYONE, Script(run=LATER))
+        add_to_tenant(tenant, ALL_TASKS, Script(run=LATER))
         first = tenant.client_secret
         scene.airflow.change(
             CONNECTION, login=tenant.client_id, password=first, extra={"auth_type": "client_credentials"}
@@ -27,33 +27,33 @@ def act(scene: Scene) -> None:
             run = scene.start("chaos_secrets")
             scene.until("all wait", lambda: run.waits(DEFERRED) and all("Started: " in run.log(task) for task in HELD))
             scene.pause(10)
-            scene.done = "All tokens are revoked; the secret holds"
+            scene.action = "All tokens are revoked; the secret is still valid"
             tenant.revoke_tokens()
             tenant.clear_request_log()
-            look_at_the_waits(scene, tenant, run)
-            scene.done = "The secret is rotated, the connection in Airflow gets the new one, all tokens are revoked"
+            check_waits(scene, tenant, run)
+            scene.action = "The secret is rotated, Airflow's connection gets the new one, and all tokens are revoked"
             second = tenant.rotate("client_secret")
             scene.airflow.change(CONNECTION, password=second)
             tenant.revoke_tokens()
             tenant.clear_request_log()
-            look_at_the_waits(scene, tenant, run)
+            check_waits(scene, tenant, run)
             tenant.advance(LATER)
             scene.wait(lambda: run.ended(), 120)
-        runs = runs_of(tenant, EVERYONE)
-        scene.done = "Both"
-        scene.expect("tasks of Airflow in the end", f"{len(EVERYONE)} success", run.tally())
-        scene.expect("runs of each in the tenant", f"{len(EVERYONE)} with 1", tally_run_counts(runs))
-        scene.expect("runs asked to stop", 0, count_cancelled(runs))
+        runs = runs_of(tenant, ALL_TASKS)
+        scene.action = "Both"
+        scene.expect("tasks of Airflow in the end", f"{len(ALL_TASKS)} success", run.tally())
+        scene.expect("tasks by number of runs in the tenant", f"{len(ALL_TASKS)} with 1", tally_run_counts(runs))
+        scene.expect("runs cancelled", 0, count_cancelled(runs))
         secrets = [tenant.api_key, first, second]
         scene.expect("log files of Airflow with a secret in them", 0, files_with(scene.airflow.home, secrets))
 
 
-def look_at_the_waits(scene: Scene, tenant: Tenant, run: DagRun) -> None:
+def check_waits(scene: Scene, tenant: Tenant, run: DagRun) -> None:
     """Check that the tokens were refused, and that all runs are polled again afterwards, in both modes."""
-    scene.wait(lambda: len(count_reads(tenant, EVERYONE)) == len(EVERYONE), POLLED_WITHIN)
+    scene.wait(lambda: len(count_reads(tenant, ALL_TASKS)) == len(ALL_TASKS), POLLED_WITHIN)
     refused = sum(entry.status == 401 for entry in tenant.request_log())
     scene.expect("requests refused with 401", "some", refused, refused > 0)
-    scene.expect("runs that the tenant tells about after that", len(EVERYONE), len(count_reads(tenant, EVERYONE)))
+    scene.expect("runs polled successfully after that", len(ALL_TASKS), len(count_reads(tenant, ALL_TASKS)))
     states = f"{len(DEFERRED)} deferred, {len(HELD)} running"
     scene.expect("tasks of Airflow", states, run.tally())
 

@@ -1,4 +1,4 @@
-"""Texts that PostgreSQL cannot store come from Qlik to a triggerer: it lives, and so do the waits beside them."""
+"""Texts that PostgreSQL cannot store come from Qlik to a triggerer: it survives, and unrelated waits continue."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ TRIGGERER = "triggerer-texts"
 def act(scene: Scene) -> None:
     """Let runs fail with odd texts, and check the triggerer and the unrelated waits."""
     odd = [*ODD_FAILING, *ODD_NAMED, *ODD_WATCHED]
-    scene.done = (
-        f"{len(odd)} of {len(odd) + len(HEALTHY)} deferred waits end with texts that hold NUL and half an emoji:"
+    scene.action = (
+        f"{len(odd)} of {len(odd) + len(HEALTHY)} deferred waits end with texts that contain NUL and a lone surrogate:"
         " error messages, logs, names, who started a run"
     )
     with scene.tenant("chaos_texts") as tenant:
@@ -43,16 +43,16 @@ def act(scene: Scene) -> None:
             named = [*ODD_NAMED, *ODD_WATCHED]
             scene.expect("tasks whose runs succeeded under such names", f"{len(named)} success", run.tally(named))
             scene.expect("logs of failed tasks that show the NUL as \\x00", len(ODD_FAILING), logs_with(run, SHOWN))
-            scene.expect("waits beside them", f"{len(HEALTHY)} deferred", run.tally(HEALTHY))
+            scene.expect("unrelated waits", f"{len(HEALTHY)} deferred", run.tally(HEALTHY))
             after = scene.start("chaos_texts_next")
             scene.wait(after.ended, 120)
-            scene.expect("tasks that the same triggerer takes up afterwards", f"{len(NEXT)} success", after.tally())
+            scene.expect("new tasks on the same triggerer", f"{len(NEXT)} success", after.tally())
             tenant.advance(LATER)
             scene.wait(run.ended, 90)
-            scene.expect("waits beside them in the end", f"{len(HEALTHY)} success", run.tally(HEALTHY))
+            scene.expect("unrelated waits in the end", f"{len(HEALTHY)} success", run.tally(HEALTHY))
             runs = runs_of(tenant, [*odd, *HEALTHY])
-            scene.expect("runs of each in the tenant", f"{len(runs)} with 1", tally_run_counts(runs))
-            scene.expect("runs asked to stop", 0, count_cancelled(runs))
+            scene.expect("tasks by number of runs in the tenant", f"{len(runs)} with 1", tally_run_counts(runs))
+            scene.expect("runs cancelled", 0, count_cancelled(runs))
             scene.expect("'Traceback' in the log of the triggerer", 0, scene.airflow.log(TRIGGERER).count("Traceback"))
 
 

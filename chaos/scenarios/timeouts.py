@@ -9,7 +9,7 @@ from chaos.bulk import PlannedTask, add_to_tenant, count_cancelled, runs_of, tal
 from chaos.plan import AIRFLOWS_LIMIT, NO_TRIGGERER, OWN_LIMIT
 from chaos.scene import DagRun, Scene
 
-OURS, THEIRS = "The wait timed out", "TaskDeferralTimeout"
+OWN_TIMEOUT, AIRFLOW_TIMEOUT = "The wait timed out", "TaskDeferralTimeout"
 
 
 def act(scene: Scene) -> None:
@@ -17,25 +17,25 @@ def act(scene: Scene) -> None:
     with scene.tenant("chaos_timeouts") as tenant:
         add_to_tenant(tenant, [*OWN_LIMIT, *AIRFLOWS_LIMIT, *NO_TRIGGERER], Script(end=None))
         with scene.triggerer("triggerer-timeouts", "timeouts"):
-            ours, theirs = scene.start("chaos_own_timeout"), scene.start("chaos_airflows_timeout")
-            scene.wait(lambda: ours.ended() and theirs.ended(), 180)
+            own_run, airflow_run = scene.start("chaos_own_timeout"), scene.start("chaos_airflows_timeout")
+            scene.wait(lambda: own_run.ended() and airflow_run.ended(), 180)
             scene.pause(3)
-            scene.done = "The deadline of a deferred task comes (timeout), which its trigger keeps"
-            poll(scene, tenant, ours, OWN_LIMIT, OURS)
-            scene.done = "Airflow's own deferral time-out comes before that, with a triggerer at work"
-            poll(scene, tenant, theirs, AIRFLOWS_LIMIT, THEIRS)
-            scene.done = "Airflow's own deferral time-out comes, and there is no triggerer"
-            poll(scene, tenant, theirs, NO_TRIGGERER, THEIRS)
+            scene.action = "The deadline (timeout) of a deferred task expires in its trigger"
+            check_group(scene, tenant, own_run, OWN_LIMIT, OWN_TIMEOUT)
+            scene.action = "Airflow's own deferral time-out expires first, while a triggerer runs"
+            check_group(scene, tenant, airflow_run, AIRFLOWS_LIMIT, AIRFLOW_TIMEOUT)
+            scene.action = "Airflow's own deferral time-out expires, and no triggerer runs"
+            check_group(scene, tenant, airflow_run, NO_TRIGGERER, AIRFLOW_TIMEOUT)
 
 
-def poll(scene: Scene, tenant: Tenant, run: DagRun, tasks: Sequence[PlannedTask], why: str) -> None:
+def check_group(scene: Scene, tenant: Tenant, run: DagRun, tasks: Sequence[PlannedTask], why: str) -> None:
     """Check the outcome of a group whose logs contain *why*."""
     runs = runs_of(tenant, tasks)
     logs = [run.log(task) for task in tasks]
-    other = THEIRS if why == OURS else OURS
+    other = AIRFLOW_TIMEOUT if why == OWN_TIMEOUT else OWN_TIMEOUT
     scene.expect("tasks of Airflow", f"{len(tasks)} failed", run.tally(tasks))
-    scene.expect(f"logs that say {why!r}", len(tasks), sum(why in log for log in logs))
-    scene.expect(f"logs that say {other!r}", 0, sum(other in log for log in logs))
-    scene.expect("runs of each in the tenant", f"{len(tasks)} with 1", tally_run_counts(runs))
-    scene.expect("runs asked to stop", len(tasks), count_cancelled(runs))
-    scene.expect("runs that go on", 0, sum(each["active"] for runs in runs for each in runs))
+    scene.expect(f"logs that contain {why!r}", len(tasks), sum(why in log for log in logs))
+    scene.expect(f"logs that contain {other!r}", 0, sum(other in log for log in logs))
+    scene.expect("tasks by number of runs in the tenant", f"{len(tasks)} with 1", tally_run_counts(runs))
+    scene.expect("runs cancelled", len(tasks), count_cancelled(runs))
+    scene.expect("active runs", 0, sum(each["active"] for runs in runs for each in runs))

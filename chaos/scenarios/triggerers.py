@@ -1,4 +1,4 @@
-"""Triggerers are killed and stopped; the waits of theirs go on elsewhere."""
+"""Triggerers are killed and stopped; their waits continue in another triggerer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STOPS_WITHIN = 4.0
 def act_on_one(scene: Scene) -> None:
     """Kill one triggerer with fifty waits; a third of the runs end while there is none."""
     all_tasks = [*ALONE, *WATCHED]
-    scene.done = f"The triggerer is killed (SIGKILL) with {len(all_tasks)} waits of all kinds, and started again"
+    scene.action = f"The triggerer is killed (SIGKILL) with {len(all_tasks)} waits of all kinds, and started again"
     with scene.tenant("chaos_one", oauth=True) as tenant:
         add_to_tenant(tenant, SHORT, Script(run=NOW))
         add_to_tenant(tenant, LONG, Script(run=LATER))
@@ -46,7 +46,7 @@ def act_on_one(scene: Scene) -> None:
             scene.wait(lambda: run.ended(SHORT), 90)
             scene.expect("tasks whose runs had ended meanwhile", f"{len(SHORT)} success", run.tally(SHORT))
             others = [*LONG, *FAILING, *WATCHED]
-            scene.expect("tasks whose runs go on", f"{len(others)} deferred", run.tally(others))
+            scene.expect("tasks with active runs", f"{len(others)} deferred", run.tally(others))
             check_the_end(scene, tenant, run, all_tasks, FAILING)
 
 
@@ -60,22 +60,22 @@ def act_on_two(scene: Scene) -> None:
             scene.until("both triggerers are at work", lambda: scene.airflow.triggerers() >= before + 2)
             run = scene.start("chaos_two_triggerers")
             scene.until("all wait", lambda: run.waits(PAIR), 180)
-            scene.done = f"One of two triggerers is stopped (SIGTERM), with {len(PAIR)} waits between them"
+            scene.action = f"One of two triggerers is stopped (SIGTERM), with {len(PAIR)} waits between them"
             scene.write_log(f"they wait in triggerers {tally(holders(run))}")
-            scene.expect("triggerers that hold waits before", 2, len(set(holders(run))))
+            scene.expect("triggerers that hold waits before the stop", 2, len(set(holders(run))))
             longer = scene.airflow.terminate("triggerer-first") - idle
-            words = "seconds that it took longer to stop than one without waits"
+            words = "additional seconds to stop, compared with a triggerer without waits"
             scene.expect(words, f"at most {STOPS_WITHIN:g}", f"{longer:.1f}", longer <= STOPS_WITHIN)
             scene.wait(lambda: len(set(holders(run))) == 1, 90)
             scene.expect("triggerers that hold waits", 1, len(set(holders(run))))
             check_the_move(scene, tenant, run)
             with scene.triggerer("triggerer-third", "pair"):
                 scene.pause(15)
-                scene.done = f"Another is started, and the one with all {len(PAIR)} waits is killed (SIGKILL)"
+                scene.action = f"Another is started, and the one with all {len(PAIR)} waits is killed (SIGKILL)"
                 lost = holders(run)[0]
                 scene.airflow.kill("triggerer-second")
                 scene.wait(lambda: lost not in holders(run), 90)
-                scene.expect("waits that the lost one holds", 0, holders(run).count(lost))
+                scene.expect("waits held by the killed triggerer", 0, holders(run).count(lost))
                 check_the_move(scene, tenant, run)
                 check_the_end(scene, tenant, run, PAIR, ())
 
@@ -100,9 +100,9 @@ def check_the_move(scene: Scene, tenant: Tenant, run: DagRun) -> None:
     """Check that the remaining triggerer polls each of the runs."""
     tenant.clear_request_log()
     scene.wait(lambda: len(count_reads(tenant, PAIR)) == len(PAIR), POLLED_WITHIN)
-    scene.expect("runs that the triggerer that is left asks about", len(PAIR), len(count_reads(tenant, PAIR)))
+    scene.expect("runs that the remaining triggerer polls", len(PAIR), len(count_reads(tenant, PAIR)))
     scene.expect("tasks of Airflow", f"{len(PAIR)} deferred", run.tally())
-    scene.expect("runs asked to stop", 0, count_cancelled(runs_of(tenant, PAIR)))
+    scene.expect("runs cancelled", 0, count_cancelled(runs_of(tenant, PAIR)))
 
 
 def check_the_end(
@@ -115,6 +115,6 @@ def check_the_end(
     runs = runs_of(tenant, all_tasks)
     scene.expect("tasks of Airflow in the end", states, run.tally(all_tasks))
     if failing:
-        scene.expect("those whose runs fail in Qlik Cloud", f"{len(failing)} failed", run.tally(failing))
-    scene.expect("runs of each in the tenant", f"{len(all_tasks)} with 1", tally_run_counts(runs))
-    scene.expect("runs asked to stop in the end", 0, count_cancelled(runs))
+        scene.expect("tasks whose runs fail in Qlik Cloud", f"{len(failing)} failed", run.tally(failing))
+    scene.expect("tasks by number of runs in the tenant", f"{len(all_tasks)} with 1", tally_run_counts(runs))
+    scene.expect("runs cancelled in the end", 0, count_cancelled(runs))

@@ -1,4 +1,4 @@
-"""Users clear and mark tasks that are deferred; no run of theirs is left behind."""
+"""Users clear and mark tasks that are deferred; each of their runs is cancelled."""
 
 from __future__ import annotations
 
@@ -43,37 +43,39 @@ def one_by_one(scene: Scene, tenant: Tenant, dag_id: str, auth: str) -> None:
     scene.wait(lambda: run.waits([*CLEARED, *SUCCEEDED], tries=2), 180)
     took = scene.wait(lambda: all(map(ended, first_runs(tenant, waiting))), 60)
     scene.pause(5)  # as above: their triggers are about to fire
-    scene.write_log(f"no run goes on {took:.0f} s after all cleared ones wait again")
+    scene.write_log(f"no run is active {took:.0f} s after all cleared tasks wait again")
     for tasks, state in ((MARKED_FAILED, "failed"), (MARKED_SUCCESS, "success")):
-        scene.done = f"{len(tasks)} deferred tasks are marked {state}, one by one ({auth})"
+        scene.action = f"{len(tasks)} deferred tasks are marked {state}, one by one ({auth})"
         runs = runs_of(tenant, tasks)
         scene.expect("tasks of Airflow", f"{len(tasks)} {state}", run.tally(tasks))
-        scene.expect("runs of each in the tenant", f"{len(tasks)} with 1", tally_run_counts(runs))
-        scene.expect("runs asked to stop", len(tasks), count_cancelled(runs))
-        scene.expect("runs that go on", 0, sum(each["active"] for runs in runs for each in runs))
-    scene.done = f"{len(CLEARED)} deferred tasks are cleared at once ({auth})"
+        scene.expect("tasks by number of runs in the tenant", f"{len(tasks)} with 1", tally_run_counts(runs))
+        scene.expect("runs cancelled", len(tasks), count_cancelled(runs))
+        scene.expect("active runs", 0, sum(each["active"] for runs in runs for each in runs))
+    scene.action = f"{len(CLEARED)} deferred tasks are cleared at once ({auth})"
     runs = runs_of(tenant, CLEARED)
     scene.expect("tasks of Airflow", f"{len(CLEARED)} deferred", run.tally(CLEARED))
-    scene.expect("runs of each in the tenant", f"{len(CLEARED)} with 2", tally_run_counts(runs))
-    scene.expect(
-        "old runs asked to stop, and stopped", len(CLEARED), sum(map(is_cancelled, first_runs(tenant, CLEARED)))
-    )
-    scene.expect("new runs asked to stop", 0, count_cancelled([each[1:] for each in runs]))
+    scene.expect("tasks by number of runs in the tenant", f"{len(CLEARED)} with 2", tally_run_counts(runs))
+    scene.expect("old runs cancelled and ended", len(CLEARED), sum(map(is_cancelled, first_runs(tenant, CLEARED))))
+    scene.expect("new runs cancelled", 0, count_cancelled([each[1:] for each in runs]))
     tenant.advance(LATER)
     scene.wait(lambda: run.ended(), 120)
     scene.expect("tasks of Airflow in the end", f"{len(CLEARED)} success", run.tally(CLEARED))
-    scene.done = f"{len(SUCCEEDED)} tasks that had succeeded are cleared ({auth})"
+    scene.action = f"{len(SUCCEEDED)} tasks that had succeeded are cleared ({auth})"
     scene.expect("tasks of Airflow", f"{len(SUCCEEDED)} success", run.tally(SUCCEEDED))
-    scene.expect("runs of each in the tenant", f"{len(SUCCEEDED)} with 2", tally_run_counts(runs_of(tenant, SUCCEEDED)))
-    scene.expect("runs asked to stop", 0, count_cancelled(runs_of(tenant, SUCCEEDED)))
-    scene.done = f"All of that ({auth})"
-    scene.expect("runs in the tenant that go on", 0, len(tenant.active()))
+    scene.expect(
+        "tasks by number of runs in the tenant",
+        f"{len(SUCCEEDED)} with 2",
+        tally_run_counts(runs_of(tenant, SUCCEEDED)),
+    )
+    scene.expect("runs cancelled", 0, count_cancelled(runs_of(tenant, SUCCEEDED)))
+    scene.action = f"After these actions ({auth})"
+    scene.expect("active runs in the tenant", 0, len(tenant.active()))
 
 
 def all_at_once(scene: Scene, tenant: Tenant) -> None:
     """Mark a Dag run with three hundred deferred mapped tasks failed."""
     many = [*MANY_TASKS, *MANY_AUTOMATIONS]
-    scene.done = f"A Dag run with {len(many)} deferred tasks (mapped) is marked failed"
+    scene.action = f"A Dag run with {len(many)} deferred tasks (mapped) is marked failed"
     add_to_tenant(tenant, many, ENDLESS)
     run = scene.start("chaos_many")
     took = scene.until("all wait", lambda: run.waits(count=len(many)), 600)
@@ -81,12 +83,12 @@ def all_at_once(scene: Scene, tenant: Tenant) -> None:
     scene.pause(10)
     scene.airflow.mark_run(run.dag_id, run.id, "failed")
     took = scene.wait(lambda: not tenant.active(), 180)
-    scene.write_log(f"no run goes on after {took:.0f} s")
+    scene.write_log(f"no run is active after {took:.0f} s")
     runs = runs_of(tenant, many)
     scene.expect("tasks of Airflow", f"{len(many)} failed", run.tally())
-    scene.expect("runs of each in the tenant", f"{len(many)} with 1", tally_run_counts(runs))
-    scene.expect("runs asked to stop", len(many), count_cancelled(runs))
-    scene.expect("runs in the tenant that go on", 0, sum(each["active"] for runs in runs for each in runs))
+    scene.expect("tasks by number of runs in the tenant", f"{len(many)} with 1", tally_run_counts(runs))
+    scene.expect("runs cancelled", len(many), count_cancelled(runs))
+    scene.expect("active runs in the tenant", 0, sum(each["active"] for runs in runs for each in runs))
     refused = tally(entry.status for entry in tenant.request_log() if entry.status is not None and entry.status >= 400)
     scene.write_log(f"requests refused: {refused}")
 
@@ -103,4 +105,4 @@ def ended(run: dict[str, Any]) -> bool:
 
 def is_cancelled(run: dict[str, Any]) -> bool:
     """Return True if a run was cancelled and has ended."""
-    return run["stop_asked_at"] is not None and ended(run)
+    return run["cancel_requested_at"] is not None and ended(run)

@@ -683,7 +683,7 @@ def test_no_secret_is_shown_anywhere(sandbox: SandboxTenant) -> None:
         tenant = Tenant.at(sandbox.url)
         with Client(tenant, credentials, retry_policy=ONCE, on_secret=secrets.append) as client:
             client.call(tasks.list())
-            for fault in ({"status": 401}, {"status": 500}, {"reset": "after"}, {"answer": "html"}):
+            for fault in ({"status": 401}, {"status": 500}, {"reset": "after"}, {"response": "html"}):
                 sandbox.fault("GET", **fault, times=2)
                 with pytest.raises(QlikCloudError) as raised:
                     client.call(tasks.list())

@@ -286,7 +286,7 @@ def test_a_list_that_makes_no_sense_is_not_an_empty_list(
     sandbox: SandboxTenant, client: Client, answer: str, told: str
 ) -> None:
     sandbox.add_task(id="t")
-    sandbox.fault("GET", answer=answer, times=None)  # type: ignore[arg-type]
+    sandbox.fault("GET", response=answer, times=None)  # type: ignore[arg-type]
 
     with pytest.raises(InvalidResponseError, match=rf"(?s){told}") as raised:
         client.call(tasks.list())
@@ -368,7 +368,7 @@ def test_the_user_may_be_answered_without_a_redirect(sandbox: SandboxTenant, cli
 def test_no_redirect_leads_to_another_host(sandbox: SandboxTenant, client: Client) -> None:
     with listening() as elsewhere:
         elsewhere.answers(Answer(200, {"id": "u"}))
-        sandbox.switch(users_me="redirect_elsewhere", elsewhere=elsewhere.url)
+        sandbox.switch(users_me="redirect_other_host", other_host=elsewhere.url)
         with pytest.raises(InvalidResponseError, match="redirects to another host"):
             client.call(users.me(), ONCE)
         assert elsewhere.seen == []

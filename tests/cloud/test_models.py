@@ -399,7 +399,7 @@ def test_a_server_without_a_clock_has_none(date: str) -> None:
 @pytest.mark.parametrize("reply", ["observed", "documented", "empty"])
 def test_every_start_tells_the_servers_clock(sandbox: SandboxTenant, client: Client, reply: str) -> None:
     sandbox.set_speed(0)
-    sandbox.switch(start_reply=reply)
+    sandbox.switch(start_response=reply)
 
     timestamp = client.call(tasks.start(sandbox.add_task())).timestamp
 

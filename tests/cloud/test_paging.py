@@ -143,7 +143,7 @@ def test_the_token_goes_to_no_other_host(listener: Listener, scheme: str) -> Non
 def test_the_token_goes_to_no_other_tenant(sandbox: SandboxTenant, client: Client) -> None:
     runs = furnish(sandbox)
     with listening() as elsewhere:
-        sandbox.switch(next_link="other_host", elsewhere=elsewhere.url)
+        sandbox.switch(next_link="other_host", other_host=elsewhere.url)
         assert len(list(client.iterate(tasks.runs("t", limit=2)))) == len(runs)
         assert elsewhere.seen == []
 

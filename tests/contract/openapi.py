@@ -38,7 +38,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation of the contract; `request`, `answers` and `otherwise` tell where the schemas of its bodies are."""
+    """An operation of the contract; `request`, `responses` and `otherwise` locate the schemas of its bodies."""
 
     id: str
     family: str
@@ -49,14 +49,14 @@ class Operation:
     parameters: dict[str, Parameter]
     request: Place | None
     request_required: bool
-    answers: dict[int, dict[str, Place]]
+    responses: dict[int, dict[str, Place]]
     otherwise: dict[str, Place] | None
     contract: Contract = field(repr=False, compare=False)
 
     @property
     def success(self) -> int:
         """The status that says it worked; of several the one that comes with a body."""
-        return min(status for status in self.answers if 200 <= status < 300)
+        return min(status for status in self.responses if 200 <= status < 300)
 
     def ids_in(self, path: str) -> dict[str, str] | None:
         """The path parameters of a path as it was sent, still encoded, or None where the template does not fit."""
@@ -160,12 +160,12 @@ class Contract:
         request = None
         if "requestBody" in node:
             request = (*self._located((*base, "requestBody")), "content", "application/json", "schema")
-        answers = {}
+        responses = {}
         for status in node["responses"]:
             place = self._located((*base, "responses", status))
             media = self.at(place).get("content", {})
-            answers[status] = {kind: (*place, "content", kind, "schema") for kind in media}
-        otherwise = answers.pop("default", None)
+            responses[status] = {kind: (*place, "content", kind, "schema") for kind in media}
+        otherwise = responses.pop("default", None)
         return Operation(
             id=node["operationId"],
             family=node["tags"][0],
@@ -176,7 +176,7 @@ class Contract:
             parameters=parameters,
             request=request,
             request_required=node.get("requestBody", {}).get("required", False),
-            answers={int(status): schemas for status, schemas in answers.items()},
+            responses={int(status): schemas for status, schemas in responses.items()},
             otherwise=otherwise,
             contract=self,
         )
@@ -223,5 +223,5 @@ def example(name: str) -> Any:
 
 
 def has_example(name: str) -> bool:
-    """Whether the reference shows that body."""
+    """Return True if the reference shows that body."""
     return (HERE / "examples" / f"{name}.json").is_file()

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_qlik.cloud import Call, Client, Tenant
 from airflow_provider_qlik.cloud.api import automations, reload_tasks, sharing_tasks, tasks
 from airflow_provider_qlik.cloud.transport.download import Download
-from airflow_provider_qlik.sandbox import File, Script, Sharing
+from airflow_provider_qlik.sandbox import File, Script, SharingScript
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.contract.openapi import Operation, contract, example, scheduling
 
@@ -44,7 +44,7 @@ def furnish(sandbox: SandboxTenant) -> None:
     sandbox.add_sharing_task("A report", id="report", app_id="app")
     sandbox.add_reload_task("app", id="reload-task")
     sandbox.switch(reload_tasks="supported")
-    picture = Sharing(files=(File("small-image", "image"),))
+    picture = SharingScript(files=(File("small-image", "image"),))
     sandbox.add_execution("report", started_ago=7200.0, script=picture, id="report-picture")
     for resource_id in ("task", "automation", "report"):
         for count, script in enumerate([Script(end="FAILED", error="no such table"), Script(end=None), Script()]):
@@ -148,10 +148,10 @@ def scheduling_calls(task: str) -> dict[str, Call[Any]]:
     }
 
 
-def ask(
+def send(
     raw: httpx.Client, sandbox: SandboxTenant, call: Call[Any], operation: Operation | None = None, **more: Any
 ) -> httpx.Response:
-    """The response to a call at the path of the contract that its operation is in, the older one if none is named."""
+    """Send a call to the path of its operation's contract, and return the response. Without an operation: to v1."""
     root = SCHEDULING if operation is not None and operation.contract is scheduling() else V1
     address = Tenant.at(sandbox.url, tasks_path=root).address_of(call)
     body = {} if call.body is None else {"json": call.body}
@@ -159,8 +159,8 @@ def ask(
 
 
 def problems_with(operation: Operation, response: httpx.Response) -> list[str]:
-    """What the contract has against an answer."""
-    declared = operation.answers.get(response.status_code, operation.otherwise)
+    """Return the differences between a response and the contract."""
+    declared = operation.responses.get(response.status_code, operation.otherwise)
     if declared is None:
         return [f"status {response.status_code} is not declared: {response.text}"]
     if not declared:
@@ -181,7 +181,7 @@ def client_for(operation: Operation, client: Client, scheduling_client: Client) 
 
 
 def is_read(client: Client, call: Call[Any]) -> bool:
-    """Whether the answer is what the call says it is."""
+    """Return True if the response has the type of the call."""
     if call.answer is not Download:
         return isinstance(client.call(call), call.answer)
     received = BytesIO()

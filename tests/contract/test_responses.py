@@ -52,7 +52,7 @@ def _same(value: Any, read: Any) -> bool:
 ANSWERING = [
     one
     for one in OPERATIONS
-    if "application/json" in one.answers[one.success] and ALL_CASES[one.id].bare().answer is not Download
+    if "application/json" in one.responses[one.success] and ALL_CASES[one.id].bare().answer is not Download
 ]
 
 
@@ -65,7 +65,7 @@ def test_a_documented_response_is_read_without_loss(operation: Operation) -> Non
 
 @pytest.mark.parametrize("operation", ANSWERING, ids=lambda operation: operation.id)
 def test_every_member_that_the_contract_declares_is_read(operation: Operation) -> None:
-    schema = operation.answers[operation.success]["application/json"]
+    schema = operation.responses[operation.success]["application/json"]
     said = sample(operation.contract, schema)
     assert operation.contract.problems(schema, said) == [], "the sample itself is valid"
 
@@ -74,7 +74,7 @@ def test_every_member_that_the_contract_declares_is_read(operation: Operation) -
 
 def test_an_operation_without_a_documented_response_body_returns_none() -> None:
     for operation in OPERATIONS:
-        silent = not operation.answers[operation.success]
+        silent = not operation.responses[operation.success]
         assert (ALL_CASES[operation.id].bare().answer is NoneType) is silent, operation.id
         assert silent is (operation.success == 204)
 

@@ -24,7 +24,7 @@ OPERATIONS = [*contract().operations.values(), *scheduling().operations.values()
 ANSWERING = [
     operation
     for operation in OPERATIONS
-    if "application/json" in operation.answers[operation.success]
+    if "application/json" in operation.responses[operation.success]
     and ALL_CASES[operation.id].bare().answer is not Download
 ]
 each_answer = pytest.mark.parametrize("operation", ANSWERING, ids=lambda operation: operation.id)
@@ -37,7 +37,7 @@ def _nothing_was_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def answer_of(operation: Operation, style: Style) -> Any:
-    return sample(operation.contract, operation.answers[operation.success]["application/json"], style)
+    return sample(operation.contract, operation.responses[operation.success]["application/json"], style)
 
 
 # Read
@@ -72,7 +72,7 @@ def test_a_response_is_read_with_missing_and_unknown_members(operation: Operatio
 
 @each_answer
 def test_a_response_with_only_the_required_members_is_read(operation: Operation) -> None:
-    schema = operation.answers[operation.success]["application/json"]
+    schema = operation.responses[operation.success]["application/json"]
     said = sample(operation.contract, schema, STYLES["with the least"], at_top=False)
 
     read = ALL_CASES[operation.id].bare().answer.from_json(said)

@@ -16,13 +16,13 @@ from tests.contract.sandbox_calls import (
     OPERATIONS,
     SCHEDULING,
     V1,
-    ask,
     calls,
     client_for,
     each_operation,
     furnish,
     is_read,
     problems_with,
+    send,
 )
 
 
@@ -35,10 +35,10 @@ def test_a_response_is_valid_under_the_contract_and_is_read(
     sandbox: SandboxTenant, raw: httpx.Client, client: Client, scheduling_client: Client, operation: Operation
 ) -> None:
     call = calls()[operation.id]
-    sandbox.switch(start_reply="documented")
+    sandbox.switch(start_response="documented")
     furnish(sandbox)
 
-    response = ask(raw, sandbox, call, operation)
+    response = send(raw, sandbox, call, operation)
 
     assert response.status_code == operation.success, response.text
     assert problems_with(operation, response) == []
@@ -55,7 +55,7 @@ def test_a_request_without_credentials_gets_a_documented_401(
 ) -> None:
     for wrong in ("", "Bearer wrong"):
         headers = {"authorization": wrong} if wrong else {"authorization": "Basic x"}
-        response = ask(raw, sandbox, calls()[operation.id], operation, headers=headers)
+        response = send(raw, sandbox, calls()[operation.id], operation, headers=headers)
 
         assert response.status_code == 401
         assert problems_with(operation, response) == []
@@ -69,7 +69,7 @@ def test_a_request_without_credentials_gets_a_documented_401(
 def test_an_unknown_resource_gets_a_documented_404(
     sandbox: SandboxTenant, raw: httpx.Client, operation: Operation
 ) -> None:
-    response = ask(raw, sandbox, calls(*["no-such"] * 4)[operation.id], operation)
+    response = send(raw, sandbox, calls(*["no-such"] * 4)[operation.id], operation)
 
     assert response.status_code == 404
     assert problems_with(operation, response) == []
@@ -135,7 +135,7 @@ def test_an_invalid_body_gets_a_400(sandbox: SandboxTenant, raw: httpx.Client, o
     for what, body in mutated(operation):
         if "resourceId" in what:  # has no effect when it is sent, so nobody looks at it
             continue
-        response = ask(raw, sandbox, calls()[operation.id], operation, json=body)
+        response = send(raw, sandbox, calls()[operation.id], operation, json=body)
 
         assert response.status_code == 400, what
         assert problems_with(operation, response) == []

@@ -13,12 +13,12 @@ from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.contract.openapi import scheduling
 from tests.contract.sandbox_calls import (
     OPERATIONS,
-    ask,
     calls,
     client_for,
     furnish,
     is_read,
     problems_with,
+    send,
 )
 
 WITHIN_THE_CONTRACT: list[tuple[str, dict[str, Any]]] = [
@@ -48,7 +48,7 @@ WITHIN_THE_CONTRACT: list[tuple[str, dict[str, Any]]] = [
     *[("list_scheduling_tasks", {"last_run_lag": lag}) for lag in (60.0, 3601.0, 1e6)],
     ("list_scheduling_tasks", {"waiting_task_run": "hidden"}),
     *[("get_task_subgraph", {"edges": form}) for form in ("to_root", "downstream")],
-    *[("start_scheduling_task", {"start_reply": form}) for form in ("observed", "documented")],
+    *[("start_scheduling_task", {"start_response": form}) for form in ("observed", "documented")],
 ]
 
 
@@ -60,18 +60,18 @@ def test_a_response_stays_within_the_contract_with_each_switch(
     furnish(sandbox)
 
     described = next(one for one in OPERATIONS if one.id == operation)
-    response = ask(raw, sandbox, calls()[operation], described)
+    response = send(raw, sandbox, calls()[operation], described)
 
     assert response.status_code == described.success
     assert problems_with(described, response) == []
 
 
 def test_a_patch_response_without_a_body_is_within_the_contract(sandbox: SandboxTenant, raw: httpx.Client) -> None:
-    sandbox.switch(patch_reply="no_content")
+    sandbox.switch(patch_response="no_content")
     furnish(sandbox)
     described = scheduling().operations["patch_scheduling_task"]
 
-    response = ask(raw, sandbox, calls()["patch_scheduling_task"], described)
+    response = send(raw, sandbox, calls()["patch_scheduling_task"], described)
 
     assert response.status_code == 204
     assert problems_with(described, response) == []
@@ -84,9 +84,9 @@ def test_the_refusal_of_a_second_dataset_task_is_within_the_contract(
     sandbox.switch(scheduling_error_form=form)
     furnish(sandbox)
     described = scheduling().operations["create_dataset_updated_reload_task"]
-    ask(raw, sandbox, calls()[described.id], described)
+    send(raw, sandbox, calls()[described.id], described)
 
-    response = ask(raw, sandbox, calls()[described.id], described)
+    response = send(raw, sandbox, calls()[described.id], described)
 
     assert response.status_code == 409
     assert "CHO-031" in response.text
@@ -95,13 +95,13 @@ def test_the_refusal_of_a_second_dataset_task_is_within_the_contract(
 
 EVERY_FORM = {
     "log_form": ("accept", "json", "text", "text_json"),
-    "start_reply": ("observed", "documented", "empty"),
+    "start_response": ("observed", "documented", "empty"),
     "error_form": ("objects", "strings", "object"),
     "duration_form": ("integer", "string"),
     "next_link": ("absolute", "relative", "other_host", "loop"),
     "last_link": ("absent", "null", "empty", "null_href"),
     "empty_page": (True, False),
-    "patch_reply": ("task", "no_content"),
+    "patch_response": ("task", "no_content"),
     "edges": ("to_root", "downstream"),
     "last_run_lag": (0.0, 60.0, 1e6),
     "task_times": ("nanoseconds", "milliseconds", "seconds"),

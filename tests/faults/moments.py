@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.provider.conftest import Store, Task
 
-INTENT, FOUND, SHOWN, ENDED = "intent kept", "run kept", "run shown", "ended"
+INTENT, FOUND, SHOWN, ENDED = "intent stored", "run stored", "run shown", "ended"
 """The steps of a task, recognised by its calls of Airflow."""
 
 

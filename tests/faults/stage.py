@@ -144,7 +144,7 @@ class Stage:
         if fault.operation:
             where = {"operation": fault.operation}
             self.tenant.revoke_tokens()
-        times = None if fault.lasts or moment == LOG else min(TIMES[moment], fault.most)
+        times = None if fault.lasts or moment == LOG else min(TIMES[moment], fault.max_requests)
         self.tenant.fault(**where, times=times, **fault.response)
         if fault.refuses_cancels:
             self.tenant.fault(operation=CANCEL[kind], times=None, **fault.response)
@@ -253,7 +253,7 @@ class Stage:
 
     def cancelled_other_runs(self) -> list[dict[str, Any]]:
         """Return the runs of other users that were cancelled."""
-        return [run for run in self.tenant.runs(self.resource) if run["via"] in OTHERS and run["stop_asked_at"]]
+        return [run for run in self.tenant.runs(self.resource) if run["via"] in OTHERS and run["cancel_requested_at"]]
 
 
 def _stop_trigger(trigger: Any) -> None:

@@ -43,10 +43,11 @@ NOTHING, A_START, A_RUN, A_CANCELLED_RUN = "nothing", "a start", "a run", "a can
 class End:
     """The expected outcome, when the first try has ended.
 
-    task: "succeeds", "fails for good" (Airflow does not try again), "fails" or "is killed" (it does, and then all is
-        well), "is ended" or "is cleared" by a user.
-    sent, carried_out: starts in all, over both tries. sent None: any number, since Qlik refuses those without a token.
-    running: whether a run of ours is still active. kept: what the task state store holds for the next try.
+    task: "succeeds", "fails permanently" (Airflow does not try again), "fails" or "is killed" (it does, and the second
+        try succeeds), "is ended" or "is cleared" by a user.
+    sent, carried_out: starts over both tries. sent None: any number, since Qlik refuses those without a token.
+    running: True if a run of ours is still active.
+    checkpoint: the contents of the task state store for the next try.
     """
 
     task: str
@@ -54,7 +55,7 @@ class End:
     sent: int | None = 1
     carried_out: int = 1
     running: bool = False
-    kept: str = NOTHING
+    checkpoint: str = NOTHING
 
 
 @dataclass(frozen=True)
@@ -78,49 +79,53 @@ class Case:
 DONE = End("succeeds")
 DONE_AT_THE_SECOND = End("succeeds", sent=2)
 DONE_AT_LAST = End("succeeds", sent=None)
-NEVER_SHOWED_UP = End("fails for good", "may have been started, but no run.*showed up", carried_out=0, kept=A_START)
+NEVER_APPEARED = End(
+    "fails permanently", "may have been started, but no run.*showed up", carried_out=0, checkpoint=A_START
+)
 AMBIGUOUS = End(
-    "fails for good",
+    "fails permanently",
     "does not show which of them this task has started.*None was cancelled",
     running=True,
-    kept=A_START,
+    checkpoint=A_START,
 )
-AMBIGUOUS_SINCE = replace(AMBIGUOUS, kept=A_RUN)
-NOT_KNOWN_WHETHER = End(
-    "fails for good", "does not show whether this task has started it.*None was", carried_out=0, kept=A_START
+AMBIGUOUS_SINCE = replace(AMBIGUOUS, checkpoint=A_RUN)
+UNKNOWN_OUTCOME = End(
+    "fails permanently", "does not show whether this task has started it.*None was", carried_out=0, checkpoint=A_START
 )
-LEFT_UNKNOWN = End("fails for good", "was started, but.*It was not started again", running=True, kept=A_START)
-"""It has started, but it cannot be seen which one it is: so it cannot be cancelled, and a user must look."""
+STARTED_BUT_NOT_FOUND = End(
+    "fails permanently", "was started, but.*It was not started again", running=True, checkpoint=A_START
+)
+"""The run has started, but it cannot be recognised, so it is not cancelled and a user must check it."""
 
 
 def says(*parts: str) -> str:
-    """Return a pattern of a text that says all of these, in whatever order."""
+    """Return a pattern of a text that contains all of these, in any order."""
     return "^" + "".join(f"(?=.*({part}))" for part in parts)
 
 
 def refused_before(status: int) -> End:
-    return End("fails for good", says(str(status), "Fault"), sent=0, carried_out=0)
+    return End("fails permanently", says(str(status), "Fault"), sent=0, carried_out=0)
 
 
 def refused(status: int) -> End:
-    return End("fails for good", says("was not started", str(status), "Fault"), carried_out=0)
+    return End("fails permanently", says("was not started", str(status), "Fault"), carried_out=0)
 
 
-def not_to_be_seen(*reason: str) -> End:
-    """A wait ends with the reason; the run goes on, for nobody has asked to stop it."""
-    return End("fails for good", says(*reason), running=True, kept=A_RUN)
+def hidden(*reason: str) -> End:
+    """Return the end of a wait whose run cannot be read: the error contains the reason, and the run continues."""
+    return End("fails permanently", says(*reason), running=True, checkpoint=A_RUN)
 
 
-def cancelled_and_anew(reason: str) -> End:
-    return End("fails", reason, sent=2, carried_out=2, kept=A_CANCELLED_RUN)
+def cancelled_then_restarted(reason: str) -> End:
+    return End("fails", reason, sent=2, carried_out=2, checkpoint=A_CANCELLED_RUN)
 
 
-def cleared(kept: str) -> End:
-    return End("is cleared", sent=2, carried_out=2, kept=kept)
+def cleared(checkpoint: str) -> End:
+    return End("is cleared", sent=2, carried_out=2, checkpoint=checkpoint)
 
 
 def by_kind(default: End, **others: End) -> Mapping[str, End]:
-    """An end for each kind: *returned* and *found* stand for several of them."""
+    """Return an end for each kind: *returned*, *found* and *unmarked* stand for several of them."""
     groups = {"returned": RETURNED, "found": FOUND, "unmarked": UNMARKED}
     ends = dict.fromkeys(ADAPTERS, default)
     for name, end in others.items():
@@ -130,7 +135,7 @@ def by_kind(default: End, **others: End) -> Mapping[str, End]:
 
 @dataclass(frozen=True)
 class Row:
-    """Some faults at some moments: for these kinds and modes they end alike, or as the kind says."""
+    """Some faults at some moments, and their end: the same for all these kinds and modes, or by kind."""
 
     faults: Sequence[Fault]
     moments: Sequence[str]
@@ -148,71 +153,78 @@ class Row:
 
 
 TABLE = (
-    # A start is sent again only where it surely was not carried out; else its run is looked for.
-    Row(faults.NOT_CARRIED_OUT, [DURING], NEVER_SHOWED_UP),
-    Row((*faults.CARRIED_OUT, *faults.CARRIED_OUT_ALL_THE_SAME), [DURING], DONE),
-    Row((*faults.TURNED_AWAY, faults.EXPIRED), [DURING], DONE_AT_THE_SECOND),
+    # A start is repeated only if it certainly was not carried out; otherwise its run is looked for.
+    Row(faults.NOT_CARRIED_OUT, [DURING], NEVER_APPEARED),
+    Row((*faults.CARRIED_OUT, *faults.CARRIED_OUT_DESPITE_ERROR), [DURING], DONE),
+    Row((*faults.REPEATABLE, faults.EXPIRED), [DURING], DONE_AT_THE_SECOND),
     Row([faults.NO_CONNECTION], [DURING], DONE),
-    # What passes ends no wait, and is asked again.
-    Row(faults.PASSING, [WAITING], DONE),
+    # A transient fault ends no wait: the poll is repeated.
+    Row(faults.TRANSIENT, [WAITING], DONE),
     Row(faults.A_FEW, [BEFORE, AFTER, AT_END], DONE),
     Row([faults.EXPIRED], READS, DONE),
     Row([faults.HIDDEN], [AFTER, WAITING, AT_END], DONE),
     Row([faults.HIDDEN_ONCE], [BEFORE], DONE),
     Row([faults.NO_CONNECTION], [BEFORE, WAITING, AT_END], DONE),
-    # How a run ended is not changed by its log.
+    # A missing log does not change the outcome of a run.
     Row([*faults.A_FEW, faults.EXPIRED], [LOG], DONE, kinds=LOGGED),
     Row([faults.KEY_REVOKED, faults.NOT_ALLOWED, faults.NOT_THERE], [LOG], DONE, kinds=LOGGED),
     Row([faults.RUN_FAILS], [LOG], End("fails", "no such table", sent=2, carried_out=2), kinds=LOGGED),
-    # A page of something in between is not Qlik's word: a read is sent again, of a start nobody knows.
-    Row((*faults.PAGES, *faults.MORE_PAGES), [DURING], NEVER_SHOWED_UP),
-    Row(faults.PAGES_FOR_WHAT_WAS_CARRIED_OUT, [DURING], DONE),
+    # A page of an intermediary is no response of Qlik: a read is repeated, and the outcome of a start is unknown.
+    Row((*faults.PAGES, *faults.MORE_PAGES), [DURING], NEVER_APPEARED),
+    Row(faults.PAGES_CARRIED_OUT, [DURING], DONE),
     Row((*faults.PAGES, *faults.MORE_PAGES), [WAITING], DONE),
     Row(faults.PAGES, [BEFORE, AFTER, AT_END], DONE),
     Row(faults.PAGES, [LOG], DONE, kinds=LOGGED),
     # Every request has a deadline, however slowly its response arrives.
     Row(faults.TRICKLES, [DURING, *READS], DONE),
-    Row(faults.TRICKLES_FOR_NOTHING, [DURING], NEVER_SHOWED_UP),
+    Row(faults.TRICKLES_NOT_CARRIED_OUT, [DURING], NEVER_APPEARED),
     Row(faults.TRICKLES, [LOG], DONE, kinds=LOGGED),
-    # What tells of another run is no answer. Lists of automation runs do not name the automation: one without ours is
-    # like one that does not show it yet, and a stranger's run on it at the start could be ours.
-    Row([faults.OF_ANOTHER], [AFTER, WAITING, AT_END], DONE, kinds=(TASK, AUTOMATION, RELOAD, SHARING_TASK)),
-    Row([faults.OF_ANOTHER_ONCE], [WAITING, AT_END], DONE, kinds=[TRIGGERED]),
-    Row([faults.OF_ANOTHER_FOR_GOOD], [WAITING], cancelled_and_anew("The wait timed out")),
-    # Sign-in passes and lasts as everything else does.
+    # A response about another run is ignored. Lists of automation runs do not name the automation: a list without our
+    # run looks as if it does not show it yet, and another user's run on it at the start could be ours.
+    Row([faults.ABOUT_ANOTHER_RUN], [AFTER, WAITING, AT_END], DONE, kinds=(TASK, AUTOMATION, RELOAD, SHARING_TASK)),
+    Row([faults.ABOUT_ANOTHER_RUN_ONCE], [WAITING, AT_END], DONE, kinds=[TRIGGERED]),
+    Row([faults.ABOUT_ANOTHER_RUN_PERMANENTLY], [WAITING], cancelled_then_restarted("The wait timed out")),
+    # Faults of token requests are transient or permanent like those of others.
     Row(faults.SIGN_IN_FAULTS, [BEFORE, WAITING, AT_END], DONE),
     Row(faults.SIGN_IN_FAULTS, [DURING], DONE_AT_LAST),
-    Row([faults.NO_SIGN_IN], [WAITING], End("fails", "The wait timed out.*polls failed", running=True, kept=A_RUN)),
-    # A cancel is done when Qlik says so, and nobody else.
-    Row(faults.CANCELS_MET, [CANCELLING], cancelled_and_anew("The wait timed out")),
-    Row(faults.CANCELS_MET_FOR_GOOD, [CANCELLING], End("fails", "The wait timed out", running=True, kept=A_RUN)),
-    # What lasts ends it with the reason. That a run cannot be looked at is no reason to cancel it.
+    Row(
+        [faults.NO_SIGN_IN], [WAITING], End("fails", "The wait timed out.*polls failed", running=True, checkpoint=A_RUN)
+    ),
+    # Only Qlik's own response confirms a cancel.
+    Row(faults.CANCEL_FAULTS, [CANCELLING], cancelled_then_restarted("The wait timed out")),
+    Row(
+        faults.PERMANENT_CANCEL_FAULTS, [CANCELLING], End("fails", "The wait timed out", running=True, checkpoint=A_RUN)
+    ),
+    # A permanent fault ends the wait with the reason. A run that cannot be read is not cancelled.
     Row(faults.REFUSED_BRIEFLY, [AFTER, WAITING, AT_END], DONE),
     Row([faults.KEY_REVOKED], [BEFORE], refused_before(401)),
-    # Whose start names its run is started without a list that may not be seen.
+    # If the response to a start names the run, a refused list does not prevent the start.
     Row([faults.NOT_ALLOWED], [BEFORE], by_kind(refused_before(403), automation=refused(403), reload=refused(403))),
     Row([faults.NOT_THERE], [BEFORE], by_kind(refused_before(404), reload=refused(404))),
     Row([faults.KEY_REVOKED], [DURING], refused(401)),
     Row([faults.NOT_ALLOWED], [DURING], refused(403)),
     Row([faults.NOT_THERE], [DURING], refused(404)),
-    Row([faults.KEY_REVOKED], [AFTER], by_kind(LEFT_UNKNOWN, returned=not_to_be_seen("401", "Fault"))),
-    Row([faults.NOT_ALLOWED], [AFTER], by_kind(LEFT_UNKNOWN, returned=not_to_be_seen("403", "Fault"))),
-    Row([faults.NOT_THERE], [AFTER], by_kind(LEFT_UNKNOWN, returned=not_to_be_seen("404|does not know"))),
-    Row([faults.KEY_REVOKED], [WAITING], not_to_be_seen("401", "Fault")),
-    Row([faults.NOT_ALLOWED], [WAITING], not_to_be_seen("403", "Fault")),
-    Row([faults.NOT_THERE], [WAITING], not_to_be_seen("404|does not know")),
-    Row([faults.KEY_REVOKED], [AT_END], replace(not_to_be_seen("401", "Fault"), running=False)),
-    Row([faults.NOT_ALLOWED], [AT_END], replace(not_to_be_seen("403", "Fault"), running=False)),
-    Row([faults.NOT_THERE], [AT_END], replace(not_to_be_seen("404|does not know"), running=False)),
-    # An outage ends a wait at its deadline. A retry starts anew what was cancelled, and takes up what was not.
+    Row([faults.KEY_REVOKED], [AFTER], by_kind(STARTED_BUT_NOT_FOUND, returned=hidden("401", "Fault"))),
+    Row([faults.NOT_ALLOWED], [AFTER], by_kind(STARTED_BUT_NOT_FOUND, returned=hidden("403", "Fault"))),
+    Row([faults.NOT_THERE], [AFTER], by_kind(STARTED_BUT_NOT_FOUND, returned=hidden("404|does not know"))),
+    Row([faults.KEY_REVOKED], [WAITING], hidden("401", "Fault")),
+    Row([faults.NOT_ALLOWED], [WAITING], hidden("403", "Fault")),
+    Row([faults.NOT_THERE], [WAITING], hidden("404|does not know")),
+    Row([faults.KEY_REVOKED], [AT_END], replace(hidden("401", "Fault"), running=False)),
+    Row([faults.NOT_ALLOWED], [AT_END], replace(hidden("403", "Fault"), running=False)),
+    Row([faults.NOT_THERE], [AT_END], replace(hidden("404|does not know"), running=False)),
+    # An outage ends a wait at its deadline. A retry starts a new run if the old one was cancelled, and resumes it
+    # otherwise.
     Row([faults.OUTAGE], [BEFORE], End("fails", says("503", "Fault"))),
     Row(
-        [faults.OUTAGE], [AFTER], by_kind(LEFT_UNKNOWN, returned=cancelled_and_anew("The wait timed out.*polls failed"))
+        [faults.OUTAGE],
+        [AFTER],
+        by_kind(STARTED_BUT_NOT_FOUND, returned=cancelled_then_restarted("The wait timed out.*polls failed")),
     ),
-    Row([faults.OUTAGE], [WAITING], cancelled_and_anew("The wait timed out.*polls failed")),
+    Row([faults.OUTAGE], [WAITING], cancelled_then_restarted("The wait timed out.*polls failed")),
     Row([faults.LINE_CUT], [BEFORE, DURING], End("fails", "^Could not connect")),
-    Row([faults.LINE_CUT], [WAITING], End("fails", "The wait timed out.*polls failed", running=True, kept=A_RUN)),
-    # Nobody else's run is taken for ours or cancelled. Where nothing tells which is ours, that is said.
+    Row([faults.LINE_CUT], [WAITING], End("fails", "The wait timed out.*polls failed", running=True, checkpoint=A_RUN)),
+    # No run of another user is taken for ours or cancelled. If our run cannot be recognised, the error says so.
     Row(
         [faults.COMPETING_WITH_MARKERS],
         [DURING],
@@ -220,29 +232,29 @@ TABLE = (
         kinds=(TASK, AUTOMATION, *UNMARKED),
     ),
     Row([faults.COMPETING_WITHOUT_MARKERS], [DURING], AMBIGUOUS, kinds=[TASK]),
-    Row([faults.COMPETING_AND_RESET], [DURING], NOT_KNOWN_WHETHER, kinds=[TASK]),
+    Row([faults.COMPETING_AND_RESET], [DURING], UNKNOWN_OUTCOME, kinds=[TASK]),
     Row([faults.COMPETING_WITH_MARKERS], [WAITING], by_kind(DONE, unmarked=AMBIGUOUS_SINCE)),
     Row([faults.COMPETING_WITHOUT_MARKERS], [WAITING], AMBIGUOUS_SINCE, kinds=[TASK]),
-    Row([faults.PENDING], [BEFORE], End("fails for good", "is pending already", carried_out=0), kinds=[RELOAD]),
+    Row([faults.PENDING], [BEFORE], End("fails permanently", "is pending already", carried_out=0), kinds=[RELOAD]),
     Row([faults.LATE], [AFTER], DONE),
-    # A retry starts nothing twice, and a user's end leaves nothing behind.
+    # A retry starts no second run, and a task that a user ends cancels its run.
     Row([faults.KILLED], [BEFORE], End("is killed")),
-    Row([faults.KILLED], [DURING, AFTER], End("is killed", kept=A_START)),
-    Row([faults.KILLED], [WAITING, AT_END], End("is killed", kept=A_RUN)),
+    Row([faults.KILLED], [DURING, AFTER], End("is killed", checkpoint=A_START)),
+    Row([faults.KILLED], [WAITING, AT_END], End("is killed", checkpoint=A_RUN)),
     Row([faults.TRIGGERER_LOST], [WAITING], DONE, modes=[DEFERRED]),
     Row([faults.ENDED], [BEFORE], End("is ended", sent=0, carried_out=0)),
-    Row([faults.ENDED], [DURING], End("is ended", sent=0, carried_out=0, kept=A_START)),
-    Row([faults.ENDED], [AFTER], End("is ended", kept=A_CANCELLED_RUN)),
-    Row([faults.ENDED], [WAITING], End("is ended", kept=A_CANCELLED_RUN), modes=[WORKER]),
-    # A trigger has no way to the task state store.
-    Row([faults.ENDED], [WAITING], End("is ended", kept=A_RUN), modes=[DEFERRED]),
-    Row([faults.ENDED_ALONE], [WAITING], End("is ended", running=True, kept=A_RUN)),
+    Row([faults.ENDED], [DURING], End("is ended", sent=0, carried_out=0, checkpoint=A_START)),
+    Row([faults.ENDED], [AFTER], End("is ended", checkpoint=A_CANCELLED_RUN)),
+    Row([faults.ENDED], [WAITING], End("is ended", checkpoint=A_CANCELLED_RUN), modes=[WORKER]),
+    # A trigger cannot write to the task state store.
+    Row([faults.ENDED], [WAITING], End("is ended", checkpoint=A_RUN), modes=[DEFERRED]),
+    Row([faults.ENDED_ALONE], [WAITING], End("is ended", running=True, checkpoint=A_RUN)),
     Row([faults.CLEARED], [WAITING], cleared(A_CANCELLED_RUN), modes=[WORKER]),
     Row([faults.CLEARED], [WAITING], cleared(A_RUN), modes=[DEFERRED]),
-    Row([faults.OUT_OF_TIME], [WAITING], cancelled_and_anew("The wait timed out")),
-    Row([faults.OUT_OF_TIME_ALONE], [WAITING], End("fails", "The wait timed out", running=True, kept=A_RUN)),
-    Row([faults.AIRFLOW_FAILS], [AFTER, WAITING], cancelled_and_anew("Airflow's database")),
-    Row([faults.DEFERRAL_FAILED], [WAITING], cancelled_and_anew("timeout"), modes=[DEFERRED]),
+    Row([faults.OUT_OF_TIME], [WAITING], cancelled_then_restarted("The wait timed out")),
+    Row([faults.OUT_OF_TIME_ALONE], [WAITING], End("fails", "The wait timed out", running=True, checkpoint=A_RUN)),
+    Row([faults.AIRFLOW_FAILS], [AFTER, WAITING], cancelled_then_restarted("Airflow's database")),
+    Row([faults.DEFERRAL_FAILED], [WAITING], cancelled_then_restarted("timeout"), modes=[DEFERRED]),
 )
 
 CASES: Final = tuple(case for row in TABLE for case in row.cases())

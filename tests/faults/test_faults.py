@@ -31,7 +31,7 @@ def test_a_fault_has_the_outcome_in_the_table(
     assert re.search(end.reason, reason, re.DOTALL), reason
     if how != "is killed" and how != "is cleared":
         assert bool(stage.active_runs()) == end.running, stage.active_runs()
-    assert stage.stored_checkpoint() == end.kept
+    assert stage.stored_checkpoint() == end.checkpoint
     if how in {"fails", "is killed", "is cleared"}:
         assert within(DEADLINE, stage.second_try)["state"] == "succeeded"
         assert stage.active_runs() == []
@@ -49,7 +49,7 @@ def first_try(stage: Stage) -> tuple[str, str]:
     except Interrupted:
         return {"ended": "is ended", "cleared": "is cleared"}.get(stage.case.fault.how, "is killed"), ""
     except AirflowFailException as error:
-        return "fails for good", str(error)
+        return "fails permanently", str(error)
     except Exception as error:
         return "fails", str(error)
     assert result["state"] == "succeeded"

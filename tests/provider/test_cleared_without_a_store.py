@@ -61,7 +61,7 @@ def test_the_new_try_begins_when_the_trigger_of_the_old_one_has_ended_its_run(
 
     old, new = tenant.runs(resource)
     assert result["state"] == "succeeded"
-    assert (old["stop_asked_at"] is not None, new["stop_asked_at"]) == (True, None)
+    assert (old["cancel_requested_at"] is not None, new["cancel_requested_at"]) == (True, None)
     assert old["ended_at"] <= new["created_at"]
 
 
@@ -103,7 +103,7 @@ def test_what_goes_on_for_longer_does_not_keep_a_cleared_task(
 
 def test_a_reload_that_is_being_cancelled_is_waited_for(tenant: Tenant, task: Task) -> None:
     """Whoever has cancelled it, and on every Airflow: Qlik Cloud takes no other meanwhile."""
-    app = some(tenant, "reload", Script(end=None, stopping=60), Script(run=1, end="succeeded"))
+    app = some(tenant, "reload", Script(end=None, cancel_delay=60), Script(run=1, end="succeeded"))
     trigger = old_trigger("reload", app, task)
     (old,) = tenant.runs(app)
     tenant_call(tenant, "POST", f"/api/v1/reloads/{trigger.run_id}/actions/cancel")

@@ -169,7 +169,7 @@ def test_every_example_dag_works_as_the_least_that_its_docstring_names(
 ) -> None:
     user = tenant.add_user("Airflow")
     space = tenant.add_space("Finance")
-    tenant.give_role(space, user.id, "producer")
+    tenant.grant_role(space, user.id, "producer")
     furnish(tenant, space, user.id)
     connection = {"conn_type": "qlik_cloud", "host": tenant.url, "password": user.api_key}
     monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(connection))

@@ -123,7 +123,7 @@ def test_a_cleared_task_starts_a_new_run_and_cancels_the_old_one(
     result = finish(operator(kind, resource, deferrable=deferrable), task.try_again(cleared=True).context)
 
     old, new = tenant.runs(resource)
-    assert (old["stop_asked_at"] is not None, new["stop_asked_at"]) == (True, None)
+    assert (old["cancel_requested_at"] is not None, new["cancel_requested_at"]) == (True, None)
     assert result["state"] == "succeeded"
     assert tenant.active() == []
 
@@ -133,7 +133,7 @@ def test_the_trigger_of_a_cleared_task_does_not_cancel_what_the_new_attempt_has_
     tenant: Tenant, task: Task, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes second, and the cancel of a sharing task would hit the run that the new try has started since."""
-    resource = some(tenant, kind, Script(end=None, stopping=600))
+    resource = some(tenant, kind, Script(end=None, cancel_delay=600))
     trigger = deferred_trigger(task, operator(kind, resource, deferrable=True))
     kill(trigger, monkeypatch)
     cancels = len(tenant.request_log(method="POST"))
@@ -146,14 +146,14 @@ def test_the_trigger_of_a_cleared_sharing_task_leaves_its_run_to_the_next_attemp
     tenant: Tenant, task: Task, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     """While the task works for the next try, Qlik shows no difference, and a cancel hits both runs."""
-    resource = some(tenant, "sharing_task", Script(end=None, stopping=1), Script(end=None))
+    resource = some(tenant, "sharing_task", Script(end=None, cancel_delay=1), Script(end=None))
     trigger = deferred_trigger(task, operator("sharing_task", resource, deferrable=True))
     new_try = operator("sharing_task", resource, deferrable=True)
     with pytest.raises(TaskDeferred):
         new_try.execute(task.try_again(cleared=True).context)
     kill(trigger, monkeypatch, state=state)
     old, new = tenant.runs(resource)
-    assert (old["stop_asked_at"] is not None, new["stop_asked_at"]) == (True, None)
+    assert (old["cancel_requested_at"] is not None, new["cancel_requested_at"]) == (True, None)
 
 
 @every_kind
@@ -187,7 +187,7 @@ def test_a_cancelled_trigger_cancels_the_run_if_airflow_never_calls_on_kill(
 def test_if_a_cancel_could_hit_the_new_run_it_starts_after_the_old_one_has_ended(
     tenant: Tenant, task: Task, kind: str
 ) -> None:
-    resource = some(tenant, kind, Script(end=None, stopping=40), Script(run=1, end=SUCCESS[kind]))
+    resource = some(tenant, kind, Script(end=None, cancel_delay=40), Script(run=1, end=SUCCESS[kind]))
     with pytest.raises(TaskDeferred):
         operator(kind, resource, deferrable=True).execute(task.context)
     finish(operator(kind, resource), task.try_again(cleared=True).context)
@@ -329,7 +329,7 @@ def test_a_trigger_that_another_triggerer_takes_over_cancels_nothing(
 ) -> None:
     resource = some(tenant, kind)
     kill(deferred_trigger(task, operator(kind, resource, deferrable=True)), monkeypatch, state="deferred")
-    assert tenant.runs(resource)[-1]["stop_asked_at"] is None
+    assert tenant.runs(resource)[-1]["cancel_requested_at"] is None
 
 
 def test_without_cancel_on_kill_a_run_is_not_cancelled(
@@ -338,7 +338,7 @@ def test_without_cancel_on_kill_a_run_is_not_cancelled(
     resource = some(tenant, "automation")
     trigger = deferred_trigger(task, operator("automation", resource, deferrable=True, cancel_on_kill=False))
     kill(trigger, monkeypatch)
-    assert tenant.runs(resource)[0]["stop_asked_at"] is None
+    assert tenant.runs(resource)[0]["cancel_requested_at"] is None
 
 
 @every_kind
@@ -428,7 +428,7 @@ def test_what_could_not_be_read_before_a_start_is_no_start(
 
 @both_modes
 def test_a_retry_does_not_resume_a_cancelled_run(tenant: Tenant, task: Task, deferrable: bool) -> None:
-    resource = some(tenant, "task", Script(end=None, stopping=600), Script(run=2))
+    resource = some(tenant, "task", Script(end=None, cancel_delay=600), Script(run=2))
     with pytest.raises(AirflowException, match="The wait timed out"):
         finish(operator("task", resource, timeout=0.3, deferrable=deferrable), task.context)
     result = finish(operator("task", resource, deferrable=deferrable), task.try_again().context)
@@ -477,12 +477,12 @@ def wait_and_kill(tenant: Tenant, an_operator: Any, resource: str, task: Task) -
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert [run["stop_asked_at"] is not None for run in tenant.runs(resource)] == [True]
+    assert [run["cancel_requested_at"] is not None for run in tenant.runs(resource)] == [True]
 
 
 @every_kind
 def test_a_run_cancelled_by_a_kill_is_not_resumed_by_the_retry(tenant: Tenant, task: Task, kind: str) -> None:
-    resource = some(tenant, kind, Script(end=None, stopping=10), Script(run=2, end=SUCCESS[kind]))
+    resource = some(tenant, kind, Script(end=None, cancel_delay=10), Script(run=2, end=SUCCESS[kind]))
     wait_and_kill(tenant, operator(kind, resource), resource, task)
     result = finish(operator(kind, resource), task.try_again().context)
     assert result["state"] == "succeeded"
@@ -538,7 +538,7 @@ def test_a_kill_needs_no_lock_of_airflow_that_the_interrupted_attempt_may_hold(
     monkeypatch.setattr(type(an_operator), "_publish_run", poll_interrupted_in_airflow)
     with pytest.raises(WorkerKilled):
         an_operator.execute(task.context)
-    assert tenant.runs(resource)[0]["stop_asked_at"] is not None
+    assert tenant.runs(resource)[0]["cancel_requested_at"] is not None
 
 
 @both_modes

@@ -53,7 +53,7 @@ def automation(tenant: Tenant) -> str:
 
 
 def asked_to_stop(tenant: Tenant, automation: str) -> list[bool]:
-    return [run["stop_asked_at"] is not None for run in tenant.runs(automation) if run["via"] != "added"]
+    return [run["cancel_requested_at"] is not None for run in tenant.runs(automation) if run["via"] != "added"]
 
 
 def test_the_wait_goes_on_until_its_first_deadline(tenant: Tenant, task: Task, automation: str) -> None:

@@ -71,7 +71,7 @@ def test_a_run_that_cannot_be_looked_at_goes_on_and_is_left_to_the_next_try(
     assert text.startswith(str(error))
     for said in ("may still be active", "was not cancelled", task.pushed["run_id"], task.pushed["qlik_link"]):
         assert said in text
-    assert [run["stop_asked_at"] for run in tenant.runs(automation)] == [None]
+    assert [run["cancel_requested_at"] for run in tenant.runs(automation)] == [None]
 
     with pytest.raises(TaskDeferred) as again:
         run_automation(automation, deferrable=True).execute(task.try_again().context)
@@ -90,7 +90,7 @@ def test_a_foreign_error_of_a_look_cancels_nothing_either(
     failing(monkeypatch, ZeroDivisionError("a bug"))
     with pytest.raises(ZeroDivisionError):
         finish(run_automation(automation, deferrable=deferrable), task.context)
-    assert [run["stop_asked_at"] for run in tenant.runs(automation)] == [None]
+    assert [run["cancel_requested_at"] for run in tenant.runs(automation)] == [None]
     assert task.store.get("qlik_run")["run"] is not None
     if not deferrable:
         assert "The wait has failed. The run may still be active" in logged()
@@ -104,7 +104,7 @@ def test_a_trigger_that_fails_leaves_its_run_to_the_retry(
         operator.execute(task.context)
     with pytest.raises(deferral_failures()):
         operator.resume_execution("__fail__", {"error": "Trigger failure"}, task.context)
-    assert [run["stop_asked_at"] for run in tenant.runs(automation)] == [None]
+    assert [run["cancel_requested_at"] for run in tenant.runs(automation)] == [None]
     log = logged()
     assert "The trigger has failed. The run may still be active" in log
     assert task.pushed["run_id"] in log
@@ -125,7 +125,7 @@ def test_without_a_checkpoint_no_error_says_that_a_retry_resumes_the_run(
     with pytest.raises(AirflowException, match="may still be active") as failed:
         finish(run_automation(automation, durable=False), task.context)
     assert "A retry resumes it" not in str(failed.value)
-    assert [run["stop_asked_at"] for run in tenant.runs(automation)] == [None]
+    assert [run["cancel_requested_at"] for run in tenant.runs(automation)] == [None]
 
 
 def test_only_the_end_of_the_time_cancels(
@@ -137,4 +137,4 @@ def test_only_the_end_of_the_time_cancels(
     failing(monkeypatch, WaitTimeoutError("The wait timed out"))
     with pytest.raises(AirflowException, match="^The wait timed out$"):
         finish(run_automation(automation), Task().context)
-    assert [run["stop_asked_at"] is not None for run in tenant.runs(automation)] == [False, True]
+    assert [run["cancel_requested_at"] is not None for run in tenant.runs(automation)] == [False, True]

@@ -74,7 +74,7 @@ def test_an_interrupted_dag_leaves_nothing_running(
     finally:
         process.kill()
     (run,) = tenant.runs("prepare")
-    assert run["stop_asked_at"] is not None, output
+    assert run["cancel_requested_at"] is not None, output
     assert [entry.operation for entry in tenant.request_log(method="POST", path="/api/*")] == [
         "create_automation_run",
         "stop_automation_run",
@@ -140,7 +140,7 @@ def test_a_run_that_is_to_be_left_alone_survives_an_interrupt(
     operator = QlikRunAutomationOperator(task_id="run", automation_id=automation, cancel_on_kill=False, **FAST)
     with pytest.raises(KeyboardInterrupt):
         operator.execute(task.context)
-    assert tenant.runs(automation)[0]["stop_asked_at"] is None
+    assert tenant.runs(automation)[0]["cancel_requested_at"] is None
 
 
 @pytest.mark.parametrize("task_instance", [None, "deferred"], ids=["in dag.test", "in a triggerer"])

@@ -183,7 +183,7 @@ def test_without_waiting_the_task_ends_when_the_run_has_started(tenant: Tenant, 
 def test_an_outage_while_waiting_ends_no_wait(tenant: Tenant, task: Task, deferrable: bool) -> None:
     automation = tenant.add_automation("Prepare")
     tenant.script(automation, Script(run=10))
-    faults: list[dict[str, Any]] = [{"status": 503}, {"reset": "before"}, {"answer": "html"}]
+    faults: list[dict[str, Any]] = [{"status": 503}, {"reset": "before"}, {"response": "html"}]
     for fault in (*faults, {"status": 429, "retry_after": 1}):
         tenant.fault(operation="get_automation_run", times=2, **fault)
 
@@ -207,7 +207,7 @@ def test_two_runs_that_could_be_ours_are_an_error_and_none_is_cancelled(tenant: 
     tenant.switch(echo_source=False, competing_runs=1, competing_moment="after")
     with pytest.raises(AirflowFailException, match="2 runs began .* which of them this task has started.*task "):
         finish(run_task(qlik_task, match_timeout=0.5), task.context)
-    assert [run["stop_asked_at"] for run in tenant.runs(qlik_task)] == [None, None]
+    assert [run["cancel_requested_at"] for run in tenant.runs(qlik_task)] == [None, None]
     assert starts(tenant) == 1
 
 

@@ -178,7 +178,7 @@ def test_a_sensor_waits_for_a_reload(tenant: Tenant, task: Task, deferrable: boo
 def test_a_reload_task_is_waited_for_until_it_has_executed(tenant: Tenant, task: Task, deferrable: bool) -> None:
     app = tenant.add_app("Sales")
     schedule = tenant.add_reload_task(app)
-    tenant.execute_reload_task(schedule, ago=7200)
+    tenant.execute_reload_task(schedule, started_ago=7200)
     moment = tenant.now()
     tenant.fault(operation="get_reload_task", status=503, times=2)
     sensor = QlikReloadTaskSensor(
@@ -236,7 +236,7 @@ def test_what_became_of_a_migrated_reload_task_need_not_be_readable(tenant: Tena
 def test_a_migrated_reload_task_that_has_executed_since_is_no_failure(tenant: Tenant, task: Task) -> None:
     schedule = tenant.add_reload_task(tenant.add_app("Sales"), migrated=True)
     sensor = waits_for(tenant, schedule, False)
-    tenant.execute_reload_task(schedule, ago=-1.0)
+    tenant.execute_reload_task(schedule, started_ago=-1.0)
 
     assert finish(sensor, task.context)["state"] == "succeeded"
 
@@ -261,7 +261,7 @@ def test_the_log_says_what_to_use_in_place_of_a_reload_task(
 ) -> None:
     schedule = tenant.add_reload_task(tenant.add_app("Sales"))
     sensor = waits_for(tenant, schedule, False)
-    tenant.execute_reload_task(schedule, ago=-1.0)
+    tenant.execute_reload_task(schedule, started_ago=-1.0)
     finish(sensor, task.context)
 
     said = logged()

@@ -104,7 +104,7 @@ def acting(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> Callable[[Case, s
         user = tenant.add_user("Airflow", roles=[role] if role in TENANT_ROLES else [])
         space = tenant.add_space("Finance", type="managed" if case.space == "managed" else "shared")
         if role not in TENANT_ROLES | {OWNER, RECIPIENT, NOBODY}:
-            tenant.give_role(space, user.id, role)
+            tenant.grant_role(space, user.id, role)
         connection = {"conn_type": "qlik_cloud", "host": tenant.url, "password": user.api_key}
         monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(connection))
         # As in a process of its own: a key that worked for this connection before would be used where this one may not.
@@ -132,7 +132,7 @@ def resource(tenant: Tenant, case: Case, space: str, owner: str | None, recipien
             made = tenant.add_sharing_task("Weekly", recipients=recipients, **({"owner": owner} if owner else {}))
         case _:
             made = tenant.add_reload_task(app)
-            tenant.execute_reload_task(made, ago=3600)
+            tenant.execute_reload_task(made, started_ago=3600)
             return made
     tenant.add_run(made, started_ago=36000, id="of-last-night", script=Script(run=1))
     return made

@@ -164,7 +164,7 @@ def test_nothing_shows_where_what_comes_back_makes_no_sense(
     operation: dict[str, Any] = {"operation": "automations.get", "arguments": {"automation_id": mail}}
     for answer in ("truncated", "nonsense", "html"):
         tenant.clear_faults()
-        tenant.fault(operation="get_automation", times=None, answer=answer)
+        tenant.fault(operation="get_automation", times=None, response=answer)
         with pytest.raises(AirflowException):
             QlikCallOperator(task_id="call", **operation).execute(task.context)
     assert any("what QlikCallOperator.execute raised" in place for place in nothing_shows_a_secret.places)

@@ -145,7 +145,7 @@ def test_a_sensor_times_out_and_cancels_nothing(
 
     (run,) = tenant.runs(resource_id)
     assert run["active"]
-    assert run["stop_asked_at"] is None
+    assert run["cancel_requested_at"] is None
 
 
 @both_modes

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_qlik.cloud.api import sharing_tasks
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOperator
-from airflow_provider_qlik.sandbox import File, Script, Sharing, Tenant
+from airflow_provider_qlik.sandbox import File, Script, SharingScript, Tenant
 from airflow_provider_qlik.sensors.sharing_tasks import QlikSharingTaskSensor
 from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.provider.conftest import FAST, Task, finish
@@ -48,7 +48,7 @@ def test_a_report_is_made_once_for_all_recipients(tenant: Tenant, task: Task, de
 @both_modes
 def test_a_third_recipient_who_appears_late_is_waited_for(tenant: Tenant, task: Task, deferrable: bool) -> None:
     sharing_task = tenant.add_sharing_task("Weekly", recipients=THREE)
-    tenant.script(sharing_task, Sharing(Script(run=4, end="successful"), appear_after=(0, 0, 16)))
+    tenant.script(sharing_task, SharingScript(Script(run=4, end="successful"), appear_after=(0, 0, 16)))
 
     result = finish(report(sharing_task, deferrable=deferrable), task.context)
 
@@ -98,7 +98,7 @@ def test_the_user_says_how_much_may_fail(
 ) -> None:
     sharing_task = tenant.add_sharing_task("Weekly", recipients=THREE[:2])
     scripts = tuple(Script(run=1, end=end, error="no data" if end == "failed" else None) for end in ends)
-    tenant.script(sharing_task, Sharing(scripts))
+    tenant.script(sharing_task, SharingScript(scripts))
     operator = report(sharing_task, fail_on=fail_on, deferrable=deferrable)
     if fails:
         with pytest.raises(AirflowException, match="of 2 executions: "):
@@ -111,7 +111,7 @@ def test_the_user_says_how_much_may_fail(
 def test_all_files_of_the_run_are_fetched(tenant: Tenant, task: Task, deferrable: bool, tmp_path: Path) -> None:
     sharing_task = tenant.add_sharing_task("Weekly sales", recipients=THREE[:2])
     files = (File("sales", "pdf", 300_000), File("stock", "xlsx", 10))
-    tenant.script(sharing_task, Sharing(Script(run=1, end="successful"), files=files))
+    tenant.script(sharing_task, SharingScript(Script(run=1, end="successful"), files=files))
 
     operator = report(sharing_task, download_to=str(tmp_path / "reports"), deferrable=deferrable)
     result = finish(operator, task.context)
@@ -139,8 +139,10 @@ def test_a_download_that_breaks_off_leaves_nothing_and_is_tried_again(
     tenant: Tenant, task: Task, tmp_path: Path
 ) -> None:
     sharing_task = tenant.add_sharing_task("Weekly", recipients=THREE[:1])
-    tenant.script(sharing_task, Sharing(Script(run=1, end="successful"), files=(File("sales", "pdf", 3_000_000),)))
-    tenant.fault(operation="get_sharing_task_execution_file", answer="cut")
+    tenant.script(
+        sharing_task, SharingScript(Script(run=1, end="successful"), files=(File("sales", "pdf", 3_000_000),))
+    )
+    tenant.fault(operation="get_sharing_task_execution_file", response="cut")
 
     result = finish(report(sharing_task, download_to=str(tmp_path)), task.context)
 
@@ -157,8 +159,10 @@ def test_a_download_that_never_works_fails_and_leaves_nothing(
 
     monkeypatch.setattr(retry.RetryPolicy.pause_after, "__code__", (lambda self, tries, error, chance: 0.0).__code__)
     sharing_task = tenant.add_sharing_task("Weekly", recipients=THREE[:1])
-    tenant.script(sharing_task, Sharing(Script(run=1, end="successful"), files=(File("sales", "pdf", 3_000_000),)))
-    tenant.fault(operation="get_sharing_task_execution_file", answer="cut", times=None)
+    tenant.script(
+        sharing_task, SharingScript(Script(run=1, end="successful"), files=(File("sales", "pdf", 3_000_000),))
+    )
+    tenant.fault(operation="get_sharing_task_execution_file", response="cut", times=None)
 
     with pytest.raises(AirflowException, match=r"^The download broke off after 1,500,000 bytes \("):
         finish(report(sharing_task, download_to=str(tmp_path)), task.context)
@@ -186,7 +190,7 @@ def test_what_is_not_the_report_is_an_error_and_not_saved(
 
     monkeypatch.setattr(RetryPolicy, "pause_after", lambda *_: 0.0)
     sharing_task = tenant.add_sharing_task("Weekly", recipients=THREE[:1])
-    tenant.script(sharing_task, Sharing(Script(run=1, end="successful"), files=(File("sales", "pdf", 3_000),)))
+    tenant.script(sharing_task, SharingScript(Script(run=1, end="successful"), files=(File("sales", "pdf", 3_000),)))
     tenant.fault(operation=FILE, times=5, status=200, body=body, headers={"content-type": content_type})
 
     with pytest.raises(AirflowException, match=f"^The response {says}"):
@@ -224,7 +228,7 @@ def test_files_whose_names_are_equal_stay_two(tenant: Tenant, task: Task, tmp_pa
 def test_a_file_whose_alias_has_a_slash_is_fetched(tenant: Tenant, task: Task, tmp_path: Path) -> None:
     sharing_task = tenant.add_sharing_task("Weekly", recipients=THREE[:1])
     files = (File("sales/2026", "pdf", 10), File("..\\etc?#%2F", "xlsx", 10))
-    tenant.script(sharing_task, Sharing(Script(run=1, end="successful"), files=files))
+    tenant.script(sharing_task, SharingScript(Script(run=1, end="successful"), files=files))
 
     finish(report(sharing_task, download_to=str(tmp_path), file_name="{alias}.{type}"), task.context)
 
@@ -238,7 +242,7 @@ def test_what_is_listed_twice_is_fetched_once(
 
     sharing_task = tenant.add_sharing_task("Weekly", recipients=THREE[:2])
     files = (File("sales", "pdf", 10), File("stock", "pdf", 10), File("sales", "pdf", 10))
-    tenant.script(sharing_task, Sharing(Script(run=1, end="successful"), files=files))
+    tenant.script(sharing_task, SharingScript(Script(run=1, end="successful"), files=files))
     operator = report(sharing_task, download_to=str(tmp_path))
     collect = operator.collect
 
@@ -322,7 +326,7 @@ def test_a_run_that_takes_too_long_is_cancelled(tenant: Tenant, task: Task, defe
 
 def test_a_task_over_its_quota_says_so(tenant: Tenant, task: Task) -> None:
     sharing_task = tenant.add_sharing_task("Weekly", statusCode="REPORTING_DAILY_QUOTA_EXCEEDED")
-    tenant.script(sharing_task, Sharing((), status_code="REPORTING_DAILY_QUOTA_EXCEEDED"))
+    tenant.script(sharing_task, SharingScript((), status_code="REPORTING_DAILY_QUOTA_EXCEEDED"))
     with pytest.raises(AirflowFailException, match="REPORTING_DAILY_QUOTA_EXCEEDED"):
         finish(report(sharing_task, match_timeout=0.5), task.context)
 

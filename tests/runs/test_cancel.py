@@ -35,7 +35,7 @@ def started(stage: Stage, kind: StartableRunAdapter[Any], worker: str | None, sc
 
 def stop_asked(stage: Stage, run: Run) -> list[str]:
     """Return the runs of which a cancel was requested."""
-    return [seen["id"] for seen in stage.sandbox.runs(run.resource_id) if seen["stop_asked_at"]]
+    return [seen["id"] for seen in stage.sandbox.runs(run.resource_id) if seen["cancel_requested_at"]]
 
 
 @everything

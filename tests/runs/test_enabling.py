@@ -111,7 +111,7 @@ def test_a_task_that_is_not_there_is_not_found(sandbox: SandboxTenant, client: C
 
 @pytest.mark.parametrize("path", [SCHEDULING])
 def test_after_an_empty_response_to_a_patch_the_task_is_read(sandbox: SandboxTenant, client: Client, path: str) -> None:
-    sandbox.switch(patch_reply="no_content")
+    sandbox.switch(patch_response="no_content")
     task_id = sandbox.add_task("A task", enabled=False)
 
     task = client.run_flow(enable_task(task_id))

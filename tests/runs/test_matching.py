@@ -60,7 +60,7 @@ def test_the_right_run_is_found_or_none_is_named(
     for reply, (count, moment) in product(replies, RIVALS):
         with staged(still, tasks_path=tasks_path) as stage:
             still.switch(
-                show_after=late, start_reply=reply, echo_source=echo, competing_runs=count, competing_moment=moment
+                show_after=late, start_response=reply, echo_source=echo, competing_runs=count, competing_moment=moment
             )
             task = with_history(still, history)
 
@@ -323,7 +323,7 @@ def test_a_user_whose_name_begins_like_a_marker_is_not_us(stage: Stage, user: st
 @pytest.mark.parametrize("limit", [4, 12, 16, 20, 23])
 def test_a_marker_that_is_cut_still_finds_the_run(stage: Stage, limit: int) -> None:
     task = stage.sandbox.add_task()
-    stage.sandbox.switch(source_limit=limit, source_cut=True)
+    stage.sandbox.switch(source_limit=limit, source_truncated=True)
 
     assert stage.start(TASK, task).id == stage.own_run_id(task)
 
@@ -331,7 +331,7 @@ def test_a_marker_that_is_cut_still_finds_the_run(stage: Stage, limit: int) -> N
 @pytest.mark.parametrize("limit", [4, 12, 16, 20, 23])
 def test_a_marker_that_is_cut_finds_no_wrong_run(stage: Stage, limit: int) -> None:
     task = stage.sandbox.add_task()
-    stage.sandbox.switch(source_limit=limit, source_cut=True, competing_runs=1)
+    stage.sandbox.switch(source_limit=limit, source_truncated=True, competing_runs=1)
     found: Run | None = None
     try:
         found = stage.start(TASK, task)
@@ -465,7 +465,7 @@ def test_the_pauses_of_the_search_grow_and_it_ends(stage: Stage) -> None:
 
 @pytest.mark.parametrize("echo", [True, False], ids=["marker shown", "marker hidden"])
 @pytest.mark.parametrize(
-    "fault", [{"status": 503}, {"reset": "before"}, {"answer": "html"}, {"answer": "truncated"}], ids=str
+    "fault", [{"status": 503}, {"reset": "before"}, {"response": "html"}, {"response": "truncated"}], ids=str
 )
 def test_a_failed_request_of_the_search_is_repeated(stage: Stage, echo: bool, fault: dict[str, object]) -> None:
     task = stage.sandbox.add_task()

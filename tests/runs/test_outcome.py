@@ -101,8 +101,8 @@ def test_an_empty_log_is_not_mentioned(stage: Stage, kind: StartableRunAdapter[A
         {"status": 500},
         {"status": 401},
         {"reset": "before"},
-        {"answer": "html"},
-        {"answer": "cut"},
+        {"response": "html"},
+        {"response": "cut"},
     ],
     ids=str,
 )
@@ -174,7 +174,7 @@ def test_where_qlik_gives_no_reason_the_last_line_of_the_log_is_it(
     assert result.run.reason == LAST_LINE
 
 
-@pytest.mark.parametrize("fault", [{"status": 403}, {"status": 404}, {"status": 500}, {"answer": "html"}], ids=str)
+@pytest.mark.parametrize("fault", [{"status": 403}, {"status": 404}, {"status": 500}, {"response": "html"}], ids=str)
 @pytest.mark.parametrize("worker", ["reloads", "automations"])
 def test_a_reason_that_cannot_be_fetched_does_not_change_the_outcome(
     stage: Stage, worker: str, fault: dict[str, Any]

@@ -55,7 +55,7 @@ def with_role(stage: Stage, space: str) -> Iterator[Callable[[str], Stage]]:
         tenant_role = role in {"TenantAdmin", "AnalyticsAdmin"}
         user = stage.sandbox.add_user(f"A {role}", roles=[role] if tenant_role else [])
         if not tenant_role and role != "nobody":
-            stage.sandbox.give_role(space, user.id, role)
+            stage.sandbox.grant_role(space, user.id, role)
         manager = acting(stage, user.api_key)
         open_stages.append(manager)
         return manager.__enter__()
@@ -119,7 +119,7 @@ def test_a_run_that_an_editor_started_is_cancelled(
     run = stage.start(AUTOMATION, automation)
 
     assert stage.run(cancel_polled(AUTOMATION, run)) == f"Requested the cancel of automation run {run.id}"
-    assert [each["id"] for each in sandbox.active() if not each["stop_asked_at"]] == []
+    assert [each["id"] for each in sandbox.active() if not each["cancel_requested_at"]] == []
 
 
 @pytest.mark.parametrize(

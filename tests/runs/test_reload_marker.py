@@ -20,7 +20,7 @@ from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.runs.conftest import MARKER, OTHER_MARKER, Stage
 
 RELOAD = STARTABLE_ADAPTERS["reload"]
-LOST: list[dict[str, Any]] = [{"reset": "after"}, {"status": 502, "carried_out": True}, {"answer": "html"}]
+LOST: list[dict[str, Any]] = [{"reset": "after"}, {"status": 502, "carried_out": True}, {"response": "html"}]
 
 
 @pytest.fixture

@@ -31,17 +31,17 @@ LOST_AND_CARRIED_OUT: list[dict[str, Any]] = [
     {"status": 503, "carried_out": True},
     {"status": 504, "carried_out": True},
     {"status": 408, "carried_out": True},
-    {"answer": "html", "carried_out": True},
-    {"answer": "truncated"},
-    {"answer": "cut"},
-    {"answer": "nonsense"},
+    {"response": "html", "carried_out": True},
+    {"response": "truncated"},
+    {"response": "cut"},
+    {"response": "nonsense"},
 ]
 LOST_AND_NOT_CARRIED_OUT: list[dict[str, Any]] = [
     {"reset": "before"},
     {"status": 500},
     {"status": 502},
     {"status": 503},
-    {"answer": "html"},
+    {"response": "html"},
 ]
 SURELY_NOT_ARRIVED: list[dict[str, Any]] = [
     {"status": 429, "code": "HTTP-429", "retry_after": 0},

@@ -85,10 +85,10 @@ OUTAGES: list[dict[str, Any]] = [
     {"status": 503},
     {"status": 500},
     {"reset": "before"},
-    {"answer": "html"},
-    {"answer": "truncated"},
-    {"answer": "cut"},
-    {"answer": "nonsense"},
+    {"response": "html"},
+    {"response": "truncated"},
+    {"response": "cut"},
+    {"response": "nonsense"},
     {"status": 429, "code": "HTTP-429", "retry_after": 60},
     {"status": 503, "retry_after": 120},
     {"status": 408},
@@ -225,7 +225,7 @@ def test_a_refusal_to_show_the_run_that_passes_ends_nothing(
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 407, 409, 429, 499, 502, 520])
 def test_a_web_page_ends_no_wait_whatever_its_status(stage: Stage, status: int) -> None:
     run = started(stage, TASK, Script(run=600))
-    stage.sandbox.fault("GET", times=30, status=status, answer="html")
+    stage.sandbox.fault("GET", times=30, status=status, response="html")
 
     assert stage.until_end(TASK, RunSelector.of(run)).state is RunState.SUCCEEDED
 
@@ -530,7 +530,7 @@ def test_a_run_that_must_stop_goes_on_until_it_has() -> None:
 
 
 def test_a_run_that_is_cancelled_meanwhile_is_polled_to_its_end(stage: Stage, sandbox: SandboxTenant) -> None:
-    run = started(stage, AUTOMATION, Script(run=3600, stopping=100))
+    run = started(stage, AUTOMATION, Script(run=3600, cancel_delay=100))
     stage.after(60, lambda: stage.run(cancel_polled(AUTOMATION, run)))
 
     ended = stage.until_end(AUTOMATION, RunSelector.of(run))

@@ -73,7 +73,7 @@ def test_an_error_has_several_forms(tenant: Tenant, api: httpx.Client, form: str
 
 def test_a_run_is_stopped(tenant: Tenant, api: httpx.Client) -> None:
     automation_id = tenant.add_automation()
-    tenant.script(automation_id, Script(end=None, stopping=3))
+    tenant.script(automation_id, Script(end=None, cancel_delay=3))
     run_id = create(api, automation_id)["id"]
     stop = f"{AUTOMATIONS}/{automation_id}/runs/{run_id}/actions/stop"
     assert api.post(stop).status_code == 204
@@ -103,7 +103,7 @@ def test_runs_beyond_the_limit_are_queued_until_another_one_ends(tenant: Tenant,
 
 def test_a_queued_run_begins_when_another_one_is_stopped(tenant: Tenant, api: httpx.Client) -> None:
     automation_id = tenant.add_automation(maxConcurrentRuns=1)
-    tenant.script(automation_id, Script(end=None, stopping=0))
+    tenant.script(automation_id, Script(end=None, cancel_delay=0))
     first, second, third = (create(api, automation_id)["id"] for _ in range(3))
     for run_id in (second, first):
         api.post(f"{AUTOMATIONS}/{automation_id}/runs/{run_id}/actions/stop")
@@ -190,7 +190,7 @@ def test_a_triggered_automation_is_executed_with_inputs_and_its_token(tenant: Te
     (run,) = tenant.runs(automation_id)
     assert (run["inputs"], run["via"]) == ({"region": "EMEA"}, "execute")
     assert listed(api, automation_id) == [run["id"]]
-    tenant.switch(execute_reply="empty")
+    tenant.switch(execute_response="empty")
     assert execute(api, tenant, automation_id).text == ""
 
 
@@ -248,7 +248,7 @@ def test_a_list_of_runs_has_a_duration_in_place_of_metrics(tenant: Tenant, api: 
 def test_a_task_may_run_an_automation(tenant: Tenant, api: httpx.Client) -> None:
     automation_id = tenant.add_automation()
     task_id = tenant.add_task(worker="automations", resource_id=automation_id)
-    tenant.script(task_id, Script(end=None, stopping=1))
+    tenant.script(task_id, Script(end=None, cancel_delay=1))
     api.post(f"/api/v1/tasks/{task_id}/actions/start")
     run = api.get(f"/api/v1/tasks/{task_id}/runs/last").json()
     assert (run["workerType"], run["resourceId"]) == ("automations", automation_id)

@@ -6,7 +6,7 @@ from hashlib import sha256
 import httpx
 import pytest
 
-from airflow_provider_qlik.sandbox import File, SandboxError, Script, Sharing, Tenant
+from airflow_provider_qlik.sandbox import File, SandboxError, Script, SharingScript, Tenant
 from airflow_provider_qlik.sandbox.state.files import CHUNK_BYTES, MEDIA_TYPES
 
 
@@ -14,7 +14,7 @@ def executed(tenant: Tenant, *files: File, script: Script | None = None) -> str:
     """The address of the files of an execution that has made these."""
     task_id = tenant.add_sharing_task()
     script = script or Script()
-    execution_id = tenant.add_execution(task_id, script=Sharing(script, files=files) if files else script)
+    execution_id = tenant.add_execution(task_id, script=SharingScript(script, files=files) if files else script)
     return f"/api/v1/sharing-tasks/{task_id}/executions/{execution_id}/files"
 
 
@@ -116,7 +116,7 @@ def test_a_download_may_be_cut(
 ) -> None:
     tenant.switch(file_length=length)
     path = executed(tenant, File("big", size=200_000))
-    tenant.fault(answer="cut", cut_at=cut_at)
+    tenant.fault(response="cut", cut_at=cut_at)
     got = bytearray()
     with api.stream("GET", f"{path}/big") as response:
         with pytest.raises(httpx.RemoteProtocolError, match="peer closed"):
@@ -128,12 +128,12 @@ def test_a_download_may_be_cut(
 
 def test_a_download_may_be_truncated_with_a_matching_length(tenant: Tenant, api: httpx.Client) -> None:
     path = executed(tenant, File("big", size=200_000))
-    tenant.fault(answer="truncated")
+    tenant.fault(response="truncated")
     assert len(api.get(f"{path}/big").content) == 100_000
 
 
 def test_a_download_may_be_a_web_page(tenant: Tenant, api: httpx.Client) -> None:
-    tenant.fault(answer="html")
+    tenant.fault(response="html")
     assert api.get(f"{executed(tenant)}/report").headers["content-type"].startswith("text/html")
 
 

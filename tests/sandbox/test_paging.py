@@ -116,7 +116,7 @@ def test_a_next_link_may_lead_to_another_host(tenant: Tenant, api: httpx.Client)
     path = f"/api/v1/tasks/{with_runs(tenant, 2)}/runs"
     assert api.get(path, params={"limit": 1}).json()["links"]["next"]["href"].startswith("http://elsewhere.invalid/")
     with sandbox.serve() as elsewhere:
-        tenant.switch(elsewhere=elsewhere.url)
+        tenant.switch(other_host=elsewhere.url)
         href = api.get(path, params={"limit": 1}).json()["links"]["next"]["href"]
         api.get(href)
         assert [entry.path for entry in elsewhere.request_log()] == [path]

@@ -33,8 +33,8 @@ def test_the_switch_selects_the_path_of_execute(
     automation = tenant.add_automation(run_mode="triggered")
     tenant.switch(execute_paths=where)
     headers = {"x-execution-token": "wrong"}
-    answers = [api.post(f"{path}/{automation}/actions/execute", headers=headers) for path in AUTOMATIONS]
-    assert tuple(response.status_code for response in answers) == there
+    responses = [api.post(f"{path}/{automation}/actions/execute", headers=headers) for path in AUTOMATIONS]
+    assert tuple(response.status_code for response in responses) == there
 
 
 def test_an_unknown_path_has_three_forms_of_404(tenant: Tenant, api: httpx.Client) -> None:

@@ -50,7 +50,7 @@ def test_an_exhausted_tier_refuses_on_all_its_paths_only(tenant: Tenant, api: ht
 def test_each_tier_has_its_own_limit(tenant: Tenant, api: httpx.Client) -> None:
     tenant.set_limits(tasks=1, tier_2=1, reloads=1, window=60)
     task_id = tenant.add_task()
-    tenant.script(task_id, Script(end=None, stops=False))
+    tenant.script(task_id, Script(end=None, cancellable=False))
     assert api.post(f"/api/v1/tasks/{task_id}/actions/start").status_code == 200
     assert api.get("/api/v1/tasks").status_code == 429
     cancel = f"/api/v1/reloads/{tenant.reloads()[0]['id']}/actions/cancel"
@@ -115,6 +115,6 @@ def test_each_operation_counts_in_its_tier_and_needs_credentials(
 ) -> None:
     assert anybody.request(method, path).status_code == 401
     tenant.set_limits(**{tier: 1}, window=60)
-    answers = [api.request(method, path) for _ in range(2)]
-    assert [response.status_code == 429 for response in answers] == [False, True]
-    assert answers[1].json()["errors"][0]["code"] == "HTTP-429"
+    responses = [api.request(method, path) for _ in range(2)]
+    assert [response.status_code == 429 for response in responses] == [False, True]
+    assert responses[1].json()["errors"][0]["code"] == "HTTP-429"

@@ -95,7 +95,7 @@ def test_the_schedule_starts_a_reload_of_the_app(tenant: Tenant, api: httpx.Clie
     task_id = tenant.add_reload_task(app_id, partial=True, nextExecutionTime="2030-01-01T00:00:00Z")
     assert "lastExecutionTime" not in read(api, task_id)
     tenant.script(app_id, Script(run=100))
-    reload_id = tenant.execute_reload_task(task_id, ago=60)
+    reload_id = tenant.execute_reload_task(task_id, started_ago=60)
     task, reload = read(api, task_id), api.get(f"/api/v1/reloads/{reload_id}").json()
     assert (reload["status"], reload["type"], reload["resourceId"]) == ("RELOADING", "chronos", task_id)
     assert (reload["appId"], reload["partial"]) == (app_id, True)

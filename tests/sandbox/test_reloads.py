@@ -129,7 +129,7 @@ def test_a_reload_may_be_queued_until_the_pending_one_has_ended(tenant: Tenant, 
 
 def test_a_queued_reload_can_be_cancelled(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
     tenant.switch(pending_reload="queued")
-    tenant.script(app_id, Script(end=None, stopping=0))
+    tenant.script(app_id, Script(end=None, cancel_delay=0))
     first, second = (create(api, app_id)["id"] for _ in range(2))
     assert api.post(f"{RELOADS}/{second}/actions/cancel").status_code == 202
     assert [read(api, one)["status"] for one in (first, second)] == ["RELOADING", "CANCELED"]
@@ -221,7 +221,7 @@ def test_a_run_of_a_task_is_a_reload_of_its_app(tenant: Tenant, api: httpx.Clien
 def test_cancelling_the_reload_ends_the_task_run(tenant: Tenant, api: httpx.Client, app_id: str, word: str) -> None:
     tenant.switch(cancelled_task_status=word)
     task_id = tenant.add_task(resource_id=app_id)
-    tenant.script(task_id, Script(end=None, stopping=2))
+    tenant.script(task_id, Script(end=None, cancel_delay=2))
     api.post(f"/api/v1/tasks/{task_id}/actions/start")
     (reload_id,) = listed(api)
     assert api.post(f"{RELOADS}/{reload_id}/actions/cancel").status_code == 202
@@ -234,8 +234,8 @@ def test_cancelling_the_reload_ends_the_task_run(tenant: Tenant, api: httpx.Clie
     assert [one["status"] for one in tenant.reloads()] == ["CANCELED"]
 
 
-def test_a_cancel_may_answer_204(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
-    tenant.switch(cancel_reply=204)
+def test_the_response_to_a_cancel_may_be_204(tenant: Tenant, api: httpx.Client, app_id: str) -> None:
+    tenant.switch(cancel_response=204)
     tenant.script(app_id, Script(end=None))
     assert api.post(f"{RELOADS}/{create(api, app_id)['id']}/actions/cancel").status_code == 204
 

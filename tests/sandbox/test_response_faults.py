@@ -92,7 +92,7 @@ def test_a_response_about_another_run_has_other_ids_and_has_succeeded(tenant: Te
     reload = api.post("/api/v1/reloads", json={"appId": app_id}).json()
     api.post("/api/v1/sharing-tasks/actions/execute", json={"sharingTaskID": sharing_task_id})
     execution = api.get(f"/api/v1/sharing-tasks/{sharing_task_id}/executions").json()["executions"][0]
-    asked = [
+    cases = [
         (f"/api/v1/tasks/{task_id}/runs/last", "SUCCEEDED", "endedAt", {"taskId": task_id}),
         (f"/api/workflows/automations/{automation_id}/runs/{run['id']}", "finished", "stopTime", {"id": run["id"]}),
         (f"/api/v1/reloads/{reload['id']}", "SUCCEEDED", "endTime", {"id": reload["id"], "appId": app_id}),
@@ -103,15 +103,15 @@ def test_a_response_about_another_run_has_other_ids_and_has_succeeded(tenant: Te
             {"id": execution["id"], "sharingTaskID": sharing_task_id, "workflowID": execution["workflowID"]},
         ),
     ]
-    for path, status, end, ids in asked:
-        tenant.fault(answer="another")
+    for path, status, end, ids in cases:
+        tenant.fault(response="other_run")
         body = api.get(path).json()
         assert (body["status"], end in body) == (status, True)
         assert all(body[name] and body[name] != value for name, value in ids.items())
         true = api.get(path).json()
         assert true["status"] != status
         assert true.keys() <= body.keys()
-    tenant.fault(answer="another")
+    tenant.fault(response="other_run")
     (listed,) = api.get(f"/api/v1/tasks/{task_id}/runs").json()["data"]
     assert (listed["taskId"] == task_id, listed["status"]) == (False, "SUCCEEDED")
 
@@ -121,7 +121,7 @@ def test_a_body_is_compressed_and_may_be_cut_off(tenant: Tenant, api: httpx.Clie
     tenant.fault(encoding="gzip")
     response = api.get("/api/v1/tasks")
     assert (response.headers["content-encoding"], response.json()) == ("gzip", plain)
-    tenant.fault(encoding="gzip", answer="truncated", body="text " * 1000)
+    tenant.fault(encoding="gzip", response="truncated", body="text " * 1000)
     with api.stream("GET", "/api/v1/tasks") as response:
         raw = b"".join(response.iter_raw())
     assert len(raw) == int(response.headers["content-length"])
@@ -149,6 +149,6 @@ def test_a_file_may_be_compressed_and_cut_off(tenant: Tenant, api: httpx.Client)
     whole = api.get(path).content
     tenant.fault(encoding="gzip")
     assert api.get(path).content == whole
-    tenant.fault(encoding="gzip", answer="truncated")
+    tenant.fault(encoding="gzip", response="truncated")
     with api.stream("GET", path) as response, pytest.raises(EOFError):
         gzip.decompress(b"".join(response.iter_raw()))

@@ -118,7 +118,7 @@ def editor(tenant: Tenant) -> Iterator[httpx.Client]:
         tenant.add_app(app, id=app, space_id=space)
         tenant.add_task(f"reload {app}", id=f"reload-{app}", resource_id=app)
         if role:
-            tenant.give_role(space, user.id, role)
+            tenant.grant_role(space, user.id, role)
     with httpx.Client(base_url=tenant.url, headers={"Authorization": f"Bearer {user.api_key}"}) as client:
         yield client
 

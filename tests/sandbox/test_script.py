@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_qlik.sandbox import File, Script, Sharing
+from airflow_provider_qlik.sandbox import File, Script, SharingScript
 from airflow_provider_qlik.sandbox.state.script import Phase, Progress
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -24,18 +24,18 @@ def test_a_run_waits_works_and_ends() -> None:
 
 
 def test_a_run_without_an_end_runs_until_it_is_stopped() -> None:
-    progress = Progress(Script(end=None, stopping=2), START, START)
+    progress = Progress(Script(end=None, cancel_delay=2), START, START)
     assert progress.is_active(after(10**8))
     progress.stop(after(10**8))
-    assert progress.phase(after(10**8 + 1)) is Phase.STOPPING
-    assert progress.phase(after(10**8 + 2)) is Phase.STOPPED
+    assert progress.phase(after(10**8 + 1)) is Phase.CANCELLING
+    assert progress.phase(after(10**8 + 2)) is Phase.CANCELLED
 
 
 def test_a_repeated_stop_does_not_delay_the_end() -> None:
-    progress = Progress(Script(end=None, stopping=2), START, START)
+    progress = Progress(Script(end=None, cancel_delay=2), START, START)
     assert progress.stop(after(1))
     assert progress.stop(after(2))
-    assert progress.phase(after(3)) is Phase.STOPPED
+    assert progress.phase(after(3)) is Phase.CANCELLED
 
 
 def test_a_run_that_has_ended_cannot_be_stopped() -> None:
@@ -45,9 +45,9 @@ def test_a_run_that_has_ended_cannot_be_stopped() -> None:
 
 
 def test_a_run_that_ignores_a_stop_goes_on_to_its_end() -> None:
-    progress = Progress(Script(run=10, stops=False), START, START)
+    progress = Progress(Script(run=10, cancellable=False), START, START)
     progress.stop(after(1))
-    assert progress.phase(after(9)) is Phase.STOPPING
+    assert progress.phase(after(9)) is Phase.CANCELLING
     assert progress.phase(after(10)) is Phase.ENDED
 
 
@@ -63,11 +63,13 @@ def test_an_end_may_set_no_end_time() -> None:
 
 
 def test_a_script_round_trips_through_json() -> None:
-    script = Script(wait=1, run=2, end=None, log=("a",), error="b", stops=False, ended_at=False, running_as="paused")
+    script = Script(
+        wait=1, run=2, end=None, log=("a",), error="b", cancellable=False, ended_at=False, running_as="paused"
+    )
     assert Script.from_json(script.to_json()) == script
 
 
-@pytest.mark.parametrize("members", [{"wait": -1}, {"run": "long"}, {"stopping": True}, {"log": "one text"}])
+@pytest.mark.parametrize("members", [{"wait": -1}, {"run": "long"}, {"cancel_delay": True}, {"log": "one text"}])
 def test_an_invalid_script_is_refused_with_the_member(members: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(members))):
         Script.from_json(members)
@@ -81,19 +83,19 @@ def test_an_unknown_member_of_a_script_is_refused_by_name() -> None:
 @pytest.mark.parametrize(
     "sharing",
     [
-        Sharing(),
-        Sharing(Script(run=3), delivery=1, files=[]),
-        Sharing(
+        SharingScript(),
+        SharingScript(Script(run=3), delivery=1, files=[]),
+        SharingScript(
             [Script(), Script(end=None)], appear_after=[0, 5.5], files=[File("a", "xlsx", 7)], status_code="FAILED"
         ),
     ],
 )
-def test_a_sharing_script_round_trips_through_json(sharing: Sharing) -> None:
-    assert Sharing.from_json(json.loads(json.dumps(sharing.to_json()))) == sharing
+def test_a_sharing_script_round_trips_through_json(sharing: SharingScript) -> None:
+    assert SharingScript.from_json(json.loads(json.dumps(sharing.to_json()))) == sharing
 
 
 def test_a_single_script_applies_to_every_recipient() -> None:
-    sharing = Sharing.from_json(Script(run=7).to_json())
+    sharing = SharingScript.from_json(Script(run=7).to_json())
     assert sharing.scripts(3) == (Script(run=7),) * 3
 
 
@@ -110,4 +112,4 @@ def test_a_single_script_applies_to_every_recipient() -> None:
 )
 def test_an_invalid_sharing_script_is_refused_with_the_member(members: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):
-        Sharing.from_json(members)
+        SharingScript.from_json(members)

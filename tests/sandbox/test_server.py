@@ -46,9 +46,9 @@ def test_a_request_sees_one_time_at_any_speed() -> None:
     with sandbox.serve(speed=10**6) as tenant:
         task_id = tenant.add_task()
         key = {"Authorization": f"Bearer {tenant.api_key}"}
-        reply = httpx.post(f"{tenant.url}/api/v1/tasks/{task_id}/actions/start", headers=key, trust_env=False).json()
+        content = httpx.post(f"{tenant.url}/api/v1/tasks/{task_id}/actions/start", headers=key, trust_env=False).json()
         (run,) = tenant.runs(task_id)
-        assert datetime.fromisoformat(run["created_at"]) == datetime.fromisoformat(reply["timestamp"])
+        assert datetime.fromisoformat(run["created_at"]) == datetime.fromisoformat(content["timestamp"])
 
 
 def test_a_tenant_that_ends_aborts_delayed_responses() -> None:

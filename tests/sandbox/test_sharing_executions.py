@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_provider_qlik.sandbox import SandboxError, Script, Sharing, Tenant
+from airflow_provider_qlik.sandbox import SandboxError, Script, SharingScript, Tenant
 
 SHARING = "/api/v1/sharing-tasks"
 
@@ -59,7 +59,7 @@ def test_the_workflow_id_may_be_absent(tenant: Tenant, api: httpx.Client, task_i
 
 
 def test_an_execution_goes_through_its_states(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
-    tenant.script(task_id, Sharing([Script(wait=2, run=6)], delivery=2))
+    tenant.script(task_id, SharingScript([Script(wait=2, run=6)], delivery=2))
     execute(api, task_id)
     seen = [states(api, task_id)]
     for seconds in (2, 4, 2):
@@ -72,7 +72,9 @@ def test_an_execution_goes_through_its_states(tenant: Tenant, api: httpx.Client,
 
 
 def test_each_recipient_may_have_a_script_of_its_own(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
-    tenant.script(task_id, Sharing([Script(run=2), Script(run=1, end="FAILED", error="no access"), Script(end=None)]))
+    tenant.script(
+        task_id, SharingScript([Script(run=2), Script(run=1, end="FAILED", error="no access"), Script(end=None)])
+    )
     execute(api, task_id)
     tenant.advance(2)
     assert states(api, task_id) == ["successful", "failed", "in-progress"]
@@ -90,7 +92,7 @@ def test_an_execution_may_end_with_any_status(tenant: Tenant, api: httpx.Client,
 
 
 def test_more_executions_may_appear_while_the_first_ones_run(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
-    tenant.script(task_id, Sharing([Script(run=2)] * 3, appear_after=[0, 0, 5]))
+    tenant.script(task_id, SharingScript([Script(run=2)] * 3, appear_after=[0, 0, 5]))
     execute(api, task_id)
     assert len(executions(api, task_id)) == 2
     assert [run["hidden"] for run in tenant.runs(task_id)] == [False, False, True]
@@ -118,7 +120,7 @@ def test_executions_may_show_up_late(tenant: Tenant, api: httpx.Client, task_id:
 
 
 def test_a_sharing_task_shows_its_scripted_status_code(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
-    tenant.script(task_id, Sharing([], status_code="REPORTING_DAILY_QUOTA_EXCEEDED"), Sharing())
+    tenant.script(task_id, SharingScript([], status_code="REPORTING_DAILY_QUOTA_EXCEEDED"), SharingScript())
     execute(api, task_id)
     assert (executions(api, task_id), status_code(api, task_id)) == ([], "REPORTING_DAILY_QUOTA_EXCEEDED")
     execute(api, task_id)
@@ -128,7 +130,9 @@ def test_a_sharing_task_shows_its_scripted_status_code(tenant: Tenant, api: http
 
 
 def test_a_cancel_ends_active_and_future_executions(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
-    tenant.script(task_id, Sharing([Script(run=1), Script(end=None, stopping=2), Script()], appear_after=[0, 0, 9]))
+    tenant.script(
+        task_id, SharingScript([Script(run=1), Script(end=None, cancel_delay=2), Script()], appear_after=[0, 0, 9])
+    )
     execute(api, task_id)
     tenant.advance(1)
     cancel = f"{SHARING}/{task_id}/actions/cancel"
@@ -147,7 +151,7 @@ def test_the_status_code_of_a_cancelled_task_depends_on_the_switch(
     tenant: Tenant, api: httpx.Client, task_id: str
 ) -> None:
     tenant.switch(cancelled_sharing_task="VALID")
-    tenant.script(task_id, Script(end=None, stopping=0))
+    tenant.script(task_id, Script(end=None, cancel_delay=0))
     execute(api, task_id)
     assert api.post(f"{SHARING}/{task_id}/actions/cancel").status_code == 204
     assert status_code(api, task_id) == "VALID"
@@ -167,7 +171,7 @@ def test_executions_are_sorted_by_their_start(tenant: Tenant, api: httpx.Client,
 
 def test_the_start_time_may_be_the_start_of_the_work(tenant: Tenant, api: httpx.Client, task_id: str) -> None:
     tenant.switch(execution_start_time="started", sharing_times="seconds")
-    tenant.script(task_id, Sharing([Script(wait=10)]))
+    tenant.script(task_id, SharingScript([Script(wait=10)]))
     execute(api, task_id)
     (waiting,) = executions(api, task_id)
     tenant.advance(10)
@@ -219,7 +223,7 @@ def test_competing_executions_start_with_the_callers(tenant: Tenant, api: httpx.
 
 def test_an_added_execution_follows_its_script(tenant: Tenant, task_id: str) -> None:
     tenant.add_run(task_id, started_ago=100, script=Script(run=150))
-    tenant.add_execution(task_id, started_ago=100, script=Sharing(Script(run=50)))
+    tenant.add_execution(task_id, started_ago=100, script=SharingScript(Script(run=50)))
     assert [(run["started_by"], run["active"]) for run in tenant.runs(task_id)] == [
         ("user-other", True),
         ("user-other", False),
@@ -228,7 +232,7 @@ def test_an_added_execution_follows_its_script(tenant: Tenant, task_id: str) -> 
     with pytest.raises(SandboxError, match="none"):
         tenant.add_execution("none")
     with pytest.raises(SandboxError, match="recipient"):
-        tenant.add_execution(task_id, script=Sharing([]))
+        tenant.add_execution(task_id, script=SharingScript([]))
 
 
 @pytest.mark.parametrize(

@@ -76,9 +76,9 @@ def test_invalid_credentials_are_refused(anybody: httpx.Client, header: str | No
 def test_a_client_secret_is_exchanged_for_a_token(tenant: Tenant, anybody: httpx.Client, form: str) -> None:
     members = by_secret(tenant, scope="user_default")
     response = anybody.post("/oauth/token", **{form: members})  # type: ignore[arg-type]
-    reply = response.json()
-    assert (response.status_code, reply["token_type"], reply["expires_in"]) == (200, "bearer", 6 * 3600)
-    assert me(anybody, reply["access_token"]).json()["id"] == "user-client"
+    content = response.json()
+    assert (response.status_code, content["token_type"], content["expires_in"]) == (200, "bearer", 6 * 3600)
+    assert me(anybody, content["access_token"]).json()["id"] == "user-client"
 
 
 @pytest.mark.parametrize("field", ["subject", "userId"])
@@ -214,11 +214,11 @@ def test_the_expiry_of_a_token_has_several_forms(
     tenant: Tenant, anybody: httpx.Client, expiry: str, members: set[str]
 ) -> None:
     tenant.switch(expiry=expiry)
-    reply = anybody.post("/oauth/token", json=by_secret(tenant)).json()
-    assert reply.keys() - {"access_token", "token_type"} == members
+    content = anybody.post("/oauth/token", json=by_secret(tenant)).json()
+    assert content.keys() - {"access_token", "token_type"} == members
     if "expires_at" in members:
-        left = datetime.fromisoformat(reply["expires_at"]) - tenant.now()
-        assert left.total_seconds() == pytest.approx(6 * 3600, abs=0.001)
+        remaining = datetime.fromisoformat(content["expires_at"]) - tenant.now()
+        assert remaining.total_seconds() == pytest.approx(6 * 3600, abs=0.001)
 
 
 def test_me_is_a_redirect_the_user_or_a_redirect_to_another_host(tenant: Tenant, api: httpx.Client) -> None:
@@ -229,7 +229,7 @@ def test_me_is_a_redirect_the_user_or_a_redirect_to_another_host(tenant: Tenant,
     )
     tenant.switch(users_me="direct")
     assert api.get("/api/v1/users/me").json()["id"] == tenant.user_id
-    tenant.switch(users_me="redirect_elsewhere")
+    tenant.switch(users_me="redirect_other_host")
     assert api.get("/api/v1/users/me").headers["location"].startswith("http://elsewhere.invalid/")
 
 

@@ -20,7 +20,7 @@ from airflow_provider_qlik.sandbox import SandboxError, Switches, Tenant
         ("source_limit", "ten"),
         ("show_after", None),
         ("cancelled_task_status", 7),
-        ("cancel_reply", 200),
+        ("cancel_response", 200),
         ("pending_reload", "dropped"),
         ("reload_show_after", "late"),
         ("workflow_id", True),

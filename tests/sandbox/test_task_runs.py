@@ -41,15 +41,15 @@ def test_a_started_task_follows_its_script(tenant: Tenant, api: httpx.Client, mo
 
 
 def test_the_response_to_a_start_has_the_date_of_the_tenant(tenant: Tenant, api: httpx.Client) -> None:
-    reply = start(api, tenant.add_task()).json()
-    assert reply["code"] == "CHO-000"
-    assert len(reply["timestamp"].partition(".")[2]) == len("123456789Z")
-    assert datetime.fromisoformat(reply["timestamp"]) == tenant.now()
+    content = start(api, tenant.add_task()).json()
+    assert content["code"] == "CHO-000"
+    assert len(content["timestamp"].partition(".")[2]) == len("123456789Z")
+    assert datetime.fromisoformat(content["timestamp"]) == tenant.now()
 
 
 @pytest.mark.parametrize(("form", "text"), [("documented", '{"message":"Task started successfully"}'), ("empty", "")])
 def test_the_response_to_a_start_has_several_forms(tenant: Tenant, api: httpx.Client, form: str, text: str) -> None:
-    tenant.switch(start_reply=form)
+    tenant.switch(start_response=form)
     response = start(api, tenant.add_task())
     assert (response.status_code, response.text) == (200, text)
 
@@ -75,7 +75,7 @@ def test_a_long_source_is_refused_or_truncated(tenant: Tenant, api: httpx.Client
     tenant.switch(source_limit=5)
     assert start(api, task_id, source="123456").status_code == 400
     assert tenant.runs(task_id) == []
-    tenant.switch(source_cut=True)
+    tenant.switch(source_truncated=True)
     start(api, task_id, source="123456")
     assert last(api, task_id)["triggeredBy"] == "12345"
 
@@ -115,18 +115,18 @@ def test_a_waiting_run_is_shown_as_running_or_hidden(tenant: Tenant, api: httpx.
 def test_competing_runs_start_in_the_same_second(tenant: Tenant, api: httpx.Client, moment: str) -> None:
     task_id = tenant.add_task()
     tenant.switch(competing_runs=2, competing_moment=moment)
-    start(api, task_id, source="ours")
+    start(api, task_id, source="own")
     assert [run["via"] for run in tenant.runs(task_id)].count("competing") == 2
     shown = runs(api, task_id)
     triggers = [run["triggeredBy"] for run in shown]
-    assert triggers == (["ours", "manual", "manual"] if moment == "before" else ["manual", "manual", "ours"])
+    assert triggers == (["own", "manual", "manual"] if moment == "before" else ["manual", "manual", "own"])
     assert len({run["startedAt"][:19] for run in shown}) == 1
 
 
 def test_competing_runs_are_visible_at_once_while_the_callers_is_late(tenant: Tenant, api: httpx.Client) -> None:
     task_id = tenant.add_task()
     tenant.switch(competing_runs=1, competing_moment="after", show_after=10)
-    start(api, task_id, source="ours")
+    start(api, task_id, source="own")
     assert [run["triggeredBy"] for run in runs(api, task_id)] == ["manual"]
 
 

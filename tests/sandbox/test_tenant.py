@@ -3,7 +3,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from airflow_provider_qlik.sandbox import SandboxError, Script, Sharing, Tenant
+from airflow_provider_qlik.sandbox import SandboxError, Script, SharingScript, Tenant
 
 
 def test_any_handle_on_the_url_controls_the_tenant(tenant: Tenant) -> None:
@@ -13,7 +13,7 @@ def test_any_handle_on_the_url_controls_the_tenant(tenant: Tenant) -> None:
     assert (other.api_key, other.runs(task_id)) == (tenant.api_key, [])
 
 
-def test_added_tasks_and_automations_have_the_given_members(tenant: Tenant, api: httpx.Client) -> None:
+def test_added_tasks_and_automations_have_the_members_of_their_arguments(tenant: Tenant, api: httpx.Client) -> None:
     task = api.get(f"/api/v1/tasks/{tenant.add_task('T', annotations=['a'], metadata={'spaceId': 's'})}").json()
     assert (task["name"], task["annotations"], task["enabled"]) == ("T", ["a"], True)
     assert (task["metadata"]["spaceId"], task["metadata"]["ownerId"]) == ("s", tenant.user_id)
@@ -60,7 +60,7 @@ def test_the_handle_returns_every_active_run(tenant: Tenant) -> None:
 
 def test_a_sharing_script_is_refused_for_other_resources(tenant: Tenant) -> None:
     with pytest.raises(SandboxError, match="recipients"):
-        tenant.script(tenant.add_app(), Sharing())
+        tenant.script(tenant.add_app(), SharingScript())
 
 
 def test_the_snapshots_of_runs_outlive_their_task(tenant: Tenant, api: httpx.Client) -> None:

@@ -105,7 +105,7 @@ def execute_automation(request: ApiRequest) -> Response:
     _refuse_disabled(request, automation)
     owner = request.tenant_state.users.get(automation.members["ownerId"], USER)
     request.tenant_state.start_automation(automation, owner, "api_async", "execute", inputs=request.body)
-    if request.tenant_state.switches.execute_reply == "empty":
+    if request.tenant_state.switches.execute_response == "empty":
         return no_content(200)
     return ok({"message": "Automation started"})
 

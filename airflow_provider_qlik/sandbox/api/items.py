@@ -12,7 +12,7 @@ from airflow_provider_qlik.sandbox.paging import Fields, Paging, page, sort_item
 from airflow_provider_qlik.sandbox.permissions import sees, sees_space
 from airflow_provider_qlik.sandbox.state.records import App, Automation, Space
 
-_PAGING = Paging("next", default=10, max_limit=100, back="prev", has_self=True)
+_PAGING = Paging("next", default=10, max_limit=100, previous_cursor="prev", has_self=True)
 _EXACT = ("id", "resourceId", "resourceType", "ownerId")
 
 

@@ -37,13 +37,13 @@ def token(request: ApiRequest) -> Response:
         raise ApiError(403, "Forbidden", "the OAuth client is disabled")
     identity = client_identity() if grant == "client_credentials" else _impersonated(request, members)
     request.credential = identity.credential
-    value, expires = request.access.give_token(identity, request.tenant_state.now)
-    reply: dict[str, Any] = {"access_token": value, "token_type": "bearer"}
+    value, expires = request.access.issue_token(identity, request.tenant_state.now)
+    content: dict[str, Any] = {"access_token": value, "token_type": "bearer"}
     if request.tenant_state.switches.expiry in ("expires_in", "both"):
-        reply["expires_in"] = int(request.access.token_lifetime)
+        content["expires_in"] = int(request.access.token_lifetime)
     if request.tenant_state.switches.expiry in ("expires_at", "both"):
-        reply["expires_at"] = stamp(expires, 3)
-    return ok(reply)
+        content["expires_at"] = stamp(expires, 3)
+    return ok(content)
 
 
 def _check_client(request: ApiRequest, members: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from airflow_provider_qlik.sandbox.operations import ApiRequest, Handler, Operat
 from airflow_provider_qlik.sandbox.paging import Paging, page
 from airflow_provider_qlik.sandbox.state.records import ReloadTask
 
-_PAGING = Paging("next", default=10, max_limit=100, back="prev", has_self=True)
+_PAGING = Paging("next", default=10, max_limit=100, previous_cursor="prev", has_self=True)
 
 
 def list_reload_tasks(request: ApiRequest) -> Response:

@@ -16,7 +16,7 @@ from airflow_provider_qlik.sandbox.state.statuses import reload_status
 MAX_VARIABLES = 20
 MAX_VARIABLE = 256
 
-_PAGING = Paging("next", default=10, max_limit=100, back="prev", has_self=True)
+_PAGING = Paging("next", default=10, max_limit=100, previous_cursor="prev", has_self=True)
 
 
 def app_named(request: ApiRequest, app_id: str) -> App:
@@ -98,7 +98,7 @@ def cancel_reload(request: ApiRequest) -> Response:
     """`POST /reloads/{id}/actions/cancel`."""
     if not request.tenant_state.stop_worker(_reload(request)):
         raise ApiError(409, "Conflict", f"reload {request.params['id']} has ended")
-    return no_content(request.tenant_state.switches.cancel_reply)
+    return no_content(request.tenant_state.switches.cancel_response)
 
 
 def list_reload_logs(request: ApiRequest) -> Response:

@@ -3,7 +3,7 @@
 Documented by Qlik: paths, parameters and errors; that a patch makes the caller the owner; that a missing app
 is a 403 and no 404. Assumed: the members of a task that a creator makes (they follow from the examples of tasks),
 that a creator whose status is left out waits for success, the default name of a task, and which of several
-errors comes first. Switches for undocumented behaviour: `patch_reply`, `edges`, `scheduling_error_form`. Errors
+errors comes first. Switches for undocumented behaviour: `patch_response`, `edges`, `scheduling_error_form`. Errors
 that need a concurrent change (CHO-004, CHO-013, CHO-018, CHO-024) can be injected by a fault with their code.
 """
 
@@ -49,7 +49,9 @@ def patch_task(request: ApiRequest) -> Response:
     document = patched(serialize(request, task), request.body)
     schemas.check(document, schemas.SCHEDULING_TASK, "task")
     replace_task(request, task, document)
-    return no_content() if request.tenant_state.switches.patch_reply == "no_content" else ok(serialize(request, task))
+    return (
+        no_content() if request.tenant_state.switches.patch_response == "no_content" else ok(serialize(request, task))
+    )
 
 
 # Graphs

@@ -14,7 +14,9 @@ from airflow_provider_qlik.sandbox.state.files import MEDIA_TYPES
 from airflow_provider_qlik.sandbox.state.records import Execution
 from airflow_provider_qlik.sandbox.state.statuses import execution_status
 
-_PAGING = Paging("next", default=20, max_limit=200, back="prev", items="executions", has_self=True, is_counted=True)
+_PAGING = Paging(
+    "next", default=20, max_limit=200, previous_cursor="prev", items="executions", has_self=True, is_counted=True
+)
 _LISTED = ("successful", "failed")
 _LATEST = (*_LISTED, "cancelled")
 _OCTETS = "application/octet-stream"

@@ -19,7 +19,13 @@ from airflow_provider_qlik.sandbox.state.sharing import MAX_RECIPIENTS, stored_r
 from airflow_provider_qlik.sandbox.state.times import stamp
 
 _PAGING = Paging(
-    "page", default=20, max_limit=100, older=("next", "prev"), items="sharingTasks", has_self=True, is_counted=True
+    "page",
+    default=20,
+    max_limit=100,
+    cursor_aliases=("next", "prev"),
+    items="sharingTasks",
+    has_self=True,
+    is_counted=True,
 )
 _SORTED = {
     "name": "name",

@@ -144,7 +144,7 @@ def start_task(request: ApiRequest) -> Response:
     tenant_state, task, source = request.tenant_state, task_of(request), request.parameter("source")
     limit = tenant_state.switches.source_limit
     if source is not None and limit is not None and len(source) > limit:
-        if not tenant_state.switches.source_cut:
+        if not tenant_state.switches.source_truncated:
             raise ApiError(400, "Bad request", f"source is longer than {limit} characters")
         source = source[:limit]
     code = task.members["metadata"].get("disabledCode")
@@ -156,7 +156,7 @@ def start_task(request: ApiRequest) -> Response:
 
 
 def _started(request: ApiRequest) -> Response:
-    form = request.tenant_state.switches.start_reply
+    form = request.tenant_state.switches.start_response
     if form == "empty":
         return no_content(200)
     if form == "documented":

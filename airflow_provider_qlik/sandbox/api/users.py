@@ -13,7 +13,7 @@ def get_me(request: ApiRequest) -> Response:
     tenant_state, user = request.tenant_state, request.caller.user
     if tenant_state.switches.users_me == "direct":
         return ok(tenant_state.serializer.user(user))
-    host = request.base_url if tenant_state.switches.users_me == "redirect" else tenant_state.switches.elsewhere
+    host = request.base_url if tenant_state.switches.users_me == "redirect" else tenant_state.switches.other_host
     return Response(status_code=301, headers={"location": f"{host}/api/v1/users/{user.id}"})
 
 

@@ -40,8 +40,8 @@ def add_user(app: TenantApp, name: str, id: str | None, roles: list[str]) -> dic
 
 
 @command
-def give_role(app: TenantApp, space_id: str, user_id: str, role: str) -> None:
-    """Give a user a role in a space."""
+def grant_role(app: TenantApp, space_id: str, user_id: str, role: str) -> None:
+    """Grant a user a role in a space."""
     if space_id not in app.tenant_state.apps.spaces:
         raise ValueError(f"space_id: there is no space {space_id}")
     if user_id not in app.tenant_state.users:
@@ -59,9 +59,9 @@ def key_pair(app: TenantApp, kind: str) -> dict[str, str]:
 
 
 @command
-def rotate(app: TenantApp, what: str) -> str:
+def rotate(app: TenantApp, credential: str) -> str:
     """Replace the API key or the client secret, and return the new one."""
-    return app.access.rotate(what)
+    return app.access.rotate(credential)
 
 
 @command

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_qlik.sandbox.control.command import command, slow_command
 from airflow_provider_qlik.sandbox.state import snapshot
 from airflow_provider_qlik.sandbox.state.records import ReloadType
-from airflow_provider_qlik.sandbox.state.script import Script, Sharing
+from airflow_provider_qlik.sandbox.state.script import Script, SharingScript
 from airflow_provider_qlik.sandbox.state.shared import OTHER
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def add_execution(
     tenant_state = app.tenant_state
     if task_id not in tenant_state.sharing.tasks:
         raise ValueError(f"there is no sharing task {task_id}")
-    sharing = Sharing.from_json(script) if script else Sharing()
+    sharing = SharingScript.from_json(script) if script else SharingScript()
     if not sharing.scripts(1):
         raise ValueError("sharing recipients: an execution needs the script of one recipient")
     return tenant_state.sharing.add_execution(
@@ -86,7 +86,7 @@ def add_execution(
 
 
 @command
-def execute_reload_task(app: TenantApp, id: str, ago: float) -> str:
+def execute_reload_task(app: TenantApp, id: str, started_ago: float) -> str:
     """Add the reload that the schedule started, and return its id."""
     apps = app.tenant_state.apps
     if id not in apps.reload_tasks:
@@ -94,7 +94,7 @@ def execute_reload_task(app: TenantApp, id: str, ago: float) -> str:
     task = apps.reload_tasks[id]
     if task.members["state"] != "Enabled":
         raise ValueError(f"reload task {id} is {task.members['state']}")
-    return apps.execute_reload_task(task, ago).id
+    return apps.execute_reload_task(task, started_ago).id
 
 
 @command
@@ -102,7 +102,7 @@ def script(app: TenantApp, resource_id: str, scripts: list[dict[str, Any]]) -> N
     """Queue scripts for the next runs."""
     tenant_state = app.tenant_state
     if resource_id in tenant_state.sharing.tasks:
-        tenant_state.sharing.scripts.add(resource_id, [Sharing.from_json(members) for members in scripts])
+        tenant_state.sharing.scripts.add(resource_id, [SharingScript.from_json(members) for members in scripts])
     elif tenant_state.has_resource(resource_id):
         tenant_state.scripts.add(resource_id, [Script.from_json(members) for members in scripts])
     else:
@@ -131,7 +131,7 @@ def active(app: TenantApp) -> list[dict[str, Any]]:
 
 @slow_command
 def file_sha256(app: TenantApp, execution_id: str, alias: str) -> str:
-    """Return the digest of a file, whether it exists already or not."""
+    """Return the SHA-256 of a file, which need not exist yet."""
     for executions in list(app.tenant_state.sharing.executions.values()):
         for execution in list(executions):
             for file in execution.files:

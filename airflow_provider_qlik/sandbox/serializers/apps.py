@@ -22,8 +22,8 @@ class AppSerializer(Serializer):
         progress = reload.progress
         status = reload_status(progress, self.now)
         ended = progress.ended_at(self.now)
-        is_over = not progress.is_active(self.now)
-        has_failed = is_over and progress.script.error is not None
+        has_ended = not progress.is_active(self.now)
+        has_failed = has_ended and progress.script.error is not None
         shows_resource = reload.via != "api" or self.switches.reload_marker == "shown"
         return without_none(
             {
@@ -41,7 +41,7 @@ class AppSerializer(Serializer):
                 "errorMessage": progress.script.error if has_failed else None,
                 "partial": reload.partial,
                 "weight": reload.weight,
-                "log": "\n".join(progress.log(self.now)) if with_log and is_over else None,
+                "log": "\n".join(progress.log(self.now)) if with_log and has_ended else None,
                 "resourceId": reload.resource_id if shows_resource else None,
                 "resourceType": (shows_resource and reload.resource_type) or _RESOURCE_TYPES.get(reload.type),
                 "links": {"self": {"href": f"/api/v1/reloads/{reload.id}"}},

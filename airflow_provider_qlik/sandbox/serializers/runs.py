@@ -68,7 +68,7 @@ class RunSerializer(Serializer):
         is_set_at_once = self.switches.automation_start_time == "created"
         started = progress.created if is_set_at_once else progress.started_at(self.now)
         ended = progress.ended_at(self.now)
-        updated = ended or progress.stop_requested_at or progress.started_at(self.now) or progress.created
+        updated = ended or progress.cancel_requested_at or progress.started_at(self.now) or progress.created
         return without_none(
             {
                 "id": run.id,

@@ -46,17 +46,17 @@ class SharingSerializer(Serializer):
     def execution(self, execution: Execution) -> dict[str, Any]:
         """Return one execution of a sharing task."""
         progress, status = execution.progress, execution_status(execution, self.now)
-        is_over = not progress.is_active(self.now)
+        has_ended = not progress.is_active(self.now)
         files = self.files(execution)
         error = {"code": "REPORTING-500", "title": "Report not made", "detail": progress.script.error}
-        counts = {name: len(execution.files) if is_over and word == status else 0 for word, name in _COUNTS.items()}
+        counts = {name: len(execution.files) if has_ended and word == status else 0 for word, name in _COUNTS.items()}
         is_user = execution.recipient.kind == "userId"
         return without_none(
             {
                 "id": execution.id,
                 "appId": execution.app_id,
                 "files": [self._file(execution, file, is_user) for file in files],
-                "errors": [error] if is_over and progress.script.error is not None else [],
+                "errors": [error] if has_ended and progress.script.error is not None else [],
                 "status": status,
                 _END_TIMES.get(status, "endTime"): self._time(progress.ended_at(self.now)),
                 "ownerId": execution.owner_id,
@@ -83,8 +83,8 @@ class SharingSerializer(Serializer):
     def files(self, execution: Execution) -> tuple[File, ...]:
         """Return the files of an execution that exist by now."""
         status = execution_status(execution, self.now)
-        is_over = execution.progress.phase(self.now) is Phase.ENDED and status not in _WITHOUT_FILES
-        return execution.files if is_over or status == "presuccessful" else ()
+        has_files = execution.progress.phase(self.now) is Phase.ENDED and status not in _WITHOUT_FILES
+        return execution.files if has_files or status == "presuccessful" else ()
 
     def _file(self, execution: Execution, file: File, is_user: bool) -> dict[str, Any]:
         return without_none(

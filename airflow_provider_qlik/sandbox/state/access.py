@@ -44,7 +44,7 @@ class Access:
     def __init__(self) -> None:
         self._first = (_secret("key"), secrets.token_hex(16), _secret("secret"))
         self._key_pairs: dict[str, KeyPair] = {}
-        self._making_keys = Lock()
+        self._key_lock = Lock()
         self.reset()
 
     def reset(self) -> None:
@@ -55,15 +55,15 @@ class Access:
         self._keys: dict[str, User] = {}
         self._tokens: dict[str, _Token] = {}
 
-    def rotate(self, what: str) -> str:
+    def rotate(self, credential: str) -> str:
         """Replace the API key or the client secret, and return the new one."""
-        if what == "api_key":
+        if credential == "api_key":
             self.api_key = _secret("key")
             return self.api_key
-        if what == "client_secret":
+        if credential == "client_secret":
             self.client_secret = _secret("secret")
             return self.client_secret
-        raise ValueError(f"rotate: {what!r} is not one of 'api_key', 'client_secret'")
+        raise ValueError(f"rotate: {credential!r} is not one of 'api_key', 'client_secret'")
 
     def add_key(self, user: User) -> str:
         """Create an API key of a user, and return it."""
@@ -71,7 +71,7 @@ class Access:
         self._keys[key] = user
         return key
 
-    def give_token(self, identity: Identity, now: datetime) -> tuple[str, datetime]:
+    def issue_token(self, identity: Identity, now: datetime) -> tuple[str, datetime]:
         """Issue a token, and return it with the time at which it expires."""
         token, expires = _secret("token"), now + timedelta(seconds=self.token_lifetime)
         self._tokens[token] = _Token(identity, expires)
@@ -99,7 +99,7 @@ class Access:
 
     def key_pair(self, kind: str) -> KeyPair:
         """Return the OAuth client's key pair: `rsa` (2048 bits) or `ec` (P-384), generated on first use."""
-        with self._making_keys:
+        with self._key_lock:
             if kind not in self._key_pairs:
                 self._key_pairs[kind] = _make_key_pair(kind)
             return self._key_pairs[kind]

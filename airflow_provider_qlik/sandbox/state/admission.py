@@ -15,7 +15,9 @@ def admit(runs: Iterable[Progress], limit: int, now: datetime) -> None:
     """Set the start time of every run that the limit holds back: now, or later as far as it is known."""
     runs = list(runs)
     held_back = [progress for progress in runs if progress.begin is None or progress.created < progress.begin > now]
-    held_back = [progress for progress in held_back if not (progress.stop_requested_at and progress.script.stops)]
+    held_back = [
+        progress for progress in held_back if not (progress.cancel_requested_at and progress.script.cancellable)
+    ]
     held_ids = {id(progress) for progress in held_back}
     ends = [progress.finish or _NEVER for progress in runs if id(progress) not in held_ids]
     ends = [end for end in ends if end > now]

@@ -138,9 +138,9 @@ class Apps:
         self.reload_tasks[task.id] = task
         return task
 
-    def execute_reload_task(self, task: ReloadTask, ago: float) -> Reload:
-        """Add the reload that the schedule started `ago` seconds ago."""
-        moment = self._shared.now - timedelta(seconds=ago)
+    def execute_reload_task(self, task: ReloadTask, started_ago: float) -> Reload:
+        """Add the reload that the schedule started `started_ago` seconds ago."""
+        moment = self._shared.now - timedelta(seconds=started_ago)
         task.last_execution = moment
         reload = self.add_reload(task.app_id, OTHER, "chronos", created=moment, via="schedule", resource_id=task.id)
         reload.partial = bool(task.members.get("partial"))

@@ -33,9 +33,9 @@ class Script:
         each family's own word.
     log: the lines of its log; they appear evenly while it works.
     error: the error message: a reload's `errorMessage`, an automation run's `error`, an execution's `errors`.
-    stops: whether a cancel takes effect; otherwise it is accepted, and the run goes on to its end.
-    stopping: seconds from a cancel to the end.
-    ended_at: whether the end sets `endedAt`, `stopTime`, `endTime`, `failedTime` or `cancelledTime`.
+    cancellable: True if a cancel takes effect; otherwise it is accepted, and the run continues to its end.
+    cancel_delay: seconds from a cancel to the end.
+    ended_at: True if the end sets `endedAt`, `stopTime`, `endTime`, `failedTime` or `cancelledTime`.
     waiting_as, running_as: statuses in place of the usual ones.
     """
 
@@ -44,14 +44,14 @@ class Script:
     end: str | None = "SUCCEEDED"
     log: tuple[str, ...] = ("Started", "Finished")
     error: str | None = None
-    stops: bool = True
-    stopping: float = 1.0
+    cancellable: bool = True
+    cancel_delay: float = 1.0
     ended_at: bool = True
     waiting_as: str | None = None
     running_as: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("wait", "run", "stopping"):
+        for name in ("wait", "run", "cancel_delay"):
             _check_seconds(f"script {name}", getattr(self, name))
         if isinstance(self.log, str):
             raise ValueError("script log: must be a list of lines, not one string")
@@ -69,7 +69,7 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True)
-class Sharing:
+class SharingScript:
     """The course of one execute of a sharing task: an execution for each recipient, all of one workflow.
 
     recipients: one script for every recipient of the task, or a script for each execution in turn; an empty list
@@ -104,7 +104,7 @@ class Sharing:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, members: dict[str, Any]) -> Sharing:
+    def from_json(cls, members: dict[str, Any]) -> SharingScript:
         """Return the script that `to_json` wrote. Raises ValueError for unknown members."""
         if "recipients" not in members:
             return cls(Script.from_json(members))
@@ -126,14 +126,14 @@ class Phase(Enum):
     HELD = "held"
     WAITING = "waiting"
     RUNNING = "running"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
     ENDED = "ended"
 
     @property
     def is_active(self) -> bool:
         """Return True if the run has not ended."""
-        return self not in (Phase.STOPPED, Phase.ENDED)
+        return self not in (Phase.CANCELLED, Phase.ENDED)
 
 
 @dataclass(slots=True)
@@ -146,7 +146,7 @@ class Progress:
     script: Script
     created: datetime
     begin: datetime | None
-    stop_requested_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
 
     @property
     def working_from(self) -> datetime | None:
@@ -156,8 +156,8 @@ class Progress:
     @property
     def finish(self) -> datetime | None:
         """Return the time at which it ended or will end; None while that is unknown."""
-        if self.stop_requested_at and self.script.stops:
-            return self.stop_requested_at + timedelta(seconds=self.script.stopping)
+        if self.cancel_requested_at and self.script.cancellable:
+            return self.cancel_requested_at + timedelta(seconds=self.script.cancel_delay)
         if self.script.end is None or self.working_from is None:
             return None
         return self.working_from + timedelta(seconds=self.script.run)
@@ -165,9 +165,9 @@ class Progress:
     def phase(self, now: datetime) -> Phase:
         """Return the phase of the run at that time."""
         if self.finish and now >= self.finish:
-            return Phase.STOPPED if self.stop_requested_at and self.script.stops else Phase.ENDED
-        if self.stop_requested_at:
-            return Phase.STOPPING
+            return Phase.CANCELLED if self.cancel_requested_at and self.script.cancellable else Phase.ENDED
+        if self.cancel_requested_at:
+            return Phase.CANCELLING
         if self.begin is None or now < self.begin:
             # Competing runs may begin microseconds from now; HELD is for runs that a limit holds back.
             return Phase.WAITING if self.begin == self.created else Phase.HELD
@@ -202,5 +202,5 @@ class Progress:
         """Cancel the run and return True, or return False if it has ended. A repeated cancel changes nothing."""
         if not self.is_active(now):
             return False
-        self.stop_requested_at = self.stop_requested_at or now
+        self.cancel_requested_at = self.cancel_requested_at or now
         return True

@@ -10,7 +10,7 @@ from uuid import uuid4
 from airflow_provider_qlik.sandbox.serializers.sharing import SharingSerializer
 from airflow_provider_qlik.sandbox.state.files import File
 from airflow_provider_qlik.sandbox.state.records import Execution, Recipient, SharingTask, User, Via
-from airflow_provider_qlik.sandbox.state.script import Progress, Sharing
+from airflow_provider_qlik.sandbox.state.script import Progress, SharingScript
 from airflow_provider_qlik.sandbox.state.shared import OTHER, Scripts, SharedState
 
 MAX_RECIPIENTS = 200
@@ -26,7 +26,7 @@ class SharingTasks:
         self._shared = base
         self.tasks: dict[str, SharingTask] = {}
         self.executions: defaultdict[str, list[Execution]] = defaultdict(list)
-        self.scripts: Scripts[Sharing] = Scripts()
+        self.scripts: Scripts[SharingScript] = Scripts()
         self.settings = {"enable-sharing": True, "enable-report-subscription": True}
         self.settings_changed = base.now
 
@@ -57,14 +57,16 @@ class SharingTasks:
         """Execute a sharing task through the API, with its competing runs."""
         before, after = self._shared.competing_times()
         for moment in before:
-            self._add_workflow(task, OTHER, Sharing(), created=moment, via="competing")
-        sharing = self.scripts.next(task.id) or Sharing()
+            self._add_workflow(task, OTHER, SharingScript(), created=moment, via="competing")
+        sharing = self.scripts.next(task.id) or SharingScript()
         self._add_workflow(task, by, sharing, created=self._shared.now, via="api")
         task.status_code = sharing.status_code
         for moment in after:
-            self._add_workflow(task, OTHER, Sharing(), created=moment, via="competing")
+            self._add_workflow(task, OTHER, SharingScript(), created=moment, via="competing")
 
-    def _add_workflow(self, task: SharingTask, by: User, sharing: Sharing, *, created: datetime, via: Via) -> None:
+    def _add_workflow(
+        self, task: SharingTask, by: User, sharing: SharingScript, *, created: datetime, via: Via
+    ) -> None:
         workflow_id, count = str(uuid4()), len(self._recipients(task))
         for index in range(len(sharing.scripts(count))):
             self.add_execution(task, by, sharing, index, request=created, via=via, workflow_id=workflow_id)
@@ -73,7 +75,7 @@ class SharingTasks:
         self,
         task: SharingTask,
         by: User,
-        sharing: Sharing,
+        sharing: SharingScript,
         index: int = 0,
         *,
         request: datetime,
@@ -116,7 +118,9 @@ class SharingTasks:
         now, executions = self._shared.now, self.executions[task.id]
         if not self.is_active(task):
             return False
-        executions[:] = [one for one in executions if one.progress.created <= now or not one.progress.script.stops]
+        executions[:] = [
+            one for one in executions if one.progress.created <= now or not one.progress.script.cancellable
+        ]
         for execution in executions:
             execution.progress.stop(now)
         task.status_code = self._shared.switches.cancelled_sharing_task
@@ -143,7 +147,7 @@ class SharingTasks:
         active = [one for one in self.executions[task.id] if one.progress.is_active(self._shared.now)]
         if not active:
             return task.status_code
-        return "CANCELLING" if any(execution.progress.stop_requested_at for execution in active) else "IN_PROGRESS"
+        return "CANCELLING" if any(execution.progress.cancel_requested_at for execution in active) else "IN_PROGRESS"
 
 
 def stored_recipients(recipients: dict[str, Any]) -> dict[str, Any]:

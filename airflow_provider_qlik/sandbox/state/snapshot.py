@@ -114,5 +114,5 @@ def _progress(progress: Progress, now: datetime) -> dict[str, Any]:
         "phase": progress.phase(now).value,
         "created_at": progress.created.isoformat(),
         "ended_at": None if is_active or progress.finish is None else progress.finish.isoformat(),
-        "stop_asked_at": progress.stop_requested_at and progress.stop_requested_at.isoformat(),
+        "cancel_requested_at": progress.cancel_requested_at and progress.cancel_requested_at.isoformat(),
     }

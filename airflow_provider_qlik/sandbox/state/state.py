@@ -162,7 +162,7 @@ class TenantState(SharedState):
     ) -> AutomationRun:
         """Start an automation through the API, with its competing runs.
 
-        is_visible_at_once: whether lists show the run at once, because the response to its start contains it.
+        is_visible_at_once: True if lists show the run at once, because the response to its start contains it.
         """
         before, after = self.competing_times()
         competitor = by if self.switches.competing_by == "caller" else OTHER

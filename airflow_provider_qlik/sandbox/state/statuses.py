@@ -22,19 +22,19 @@ _RELOAD_STATUSES = {
     Phase.HELD: "QUEUED",
     Phase.WAITING: "QUEUED",
     Phase.RUNNING: "RELOADING",
-    Phase.STOPPING: "CANCELING",
+    Phase.CANCELLING: "CANCELING",
 }
 _AUTOMATION_STATUSES = {
     Phase.HELD: "queued",
     Phase.WAITING: "not started",
     Phase.RUNNING: "running",
-    Phase.STOPPING: "must stop",
+    Phase.CANCELLING: "must stop",
 }
 _EXECUTION_STATUSES = {
     Phase.HELD: "initialized",
     Phase.WAITING: "initialized",
     Phase.RUNNING: "in-progress",
-    Phase.STOPPING: "cancelling",
+    Phase.CANCELLING: "cancelling",
 }
 
 
@@ -64,7 +64,7 @@ def execution_status(execution: Execution, now: datetime) -> str:
 
 def _status(progress: Progress, now: datetime, active: dict[Phase, str], stopped: str, ends: dict[str, str]) -> str:
     phase = progress.phase(now)
-    if phase is Phase.STOPPED:
+    if phase is Phase.CANCELLED:
         return stopped
     if phase is Phase.ENDED:
         end = progress.script.end or ""

@@ -1,4 +1,4 @@
-"""Measures many waits from outside their process: its memory and its connections, without a line of code inside it."""
+"""Measure many waits from outside their process: its memory and its connections, without any code inside it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class BulkResult:
 
     waits: int
     ended: list[tuple[int, float, Any]]
-    """Number of the wait, moment of its event (seconds since the epoch), what it said."""
-    left: int
+    """Number of the wait, time of its event (seconds since the epoch), outcome."""
+    unfinished: int
     failed: list[str]
     cpu: float
     seconds: float
@@ -37,8 +37,8 @@ class BulkResult:
     """Open at the same time, at most."""
     grown: int
     """Bytes of resident memory at most, over those before the first wait."""
-    said: list[str]
-    """What was logged, warnings and worse."""
+    log_lines: list[str]
+    """The log lines of level WARNING and above."""
 
     @property
     def bytes_each(self) -> float:
@@ -47,7 +47,7 @@ class BulkResult:
 
 
 def watch(
-    way: str,
+    method: str,
     waits: list[dict[str, Any]],
     *,
     environment: Mapping[str, str],
@@ -58,7 +58,7 @@ def watch(
 ) -> BulkResult:
     """Start waits at once in a process of their own, after *before* has returned, and return the measurements."""
     arguments = json.dumps({"waits": waits, "warm_up": warm_up or [], "seconds": seconds})
-    command = [sys.executable, "-m", "benchmarks.bulk", way]
+    command = [sys.executable, "-m", "benchmarks.event_loop", method]
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -75,7 +75,7 @@ def watch(
             before()
             sampler = _Sampler(process.pid, port)
             _send(process, "go")
-            said = _read_until(process, "over")
+            log_lines = _read_until(process, "done")
             sampler.end()
             *_, line = process.stdout
         finally:
@@ -83,7 +83,11 @@ def watch(
     outcome = json.loads(line)
     outcome["ended"] = [tuple(each) for each in outcome["ended"]]
     return BulkResult(
-        waits=len(waits), connections=sampler.connections, grown=sampler.most - sampler.first, said=said, **outcome
+        waits=len(waits),
+        connections=sampler.connections,
+        grown=sampler.highest - sampler.first,
+        log_lines=log_lines,
+        **outcome,
     )
 
 
@@ -96,11 +100,11 @@ def _send(process: subprocess.Popen[str], line: str) -> None:
 def _read_until(process: subprocess.Popen[str], word: str) -> list[str]:
     """Return the lines before that word."""
     assert process.stdout is not None
-    said: list[str] = []
+    log_lines: list[str] = []
     for line in process.stdout:
         if line.strip() == word:
-            return said
-        said.append(line)
+            return log_lines
+        log_lines.append(line)
     raise RuntimeError(f"the process ended before it printed {word}")
 
 
@@ -110,10 +114,10 @@ class _Sampler:
     def __init__(self, pid: int, port: int) -> None:
         self._statm = Path(f"/proc/{pid}/statm")
         self._remote = f":{port:04X}"
-        self.first = self.most = self._resident()
+        self.first = self.highest = self._resident()
         self.connections = 0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._go_on, daemon=True)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
 
     def _resident(self) -> int:
@@ -123,12 +127,12 @@ class _Sampler:
         lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
         return sum(line[2].endswith(self._remote) and line[3] == ESTABLISHED for line in lines)
 
-    def _go_on(self) -> None:
-        while not self._over.wait(SAMPLE_INTERVAL):
-            self.most = max(self.most, self._resident())
+    def _sample(self) -> None:
+        while not self._stopped.wait(SAMPLE_INTERVAL):
+            self.highest = max(self.highest, self._resident())
             self.connections = max(self.connections, self._open_connections())
 
     def end(self) -> None:
         """Stop sampling."""
-        self._over.set()
+        self._stopped.set()
         self._thread.join()

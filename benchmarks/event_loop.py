@@ -1,8 +1,8 @@
-"""Many waits in one event loop, in a process of their own: `python -m benchmarks.bulk KIND`.
+"""Many waits in one event loop, in a process of their own: `python -m benchmarks.event_loop KIND`.
 
-Who starts it writes a line of JSON (the waits, and for how many seconds), reads "ready", writes a line, reads "over"
-when no wait is left, and then a line of JSON: what the loop went through. Memory and connections are looked at from
-outside, from "ready" to "over": to sort ten minutes of lags takes more memory than a hundred waits.
+The parent process writes a line of JSON (the waits, and for how many seconds), reads "ready", writes a line, reads
+"done" when no wait is active, and then a line of JSON with the measurements. Memory and connections are measured from
+outside, from "ready" to "done", since sorting ten minutes of lags takes more memory than a hundred waits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PROBE = 0.01
 MAX_LAGS = 120_000
 """Enough for twenty minutes."""
 BLOCKS_EVERY = 100
-"""Blocks of memory are counted so seldom, about once a second: that takes longer the more there are."""
+"""Probes between two counts of memory blocks, about a second: counting takes longer the more blocks there are."""
 
 Wait = Callable[[dict[str, Any]], Awaitable[Any]]
 
@@ -61,13 +61,13 @@ async def bare(wait: dict[str, Any]) -> Any:
     await asyncio.sleep(wait["seconds"])
 
 
-WAYS: dict[str, Wait] = {"qlik": qlik, "dbt_cloud": dbt_cloud, "bare": bare}
+WAITS_BY_METHOD: dict[str, Wait] = {"qlik": qlik, "dbt_cloud": dbt_cloud, "bare": bare}
 
 
 class Probe:
-    """Notes by how much the loop comes late, and how many blocks of memory Python's objects take in between.
+    """Records the lag of the event loop, and the blocks of memory that Python's objects take.
 
-    Room is made beforehand, so that it does not pass for the waits'.
+    The arrays are allocated beforehand, so that they do not count as memory of the waits.
     """
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class Probe:
         self._count = 0
         self._before = sys.getallocatedblocks()
 
-    async def go_on(self) -> None:
+    async def record(self) -> None:
         """Record one lag after the other, until cancelled."""
         while self._count < MAX_LAGS:
             began = time.perf_counter()
@@ -93,15 +93,15 @@ class Probe:
     @property
     def blocks(self) -> float:
         """Return the growth in memory blocks: the median of the second half of the time."""
-        noted = self._count // BLOCKS_EVERY
-        return quantile(sorted(self._blocks[noted // 2 : noted]), 0.5)
+        count = self._count // BLOCKS_EVERY
+        return quantile(sorted(self._blocks[count // 2 : count]), 0.5)
 
 
 async def run_waits(
-    way: Wait, warm_up: list[dict[str, Any]], waits: list[dict[str, Any]], seconds: float | None
+    method: Wait, warm_up: list[dict[str, Any]], waits: list[dict[str, Any]], seconds: float | None
 ) -> Any:
     """Start all waits at once and return the measurements; cancel those unfinished after so many seconds."""
-    await asyncio.gather(*map(way, warm_up))
+    await asyncio.gather(*map(method, warm_up))
     gc.collect()
     probe = Probe()
     print("ready", flush=True)
@@ -109,10 +109,10 @@ async def run_waits(
     ended: list[tuple[int, float, Any]] = []
 
     async def one(number: int, wait: dict[str, Any]) -> None:
-        answer = await way(wait)
-        ended.append((number, time.time(), answer))
+        outcome = await method(wait)
+        ended.append((number, time.time(), outcome))
 
-    probing = asyncio.create_task(probe.go_on())
+    probing = asyncio.create_task(probe.record())
     cpu, began = time.process_time(), time.perf_counter()
     tasks = [asyncio.create_task(one(number, wait)) for number, wait in enumerate(waits)]
     await asyncio.wait(tasks, timeout=seconds)
@@ -122,11 +122,11 @@ async def run_waits(
     for task in unfinished:
         task.cancel()
     failed = [repr(error) for error in await asyncio.gather(*tasks, return_exceptions=True) if error is not None]
-    print("over", flush=True)
+    print("done", flush=True)
     lags = probe.sorted()
     return {
         "ended": ended,
-        "left": len(unfinished),
+        "unfinished": len(unfinished),
         "failed": [error for error in failed if not error.startswith("CancelledError")],
         "cpu": cpu,
         "seconds": took,
@@ -142,7 +142,9 @@ def main() -> None:
     arguments = json.loads(sys.stdin.readline())
     print(
         json.dumps(
-            asyncio.run(run_waits(WAYS[sys.argv[1]], arguments["warm_up"], arguments["waits"], arguments["seconds"]))
+            asyncio.run(
+                run_waits(WAITS_BY_METHOD[sys.argv[1]], arguments["warm_up"], arguments["waits"], arguments["seconds"])
+            )
         )
     )
 
