@@ -221,7 +221,7 @@ FLOWS: dict[str, tuple[type, Play]] = {
     "find": (
         ListedRunAdapter,
         lambda kind, act, draw: find_run(
-            kind, draw(intents(kind)), SEARCH, act.write_log, act.clock, answered=draw(st.booleans())
+            kind, draw(intents(kind)), SEARCH, act.write_log, act.clock, accepted=draw(st.booleans())
         ),
     ),
     "cancel_polled": (RunAdapter, lambda kind, act, draw: cancel_polled(kind, draw(runs(kind)))),
