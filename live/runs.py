@@ -116,7 +116,7 @@ class Runner:
         try:
             if real.run is None:
                 self.write_log(f"{kind.name}: looking for the run that may have been started")
-                real.run = self.client.run_flow(find_run(kind, intent, SEARCH, self._line(real), answered=False))
+                real.run = self.client.run_flow(find_run(kind, intent, SEARCH, self._line(real), accepted=False))
             if real.run is None:
                 # Without the right to list runs it is unknown if there is one; with it, there was none for long enough.
                 real.may_be_active = intent.known_run_ids is None

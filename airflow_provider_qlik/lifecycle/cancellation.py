@@ -67,7 +67,8 @@ def wait_for_previous_run(runner: FlowRunner, kind: str, resource_id: str, log: 
         return
     try:
         for run in runner.run_flow(recent_runs(adapter, resource_id, None)):
-            if not run.ended:
+            # A run of another origin blocks the start of a kind that has one run at a time, and no other kind.
+            if not run.ended and (adapter.one_at_a_time or adapter.can_be_api_run(run)):
                 write(log, logging.INFO, f"The task was cleared: waiting until its previous run has ended: {run}")
                 deadline = deadline_in(MAX_PREVIOUS_RUN_WAIT)
                 wait = RunWait(adapter, RunSelector.of(run), log_callback(log), deadline=deadline)

@@ -146,7 +146,7 @@ class RunLifecycle:
         """Return the run of an attempt that ended between its start and the response to it."""
         adapter, intent = STARTABLE_ADAPTERS[stored.intent.kind], stored.intent
         if not stored.cleared:
-            flow = find_run(adapter, intent, self._search, log_callback(self._log), answered=False)
+            flow = find_run(adapter, intent, self._search, log_callback(self._log), accepted=False)
             return self.hook.run_flow(flow)
         try:
             recent = self.hook.run_flow(recent_runs(adapter, intent.resource_id, intent.earliest))

@@ -84,12 +84,12 @@ def find(
     write_log: LogCallback,
     clock: Callable[[], float] = time.monotonic,
     *,
-    answered: bool = True,
+    accepted: bool = True,
 ) -> Flow[Run | None]:
     """Return the run that a start made, None if none appeared in time.
 
     :param clock: returns seconds; only differences are used.
-    :param answered: True if the start certainly was executed, False if its outcome is unknown.
+    :param accepted: True if the start certainly was executed, False if its outcome is unknown.
 
     A run that only its time identifies has `unconfirmed_since` set. Raises AmbiguousRunError if there are several
     candidates, the error of Qlik Cloud if it refuses to list the runs for good, and RunNotFoundError at once if the
@@ -97,7 +97,7 @@ def find(
     """
     if intent.known_run_ids is None:
         raise cannot_match(adapter, intent)
-    return (yield from _Matching(adapter, intent, timeouts, write_log, clock, answered).run())
+    return (yield from _Matching(adapter, intent, timeouts, write_log, clock, accepted).run())
 
 
 @dataclass(slots=True)
@@ -109,11 +109,11 @@ class _Matching:
     timeouts: MatchTimeouts
     write_log: LogCallback
     clock: Callable[[], float]
-    answered: bool
+    accepted: bool
     markers_shown: bool = False
     whole_list_read: bool = False
     candidates: list[Run] = field(default_factory=list)
-    only_time_since: float | None = None
+    unmarked_since: float | None = None
     """When the first candidate without a marker was seen, None while there is none."""
     hidden_since: float | None = None
     """When Qlik Cloud began to refuse the list, None while it does not."""
@@ -121,7 +121,7 @@ class _Matching:
     def run(self) -> Flow[Run | None]:
         """Read the list again and again until the run is found or the search times out."""
         self.markers_shown = self.intent.markers_shown
-        began = answering_since = self.clock()
+        began = readable_since = self.clock()
         seconds = self.timeouts.initial_backoff
         while True:
             try:
@@ -130,16 +130,18 @@ class _Matching:
                 self._note_failure(error)
                 if not isinstance(error, NotFoundError):
                     # A list that cannot be read does not count as one without a run.
-                    answering_since = self.clock()
+                    readable_since = self.clock()
             else:
                 self.hidden_since = None
                 found = yield from self._match(recent)
                 if found is not None:
                     return found
             now = self.clock()
-            unexecuted = not self.answered and not self.candidates
-            unexecuted = unexecuted and now - answering_since >= self.timeouts.unknown_outcome_timeout
-            if unexecuted or now - began >= self.timeouts.match_timeout:
+            timed_out = now - began >= self.timeouts.match_timeout
+            if not self.accepted and not self.candidates:
+                # A start that was not executed makes no run: there is no use in a long search.
+                timed_out = timed_out or now - readable_since >= self.timeouts.unknown_outcome_timeout
+            if timed_out:
                 if self.candidates:
                     raise ambiguous(self.adapter, self.intent.resource_id, self.candidates)
                 return None
@@ -154,10 +156,12 @@ class _Matching:
         else:
             if self.hidden_since is None:
                 self.hidden_since = self.clock()
-            lasts = self.clock() - self.hidden_since >= visibility.NOT_VISIBLE_TIMEOUT.total_seconds()
-            if lasts or not visibility.is_not_visible(error):
+            persists = self.clock() - self.hidden_since >= visibility.NOT_VISIBLE_TIMEOUT.total_seconds()
+            if persists or not visibility.is_not_visible(error):
                 raise error
-        self.write_log(logging.WARNING, f"Could not look for the {self.adapter.name} run, looking again: {error}")
+        self.write_log(
+            logging.WARNING, f"The runs of the {self.adapter.name} could not be listed and are listed again: {error}"
+        )
 
     def _match(self, recent: Sequence[Run]) -> Flow[Run | None]:
         """Return the run of the start if the list identifies it. Raises AmbiguousRunError."""
@@ -194,13 +198,13 @@ class _Matching:
         """Return True once there have been candidates without a marker for the confirmation time."""
         now = self.clock()
         if not unmarked:
-            self.only_time_since = None
+            self.unmarked_since = None
             return False
-        if self.only_time_since is None:
-            self.only_time_since = now
+        if self.unmarked_since is None:
+            self.unmarked_since = now
         one_active = len(unmarked) == 1 and not unmarked[0].ended
         timeouts = self.timeouts
-        return now - self.only_time_since >= (
+        return now - self.unmarked_since >= (
             timeouts.confirmation_time if one_active else timeouts.doubtful_confirmation_time
         )
 

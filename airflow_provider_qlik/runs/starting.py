@@ -118,7 +118,7 @@ def start(
     if intent.known_run_ids is None:
         raise cannot_match(adapter, intent, lost_response) from None
     try:
-        run = yield from find(adapter, intent, timeouts, write_log, clock, answered=lost_response is None)
+        run = yield from find(adapter, intent, timeouts, write_log, clock, accepted=lost_response is None)
     except StatusError as error:
         raise RunNotFoundError(
             f"{error.reason}. {error.advice} The {adapter.name} {started}, but its runs cannot be listed: look at them"

@@ -52,7 +52,7 @@ def automation(tenant: Tenant) -> str:
     return automation
 
 
-def asked_to_stop(tenant: Tenant, automation: str) -> list[bool]:
+def cancel_requested(tenant: Tenant, automation: str) -> list[bool]:
     return [run["cancel_requested_at"] is not None for run in tenant.runs(automation) if run["via"] != "added"]
 
 
@@ -83,7 +83,7 @@ def test_a_wait_whose_deadline_has_passed_ends_and_its_run_is_cancelled(
     with pytest.raises(AirflowException, match="The wait timed out. A trigger event was for") as ended:
         operator.execute_complete(task.context, event)
     assert not isinstance(ended.value, AirflowFailException)
-    assert asked_to_stop(tenant, automation) == [True]
+    assert cancel_requested(tenant, automation) == [True]
     assert task.store.get("qlik_run")["cancelled"]
 
 
@@ -97,7 +97,7 @@ def test_after_ten_such_events_the_run_is_left_to_the_retry(tenant: Tenant, task
     assert not isinstance(ended.value, AirflowFailException)
     for said in ("was not cancelled", "A retry resumes it", task.pushed["run_id"], task.pushed["qlik_link"]):
         assert said in str(ended.value)
-    assert asked_to_stop(tenant, automation) == [False]
+    assert cancel_requested(tenant, automation) == [False]
 
     again = deferred(run_automation(automation).execute, task.try_again().context)
     assert again.trigger.run_id == task.pushed["run_id"]
@@ -114,7 +114,7 @@ def test_a_failed_wait_for_another_run_says_nothing_about_ours(
         "error_type": "WaitTimeoutError",
     }
     deferred(run_automation(automation).execute_complete, task.context, event)
-    assert asked_to_stop(tenant, automation) == [False]
+    assert cancel_requested(tenant, automation) == [False]
 
 
 def test_an_event_that_nobody_can_read_cancels_nothing_and_a_retry_resumes_the_run(
@@ -126,7 +126,7 @@ def test_an_event_that_nobody_can_read_cancels_nothing_and_a_retry_resumes_the_r
         match=r"^The event of the trigger has version 99.*it is not known how the run ended\..*\. The run may still",
     ):
         run_automation(automation).execute_complete(task.context, {"version": 99})
-    assert asked_to_stop(tenant, automation) == [False]
+    assert cancel_requested(tenant, automation) == [False]
     again = deferred(run_automation(automation).execute, task.try_again().context)
     assert again.trigger.run_id == task.pushed["run_id"]
 

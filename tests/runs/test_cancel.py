@@ -33,7 +33,7 @@ def started(stage: Stage, kind: StartableRunAdapter[Any], worker: str | None, sc
     return run
 
 
-def stop_asked(stage: Stage, run: Run) -> list[str]:
+def cancel_requested(stage: Stage, run: Run) -> list[str]:
     """Return the runs of which a cancel was requested."""
     return [seen["id"] for seen in stage.sandbox.runs(run.resource_id) if seen["cancel_requested_at"]]
 
@@ -45,7 +45,7 @@ def test_a_run_is_stopped_and_no_other(stage: Stage, kind: StartableRunAdapter[A
 
     result = stage.run(cancel_polled(kind, run))
 
-    assert stop_asked(stage, run) == [run.id]
+    assert cancel_requested(stage, run) == [run.id]
     work = f"{'reload' if worker == 'reloads' else 'automation run'} {run.worker.id if run.worker else run.id}"
     assert result == f"Requested the cancel of {work}"
     assert stage.posts() == [STOP[worker]]
@@ -64,7 +64,7 @@ def test_stopping_a_run_that_has_ended_is_no_error(
     result = stage.run(cancel_polled(kind, run))
 
     assert result.endswith("has ended") is (worker == "reloads" or answer == "refused")
-    assert stop_asked(stage, run) == []
+    assert cancel_requested(stage, run) == []
 
 
 @everything
@@ -97,7 +97,7 @@ def test_reloads_are_known_however_their_type_is_written(stage: Stage, worker: s
 
     stage.run(cancel_polled(TASK, replace(run, worker=replace(run.worker, type=worker))))
 
-    assert stop_asked(stage, run) == [run.id]
+    assert cancel_requested(stage, run) == [run.id]
 
 
 def test_a_worker_of_an_unknown_type_is_an_error_that_names_it_and_sends_no_request(stage: Stage) -> None:
@@ -115,7 +115,7 @@ def test_a_worker_that_was_not_known_yet_is_read(stage: Stage) -> None:
 
     stage.run(cancel_polled(TASK, replace(run, worker=None)))
 
-    assert stop_asked(stage, run) == [run.id]
+    assert cancel_requested(stage, run) == [run.id]
 
 
 @pytest.mark.parametrize("left", [[], None], ids=["no run", "no worker"])
@@ -148,4 +148,4 @@ def test_a_run_that_is_queued_can_be_stopped(stage: Stage) -> None:
 
     stage.run(cancel_polled(AUTOMATION, run))
 
-    assert stop_asked(stage, run) == [run.id]
+    assert cancel_requested(stage, run) == [run.id]

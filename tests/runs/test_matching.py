@@ -478,7 +478,7 @@ def test_a_failed_request_of_the_search_is_repeated(stage: Stage, echo: bool, fa
 
     assert found.id == stage.own_run_id(task)
     assert len(stage.warnings) == 3
-    assert all("looking again" in text for text in stage.warnings)
+    assert all("are listed again" in text for text in stage.warnings)
 
 
 def test_a_candidate_seen_before_an_outage_still_counts_after_it(stage: Stage) -> None:

@@ -221,7 +221,7 @@ def test_a_retry_matches_no_run_if_the_runs_before_the_start_were_unknown(
 
     assert not intent.is_candidate(run)
     with pytest.raises(RunNotFoundError, match="The response to the start was lost"):
-        stage.run(find_run(kind, intent, MatchTimeouts(), stage.write_log, stage.clock, answered=False))
+        stage.run(find_run(kind, intent, MatchTimeouts(), stage.write_log, stage.clock, accepted=False))
 
 
 def test_a_start_with_inputs_is_refused_if_runs_may_not_be_listed(

@@ -59,7 +59,7 @@ SOON = NOW + timedelta(minutes=3)
 NEVER_ENDS = datetime(9999, 12, 31, tzinfo=UTC)
 MOMENTS = (None, NOW, NOW - timedelta(minutes=1), NOW + timedelta(minutes=1), NEVER_ENDS)
 DEADLINES = st.sampled_from((None, SOON))
-STILL_ASKING = object()
+UNFINISHED = object()
 
 
 class Act:
@@ -96,7 +96,7 @@ class Act:
             str(error).encode()
             return error
         flow.close()
-        return STILL_ASKING
+        return UNFINISHED
 
     def pause(self, step: Pause) -> Any:
         assert 0 <= step.seconds <= threading.TIMEOUT_MAX
@@ -145,7 +145,7 @@ def runs(kind: RunAdapter) -> st.SearchStrategy[Run]:
     )
 
 
-def wishes() -> st.SearchStrategy[RunSelector]:
+def selectors() -> st.SearchStrategy[RunSelector]:
     moments = st.sampled_from(MOMENTS)
     return st.builds(
         RunSelector,
@@ -173,13 +173,13 @@ def parameters() -> st.SearchStrategy[Mapping[str, Any]]:
 
 
 SEARCH = MatchTimeouts(match_timeout=60, unknown_outcome_timeout=20, confirmation_time=5, doubtful_confirmation_time=10)
-WATCHES = "until_end"
+WAIT = "until_end"
 Play = Callable[[Any, Act, Callable[[Any], Any]], Any]
 """Makes a flow of an adapter; the function draws a value."""
 
 FLOWS: dict[str, tuple[type, Play]] = {
     "resource": (RunAdapter, lambda kind, act, draw: kind.resource("r1")),
-    "poll": (RunAdapter, lambda kind, act, draw: kind.poll(draw(wishes()))),
+    "poll": (RunAdapter, lambda kind, act, draw: kind.poll(draw(selectors()))),
     "described": (RunAdapter, lambda kind, act, draw: kind.described(draw(runs(kind)))),
     "get": (ListedRunAdapter, lambda kind, act, draw: kind.get("r1", draw(st.sampled_from(IDS)))),
     "send_start": (
@@ -197,13 +197,13 @@ FLOWS: dict[str, tuple[type, Play]] = {
     "poll_batch": (
         RunAdapter,
         lambda kind, act, draw: poll_source(kind).poll_batch(
-            [replace(selector, resource_id="r1") for selector in draw(st.lists(wishes(), min_size=1, max_size=4))]
+            [replace(selector, resource_id="r1") for selector in draw(st.lists(selectors(), min_size=1, max_size=4))]
         ),
     ),
     "poll_bulk_list": (
         RunAdapter,
         lambda kind, act, draw: poll_source(kind).poll_bulk_list(
-            draw(st.lists(wishes(), min_size=1, max_size=4)), draw(st.integers(1, 3))
+            draw(st.lists(selectors(), min_size=1, max_size=4)), draw(st.integers(1, 3))
         ),
     ),
     # Flows that belong to no kind.
@@ -221,15 +221,15 @@ FLOWS: dict[str, tuple[type, Play]] = {
     "find": (
         ListedRunAdapter,
         lambda kind, act, draw: find_run(
-            kind, draw(intents(kind)), SEARCH, act.write_log, act.clock, answered=draw(st.booleans())
+            kind, draw(intents(kind)), SEARCH, act.write_log, act.clock, accepted=draw(st.booleans())
         ),
     ),
     "cancel_polled": (RunAdapter, lambda kind, act, draw: cancel_polled(kind, draw(runs(kind)))),
-    WATCHES: (
+    WAIT: (
         RunAdapter,
         lambda kind, act, draw: RunWait(
             kind,
-            draw(wishes()),
+            draw(selectors()),
             act.write_log,
             known_run=draw(st.none() | runs(kind)),
             deadline=draw(DEADLINES),
@@ -254,7 +254,7 @@ def test_no_flow_of_a_kind_is_left_out() -> None:
     }
     assert {ConsistsOfItems, HasLog} < set(PROTOCOLS)
     assert flows <= set(FLOWS)
-    assert set(FLOWS) - flows == {"intend", "start", "recent_runs", "cancel_polled", "find", WATCHES, "outcome"}
+    assert set(FLOWS) - flows == {"intend", "start", "recent_runs", "cancel_polled", "find", WAIT, "outcome"}
 
 
 def _is_a_flow(hint: Any) -> bool:
@@ -277,7 +277,7 @@ def test_for_any_response_a_flow_ends_sends_a_call_or_raises_our_error(kind: Run
             return
         result = act.play(flow)
         assert_usable(kind, result)
-        if name == WATCHES and isinstance(result, Run):
+        if name == WAIT and isinstance(result, Run):
             assert result.ended
         if name == "outcome":
             # No error here changes the state of the run.
@@ -298,7 +298,7 @@ def assert_usable(kind: RunAdapter, result: Any) -> None:
             assert_usable(kind, each)
     elif isinstance(result, Run):
         text = json.dumps(result.to_json(), allow_nan=False)
-        assert as_kept(Run.from_json(json.loads(text))) == as_kept(result)
+        assert stored_members(Run.from_json(json.loads(text))) == stored_members(result)
         note("how a run looks", text, result)
         (str(result) + str(RunSelector.of(result)) + kind.page(result)).encode()
     elif isinstance(result, Intent):
@@ -310,10 +310,10 @@ def assert_usable(kind: RunAdapter, result: Any) -> None:
         result.message.encode()
         note("an outcome", result.message, result)
     elif not isinstance(result, QlikCloudError | InvalidArgumentError):
-        assert result is None or result is STILL_ASKING or isinstance(result, str | Resource)
+        assert result is None or result is UNFINISHED or isinstance(result, str | Resource)
 
 
-def as_kept(run: Run) -> dict[str, Any]:
+def stored_members(run: Run) -> dict[str, Any]:
     return {name: getattr(run, name) for name in Run.__slots__ if name not in {"log", "status_known", "origin"}}
 
 
@@ -335,7 +335,7 @@ def test_for_any_response_a_name_leads_to_one_id_or_our_error(name: str) -> None
     def check(data: st.DataObject) -> None:
         arguments = data.draw(st.sampled_from((needed, ["wanted" for _ in taken])))
         found = Act(data).play(function(*arguments))
-        assert found is STILL_ASKING or isinstance(found, QlikCloudError | InvalidArgumentError | str)
+        assert found is UNFINISHED or isinstance(found, QlikCloudError | InvalidArgumentError | str)
         assert not isinstance(found, str) or found
 
     check()
@@ -354,7 +354,7 @@ def test_for_any_response_an_existing_item_is_found_or_our_error_raised(operatio
     @given(st.data())
     def check(data: st.DataObject) -> None:
         found = Act(data).play(existing(operation, {argument: body}))
-        assert found is None or found is STILL_ASKING or isinstance(found, QlikCloudError) or found.id is not None
+        assert found is None or found is UNFINISHED or isinstance(found, QlikCloudError) or found.id is not None
 
     check()
 
@@ -384,9 +384,9 @@ INTENT = Intent(kind="task", resource_id="t", marker=MARKER, known_run_ids=("a",
 
 @examples(300)
 @given(damaged(RUN.to_json()))
-def test_a_damaged_run_is_a_run_or_a_value_error(given_run: Any) -> None:
+def test_a_damaged_run_is_a_run_or_a_value_error(value: Any) -> None:
     try:
-        run = Run.from_json(given_run)
+        run = Run.from_json(value)
     except ValueError:
         return
     json.dumps(run.to_json())
@@ -398,20 +398,20 @@ def test_a_damaged_run_is_a_run_or_a_value_error(given_run: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ADAPTERS.values(), ids=ADAPTERS)
-def test_a_run_comes_back_as_it_was_kept(kind: RunAdapter) -> None:
+def test_a_run_is_read_as_it_was_stored(kind: RunAdapter) -> None:
     @examples(40)
     @given(runs(kind))
     def check(run: Run) -> None:
-        assert as_kept(Run.from_json(json.loads(json.dumps(run.to_json())))) == as_kept(run)
+        assert stored_members(Run.from_json(json.loads(json.dumps(run.to_json())))) == stored_members(run)
 
     check()
 
 
 @examples(300)
 @given(damaged(INTENT.to_json()))
-def test_a_damaged_intent_is_an_intent_or_a_value_error(given_intent: Any) -> None:
+def test_a_damaged_intent_is_an_intent_or_a_value_error(value: Any) -> None:
     try:
-        intent = Intent.from_json(given_intent)
+        intent = Intent.from_json(value)
     except ValueError:
         return
     json.dumps(intent.to_json())
@@ -419,15 +419,15 @@ def test_a_damaged_intent_is_an_intent_or_a_value_error(given_intent: Any) -> No
 
 @examples(300)
 @given(damaged(EVENT) | damaged(RUN.to_json()).map(lambda run: {**EVENT, "run": run}))
-def test_a_damaged_event_is_refused_or_tells_an_end(given_event: Any) -> None:
+def test_a_damaged_event_is_refused_or_tells_an_end(value: Any) -> None:
     try:
-        event = RunEvent.from_json(given_event)
+        event = RunEvent.from_json(value)
     except InvalidEventError:
         return
     assert event.error is not None or (event.run is not None and event.run.ended)
 
 
-def remembered(entry: Any) -> Any:
+def loaded_checkpoint(entry: Any) -> Any:
     store = SimpleNamespace(get=lambda key: {KEY: entry}[key], set=None, delete=None)
     context: Any = {"task_state_store": store, "ti": SimpleNamespace(max_tries=0)}
     return CheckpointStore(context, enabled=True, resource={}).load()
@@ -444,17 +444,17 @@ ENTRY = {"max_tries": 0, "intent": INTENT.to_json(), "run": RUN.to_json(), "canc
 )
 def test_damaged_stored_values_are_ignored_or_raise_our_error(entry: Any) -> None:
     try:
-        left = remembered(entry)
+        stored = loaded_checkpoint(entry)
     except QlikCloudError:
         return
-    if left is not None:
-        assert isinstance(left.intent, Intent)
-        assert left.run is None or isinstance(left.run, Run)
+    if stored is not None:
+        assert isinstance(stored.intent, Intent)
+        assert stored.run is None or isinstance(stored.run, Run)
 
 
-def test_what_was_kept_is_remembered() -> None:
-    left = remembered(json.loads(json.dumps(ENTRY)))
-    assert (left.run, left.intent, left.cleared, left.cancelled) == (RUN, INTENT, False, False)
+def test_a_checkpoint_is_loaded_as_it_was_stored() -> None:
+    stored = loaded_checkpoint(json.loads(json.dumps(ENTRY)))
+    assert (stored.run, stored.intent, stored.cleared, stored.cancelled) == (RUN, INTENT, False, False)
 
 
 def test_a_run_at_the_end_of_time_has_competing_runs_like_any_other() -> None:
@@ -463,4 +463,4 @@ def test_a_run_at_the_end_of_time_has_competing_runs_like_any_other() -> None:
 
 
 def test_without_a_stored_value_there_is_no_checkpoint() -> None:
-    assert remembered(None) is None
+    assert loaded_checkpoint(None) is None
