@@ -15,8 +15,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from airflow_provider_qlik.cloud.errors import without_secrets
 from airflow_provider_qlik.cloud.models.moments import http_date
+from airflow_provider_qlik.masking import masked_text
 from airflow_provider_qlik.text import printable
 
 SHOWN = 200
@@ -95,4 +95,4 @@ def _link(text: str) -> str | None:
 
 
 def _shown(text: str) -> str:
-    return printable(without_secrets(text[: 10 * SHOWN]), SHOWN)
+    return printable(masked_text(text[: 10 * SHOWN]), SHOWN)
