@@ -34,11 +34,6 @@ __all__ = [
 TOKEN_PATH = "/oauth/token"
 
 
-def without_secrets(text: str) -> str:
-    """Return the text (JSON or part of it, a form, headers) with the values of secrets replaced, by their names."""
-    return masked_text(text)
-
-
 class QlikCloudError(Exception):
     """The base of all errors of Qlik Cloud and of the way there.
 
@@ -51,17 +46,17 @@ class QlikCloudError(Exception):
 
     @property
     def outcome_unknown(self) -> bool:
-        """True if the request may have been executed all the same."""
+        """Return True if the request may have been executed all the same."""
         return False
 
     @property
     def transient(self) -> bool:
-        """True if the same request may succeed a little later."""
+        """Return True if the same request may succeed a little later."""
         return False
 
     @property
     def retry_after(self) -> float | None:
-        """The seconds to wait before the next attempt, if Qlik Cloud gave any."""
+        """Return the seconds to wait before the next attempt, None if Qlik Cloud says nothing of it."""
         return None
 
 
@@ -86,7 +81,7 @@ class NoResponseError(QlikCloudError):
 
 
 class InvalidResponseError(QlikCloudError):
-    """A response that makes no sense: cut off, of another shape, about something else. Shows its first 200 characters.
+    """An invalid response: cut off, of another shape, about another resource. Shows its first 200 characters.
 
     :param what: what is wrong with it, and the request in parentheses.
     :param excerpt: the body, of which the beginning is shown without secrets.
@@ -94,7 +89,7 @@ class InvalidResponseError(QlikCloudError):
 
     def __init__(self, what: str, excerpt: str = "") -> None:
         self.what = storable(what)
-        self.excerpt = storable(without_secrets(excerpt[:2000])[:200])
+        self.excerpt = storable(masked_text(excerpt[:2000])[:200])
         super().__init__(f"{self.what}. The response begins {self.excerpt!r}" if excerpt else self.what)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -112,7 +107,7 @@ class InvalidResponseError(QlikCloudError):
 class IntermediaryResponseError(InvalidResponseError):
     """A response that is not in Qlik Cloud's form: a proxy, firewall or load balancer answered in its place.
 
-    Nothing follows from its `status`: a read is repeated, and a request that changes something may have been executed.
+    Its `status` says nothing about the request: a read is repeated, and any other request may have been executed.
     `retry_after` is in seconds, as for `StatusError`.
     """
 
@@ -171,31 +166,31 @@ class StatusError(QlikCloudError):
 
     @property
     def request(self) -> str:
-        """The status, the request, Qlik Cloud's code and its trace id, which Qlik's support asks for."""
+        """Return the status, the request, Qlik Cloud's code and its trace id, which Qlik's support asks for."""
         tags = [f"code {self.code}"] if self.code else []
         tags += [f"trace id {self.trace_id}"] if self.trace_id else []
         return ", ".join([f"HTTP {self.status} for {self.method} {self.path}", *tags])
 
     @property
     def reason(self) -> str:
-        """Qlik Cloud's title and detail, or the meaning of the status where it gives neither."""
+        """Return Qlik Cloud's title and detail, or the meaning of the status where it gives neither."""
         text = ": ".join(part.rstrip(" .:") for part in (self.title, self.detail) if part and part.strip(" .:"))
         return text or self.meaning
 
     @property
     def advice(self) -> str:
-        """A sentence that says what the user can do; empty where nothing is known to help."""
-        of = f" of the connection {self.connection!r}" if self.connection else ""
-        if about_code := advice_about(self.code, self.status, f"the user{of}"):
+        """Return a sentence that says what the user can do; empty where no advice is known."""
+        of_connection = f" of the connection {self.connection!r}" if self.connection else ""
+        if about_code := advice_about(self.code, self.status, f"the user{of_connection}"):
             return about_code
         if self.signing_in and self.credentials_refused:
-            return f"The sign-in was refused: check the client id and the secret or key{of}."
+            return f"The sign-in was refused: check the client id and the secret or key{of_connection}."
         if self.status == 401:
-            return f"Check the API key or OAuth client{of}: it may be wrong, expired or revoked."
+            return f"Check the API key or OAuth client{of_connection}: it may be wrong, expired or revoked."
         if self.status == 403:
-            return f"Check the roles and OAuth scopes of the user{of}."
+            return f"Check the roles and OAuth scopes of the user{of_connection}."
         if self.status == 404:
-            return f"Check the id, the tenant, and whether the user{of} may see it."
+            return f"Check the id, the tenant, and whether the user{of_connection} may see it."
         return ""
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -207,35 +202,35 @@ class StatusError(QlikCloudError):
 
     @property
     def rate_limited(self) -> bool:
-        """True for Qlik's rate limit, and False for a 429 of another meaning, such as "a reload is pending"."""
+        """Return True for Qlik's rate limit, and False for a 429 of another meaning, such as "a reload is pending"."""
         return self.status == 429 and self.code in {None, "", "429", "HTTP-429"}
 
     @property
     def signing_in(self) -> bool:
-        """True if the sign-in before the request was refused, and the request itself was not sent."""
+        """Return True if the sign-in before the request was refused, and the request itself was not sent."""
         return self.path == TOKEN_PATH
 
     @property
     def credentials_refused(self) -> bool:
-        """True if other credentials might help: after a 401, or a permanent refusal of the sign-in."""
+        """Return True if other credentials might help: after a 401, or a permanent refusal of the sign-in."""
         return self.status == 401 or (self.signing_in and self.status in {400, 403})
 
     @property
     def outcome_unknown(self) -> bool:
-        put_off = self.status == 503 and self.retry_after is not None
-        turned_away = self.signing_in or put_off or self.code in NOTHING_DONE
-        return (self.status >= 500 or self.status in {408, 425}) and not turned_away
+        unavailable = self.status == 503 and self.retry_after is not None
+        not_executed = self.signing_in or unavailable or self.code in NOTHING_DONE
+        return (self.status >= 500 or self.status in {408, 425}) and not not_executed
 
     @property
     def transient(self) -> bool:
-        # What is merely read is refused with a 429 for one reason only, whatever a gateway calls it.
+        # A read is refused with a 429 for one reason only, whichever code a gateway gives it.
         too_many = self.status == 429 and (self.rate_limited or self.method == "GET")
         return too_many or self.status in {408, 425} or self.status >= 500
 
 
 def _rebuild(kind: type[StatusError], members: dict[str, object]) -> StatusError:
     members["retry_after"] = members.pop("_retry_after", None)
-    # Notes and the like are put back afterwards, from the state.
+    # These are restored from the state afterwards.
     for name in ("__notes__", "sent_at", "connection"):
         members.pop(name, None)
     return kind(**members)  # type: ignore[arg-type]
@@ -246,7 +241,7 @@ def _bounded(text: str | None) -> str | None:
 
 
 class BadRequestError(StatusError):
-    """400: Qlik did not understand the request, or it is not allowed like that."""
+    """400: the request is invalid."""
 
     statuses = (400,)
     meaning = "Qlik Cloud could not use the request and gave no reason"
@@ -267,17 +262,17 @@ class ForbiddenError(StatusError):
 
 
 class NotFoundError(StatusError):
-    """404: no such thing, or none that this user can see."""
+    """404: the resource does not exist, or the user may not see it."""
 
     statuses = (404,)
-    meaning = "Qlik Cloud knows no such thing, or does not show it to the user"
+    meaning = "The resource does not exist, or the user may not see it"
 
 
 class ConflictError(StatusError):
-    """409: the thing is in a state that rules this out."""
+    """409: the state of the resource does not allow the request."""
 
     statuses = (409,)
-    meaning = "The state of the resource rules the request out"
+    meaning = "The state of the resource does not allow the request"
 
 
 class TooManyRequestsError(StatusError):

@@ -1,12 +1,12 @@
-"""The way through a paged list: which page is next, and which of its items are new. No I/O here.
+"""Follow the pages of a list: which page is next, and which of its items are new. No I/O here.
 
-Three things are wrong with lists now and then, and no caller may notice them:
+Three faults of lists are hidden from callers:
 
 - While a list is read, new items come in at its top, and one that stood at the end of a page stands at the beginning of
   the next one as well. Each item counts once, by its id.
 - A list may link to a page that was read already. It ends there.
-- A list may give a new cursor for ever and no items with it, or more pages than anybody has items for. It ends with an
-  error, since its items are not all known.
+- A list may link to a new page again and again without any items, or have more pages than a tenant can have items. It
+  ends with an error, since it cannot be read completely.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from airflow_provider_qlik.cloud.models.paging import Page
 ItemT = TypeVar("ItemT")
 
 MAX_EMPTY_PAGES = 50
-"""Pages in a row after which a list is given up if they were empty, or held only what came before."""
+"""Consecutive pages without a new item after which a list counts as endless."""
 MAX_PAGES = 100_000
-"""Pages after which a list is given up: of the largest size, that is more than any tenant has of anything."""
+"""Pages after which a list counts as endless: with the largest page size, more items than a tenant can have."""
 IDS_KEPT = 10_000
-"""Ids of the last items by which one that comes again is known; with all of them, a long list would fill the memory."""
+"""Ids of the last items that are kept to recognise repeated items; those of a long list would fill the memory."""
 
 
 class EndlessListError(InvalidResponseError):
-    """A list that goes on without an end: page after page is empty, or there are more than can be.
+    """A list does not end: page after page has no new item, or it has more pages than are possible.
 
-    Transient, as every response that cannot be read: the service may be mended later, and a wait goes on until then.
+    Transient, as all errors of invalid responses: a wait continues until its deadline, and the service may recover.
     """
 
 
 class Pages(Generic[ItemT]):
-    """The way through a paged list: send `next_call`, pass its response to `take`, until `next_call` is None.
+    """The pages of a list: send `next_call`, pass its response to `take`, until `next_call` is None.
 
     It ends at a list without a next link and at a link that was seen before. `left_out` are the items that could not be
     read, as they came.
@@ -72,13 +72,13 @@ class Pages(Generic[ItemT]):
         self._empty = self._empty + 1 if nothing_new else 0
         if self._empty >= MAX_EMPTY_PAGES:
             raise EndlessListError(
-                f"the list goes on without an end: its last {self._empty} pages held nothing new."
-                f" What is on it cannot be known ({self._operation})"
+                f"the list does not end: its last {self._empty} pages had no new items, so it cannot be read"
+                f" completely ({self._operation})"
             )
         if len(self._seen) >= MAX_PAGES:
             raise EndlessListError(
-                f"the list goes on without an end: {len(self._seen)} pages of it were read. Ask for less of it, by a"
-                f" filter, or for larger pages ({self._operation})"
+                f"the list does not end: {len(self._seen)} pages of it were read. Use a filter or a larger page size"
+                f" ({self._operation})"
             )
         self._seen.add(frozenset(query))
         self.next_call = replace(call, query=query)

@@ -253,7 +253,7 @@ def endless(listener: Listener, *ids: str) -> None:
 
 
 @pytest.mark.parametrize("ids", [(), ("a", "b")], ids=["empty", "always the same"])
-def test_pages_without_an_end_end(listener: Listener, ids: tuple[str, ...]) -> None:
+def test_an_endless_list_ends_with_an_error(listener: Listener, ids: tuple[str, ...]) -> None:
     endless(listener, *ids)
     with Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=RetryPolicy(max_attempts=1)) as client:
         for walk in (
@@ -261,13 +261,13 @@ def test_pages_without_an_end_end(listener: Listener, ids: tuple[str, ...]) -> N
             lambda: client.run_flow(all_items(tasks.runs("t"))),
         ):
             asked = len(listener.seen)
-            with pytest.raises(EndlessListError, match="goes on without an end") as raised:
+            with pytest.raises(EndlessListError, match="the list does not end: its last 50 pages") as raised:
                 walk()
             assert MAX_EMPTY_PAGES <= len(listener.seen) - asked <= MAX_EMPTY_PAGES + 1
             assert raised.value.transient
 
 
-def test_pages_without_an_end_end_in_an_event_loop(listener: Listener) -> None:
+def test_an_endless_list_ends_with_an_error_in_an_event_loop(listener: Listener) -> None:
     endless(listener)
 
     async def walk() -> None:

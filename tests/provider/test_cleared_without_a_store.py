@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -99,6 +100,16 @@ def test_what_goes_on_for_longer_does_not_keep_a_cleared_task(
     with pytest.raises(TaskDeferred):
         operator("sharing_task", resource, deferrable=True).execute(without_store(task.try_again(cleared=True)))
     assert len(tenant.runs(resource)) == 2
+
+
+def test_a_cleared_sharing_task_does_not_wait_for_a_run_that_a_reload_has_started(
+    tenant: Tenant, task: Task, logged: Callable[[], str]
+) -> None:
+    resource = some(tenant, "sharing_task", Script(run=1, end=SUCCESS["sharing_task"]))
+    tenant.add_execution(resource, started_ago=1, script=Script(end=None), reload_id="some-reload")
+    with pytest.raises(TaskDeferred):
+        operator("sharing_task", resource, deferrable=True).execute(without_store(task.try_again(cleared=True)))
+    assert "waiting until its previous run has ended" not in logged()
 
 
 def test_a_reload_that_is_being_cancelled_is_waited_for(tenant: Tenant, task: Task) -> None:

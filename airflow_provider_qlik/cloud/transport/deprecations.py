@@ -15,8 +15,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from airflow_provider_qlik.cloud.errors import without_secrets
 from airflow_provider_qlik.cloud.models.moments import http_date
+from airflow_provider_qlik.masking import masked_text
 from airflow_provider_qlik.text import printable
 
 SHOWN_CHARACTERS = 200
@@ -97,4 +97,8 @@ def _link(text: str) -> str | None:
 
 
 def _shown(text: str) -> str:
+<<<<<<< HEAD
     return printable(without_secrets(text[: 10 * SHOWN_CHARACTERS]), SHOWN_CHARACTERS)
+=======
+    return printable(masked_text(text[: 10 * SHOWN]), SHOWN)
+>>>>>>> i15b-models

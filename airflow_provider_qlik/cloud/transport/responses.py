@@ -26,12 +26,11 @@ from airflow_provider_qlik.cloud.errors import (
     InvalidResponseError,
     ServerError,
     StatusError,
-    without_secrets,
 )
 from airflow_provider_qlik.cloud.models.moments import http_date
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
-from airflow_provider_qlik.masking import is_secret
+from airflow_provider_qlik.masking import is_secret, masked_text
 from airflow_provider_qlik.text import MESSAGE_LENGTH, shortened
 
 T = TypeVar("T")
@@ -241,7 +240,7 @@ def _text(value: object) -> str | None:
         return None
     # One line, without secrets. Cut before it is searched for them: no reason has megabytes.
     words = " ".join(str(value)[:MESSAGE_LENGTH].split())
-    return without_secrets(words) or None
+    return masked_text(words) or None
 
 
 def retry_after(reply: Reply) -> float | None:
