@@ -97,8 +97,4 @@ def _link(text: str) -> str | None:
 
 
 def _shown(text: str) -> str:
-<<<<<<< HEAD
-    return printable(without_secrets(text[: 10 * SHOWN_CHARACTERS]), SHOWN_CHARACTERS)
-=======
-    return printable(masked_text(text[: 10 * SHOWN]), SHOWN)
->>>>>>> i15b-models
+    return printable(masked_text(text[: 10 * SHOWN_CHARACTERS]), SHOWN_CHARACTERS)
