@@ -97,7 +97,7 @@ class Keys:
 
 
 class Driver(ABC):
-    """A client of the connection 'c' that somebody goes on using."""
+    """A client of the connection 'c' that stays open."""
 
     kind: str
 
@@ -381,13 +381,13 @@ def test_an_open_client_trusts_certificates_that_are_replaced_on_disk(kind: str,
                 assert client.call(call, ONE_TRY).name == "Another task"
         else:
 
-            async def asked() -> None:
+            async def play() -> None:
                 async with AsyncClient(tenant, RIGHT, retry_policy=QUICK, reread=aread) as client:
                     assert (await client.call(call)).name == "A task"
                     move(client, after.url)
                     assert (await client.call(call, ONE_TRY)).name == "Another task"
 
-            asyncio.run(asked())
+            asyncio.run(play())
 
 
 # Redirects
@@ -448,7 +448,7 @@ def test_an_address_that_is_too_long_is_an_error_of_this_package_and_not_sent(li
 
 
 def echoing(seen: Seen) -> Answer:
-    """The id that was asked for, after a moment."""
+    """Return the requested id, after a moment."""
     if seen.path == "/oauth/token":
         return Answer(200, {"access_token": f"token-{time.monotonic_ns()}", "expires_in": 3600})
     time.sleep(0.001)
@@ -497,15 +497,15 @@ def test_a_client_that_is_used_after_a_fork_gets_its_own_responses(echo: Listene
     with Client(Tenant.at(echo.url), credentials, retry_policy=ONE_TRY) as client:
         client.call(tasks.get("before"))
         children = [in_child(lambda name=f"child{number}": names_of(client, name)) for number in range(3)]  # type: ignore[misc]
-        ours = names_of(client, "parent")
+        own = names_of(client, "parent")
         theirs = [found_by(*child) for child in children]
 
-    assert ours == [f"parent-{number}" for number in range(60)]
+    assert own == [f"parent-{number}" for number in range(60)]
     assert theirs == [[f"child{child}-{number}" for number in range(60)] for child in range(3)]
 
 
 def names_of(client: Client, who: str) -> list[str | None]:
-    """The names that sixty tasks are answered with, each asked for by its own."""
+    """Return the names in the responses about sixty tasks, each requested by its own name."""
     # Without the comparison of ids, which would hide what is mixed up behind errors.
     return [client.call(replace(tasks.get(f"{who}-{number}"), about=()), ONE_TRY).name for number in range(60)]
 
@@ -534,11 +534,11 @@ def test_a_lock_held_at_the_fork_blocks_no_child(echo: Listener) -> None:
 
 
 def test_a_sign_in_under_way_at_the_fork_blocks_no_child(echo: Listener) -> None:
-    asked, go_on = threading.Event(), threading.Event()
+    requested, go_on = threading.Event(), threading.Event()
 
     def slowly(seen: Seen) -> Answer:
-        if seen.path == "/oauth/token" and not asked.is_set():
-            asked.set()
+        if seen.path == "/oauth/token" and not requested.is_set():
+            requested.set()
             go_on.wait(30)
         return echoing(seen)
 
@@ -547,7 +547,7 @@ def test_a_sign_in_under_way_at_the_fork_blocks_no_child(echo: Listener) -> None
         signing_in = threading.Thread(target=lambda: client.call(tasks.get("before")))
         signing_in.start()
         try:
-            assert asked.wait(10)
+            assert requested.wait(10)
             child = in_child(lambda: names_of(client, "child"))
             assert found_by(*child) == [f"child-{number}" for number in range(60)]
         finally:

@@ -260,12 +260,12 @@ def fetch(
 
 
 @contextmanager
-def serving(*answers: Iterable[bytes]) -> Iterator[str]:
+def serving(*bodies: Iterable[bytes]) -> Iterator[str]:
     """The address of a server that sends these raw bytes to one connection after the other and hangs up."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
-            for answer in answers:
+            for body in bodies:
                 try:
                     connection, _ = server.accept()
                 except OSError:
@@ -273,10 +273,10 @@ def serving(*answers: Iterable[bytes]) -> Iterator[str]:
                 with connection:
                     connection.recv(65536)
                     try:
-                        for part in answer:
+                        for part in body:
                             connection.sendall(part)
                     except OSError:
-                        pass  # who asked has gone
+                        pass  # the client has gone
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -298,7 +298,7 @@ NOT_WHOLE: dict[str, list[bytes]] = {
     "a body shorter than its length": [head(f"content-length: {len(PDF)}"), PDF[:-1]],
     "a body that ends in a chunk": [head("transfer-encoding: chunked"), b"10000\r\n", PDF[:1000]],
     "a body without its last chunk": [head("transfer-encoding: chunked"), b"3E8\r\n", PDF[:1000], b"\r\n"],
-    "gzip cut off, of the length that was told": [
+    "gzip cut off, of the announced length": [
         head("content-encoding: gzip", f"content-length: {len(PACKED) // 2}"),
         PACKED[: len(PACKED) // 2],
     ],
@@ -392,7 +392,7 @@ def test_a_download_that_is_too_slow_is_retried(target: ResourceArguments, monke
             yield b"x"
 
     with serving(trickle(), WHOLE) as url:
-        # The one that trickles does not end by itself: the server goes on when it is left.
+        # The slow one does not end by itself: the server goes on when the client has gone.
         fetch(url, target)
     pause.set()
     assert target.path.read_bytes() == PDF

@@ -17,16 +17,16 @@ from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 
 
 class Made:
-    """Makes clients, a moment after they are asked for, and knows them all."""
+    """Opens clients after a moment, and counts them."""
 
     def __init__(self, sandbox: SandboxTenant) -> None:
         self.settings: ConnectionSettings = (Tenant.at(sandbox.url), ApiKey(sandbox.api_key))
         self.clients: list[AsyncClient] = []
-        self.tries = self.read = 0
+        self.attempts = self.read = 0
         self.error: Exception | None = None
 
     async def __call__(self) -> AsyncClient:
-        self.tries += 1
+        self.attempts += 1
         await asyncio.sleep(0.01)
         if self.error is not None:
             raise self.error
@@ -55,7 +55,7 @@ def play(scene: Callable[[], Any]) -> Any:
 def test_users_share_one_client_and_the_last_closes_it(made: Made) -> None:
     async def scene() -> None:
         leases = await asyncio.gather(*(share("a", made) for _ in range(100)))
-        assert (made.tries, made.open) == (1, 1)
+        assert (made.attempts, made.open) == (1, 1)
         for lease in leases[:-1]:
             await lease.release()
         assert made.open == 1
@@ -80,7 +80,7 @@ def test_after_the_last_release_the_next_user_gets_a_new_client(made: Made) -> N
     async def scene() -> None:
         await (await share("a", made)).release()
         lease = await share("a", made)
-        assert (made.tries, made.open) == (2, 1)
+        assert (made.attempts, made.open) == (2, 1)
         await lease.release()
 
     play(scene)
@@ -95,7 +95,7 @@ def test_each_connection_and_each_event_loop_has_its_own_client(made: Made) -> N
 
     play(scene)
     play(scene)
-    assert made.tries == 4
+    assert made.attempts == 4
 
 
 def test_a_user_cancelled_while_the_client_is_opened_disturbs_no_other(made: Made) -> None:
@@ -104,7 +104,7 @@ def test_a_user_cancelled_while_the_client_is_opened_disturbs_no_other(made: Mad
         await asyncio.sleep(0)
         waiting[0].cancel()
         one, other = await waiting[1], await waiting[2]
-        assert made.tries == 1
+        assert made.attempts == 1
         await one.release()
         await other.release()
         assert made.open == 0
@@ -131,7 +131,7 @@ def test_all_users_get_the_error_of_opening_and_the_next_opens_again(made: Made)
     async def scene() -> Lease:
         failed = await asyncio.gather(*(share("a", made) for _ in range(20)), return_exceptions=True)
         assert {str(error) for error in failed} == {"password: give the API key"}
-        assert made.tries == 1
+        assert made.attempts == 1
         made.error = None
         lease = await share("a", made)
         await lease.release()

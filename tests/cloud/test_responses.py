@@ -1,4 +1,4 @@
-"""Who answered, what was refused and why, and whether it is about what was asked for."""
+"""Responses: from Qlik Cloud or not, the reason of a refusal, and the resource that they are about."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_after_a_web_page_a_read_is_retried_and_a_start_is_sent_once(
 
 @pytest.mark.parametrize("driver", ["Client", "AsyncClient"])
 def test_after_a_web_page_with_429_a_read_is_retried_and_a_start_is_sent_once(listener: Listener, driver: str) -> None:
-    # Within an event loop nobody sends anything for at least a second after each 429, whoever it came from.
+    # Within an event loop no request is sent for at least a second after each 429, whoever it came from.
     page = Answer(429, HTML, {"content-type": "text/html", "retry-after": "0"})
 
     listener.answers(page, Answer(200, {"id": "t", "name": "A task"}))
@@ -277,7 +277,7 @@ def test_401_403_and_404_name_the_connection_and_what_to_check(listener: Listene
         assert raised.value.__context__ is None or raised.value.__suppress_context__
 
 
-# About what was asked for
+# About the requested resource
 
 CAPITAL = "6F9619FF-8B86-D011-B42D-00CF4FC964FF"
 
@@ -287,12 +287,12 @@ def calls_about_something() -> dict[str, Call[Any]]:
     calls = {}
     for name, operation in OPERATIONS.items():
         body: dict[str, Any] = {"name": "n", "specVersion": "1", "appId": CAPITAL}
-        given = {argument: body if kind == "object" else CAPITAL for argument, kind in operation.required.items()}
+        arguments = {argument: body if kind == "object" else CAPITAL for argument, kind in operation.required.items()}
         for argument in operation.optional:
             if argument.endswith("_id"):
-                given[argument] = CAPITAL
+                arguments[argument] = CAPITAL
         try:
-            call = operation.function(**given)
+            call = operation.function(**arguments)
         except InvalidArgumentError:
             continue  # what wants other arguments is about nothing: the next test counts the others
         if call.about or call.items_about:
@@ -361,10 +361,10 @@ def test_ids_that_a_response_lacks_are_not_compared(call: Call[Any]) -> None:
 def test_single_items_about_another_resource_are_dropped(call: Call[Any]) -> None:
     body = usual(call)
     (name,) = [name for name, value in body.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
-    ours = body[name][0]
-    foreign = json.loads(json.dumps(ours).replace(CAPITAL, "somebody-elses"))
+    own = body[name][0]
+    foreign = json.loads(json.dumps(own).replace(CAPITAL, "somebody-elses"))
 
-    assert len(response(call, {**body, name: [foreign, ours, foreign, ours]}).items) == 2
+    assert len(response(call, {**body, name: [foreign, own, foreign, own]}).items) == 2
     assert response(call, {**body, name: []}).items == []
     with pytest.raises(InvalidResponseError, match=r"^The list is about"):
         response(call, {**body, name: [foreign, foreign]})

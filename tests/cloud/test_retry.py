@@ -1,4 +1,4 @@
-"""What may be asked again: the rules with plain values and a clock of their own, then over HTTP and counted."""
+"""Retries: the rules with plain values and a clock of their own, then over HTTP and counted."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Played:
         self.result: Any = None
         self.error: QlikCloudError | None = None
         steps = send_with_retries(call, RetryPolicy(**retry_policy), clock=lambda: self.now, draw=lambda: jitter)
-        left: Iterator[QlikCloudError] = iter(errors)
+        remaining: Iterator[QlikCloudError] = iter(errors)
         try:
             step = next(steps)
             while True:
@@ -85,7 +85,7 @@ class Played:
                 assert step == call
                 self.attempts += 1
                 self.now += takes
-                error = next(left, None)
+                error = next(remaining, None)
                 step = steps.throw(error) if error else steps.send("answer")
         except StopIteration as end:
             self.result = end.value
@@ -270,7 +270,7 @@ def test_the_last_error_has_a_note_of_the_attempts() -> None:
     assert not hasattr(Played(POST, [refused(500)]).error, "__notes__")
 
 
-# A delete whose answer was lost
+# A delete whose response was lost
 
 
 @pytest.mark.parametrize("lost", PERHAPS_DONE, ids=str)
@@ -332,7 +332,7 @@ def test_a_sign_in_is_retried_after_a_response_of_something_in_between(body: byt
 
 
 def starts(sandbox: SandboxTenant) -> tuple[int, int]:
-    """How often the tenant was asked to start the task, and how often it did."""
+    """Return the number of requests to start the task, and of those that were executed."""
     entries = sandbox.request_log("start_task")
     return len(entries), sum(entry.carried_out for entry in entries)
 
@@ -386,9 +386,9 @@ def test_a_start_whose_outcome_is_unknown_is_not_repeated(
     with pytest.raises(QlikCloudError) as raised:
         client.call(tasks.start("t"))
 
-    asked, carried_out = starts(sandbox)
-    assert asked == 1
-    assert len(sandbox.runs("t")) == carried_out
+    requests, executed = starts(sandbox)
+    assert requests == 1
+    assert len(sandbox.runs("t")) == executed
     assert raised.value.outcome_unknown is (fault.get("status") != 429)
 
 

@@ -63,7 +63,7 @@ class Download:
 
 
 class Sink(Protocol):
-    """What a download is written to."""
+    """An object that a download is written to, such as a file."""
 
     def write(self, data: bytes, /) -> object:
         """Write all of the data."""

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often one call is sent, and how long the pauses between its attempts are.
+    """The number of attempts for one call, and the pauses between them.
 
     :param max_attempts: the number of times that a call is sent at most.
     :param max_total_wait: seconds that all pauses may take together. The requests themselves do not count, nor the time

@@ -127,7 +127,7 @@ def read_token(response: httpx.Response, requested_at: float, on_secret: OnSecre
     if parsed is None:
         raise ConnectError(f"Could not sign in: the response holds no token (POST {TOKEN_PATH})")
     if not fits_a_header(parsed.access_token.get_secret_value()):
-        # Not left to the HTTP library, whose error would show it.
+        # Checked here, since the error of the HTTP library would show the token.
         raise ConnectError(f"Could not sign in: the token in the response cannot be sent (POST {TOKEN_PATH})")
     if on_secret:
         on_secret(parsed.access_token.get_secret_value())
