@@ -166,7 +166,7 @@ def rows(qlik: QlikMeasurement, dbt_cloud: DbtCloudMeasurement, baseline: BulkRe
             result.lag_p99 < LAG_GOAL,
         ),
         Row(
-            f"{head}: connections open at limit",
+            f"{head}: connections open at most",
             f"≤ {CONNECTIONS_GOAL}",
             f"{result.connections}; dbt Cloud opened {dbt_cloud.connections} in {dbt_cloud.result.seconds:.0f} s",
             f"{result.connections / dbt_cloud.connections:.4f}",

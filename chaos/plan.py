@@ -38,10 +38,10 @@ OWN_LIMIT, AIRFLOWS_LIMIT, NO_TRIGGERER = bulk("own", 1), bulk("theirs", 1), bul
 
 # Waits through an outage, deferred and on workers. The early ones end in Qlik Cloud while it is unavailable.
 EARLY_DEFERRED, LATE_DEFERRED = bulk("early_deferred", 2), bulk("late_deferred", 2)
-EARLY_HELD, LATE_HELD = bulk("early_held", 1), bulk("late_held", 1)
+EARLY_ON_WORKERS, LATE_ON_WORKERS = bulk("early_held", 1), bulk("late_held", 1)
 
 # Waits while tokens are revoked and the secret is rotated.
-DEFERRED, HELD = bulk("deferred", 2), bulk("held", 1)
+DEFERRED, ON_WORKERS = bulk("deferred", 2), bulk("held", 1)
 
 # Runs that fail with texts that PostgreSQL refuses, runs that succeed under such names, and runs without them.
 ODD_FAILING, ODD_NAMED = bulk("odd_failing", 2), bulk("odd_named", 1)
@@ -50,12 +50,12 @@ HEALTHY, NEXT = bulk("healthy", 2), bulk("next", 1)
 
 # Waits while a mistyped key is saved; two of them are marked failed meanwhile. Waits while the secret is rotated.
 MISTYPED_DEFERRED, MISTYPED_MARKED = bulk("mistyped_deferred", task=6, automation=6, reload=6), bulk("marked", task=2)
-MISTYPED_HELD = bulk("mistyped_held", task=1, automation=1)
-ROTATED_DEFERRED, ROTATED_HELD = bulk("rotated_deferred", 1), bulk("rotated_held", task=1, automation=1)
+MISTYPED_ON_WORKERS = bulk("mistyped_held", task=1, automation=1)
+ROTATED_DEFERRED, ROTATED_ON_WORKERS = bulk("rotated_deferred", 1), bulk("rotated_held", task=1, automation=1)
 
 # Waits and starts while a proxy responds in place of the tenant.
-PAGES_DEFERRED, PAGES_HELD = bulk("pages_deferred", 3), bulk("pages_held", 1)
-PAGES_STARTED_DEFERRED, PAGES_STARTED_HELD = bulk("pages_started", 1), bulk("pages_started_held", 1)
+PAGES_DEFERRED, PAGES_ON_WORKERS = bulk("pages_deferred", 3), bulk("pages_held", 1)
+PAGES_STARTED_DEFERRED, PAGES_STARTED_ON_WORKERS = bulk("pages_started", 1), bulk("pages_started_held", 1)
 
 # A thousand runs that are to be cancelled at once.
 THOUSAND = bulk("thousand", automation=1000)

@@ -1,4 +1,4 @@
-"""`python -m live [--app ID] [--task ID] [--automation ID]`: compare the responses of a tenant with the models.
+"""Compare the responses of a tenant with the models: `python -m live [--app ID] [--task ID] [--automation ID]`.
 
 The tenant and the credentials are read from the environment. Exit status: 0 if all calls and runs succeeded, whatever
 the report says; 1 if not; 2 if nothing is configured; 130 after Ctrl-C.

@@ -1,4 +1,4 @@
-"""How a response differs from the models of this package and from the contract: names, types and words, never values.
+"""Differences of a response from the models of this package and from the contract: names, types and words, no values.
 
 A value belongs to the tenant's owner. The name of a member belongs to Qlik, as long as the object around it is one that
 a model describes; below an unknown member, and in free-form JSON such as inputs, even names may be a customer's, so
@@ -26,7 +26,7 @@ from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExe
 from airflow_provider_qlik.cloud.models.tasks import TaskLastRun, TaskRun
 from airflow_provider_qlik.runs import ADAPTERS
 
-# The contract is kept with the tests that hold this package to it.
+# The contract is stored with the tests that compare this package with it.
 from tests.contract.openapi import Contract, Operation, Place, contract, scheduling
 
 UNKNOWN, MISSING, NULL, TYPE, WORD = "unknown", "missing", "null", "type", "word"
@@ -62,7 +62,7 @@ class Difference:
 
 @dataclass(slots=True)
 class Findings:
-    """All differences, with the number of times that each was seen."""
+    """All differences, with the number of times that each was observed."""
 
     counts: dict[Difference, int] = field(default_factory=dict)
 
@@ -154,11 +154,11 @@ class _Walk:
         """Note a value of another JSON type than the model or the contract has for it."""
         if value is None or value == []:
             return  # a matter of what is required; and some services write an empty object as an empty list
-        seen, expected = json_type(value), {name for annotation, _ in options for name in _json_types(annotation)}
-        if seen not in expected:
-            self._add(TYPE, path, f"{seen}, not {' or '.join(sorted(expected - {'null'}))} as in the model")
+        observed, expected = json_type(value), {name for annotation, _ in options for name in _json_types(annotation)}
+        if observed not in expected:
+            self._add(TYPE, path, f"{observed}, not {' or '.join(sorted(expected - {'null'}))} as in the model")
         elif places and not all(self._may_be(place, value) for place in places):
-            self._add(TYPE, path, f"{seen}, not as in the contract")
+            self._add(TYPE, path, f"{observed}, not as in the contract")
 
     def _may_be_null(self, places: Sequence[Place]) -> bool:
         return bool(places) and self.contract is not None and not any(self.contract.problems(p, None) for p in places)

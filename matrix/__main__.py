@@ -1,4 +1,4 @@
-"""`python -m matrix [VERSION ...]`: runs the tests on each Airflow that is supported, in an environment of its own.
+"""Run the tests on each supported Airflow, in an environment of its own: `python -m matrix [VERSION ...]`.
 
 An environment is `.venvs/VERSION`, made by uv from `constraints/VERSION.txt` when one of them has changed. "lowest" is
 the lowest of each dependency that `pyproject.toml` declares, 3.3 is what `make test` uses, too.

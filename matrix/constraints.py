@@ -1,4 +1,4 @@
-"""`python -m matrix.constraints [VERSION ...]`: solves the versions that `matrix` installs, into `constraints/`.
+"""Resolve the versions that `matrix` installs, into `constraints/`: `python -m matrix.constraints [VERSION ...]`.
 
 An old Airflow does not run by itself with what its dependencies have become since, so each is solved as of the week
 after its release. Not so the provider that bridges the versions of Airflow: users of an old one get it as it is today.

@@ -12,12 +12,12 @@ from chaos.bulk import (
     runs_of,
     tally_run_counts,
 )
-from chaos.plan import MISTYPED_DEFERRED, MISTYPED_HELD, MISTYPED_MARKED, ROTATED_DEFERRED, ROTATED_HELD
+from chaos.plan import MISTYPED_DEFERRED, MISTYPED_MARKED, MISTYPED_ON_WORKERS, ROTATED_DEFERRED, ROTATED_ON_WORKERS
 from chaos.scene import DagRun, Scene
 
-WAITING = [*MISTYPED_DEFERRED, *MISTYPED_HELD]
+WAITING = [*MISTYPED_DEFERRED, *MISTYPED_ON_WORKERS]
 MISTYPED = [*WAITING, *MISTYPED_MARKED]
-ROTATED = [*ROTATED_DEFERRED, *ROTATED_HELD]
+ROTATED = [*ROTATED_DEFERRED, *ROTATED_ON_WORKERS]
 LATER = 36_000
 HALF = 180.0
 """Seconds of each half of the time with a mistyped key."""
@@ -81,7 +81,7 @@ def all_wait(run: DagRun, rotated: DagRun) -> bool:
 
 def tasks_on_workers(run: DagRun, rotated: DagRun) -> list[tuple[DagRun, list[PlannedTask]]]:
     """Return the tasks that wait on workers, with their Dag runs."""
-    return [(run, MISTYPED_HELD), (rotated, ROTATED_HELD)]
+    return [(run, MISTYPED_ON_WORKERS), (rotated, ROTATED_ON_WORKERS)]
 
 
 def check_polls(scene: Scene, tenant: Tenant) -> None:

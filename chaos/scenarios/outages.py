@@ -5,11 +5,11 @@ from __future__ import annotations
 from airflow_provider_qlik import sandbox
 from airflow_provider_qlik.sandbox import Script
 from chaos.bulk import add_to_tenant, count_cancelled, runs_of, tally_run_counts
-from chaos.plan import EARLY_DEFERRED, EARLY_HELD, LATE_DEFERRED, LATE_HELD
+from chaos.plan import EARLY_DEFERRED, EARLY_ON_WORKERS, LATE_DEFERRED, LATE_ON_WORKERS
 from chaos.relay import Mode, relay
 from chaos.scene import DagRun, Scene
 
-EARLY, LATE = [*EARLY_DEFERRED, *EARLY_HELD], [*LATE_DEFERRED, *LATE_HELD]
+EARLY, LATE = [*EARLY_DEFERRED, *EARLY_ON_WORKERS], [*LATE_DEFERRED, *LATE_ON_WORKERS]
 ALL_TASKS = [*EARLY, *LATE]
 NOW, LATER = 3600, 36_000
 OUTAGES: tuple[tuple[Mode, str], ...] = (
@@ -60,7 +60,7 @@ def act(scene: Scene) -> None:
         words = "seconds until the tasks of the runs that ended meanwhile have ended"
         scene.expect(words, f"at most {NOTICED_WITHIN}", f"{took:.0f}", took <= NOTICED_WITHIN)
         scene.expect("these tasks", f"{len(EARLY)} success", run.tally(EARLY))
-        states = f"{len(LATE_DEFERRED)} deferred, {len(LATE_HELD)} running"
+        states = f"{len(LATE_DEFERRED)} deferred, {len(LATE_ON_WORKERS)} running"
         scene.expect("tasks with active runs", states, run.tally(LATE))
         tenant.advance(LATER)
         scene.wait(lambda: run.ended(), 120)
@@ -72,5 +72,5 @@ def act(scene: Scene) -> None:
 
 def all_wait(run: DagRun) -> bool:
     """Return True if those that defer are deferred, and the others have started their runs."""
-    started = all("Started: " in run.log(task) for task in [*EARLY_HELD, *LATE_HELD])
+    started = all("Started: " in run.log(task) for task in [*EARLY_ON_WORKERS, *LATE_ON_WORKERS])
     return started and run.waits([*EARLY_DEFERRED, *LATE_DEFERRED])

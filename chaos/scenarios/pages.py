@@ -6,11 +6,11 @@ from typing import Any
 
 from airflow_provider_qlik.sandbox import Script, Tenant
 from chaos.bulk import add_to_tenant, count_cancelled, runs_of, tally_run_counts
-from chaos.plan import PAGES_DEFERRED, PAGES_HELD, PAGES_STARTED_DEFERRED, PAGES_STARTED_HELD
+from chaos.plan import PAGES_DEFERRED, PAGES_ON_WORKERS, PAGES_STARTED_DEFERRED, PAGES_STARTED_ON_WORKERS
 from chaos.report import tally
 from chaos.scene import Scene
 
-WAITING, STARTED = [*PAGES_DEFERRED, *PAGES_HELD], [*PAGES_STARTED_DEFERRED, *PAGES_STARTED_HELD]
+WAITING, STARTED = [*PAGES_DEFERRED, *PAGES_ON_WORKERS], [*PAGES_STARTED_DEFERRED, *PAGES_STARTED_ON_WORKERS]
 LATER = 36_000
 PAGES_FOR = 120.0
 PAGE = "<!DOCTYPE html><html><title>Access denied</title><body>Blocked by the proxy</body></html>"
@@ -26,7 +26,7 @@ def act(scene: Scene) -> None:
         run = scene.start("chaos_pages")
         scene.until(
             "all wait",
-            lambda: run.waits(PAGES_DEFERRED) and all("Started: " in run.log(task) for task in PAGES_HELD),
+            lambda: run.waits(PAGES_DEFERRED) and all("Started: " in run.log(task) for task in PAGES_ON_WORKERS),
             240,
         )
         scene.action = (

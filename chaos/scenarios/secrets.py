@@ -7,10 +7,10 @@ from pathlib import Path
 
 from airflow_provider_qlik.sandbox import Script, Tenant
 from chaos.bulk import POLLED_WITHIN, add_to_tenant, count_cancelled, count_reads, runs_of, tally_run_counts
-from chaos.plan import DEFERRED, HELD
+from chaos.plan import DEFERRED, ON_WORKERS
 from chaos.scene import DagRun, Scene
 
-ALL_TASKS = [*DEFERRED, *HELD]
+ALL_TASKS = [*DEFERRED, *ON_WORKERS]
 LATER = 36_000
 CONNECTION = "chaos_secrets"
 
@@ -25,7 +25,9 @@ def act(scene: Scene) -> None:
         )
         with scene.triggerer("triggerer-secrets", "secrets"):
             run = scene.start("chaos_secrets")
-            scene.until("all wait", lambda: run.waits(DEFERRED) and all("Started: " in run.log(task) for task in HELD))
+            scene.until(
+                "all wait", lambda: run.waits(DEFERRED) and all("Started: " in run.log(task) for task in ON_WORKERS)
+            )
             scene.pause(10)
             scene.action = "All tokens are revoked; the secret is still valid"
             tenant.revoke_tokens()
@@ -54,7 +56,7 @@ def check_waits(scene: Scene, tenant: Tenant, run: DagRun) -> None:
     refused = sum(entry.status == 401 for entry in tenant.request_log())
     scene.expect("requests refused with 401", "some", refused, refused > 0)
     scene.expect("runs polled successfully after that", len(ALL_TASKS), len(count_reads(tenant, ALL_TASKS)))
-    states = f"{len(DEFERRED)} deferred, {len(HELD)} running"
+    states = f"{len(DEFERRED)} deferred, {len(ON_WORKERS)} running"
     scene.expect("tasks of Airflow", states, run.tally())
 
 

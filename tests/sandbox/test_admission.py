@@ -47,6 +47,6 @@ def test_a_run_queued_behind_an_endless_run_never_begins() -> None:
 
 def test_a_run_cancelled_while_queued_does_not_count_towards_the_limit() -> None:
     stopped, progress = held(), held()
-    stopped.stop(after(1))
+    stopped.cancel(after(1))
     admit([stopped, progress], 1, after(3))
     assert progress.begin == after(3)

@@ -26,27 +26,27 @@ def test_a_run_waits_works_and_ends() -> None:
 def test_a_run_without_an_end_runs_until_it_is_stopped() -> None:
     progress = Progress(Script(end=None, cancel_delay=2), START, START)
     assert progress.is_active(after(10**8))
-    progress.stop(after(10**8))
+    progress.cancel(after(10**8))
     assert progress.phase(after(10**8 + 1)) is Phase.CANCELLING
     assert progress.phase(after(10**8 + 2)) is Phase.CANCELLED
 
 
 def test_a_repeated_stop_does_not_delay_the_end() -> None:
     progress = Progress(Script(end=None, cancel_delay=2), START, START)
-    assert progress.stop(after(1))
-    assert progress.stop(after(2))
+    assert progress.cancel(after(1))
+    assert progress.cancel(after(2))
     assert progress.phase(after(3)) is Phase.CANCELLED
 
 
 def test_a_run_that_has_ended_cannot_be_stopped() -> None:
     progress = Progress(Script(run=1), START, START)
-    assert not progress.stop(after(1))
+    assert not progress.cancel(after(1))
     assert progress.phase(after(2)) is Phase.ENDED
 
 
 def test_a_run_that_ignores_a_stop_goes_on_to_its_end() -> None:
     progress = Progress(Script(run=10, cancellable=False), START, START)
-    progress.stop(after(1))
+    progress.cancel(after(1))
     assert progress.phase(after(9)) is Phase.CANCELLING
     assert progress.phase(after(10)) is Phase.ENDED
 

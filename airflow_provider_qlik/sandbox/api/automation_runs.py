@@ -81,7 +81,7 @@ def retry_automation_run(request: ApiRequest) -> Response:
 def stop_automation_run(request: ApiRequest) -> Response:
     """`POST …/runs/{runId}/actions/stop`."""
     run = _run(request)
-    if not request.tenant_state.stop_worker(run) and request.tenant_state.switches.stop_ended == "refused":
+    if not request.tenant_state.cancel_worker(run) and request.tenant_state.switches.stop_ended == "refused":
         raise ApiError(400, "Bad request", f"run {run.id} has ended")
     return no_content()
 

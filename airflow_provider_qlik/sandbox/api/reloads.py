@@ -96,7 +96,7 @@ def get_reload(request: ApiRequest) -> Response:
 
 def cancel_reload(request: ApiRequest) -> Response:
     """`POST /reloads/{id}/actions/cancel`."""
-    if not request.tenant_state.stop_worker(_reload(request)):
+    if not request.tenant_state.cancel_worker(_reload(request)):
         raise ApiError(409, "Conflict", f"reload {request.params['id']} has ended")
     return no_content(request.tenant_state.switches.cancel_response)
 

@@ -198,7 +198,7 @@ class Progress:
         part = min(1.0, (until - started).total_seconds() / self.script.run)
         return self.script.log[: ceil(len(self.script.log) * part)]
 
-    def stop(self, now: datetime) -> bool:
+    def cancel(self, now: datetime) -> bool:
         """Cancel the run and return True, or return False if it has ended. A repeated cancel changes nothing."""
         if not self.is_active(now):
             return False

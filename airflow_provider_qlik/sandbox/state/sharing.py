@@ -122,7 +122,7 @@ class SharingTasks:
             one for one in executions if one.progress.created <= now or not one.progress.script.cancellable
         ]
         for execution in executions:
-            execution.progress.stop(now)
+            execution.progress.cancel(now)
         task.status_code = self._shared.switches.cancelled_sharing_task
         return True
 

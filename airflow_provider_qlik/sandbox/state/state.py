@@ -237,14 +237,14 @@ class TenantState(SharedState):
 
     # Runs of every kind
 
-    def stop_worker(self, worker: Reload | AutomationRun) -> bool:
+    def cancel_worker(self, worker: Reload | AutomationRun) -> bool:
         """Cancel a worker and return True, or return False if it has ended. A task run ends with its worker."""
-        is_stopped = worker.progress.stop(self.now)
+        is_cancelled = worker.progress.cancel(self.now)
         if isinstance(worker, Reload):
             self.apps.admit_reloads(worker.app_id)
         elif worker.automation_id in self.automations:
             self.admit_runs(self.automations[worker.automation_id])
-        return is_stopped
+        return is_cancelled
 
     def has_resource(self, resource_id: str) -> bool:
         """Return True if there is a resource with this id that can run."""

@@ -62,10 +62,10 @@ def execution_status(execution: Execution, now: datetime) -> str:
     return _status(progress, now, _EXECUTION_STATUSES, "cancelled", _EXECUTION_ENDS)
 
 
-def _status(progress: Progress, now: datetime, active: dict[Phase, str], stopped: str, ends: dict[str, str]) -> str:
+def _status(progress: Progress, now: datetime, active: dict[Phase, str], cancelled: str, ends: dict[str, str]) -> str:
     phase = progress.phase(now)
     if phase is Phase.CANCELLED:
-        return stopped
+        return cancelled
     if phase is Phase.ENDED:
         end = progress.script.end or ""
         return ends.get(end, end)
