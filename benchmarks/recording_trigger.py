@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_qlik.cloud.call import Poll
+from airflow_provider_qlik.cloud.flow import Poll
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
 
 RECORDS = Path("first-responses")

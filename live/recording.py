@@ -86,7 +86,7 @@ class Recording:
             if header in response.headers:
                 self.headers.setdefault(name, {}).setdefault(header, set()).add(response.headers[header])
         if exchange.succeeded:
-            self.findings.compare(name, contract, call.answer, body)
+            self.findings.compare(name, contract, call.response_type, body)
 
     def of(self, *operations: str) -> Iterator[Exchange]:
         """Yield what is kept of some operations, by the contract's names, oldest first."""

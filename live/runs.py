@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_provider_qlik.cloud import InvalidArgumentError, QlikCloudError
 from airflow_provider_qlik.cloud.api import reloads, tasks
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
 from airflow_provider_qlik.runs import (
     Intent,
     MatchTimeouts,
@@ -104,7 +104,7 @@ class Runner:
         deadline = utc_now() + timedelta(seconds=seconds)
         wait = RunWait(kind, RunSelector.of(run), self._line(real), deadline=deadline)
         try:
-            return self.client.run_flow(wait.until_end(POLL_INTERVAL, MAX_INTERVAL), ONE_TRY, deadline=deadline)
+            return self.client.run_flow(wait.until_end(POLL_INTERVAL, MAX_INTERVAL), ONE_ATTEMPT, deadline=deadline)
         finally:
             real.run = wait.run or run
 

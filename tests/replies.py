@@ -92,11 +92,15 @@ def call_of(operation: str) -> Call[Any]:
     """Return a call of an operation, with the response type that its function declares."""
     described = OPERATIONS[operation]
     return Call(
-        operation=operation, method=described.method, path="/api/v1/x", answer=answer_of(operation), tier=Tier.ONE
+        operation=operation,
+        method=described.method,
+        path="/api/v1/x",
+        response_type=response_type_of(operation),
+        tier=Tier.ONE,
     )
 
 
-def answer_of(operation: str) -> Any:
+def response_type_of(operation: str) -> Any:
     """Return the type as which the client reads the response of an operation; NoneType for a streamed file."""
     (answer,) = get_args(get_type_hints(OPERATIONS[operation].function)["return"])
     return NoneType if answer is Download else answer
@@ -104,9 +108,9 @@ def answer_of(operation: str) -> Any:
 
 def about_the_call(call: Call[Any], body: Any) -> Any:
     """Return a JSON body with the ids of the call, so that it is accepted as the response to it."""
-    ids = {_alias(call.answer, member): id for member, id in call.about}
+    ids = {_alias(call.response_type, member): id for member, id in call.about}
     if call.items_about:
-        listed, shape = _list_of(call.answer)
+        listed, shape = _list_of(call.response_type)
         item_ids = {_alias(shape, member): id for member, id in call.items_about}
         body = {**body, listed: [{**item, **item_ids} for item in body[listed]]}
     return {**body, **ids} if ids else body

@@ -113,8 +113,8 @@ def test_the_description_of_an_operation_fits_its_call(case: Any) -> None:
     operation, call = OPERATIONS[BY_FUNCTION[case.function]], case.bare()
 
     assert operation.method == call.method
-    assert operation.pages is hasattr(call.answer, "next_query")
-    assert (operation.result == "nothing") is (call.answer is type(None))
+    assert operation.pages is hasattr(call.response_type, "next_query")
+    assert (operation.result == "nothing") is (call.response_type is type(None))
     # What is said of the new task may be left out there.
     body = {"reload"} & {*operation.optional}
     assert set(operation.optional) == arguments_of(case.function) | body

@@ -1,6 +1,6 @@
 """Qlik Cloud without Airflow: its operations (`api`), their responses (`models`), and the clients (`transport`)."""
 
-from airflow_provider_qlik.cloud.call import Call, Flow, Pause, pause, send
+from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.errors import (
     BadRequestError,
     ConflictError,
@@ -16,6 +16,7 @@ from airflow_provider_qlik.cloud.errors import (
     TooManyRequestsError,
     UnauthorizedError,
 )
+from airflow_provider_qlik.cloud.flow import Flow, Pause, pause, send
 from airflow_provider_qlik.cloud.transport.async_client import AsyncClient
 from airflow_provider_qlik.cloud.transport.client import Client
 from airflow_provider_qlik.cloud.transport.credentials import (

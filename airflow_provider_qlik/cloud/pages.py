@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-from airflow_provider_qlik.cloud.call import Call, Flow, send
+from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.errors import InvalidResponseError
+from airflow_provider_qlik.cloud.flow import Flow, send
 from airflow_provider_qlik.cloud.models.paging import Page
 
 ItemT = TypeVar("ItemT")

@@ -24,7 +24,7 @@ from airflow_provider_qlik.cloud.api import users
 from airflow_provider_qlik.cloud.errors import ConnectError
 from airflow_provider_qlik.cloud.transport.base_client import ConnectionSettings
 from airflow_provider_qlik.cloud.transport.registry import Lease, share
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
 from airflow_provider_qlik.cloud.transport.tenant import trust
 from airflow_provider_qlik.compat import mask_soon, read_connection
 from airflow_provider_qlik.connection import (
@@ -239,7 +239,7 @@ class QlikCloudHook(BaseHook):
         """
         try:
             with self:
-                user = self.call(users.me(), ONE_TRY)
+                user = self.call(users.me(), ONE_ATTEMPT)
                 url = self.get_conn().tenant.url
         except (QlikCloudError, InvalidArgumentError) as error:
             return False, storable(" ".join([str(error), *getattr(error, "__notes__", ())]))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_qlik.cloud import QlikCloudError
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, RetryPolicy
+from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT, RetryPolicy
 from airflow_provider_qlik.lifecycle.deferral import deadline_in
 from airflow_provider_qlik.lifecycle.task_log import log_callback, write
 from airflow_provider_qlik.runs import ADAPTERS, STARTABLE_ADAPTERS, Intent, Run, RunSelector, RunWait
@@ -51,7 +51,7 @@ def wait_until_cancelled(runner: FlowRunner, run: Run, log: Any) -> None:
         return
     wait = RunWait(adapter, RunSelector.of(run), log_callback(log), deadline=deadline_in(MAX_CANCEL_WAIT))
     try:
-        runner.run_flow(wait.until_end(1.0), ONE_TRY)
+        runner.run_flow(wait.until_end(1.0), ONE_ATTEMPT)
     except QlikCloudError as error:
         write(log, logging.WARNING, error)
 
@@ -72,7 +72,7 @@ def wait_for_previous_run(runner: FlowRunner, kind: str, resource_id: str, log: 
                 write(log, logging.INFO, f"The task was cleared: waiting until its previous run has ended: {run}")
                 deadline = deadline_in(MAX_PREVIOUS_RUN_WAIT)
                 wait = RunWait(adapter, RunSelector.of(run), log_callback(log), deadline=deadline)
-                runner.run_flow(wait.until_end(1.0), ONE_TRY)
+                runner.run_flow(wait.until_end(1.0), ONE_ATTEMPT)
     except QlikCloudError as error:
         write(log, logging.WARNING, f"{error}. The new run is started nevertheless")
 
@@ -84,7 +84,7 @@ def find_started_run(runner: FlowRunner, kind: str, intent: Intent, log: Any) ->
     """
     try:
         flow = recent_runs(STARTABLE_ADAPTERS[kind], intent.resource_id, intent.earliest)
-        recent = runner.run_flow(flow, ONE_TRY)
+        recent = runner.run_flow(flow, ONE_ATTEMPT)
     except QlikCloudError as error:
         write(log, logging.WARNING, error)
         recent = []

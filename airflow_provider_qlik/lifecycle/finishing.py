@@ -33,9 +33,9 @@ def return_value(hook: QlikCloudHook, outcome: Outcome) -> dict[str, Any]:
 
     They are read once, without retries: a name is a convenience and must not delay the task.
     """
-    from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+    from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
     from airflow_provider_qlik.runs import ADAPTERS
 
-    run = hook.run_flow(ADAPTERS[outcome.run.kind].described(outcome.run), ONE_TRY)
+    run = hook.run_flow(ADAPTERS[outcome.run.kind].described(outcome.run), ONE_ATTEMPT)
     value: dict[str, Any] = storable_json(replace(outcome, run=run).to_json(), MESSAGE_LENGTH)
     return value

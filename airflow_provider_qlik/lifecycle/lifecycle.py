@@ -35,7 +35,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_qlik.cloud import InvalidArgumentError, QlikCloudError
 from airflow_provider_qlik.cloud.errors import ForbiddenError
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
 from airflow_provider_qlik.lifecycle.cancellation import (
     call_in_thread,
     cancel_run,
@@ -201,7 +201,7 @@ class RunLifecycle:
             deadline=deadline,
         )
         self._polling = True
-        return self.hook.run_flow(wait.until_end(poll_interval, max_poll_interval), ONE_TRY, deadline=deadline)
+        return self.hook.run_flow(wait.until_end(poll_interval, max_poll_interval), ONE_ATTEMPT, deadline=deadline)
 
     def outcome(self, run: Run) -> Outcome:
         """Return the outcome of an ended run, and write its log into the task's log."""

@@ -21,8 +21,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeAlias
 
-from airflow_provider_qlik.cloud.call import Call, Flow, Tier
+from airflow_provider_qlik.cloud.call import Call, Tier
 from airflow_provider_qlik.cloud.errors import InvalidArgumentError, QlikCloudError
+from airflow_provider_qlik.cloud.flow import Flow
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.runs import polling
 from airflow_provider_qlik.runs.intent import Intent

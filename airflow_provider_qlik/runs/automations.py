@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import automations, users
-from airflow_provider_qlik.cloud.call import Call, Flow, send
+from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.errors import (
     BadRequestError,
     ConflictError,
@@ -14,6 +14,7 @@ from airflow_provider_qlik.cloud.errors import (
     NotFoundError,
     QlikCloudError,
 )
+from airflow_provider_qlik.cloud.flow import Flow, send
 from airflow_provider_qlik.cloud.models.automations import (
     AutomationRun,
     AutomationRunList,

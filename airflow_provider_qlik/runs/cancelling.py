@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_qlik.cloud.call import Call, Flow, pause, send
+from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.errors import QlikCloudError
+from airflow_provider_qlik.cloud.flow import Flow, pause, send
 from airflow_provider_qlik.runs.capabilities import CancelsRuns
 from airflow_provider_qlik.runs.errors import AmbiguousRunError, RunError
 from airflow_provider_qlik.runs.listing import recent_runs

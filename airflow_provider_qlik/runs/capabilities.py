@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Protocol, runtime_checkable
 
-from airflow_provider_qlik.cloud.call import Flow
+from airflow_provider_qlik.cloud.flow import Flow
 from airflow_provider_qlik.runs.run import Run, RunSelector
 
 

@@ -12,13 +12,13 @@ the right state already is not changed.
 from __future__ import annotations
 
 from airflow_provider_qlik.cloud.api import tasks
-from airflow_provider_qlik.cloud.call import Flow, send
 from airflow_provider_qlik.cloud.errors import (
     IntermediaryResponseError,
     InvalidArgumentError,
     QlikCloudError,
     StatusError,
 )
+from airflow_provider_qlik.cloud.flow import Flow, send
 from airflow_provider_qlik.cloud.models.tasks import Task
 
 NO_SUCH_OPERATION = frozenset({404, 405})

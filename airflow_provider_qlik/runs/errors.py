@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from airflow_provider_qlik.cloud.call import Flow
 from airflow_provider_qlik.cloud.errors import QlikCloudError
+from airflow_provider_qlik.cloud.flow import Flow
 
 T = TypeVar("T")
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from airflow_provider_qlik.cloud.api import automations, reload_tasks, sharing_tasks, tasks
-from airflow_provider_qlik.cloud.call import Call, Flow
+from airflow_provider_qlik.cloud.call import Call
+from airflow_provider_qlik.cloud.flow import Flow
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.shape import Shape
 from airflow_provider_qlik.cloud.pages import all_items

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow_provider_qlik.cloud.call import Flow, send
 from airflow_provider_qlik.cloud.errors import ForbiddenError, InvalidResponseError
+from airflow_provider_qlik.cloud.flow import Flow, send
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.runs.capabilities import ConsistsOfItems
 from airflow_provider_qlik.runs.run import Run, without_repeats

@@ -21,8 +21,8 @@ from operator import attrgetter
 from typing import Any
 
 from airflow_provider_qlik.cloud.api import automations, catalog, sharing_tasks, tasks
-from airflow_provider_qlik.cloud.call import Flow
 from airflow_provider_qlik.cloud.errors import QlikCloudError
+from airflow_provider_qlik.cloud.flow import Flow
 from airflow_provider_qlik.cloud.pages import all_items
 from airflow_provider_qlik.validation import InvalidArgumentError
 

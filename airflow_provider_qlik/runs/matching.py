@@ -36,8 +36,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qlik.cloud.call import Flow, pause
 from airflow_provider_qlik.cloud.errors import NotFoundError, QlikCloudError
+from airflow_provider_qlik.cloud.flow import Flow, pause
 from airflow_provider_qlik.runs import visibility
 from airflow_provider_qlik.runs.capabilities import ShowsUsers
 from airflow_provider_qlik.runs.errors import AmbiguousRunError, RunNotFoundError

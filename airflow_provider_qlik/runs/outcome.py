@@ -6,8 +6,8 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
-from airflow_provider_qlik.cloud.call import Flow
 from airflow_provider_qlik.cloud.errors import InvalidArgumentError, QlikCloudError
+from airflow_provider_qlik.cloud.flow import Flow
 from airflow_provider_qlik.runs.adapter import LogCallback, RunAdapter
 from airflow_provider_qlik.runs.capabilities import ExplainsFailures, HasLog, ReportsWarnings
 from airflow_provider_qlik.runs.run import Run, RunState

@@ -7,8 +7,9 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from airflow_provider_qlik.cloud.call import Flow, Tier, pause, send
+from airflow_provider_qlik.cloud.call import Tier
 from airflow_provider_qlik.cloud.errors import StatusError
+from airflow_provider_qlik.cloud.flow import Flow, pause, send
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.runs.adapter import ListedRunAdapter, RunAdapter
 from airflow_provider_qlik.runs.capabilities import HasBulkList

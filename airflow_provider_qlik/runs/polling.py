@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qlik.cloud.call import Flow
 from airflow_provider_qlik.cloud.errors import NotFoundError
+from airflow_provider_qlik.cloud.flow import Flow
 from airflow_provider_qlik.runs.capabilities import ConsistsOfItems, ShowsUsers
 from airflow_provider_qlik.runs.intent import has_marker
 from airflow_provider_qlik.runs.listing import check_resource_exists, collect_runs, recent_runs, until_before

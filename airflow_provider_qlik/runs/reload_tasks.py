@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from airflow_provider_qlik.cloud.api import reload_tasks, tasks
-from airflow_provider_qlik.cloud.call import Flow, send
 from airflow_provider_qlik.cloud.errors import InvalidArgumentError, QlikCloudError, StatusError
+from airflow_provider_qlik.cloud.flow import Flow, send
 from airflow_provider_qlik.cloud.models.reload_tasks import ReloadTask
 from airflow_provider_qlik.runs.adapter import Resource, RunAdapter
 from airflow_provider_qlik.runs.errors import RunError, RunGoneError

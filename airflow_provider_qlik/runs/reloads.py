@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import apps, catalog, reloads
-from airflow_provider_qlik.cloud.call import Call, Flow, pause, send
+from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.errors import (
     BadRequestError,
     ConflictError,
@@ -19,6 +19,7 @@ from airflow_provider_qlik.cloud.errors import (
     StatusError,
     TooManyRequestsError,
 )
+from airflow_provider_qlik.cloud.flow import Flow, pause, send
 from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadList
 from airflow_provider_qlik.runs.adapter import LogCallback, Resource, StartableRunAdapter
 from airflow_provider_qlik.runs.cancelling import cancelled, not_cancelled, send_cancel

@@ -10,8 +10,9 @@ from __future__ import annotations
 from copy import copy
 from typing import Any, TypeVar
 
-from airflow_provider_qlik.cloud.call import Call, Flow, FlowDriver
+from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.errors import InvalidArgumentError, QlikCloudError
+from airflow_provider_qlik.cloud.flow import Flow, FlowDriver
 
 T = TypeVar("T")
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import sharing_tasks
-from airflow_provider_qlik.cloud.call import Call, Flow, send
+from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.errors import ConflictError, NotFoundError
+from airflow_provider_qlik.cloud.flow import Flow, send
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution, SharingTaskExecutionList
 from airflow_provider_qlik.runs.adapter import LogCallback, Resource, StartableRunAdapter
 from airflow_provider_qlik.runs.cancelling import cancelled, not_cancelled, send_cancel

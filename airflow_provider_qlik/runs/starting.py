@@ -25,8 +25,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qlik.cloud.call import Flow, send
 from airflow_provider_qlik.cloud.errors import ForbiddenError, NotFoundError, QlikCloudError, StatusError
+from airflow_provider_qlik.cloud.flow import Flow, send
 from airflow_provider_qlik.runs.errors import CannotStartError, RunNotFoundError
 from airflow_provider_qlik.runs.intent import Intent, has_marker
 from airflow_provider_qlik.runs.listing import check_resource_exists

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from airflow_provider_qlik.cloud.api import automations, reloads, tasks
-from airflow_provider_qlik.cloud.call import Call, Flow, Tier, send
+from airflow_provider_qlik.cloud.call import Call, Tier
 from airflow_provider_qlik.cloud.errors import BadRequestError, InvalidArgumentError, QlikCloudError
+from airflow_provider_qlik.cloud.flow import Flow, send
 from airflow_provider_qlik.cloud.models.tasks import TaskRun, TaskRunList
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.runs.adapter import LogCallback, Resource, StartableRunAdapter

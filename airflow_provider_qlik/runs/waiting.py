@@ -27,8 +27,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from airflow_provider_qlik.cloud.call import Flow, Poll, pause
 from airflow_provider_qlik.cloud.errors import NotFoundError, QlikCloudError, StatusError
+from airflow_provider_qlik.cloud.flow import Flow, Poll, pause
 from airflow_provider_qlik.runs import visibility
 from airflow_provider_qlik.runs.adapter import LogCallback, RunAdapter
 from airflow_provider_qlik.runs.errors import RunError, RunGoneError, RunNotVisibleError, WaitTimeoutError

@@ -159,7 +159,7 @@ class QlikRunSensor(ResourceArguments, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once. A poll that fails for a transient reason does not fail the task."""
         from airflow_provider_qlik.cloud import InvalidArgumentError, QlikCloudError
-        from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+        from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
         checkpoint = self._checkpoint(context)
@@ -167,7 +167,7 @@ class QlikRunSensor(ResourceArguments, BaseSensorOperator):
             try:
                 # Reused by the next pokes, so that only changes are logged and the sensor stays with its run.
                 self._wait = self._wait or self._new_wait(hook, checkpoint)
-                run = hook.run_flow(self._wait.poll(), ONE_TRY)
+                run = hook.run_flow(self._wait.poll(), ONE_ATTEMPT)
             except (QlikCloudError, InvalidArgumentError) as error:
                 if self._wait is None and isinstance(error, QlikCloudError) and error.transient:
                     # The lookup of a name has failed.

@@ -139,7 +139,7 @@ class QlikRunTrigger(BaseTrigger):
     async def _wait(self) -> RunEvent:
         """Wait for the run, and return the event: with the ended run, or with the error that ended the wait."""
         from airflow_provider_qlik.cloud import InvalidArgumentError, QlikCloudError
-        from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+        from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
         from airflow_provider_qlik.lifecycle.trigger_event import RunEvent
 
@@ -152,7 +152,7 @@ class QlikRunTrigger(BaseTrigger):
                 try:
                     # The wait checks the deadline between two polls, this time-out also while a poll is in flight.
                     async with asyncio.timeout(self._timeout()):
-                        run = await hook.arun_flow(polling, ONE_TRY)
+                        run = await hook.arun_flow(polling, ONE_ATTEMPT)
                 except TimeoutError:
                     raise wait.timed_out() from None
                 return RunEvent.ended(run)

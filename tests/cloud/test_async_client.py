@@ -15,7 +15,7 @@ from airflow_provider_qlik.cloud.api import tasks, users
 from airflow_provider_qlik.cloud.call import Tier
 from airflow_provider_qlik.cloud.polling.rate_limits import RateLimits
 from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, RESERVED_SLOTS, Priority
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
 from tests.virtual_time import now, run
 
 TENANT = Tenant.at("acme.eu.qlikcloud.com", tasks_path="/api/v1/tasks")
@@ -66,7 +66,7 @@ def play(scene: Callable[[AsyncClient], Coroutine[Any, Any, None]], answer: Any,
 
 
 def many(
-    client: AsyncClient, call: Call[Any], count: int, retry_policy: RetryPolicy = ONE_TRY
+    client: AsyncClient, call: Call[Any], count: int, retry_policy: RetryPolicy = ONE_ATTEMPT
 ) -> list[asyncio.Future[Any]]:
     return [asyncio.ensure_future(client.call(call, retry_policy)) for _ in range(count)]
 
@@ -79,7 +79,7 @@ async def stop(*waiting: asyncio.Future[Any]) -> None:
 
 @pytest.mark.parametrize(
     ("name", "call", "retry_policy"),
-    [("cancel", CANCEL, ONE_TRY), ("look", LOOK, URGENT)],
+    [("cancel", CANCEL, ONE_ATTEMPT), ("look", LOOK, URGENT)],
     ids=["cancel", "urgent look"],
 )
 def test_high_priority_goes_before_polls_that_wait_for_a_token(

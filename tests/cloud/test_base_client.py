@@ -38,7 +38,7 @@ from airflow_provider_qlik.cloud.api import tasks, users
 from airflow_provider_qlik.cloud.transport import credential_rotation
 from airflow_provider_qlik.cloud.transport.async_client import REREAD_INTERVAL
 from airflow_provider_qlik.cloud.transport.base_client import ConnectionSettings
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
 from airflow_provider_qlik.cloud.transport.token_cache import SharedToken
 from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.cloud.conftest import QUICK
@@ -378,14 +378,14 @@ def test_an_open_client_trusts_certificates_that_are_replaced_on_disk(kind: str,
             with Client(tenant, RIGHT, retry_policy=QUICK, reread=read) as client:
                 assert client.call(call).name == "A task"
                 move(client, after.url)
-                assert client.call(call, ONE_TRY).name == "Another task"
+                assert client.call(call, ONE_ATTEMPT).name == "Another task"
         else:
 
             async def play() -> None:
                 async with AsyncClient(tenant, RIGHT, retry_policy=QUICK, reread=aread) as client:
                     assert (await client.call(call)).name == "A task"
                     move(client, after.url)
-                    assert (await client.call(call, ONE_TRY)).name == "Another task"
+                    assert (await client.call(call, ONE_ATTEMPT)).name == "Another task"
 
             asyncio.run(play())
 
@@ -406,11 +406,11 @@ def test_a_redirect_to_an_invalid_address_is_an_invalid_response(listener: Liste
         tenant = Tenant.at(listener.url)
 
         async def in_loop(call: Any = call, tenant: Tenant = tenant) -> None:
-            async with AsyncClient(tenant, RIGHT, retry_policy=ONE_TRY) as client:
+            async with AsyncClient(tenant, RIGHT, retry_policy=ONE_ATTEMPT) as client:
                 await client.call(call)
 
         def in_thread(call: Any = call, tenant: Tenant = tenant) -> None:
-            with Client(tenant, RIGHT, retry_policy=ONE_TRY) as client:
+            with Client(tenant, RIGHT, retry_policy=ONE_ATTEMPT) as client:
                 client.call(call)
 
         with pytest.raises(InvalidResponseError) as raised:
@@ -494,7 +494,7 @@ def echo() -> Iterator[Listener]:
 
 @pytest.mark.parametrize("credentials", [RIGHT, ClientCredentials("client", "secret")], ids=["key", "OAuth"])
 def test_a_client_that_is_used_after_a_fork_gets_its_own_responses(echo: Listener, credentials: Credentials) -> None:
-    with Client(Tenant.at(echo.url), credentials, retry_policy=ONE_TRY) as client:
+    with Client(Tenant.at(echo.url), credentials, retry_policy=ONE_ATTEMPT) as client:
         client.call(tasks.get("before"))
         children = [in_child(lambda name=f"child{number}": names_of(client, name)) for number in range(3)]  # type: ignore[misc]
         own = names_of(client, "parent")
@@ -507,12 +507,12 @@ def test_a_client_that_is_used_after_a_fork_gets_its_own_responses(echo: Listene
 def names_of(client: Client, who: str) -> list[str | None]:
     """Return the names in the responses about sixty tasks, each requested by its own name."""
     # Without the comparison of ids, which would hide what is mixed up behind errors.
-    return [client.call(replace(tasks.get(f"{who}-{number}"), about=()), ONE_TRY).name for number in range(60)]
+    return [client.call(replace(tasks.get(f"{who}-{number}"), about=()), ONE_ATTEMPT).name for number in range(60)]
 
 
 def test_a_lock_held_at_the_fork_blocks_no_child(echo: Listener) -> None:
     credentials = ClientCredentials("client", "secret")
-    with Client(Tenant.at(echo.url), credentials, retry_policy=ONE_TRY) as client:
+    with Client(Tenant.at(echo.url), credentials, retry_policy=ONE_ATTEMPT) as client:
         client.call(tasks.get("before"))
         holder, held, release = client._auth._shared_token, threading.Event(), threading.Event()  # type: ignore[attr-defined]
 
@@ -543,7 +543,7 @@ def test_a_sign_in_under_way_at_the_fork_blocks_no_child(echo: Listener) -> None
         return echoing(seen)
 
     echo.answers(slowly)
-    with Client(Tenant.at(echo.url), ClientCredentials("client", "secret"), retry_policy=ONE_TRY) as client:
+    with Client(Tenant.at(echo.url), ClientCredentials("client", "secret"), retry_policy=ONE_ATTEMPT) as client:
         signing_in = threading.Thread(target=lambda: client.call(tasks.get("before")))
         signing_in.start()
         try:
@@ -556,7 +556,7 @@ def test_a_sign_in_under_way_at_the_fork_blocks_no_child(echo: Listener) -> None
 
 
 def test_a_child_that_closes_a_client_leaves_that_of_the_parent_open(echo: Listener) -> None:
-    with Client(Tenant.at(echo.url), RIGHT, retry_policy=ONE_TRY) as client:
+    with Client(Tenant.at(echo.url), RIGHT, retry_policy=ONE_ATTEMPT) as client:
         client.call(tasks.get("before"))
         child = in_child(lambda: client.close())
         assert found_by(*child) is None

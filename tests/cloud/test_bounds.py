@@ -35,7 +35,7 @@ from airflow_provider_qlik.cloud import (
 from airflow_provider_qlik.cloud.api import automations, sharing_tasks, tasks
 from airflow_provider_qlik.cloud.transport import client as sync_client
 from airflow_provider_qlik.cloud.transport.bounds import KEPT_END, MAX_BODY
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
 from airflow_provider_qlik.tasks_api import V1_TASKS
 from tests.listener import Answer, Listener
 
@@ -150,11 +150,11 @@ def error_of(driver: str, tenant: Tenant, call: Call[Any], credentials: Credenti
     """What is raised by one attempt of a call, which must not take long."""
 
     async def in_loop() -> None:
-        async with AsyncClient(tenant, credentials, retry_policy=ONE_TRY) as client:
+        async with AsyncClient(tenant, credentials, retry_policy=ONE_ATTEMPT) as client:
             await client.call(call)
 
     def in_thread() -> None:
-        with Client(tenant, credentials, retry_policy=ONE_TRY) as client:
+        with Client(tenant, credentials, retry_policy=ONE_ATTEMPT) as client:
             client.call(call)
 
     began = time.monotonic()
@@ -193,7 +193,7 @@ def test_the_headers_of_a_file_must_come_within_the_total_time_out(
     behave: Callable[[socket.socket, bytes], object],
 ) -> None:
     file = sharing_tasks.execution_file("s", "e", "f")
-    with serving(behave) as url, Client(slow_tenant(url), KEY, retry_policy=ONE_TRY) as client:
+    with serving(behave) as url, Client(slow_tenant(url), KEY, retry_policy=ONE_ATTEMPT) as client:
         began = time.monotonic()
         with pytest.raises(NoResponseError):
             client.download(file, lambda: pytest.fail("there is nothing to write"))
@@ -211,7 +211,7 @@ def test_twenty_slow_responses_delay_no_other_request_for_long(listener: Listene
         connection.sendall(head + b"content-length: %d\r\n\r\n%s" % (len(body), body))
 
     async def play(url: str) -> tuple[list[Any], list[Any]]:
-        async with AsyncClient(slow_tenant(url), KEY, retry_policy=ONE_TRY) as client:
+        async with AsyncClient(slow_tenant(url), KEY, retry_policy=ONE_ATTEMPT) as client:
             slow = [asyncio.ensure_future(client.call(automations.run_debug("slow", "r"))) for _ in range(20)]
             await asyncio.sleep(0.05)
             others = [client.call(automations.run_debug("quick", "r")) for _ in range(5)]
@@ -230,7 +230,7 @@ def test_a_connection_serves_the_next_request_after_one_that_took_too_long(liste
         return Answer(200, {"id": seen.path.rpartition("/")[2], "name": "A task"})
 
     listener.answers(slowly)
-    with Client(slow_tenant(listener.url), KEY, retry_policy=ONE_TRY) as client:
+    with Client(slow_tenant(listener.url), KEY, retry_policy=ONE_ATTEMPT) as client:
         with pytest.raises(NoResponseError):
             client.call(tasks.get("one"))
         assert client.call(tasks.get("other")).id == "other"
@@ -244,7 +244,7 @@ def test_the_deadline_of_a_flow_ends_a_request_that_is_under_way(
     behave: Callable[[socket.socket, bytes], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sync_client, "LAST_POLL", 0.1)
-    with serving(behave) as url, Client(Tenant.at(url), KEY, retry_policy=ONE_TRY) as client:
+    with serving(behave) as url, Client(Tenant.at(url), KEY, retry_policy=ONE_ATTEMPT) as client:
         began = time.monotonic()
         with pytest.raises(NoResponseError):
             client.run_flow(send(tasks.get("t")), deadline=datetime.now(UTC) + timedelta(seconds=0.1))
@@ -253,7 +253,7 @@ def test_the_deadline_of_a_flow_ends_a_request_that_is_under_way(
 
 def test_the_deadline_of_a_flow_ends_a_sign_in_that_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sync_client, "LAST_POLL", 0.1)
-    with serving(in_the_body) as url, Client(Tenant.at(url), OAUTH, retry_policy=ONE_TRY) as client:
+    with serving(in_the_body) as url, Client(Tenant.at(url), OAUTH, retry_policy=ONE_ATTEMPT) as client:
         began = time.monotonic()
         with pytest.raises(ConnectError):
             client.run_flow(send(tasks.get("t")), deadline=datetime.now(UTC) + timedelta(seconds=0.1))
@@ -268,7 +268,7 @@ def test_a_deadline_holds_for_its_flow_alone(listener: Listener, monkeypatch: py
         return Answer(200, {"id": "t", "name": "A task"})
 
     listener.answers(slowly)
-    with Client(Tenant.at(listener.url), KEY, retry_policy=ONE_TRY) as client:
+    with Client(Tenant.at(listener.url), KEY, retry_policy=ONE_ATTEMPT) as client:
         with pytest.raises(NoResponseError):
             client.run_flow(send(tasks.get("t")), deadline=datetime.now(UTC))
         assert client.call(tasks.get("t")).name == "A task"

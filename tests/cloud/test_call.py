@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_qlik.cloud import Flow, Pause, Tenant, pause, send
 from airflow_provider_qlik.cloud.api import automations, reloads, sharing_tasks, tasks
-from airflow_provider_qlik.cloud.call import Call, FlowDriver, Step
+from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.errors import ConnectError, QlikCloudError
+from airflow_provider_qlik.cloud.flow import FlowDriver, Step
 from airflow_provider_qlik.validation import InvalidArgumentError
 
 T = TypeVar("T")
@@ -146,7 +147,7 @@ def test_a_flow_asks_pauses_and_gives() -> None:
 
     steps = flow()
     assert next(steps) == tasks.start("t")
-    assert steps.send(tasks.start("t").answer(message="started")) == Pause(3)
+    assert steps.send(tasks.start("t").response_type(message="started")) == Pause(3)
     with pytest.raises(StopIteration) as end:
         steps.send(None)
     assert end.value.value == "started!"

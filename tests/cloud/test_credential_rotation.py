@@ -13,7 +13,7 @@ from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, Client, Clien
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.errors import UnauthorizedError
 from airflow_provider_qlik.cloud.transport.base_client import ConnectionSettings
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.cloud.conftest import QUICK
@@ -42,11 +42,11 @@ class Driver:
         """Return the results of calls, sent one after the other by a thread, all at once in an event loop."""
         if self.kind == "Client":
             with Client(self.tenant, credentials, retry_policy=QUICK, reread=self.reread) as client:
-                return [client.call(call, ONE_TRY) for call in calls]
+                return [client.call(call, ONE_ATTEMPT) for call in calls]
 
         async def all_at_once() -> list[Any]:
             async with AsyncClient(self.tenant, credentials, retry_policy=QUICK, reread=self.areread) as client:
-                return await asyncio.gather(*(client.call(call, ONE_TRY) for call in calls))
+                return await asyncio.gather(*(client.call(call, ONE_ATTEMPT) for call in calls))
 
         return asyncio.run(all_at_once())
 

@@ -19,7 +19,7 @@ from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.models.shape import Reply
 from airflow_provider_qlik.cloud.transport.decoding import ACCEPT_ENCODING, PART_BYTES, Decoder, TooLargeError
 from airflow_provider_qlik.cloud.transport.responses import is_web_page
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
 from tests.listener import Answer, Listener
 
 pytestmark = pytest.mark.slow
@@ -196,7 +196,7 @@ def test_what_is_announced_can_be_decoded() -> None:
 def test_a_response_in_an_unknown_encoding_keeps_no_connection(listener: Listener) -> None:
     listener.answers(Answer(200, b"x", {"content-encoding": "br"}))
 
-    with Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_TRY) as client:
+    with Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_ATTEMPT) as client:
         with pytest.raises(InvalidResponseError, match="not accepted, 'br'"):
             client.call(tasks.get("t"))
         assert active(client._http) == []
@@ -206,7 +206,7 @@ def test_a_response_in_an_unknown_encoding_keeps_no_connection_in_an_event_loop(
     listener.answers(Answer(200, b"x", {"content-encoding": "br"}))
 
     async def call() -> list[str]:
-        async with AsyncClient(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_TRY) as client:
+        async with AsyncClient(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_ATTEMPT) as client:
             with pytest.raises(InvalidResponseError, match="not accepted, 'br'"):
                 await client.call(tasks.get("t"))
             return active(client._http)

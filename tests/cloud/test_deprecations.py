@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Client, ClientCredentials, Tenant
 from airflow_provider_qlik.cloud.api import reload_tasks, tasks
 from airflow_provider_qlik.cloud.transport.deprecations import Deprecation, read_deprecation
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.cloud.conftest import QUICK
 from tests.listener import Answer, Listener, Seen, refused_by_qlik
@@ -123,14 +123,14 @@ def test_an_error_response_counts_as_deprecated_too(sandbox: SandboxTenant, capl
 )
 def test_no_header_makes_a_call_fail(listener: Listener, headers: dict[str, str]) -> None:
     listener.answers(Answer(200, {"id": "t"}, headers))
-    with Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_TRY) as client:
+    with Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_ATTEMPT) as client:
         assert client.call(tasks.get("t")).id == "t"
 
 
 def test_what_a_header_says_is_shown_without_secrets(listener: Listener, caplog: pytest.LogCaptureFixture) -> None:
     link = "<https://elsewhere.example/?access_token=planted-secret-0123456789>"
     listener.answers(Answer(200, {"id": "t"}, {"deprecation": "true", "link": link}))
-    with Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_TRY) as client:
+    with Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_ATTEMPT) as client:
         client.call(tasks.get("t"))
     (line,) = lines(caplog)
     assert "elsewhere.example" in line

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud import Flow, QlikCloudError
-from airflow_provider_qlik.cloud.call import FlowDriver, Poll, Tier
+from airflow_provider_qlik.cloud.call import Tier
 from airflow_provider_qlik.cloud.errors import ConnectError, ForbiddenError, UnauthorizedError
+from airflow_provider_qlik.cloud.flow import FlowDriver, Poll
 from airflow_provider_qlik.cloud.polling import bulk_list as bulk_list_module
 from airflow_provider_qlik.cloud.polling import dispatcher as dispatcher_module
 from airflow_provider_qlik.cloud.polling.bulk_list import (

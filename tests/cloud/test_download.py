@@ -411,7 +411,7 @@ def test_bytes_that_never_make_a_chunk_are_no_progress(
 
     with (
         serving(trickle()) as url,
-        pytest.raises(NoResponseError, match=r"^The download stands still after 1,000 bytes \(GET"),
+        pytest.raises(NoResponseError, match=r"^The download stopped after 1,000 bytes \(GET"),
     ):
         fetch(url, target, RetryPolicy(max_attempts=1))
     pause.set()

@@ -28,11 +28,12 @@ from airflow_provider_qlik.cloud import (
     api,
 )
 from airflow_provider_qlik.cloud.api import automations, tasks
-from airflow_provider_qlik.cloud.call import Family, Poll, Tier
+from airflow_provider_qlik.cloud.call import Family, Tier
 from airflow_provider_qlik.cloud.errors import IntermediaryResponseError
+from airflow_provider_qlik.cloud.flow import Poll
 from airflow_provider_qlik.cloud.polling.rate_limiter import RateLimiter
 from airflow_provider_qlik.cloud.transport import paths
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
 from airflow_provider_qlik.runs import ADAPTERS, RunSelector
 from airflow_provider_qlik.runs.poll_source import poll_source
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
@@ -205,7 +206,7 @@ def test_pages_that_come_from_both_paths_for_a_moment_are_outlasted(sandbox: San
 def test_a_read_fails_with_what_the_look_met(sandbox: SandboxTenant, driver: str) -> None:
     sandbox.fault("GET", "/api/*", times=None, status=403, body=PAGE, content_type="text/html")
     with pytest.raises(IntermediaryResponseError, match=f"HTTP 403 for GET {SCHEDULING_TASKS}"):
-        called(driver, sandbox, tasks.get("t"), ONE_TRY)
+        called(driver, sandbox, tasks.get("t"), ONE_ATTEMPT)
 
 
 def test_where_neither_path_is_there_that_is_the_error(sandbox: SandboxTenant, driver: str) -> None:
@@ -258,7 +259,7 @@ def test_a_look_that_fails_fails_for_all_who_wait_for_it(sandbox: SandboxTenant)
 
     async def many() -> list[Any]:
         async with AsyncClient(Tenant.at(sandbox.url), ApiKey(sandbox.api_key)) as client:
-            flows = (client.call(tasks.get(f"t{number}"), ONE_TRY) for number in range(50))
+            flows = (client.call(tasks.get(f"t{number}"), ONE_ATTEMPT) for number in range(50))
             return await asyncio.gather(*flows, return_exceptions=True)
 
     errors = asyncio.run(many())
@@ -274,9 +275,9 @@ def test_refused_credentials_of_one_are_not_those_of_the_others(sandbox: Sandbox
     async def both() -> tuple[Any, Any]:
         where = Tenant.at(sandbox.url)
         async with AsyncClient(where, ApiKey("wrong")) as wrong, AsyncClient(where, ApiKey(sandbox.api_key)) as right:
-            first = asyncio.ensure_future(wrong.call(tasks.get(task), ONE_TRY))
+            first = asyncio.ensure_future(wrong.call(tasks.get(task), ONE_ATTEMPT))
             await asyncio.sleep(0.05)
-            second = asyncio.ensure_future(right.call(tasks.get(task), ONE_TRY))
+            second = asyncio.ensure_future(right.call(tasks.get(task), ONE_ATTEMPT))
             refused, answered = await asyncio.gather(first, second, return_exceptions=True)
             return refused, answered
 
@@ -564,7 +565,7 @@ def test_what_counts_as_a_list(listener: Listener, answer: Answer, there: bool) 
         return answer if seen.target.endswith("?limit=1") else Answer(200, {"id": "t"})
 
     listener.answers(reply)
-    with Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_TRY) as client:
+    with Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_ATTEMPT) as client:
         if there:
             assert client.call(tasks.get("t")).id == "t"
         else:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud import Flow
-from airflow_provider_qlik.cloud.call import Poll, Tier
+from airflow_provider_qlik.cloud.call import Tier
+from airflow_provider_qlik.cloud.flow import Poll
 from airflow_provider_qlik.cloud.polling.poll import PendingPoll
 from airflow_provider_qlik.cloud.polling.queue import BULK_LIST_INTERVAL_SHARE, JITTER, PollQueue, PollRequest
 

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_qlik.cloud import QlikCloudError, StatusError
 from airflow_provider_qlik.cloud.api import tasks
-from airflow_provider_qlik.cloud.call import Call, Pause, RefreshCredentials
+from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.errors import ConnectError, NoResponseError
+from airflow_provider_qlik.cloud.flow import Pause, RefreshCredentials
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.operations import OPERATIONS
@@ -33,7 +34,7 @@ from tests.planted_secret import plant, searching
 from tests.replies import (
     SECRET,
     TIMES,
-    answer_of,
+    response_type_of,
     anything,
     bodies,
     call_of,
@@ -55,8 +56,8 @@ MAX_MESSAGE = 3000
 MAX_PAUSE = threading.TIMEOUT_MAX
 ANSWERS: dict[Any, list[str]] = {}
 for _name in OPERATIONS:
-    if answer_of(_name) not in {NoneType, str}:
-        ANSWERS.setdefault(answer_of(_name), []).append(_name)
+    if response_type_of(_name) not in {NoneType, str}:
+        ANSWERS.setdefault(response_type_of(_name), []).append(_name)
 
 
 def outcome_of(call: Call[Any], reply: Reply) -> Any:
@@ -69,7 +70,7 @@ def outcome_of(call: Call[Any], reply: Reply) -> Any:
         assert f"HTTP {reply.status} for {call.method} {call.path}" in str(error)
         assert len(str(error)) < MAX_MESSAGE
         return error
-    assert_usable(answer, call.answer)
+    assert_usable(answer, call.response_type)
     return answer
 
 
@@ -130,13 +131,15 @@ def test_the_operations_are_those_of_the_contract_and_more() -> None:
 @each_operation
 def test_a_whole_answer_is_read_whole(operation: str) -> None:
     call = call_of(operation)
-    if call.answer in {NoneType, str}:
-        assert read(call, call.path, Reply(200, content=b"text")) == (None if call.answer is NoneType else "text")
+    if call.response_type in {NoneType, str}:
+        assert read(call, call.path, Reply(200, content=b"text")) == (
+            None if call.response_type is NoneType else "text"
+        )
         return
-    members = whole(call.answer)
+    members = whole(call.response_type)
     answer = read(call, call.path, Reply(200, content=json.dumps(members).encode()))
     assert set(answer.model_dump(by_alias=True, exclude_none=True)) == set(members)
-    assert_usable(answer, call.answer)
+    assert_usable(answer, call.response_type)
 
 
 @each_operation
@@ -144,7 +147,7 @@ def test_whatever_comes_back_is_an_answer_or_an_error_of_ours(operation: str) ->
     call = call_of(operation)
 
     @examples(25)
-    @given(replies(call.answer))
+    @given(replies(call.response_type))
     def check(reply: Reply) -> None:
         outcome_of(call, reply)
 
@@ -269,7 +272,7 @@ def _members(call: Call[Any]) -> dict[str, Any]:
 
 
 @examples(60)
-@given(st.lists(bodies(answer_of("tasks.list")), max_size=5))
+@given(st.lists(bodies(response_type_of("tasks.list")), max_size=5))
 def test_a_list_of_whatever_pages_ends_or_fails_as_ours(given_bodies: list[bytes]) -> None:
     call = call_of("tasks.list")
     pages: Pages[Any] = Pages(call)
@@ -286,7 +289,7 @@ def test_a_list_of_whatever_pages_ends_or_fails_as_ours(given_bodies: list[bytes
 @examples(60)
 @given(anything)
 def test_plain_json_of_any_kind_is_read_or_unreadable(value: Any) -> None:
-    for shape in (answer_of("tasks.last_run"), answer_of("automations.get")):
+    for shape in (response_type_of("tasks.last_run"), response_type_of("automations.get")):
         try:
             assert_usable(shape.from_json(value), shape)
         except QlikCloudError as error:

@@ -24,7 +24,7 @@ from airflow_provider_qlik.cloud.polling.rate_limiter import (
 from airflow_provider_qlik.cloud.polling.rate_limits import Permit, RateLimits
 from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, RESERVED_SLOTS, Priority
 from airflow_provider_qlik.cloud.transport.credentials import Credentials
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
 from airflow_provider_qlik.sandbox import Tenant as SandboxTenant
 from tests.virtual_time import now, run
 
@@ -832,7 +832,7 @@ def test_against_a_tenant_of_one_user_polls_settle_below_its_limit_and_starts_go
     async def play() -> tuple[int, list[bool]]:
         limits = RateLimits.of(where, key)
         async with AsyncClient(where, key) as client:
-            polls = [asyncio.ensure_future(client.call(tasks.get(task), ONE_TRY)) for _ in range(100)]
+            polls = [asyncio.ensure_future(client.call(tasks.get(task), ONE_ATTEMPT)) for _ in range(100)]
             await asyncio.sleep(1)
             before = len(sandbox.request_log())
             await client.call(tasks.start(task))

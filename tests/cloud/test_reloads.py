@@ -133,7 +133,7 @@ def test_a_page_of_reloads_leads_to_the_next() -> None:
 def test_the_log_of_a_reload_is_text() -> None:
     call = apps.reload_log("app 1", "r")
 
-    assert (call.path, call.answer, call.accept) == ("/api/v1/apps/app%201/reloads/logs/r", str, "text/plain")
+    assert (call.path, call.response_type, call.accept) == ("/api/v1/apps/app%201/reloads/logs/r", str, "text/plain")
 
 
 def test_the_logs_of_an_app_are_listed() -> None:

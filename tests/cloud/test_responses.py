@@ -30,7 +30,7 @@ from airflow_provider_qlik.cloud.errors import TOKEN_PATH, IntermediaryResponseE
 from airflow_provider_qlik.cloud.models.shape import Reply
 from airflow_provider_qlik.cloud.operations import OPERATIONS
 from airflow_provider_qlik.cloud.transport.responses import read, refusal
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
 from tests.cloud.conftest import QUICK
 from tests.listener import Answer, Listener, refused_by_qlik
 from tests.replies import about_the_call, whole
@@ -268,7 +268,7 @@ def test_401_403_and_404_name_the_connection_and_what_to_check(listener: Listene
     ):
         listener.answers(refused_by_qlik(status, title="No"))
         with (
-            Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_TRY, connection="qlik_prod") as client,
+            Client(Tenant.at(listener.url), ApiKey("key"), retry_policy=ONE_ATTEMPT, connection="qlik_prod") as client,
             pytest.raises(StatusError) as raised,
         ):
             client.call(tasks.get("t"))
@@ -320,7 +320,7 @@ def response(call: Call[Any], body: Any) -> Any:
 
 
 def usual(call: Call[Any]) -> Any:
-    return about_the_call(call, whole(call.answer))
+    return about_the_call(call, whole(call.response_type))
 
 
 @each_about

@@ -19,8 +19,8 @@ from airflow_provider_qlik.cloud import (
     StatusError,
 )
 from airflow_provider_qlik.cloud.api import automations, tasks
-from airflow_provider_qlik.cloud.call import RefreshCredentials
 from airflow_provider_qlik.cloud.errors import IntermediaryResponseError
+from airflow_provider_qlik.cloud.flow import RefreshCredentials
 from airflow_provider_qlik.cloud.models.shape import Reply
 from airflow_provider_qlik.cloud.transport.responses import refusal
 from airflow_provider_qlik.cloud.transport.retry import may_repeat, send_with_retries

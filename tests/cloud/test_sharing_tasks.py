@@ -61,7 +61,7 @@ def test_the_latest_execution_is_asked_for_by_that_word() -> None:
 def test_a_file_is_a_download_of_any_type() -> None:
     call = sharing_tasks.execution_file("s", "e", "small image/1".replace("/", ":"))
 
-    assert (call.answer, call.accept) == (Download, "*/*")
+    assert (call.response_type, call.accept) == (Download, "*/*")
     assert call.path == "/api/v1/sharing-tasks/s/executions/e/files/small%20image%3A1"
 
 

@@ -182,8 +182,8 @@ def client_for(operation: Operation, client: Client, scheduling_client: Client) 
 
 def is_read(client: Client, call: Call[Any]) -> bool:
     """Return True if the response has the type of the call."""
-    if call.answer is not Download:
-        return isinstance(client.call(call), call.answer)
+    if call.response_type is not Download:
+        return isinstance(client.call(call), call.response_type)
     received = BytesIO()
     client.download(call, lambda: nullcontext(received))
     return bool(received.getvalue())

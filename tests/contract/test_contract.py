@@ -84,7 +84,7 @@ def sent(listener: Listener, operation: Operation, call: Call[Any], driver: str,
     root = root or (other if operation.contract is scheduling() else v1)
     listener.answers(documented(operation, call))
     # What becomes of a file that is downloaded is no matter here.
-    call = replace(call, answer=str) if call.answer is Download else call
+    call = replace(call, response_type=str) if call.response_type is Download else call
     tenant, key = Tenant.at(listener.url, tasks_path=root), ApiKey("key")
     if driver == "sync":
         with Client(tenant, key) as client:

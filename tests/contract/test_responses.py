@@ -52,7 +52,7 @@ def _same(value: Any, read: Any) -> bool:
 ANSWERING = [
     one
     for one in OPERATIONS
-    if "application/json" in one.responses[one.success] and ALL_CASES[one.id].bare().answer is not Download
+    if "application/json" in one.responses[one.success] and ALL_CASES[one.id].bare().response_type is not Download
 ]
 
 
@@ -60,7 +60,7 @@ ANSWERING = [
 def test_a_documented_response_is_read_without_loss(operation: Operation) -> None:
     said = example(f"{operation.id}.response.{operation.success}")
 
-    assert list(lost(said, ALL_CASES[operation.id].bare().answer.from_json(said))) == []
+    assert list(lost(said, ALL_CASES[operation.id].bare().response_type.from_json(said))) == []
 
 
 @pytest.mark.parametrize("operation", ANSWERING, ids=lambda operation: operation.id)
@@ -69,18 +69,18 @@ def test_every_member_that_the_contract_declares_is_read(operation: Operation) -
     said = sample(operation.contract, schema)
     assert operation.contract.problems(schema, said) == [], "the sample itself is valid"
 
-    assert list(lost(said, ALL_CASES[operation.id].bare().answer.from_json(said))) == []
+    assert list(lost(said, ALL_CASES[operation.id].bare().response_type.from_json(said))) == []
 
 
 def test_an_operation_without_a_documented_response_body_returns_none() -> None:
     for operation in OPERATIONS:
         silent = not operation.responses[operation.success]
-        assert (ALL_CASES[operation.id].bare().answer is NoneType) is silent, operation.id
+        assert (ALL_CASES[operation.id].bare().response_type is NoneType) is silent, operation.id
         assert silent is (operation.success == 204)
 
 
 def test_a_patch_without_a_response_body_returns_a_task_without_members() -> None:
-    patched = tasks.patch("task", []).answer.from_reply(Reply(204))
+    patched = tasks.patch("task", []).response_type.from_reply(Reply(204))
 
     assert (patched.id, patched.enabled, patched.metadata) == (None, None, None)
 

@@ -25,7 +25,7 @@ ANSWERING = [
     operation
     for operation in OPERATIONS
     if "application/json" in operation.responses[operation.success]
-    and ALL_CASES[operation.id].bare().answer is not Download
+    and ALL_CASES[operation.id].bare().response_type is not Download
 ]
 each_answer = pytest.mark.parametrize("operation", ANSWERING, ids=lambda operation: operation.id)
 each_style = pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
@@ -36,7 +36,7 @@ def _nothing_was_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_bodies, "_warned", set())
 
 
-def answer_of(operation: Operation, style: Style) -> Any:
+def response_type_of(operation: Operation, style: Style) -> Any:
     return sample(operation.contract, operation.responses[operation.success]["application/json"], style)
 
 
@@ -62,9 +62,9 @@ def missing(said: Any, read: Any, at: str = "answer") -> list[str]:
 @each_style
 @each_answer
 def test_a_response_is_read_with_missing_and_unknown_members(operation: Operation, style: Style) -> None:
-    said = answer_of(operation, style)
+    said = response_type_of(operation, style)
 
-    read = ALL_CASES[operation.id].bare().answer.from_json(said)
+    read = ALL_CASES[operation.id].bare().response_type.from_json(said)
 
     assert missing(said, read) == []
     assert not isinstance(read, Page) or (read.left_out == () and len(read.items) == 2)
@@ -75,19 +75,19 @@ def test_a_response_with_only_the_required_members_is_read(operation: Operation)
     schema = operation.responses[operation.success]["application/json"]
     said = sample(operation.contract, schema, STYLES["with the least"], at_top=False)
 
-    read = ALL_CASES[operation.id].bare().answer.from_json(said)
+    read = ALL_CASES[operation.id].bare().response_type.from_json(said)
 
     assert missing(said, read) == []
 
 
 def test_each_sample_style_has_its_property() -> None:
-    task = answer_of(
+    task = response_type_of(
         scheduling().operations["get_scheduling_task"], STYLES["with new words and new members in its first form"]
     )
     assert task["states"][0]["type"] == NEW_WORD
     assert task["metadata"]["trigger"]["type"] == NEW_NUMBER
     assert task["metadata"]["orchestration"]["lastRun"]["newMember"] == NEW_MEMBERS["newMember"]
-    least = answer_of(scheduling().operations["get_scheduling_task"], STYLES["with the least"])
+    least = response_type_of(scheduling().operations["get_scheduling_task"], STYLES["with the least"])
     assert (least["metadata"], least["start"]) == ({}, {"schedule": {}})
     assert len(ANSWERING) * len(STYLES) > 400
 
@@ -135,17 +135,17 @@ def is_written_back(task: Task, said: Any, writing: Operation) -> None:
 @pytest.mark.parametrize("reading", BACK)
 def test_a_task_that_was_read_can_be_sent_back(reading: str, style: Style) -> None:
     operation = operation_of(reading)
-    said = answer_of(operation, style)
+    said = response_type_of(operation, style)
 
-    is_written_back(ALL_CASES[reading].bare().answer.from_json(said), said, operation_of(BACK[reading]))
+    is_written_back(ALL_CASES[reading].bare().response_type.from_json(said), said, operation_of(BACK[reading]))
 
 
 @each_style
 @pytest.mark.parametrize("reading", LISTED)
 def test_a_task_of_a_list_can_be_sent_back(reading: str, style: Style) -> None:
-    said = answer_of(operation_of(reading), style)
+    said = response_type_of(operation_of(reading), style)
 
-    for task, plain in zip(ALL_CASES[reading].bare().answer.from_json(said).items, said["data"], strict=True):
+    for task, plain in zip(ALL_CASES[reading].bare().response_type.from_json(said).items, said["data"], strict=True):
         is_written_back(task, plain, operation_of(LISTED[reading]))
 
 
@@ -191,7 +191,7 @@ def test_every_documented_task_of_a_list_is_sent_back_without_a_warning(caplog: 
 def test_other_writable_resources_can_be_sent_back(reading: str, writing: str, style: Style) -> None:
     operation = operation_of(writing)
     assert operation.request is not None
-    said = answer_of(operation_of(reading), style)
+    said = response_type_of(operation_of(reading), style)
     members = {name for part in operation.contract.branches(operation.request) for name in _members(operation, part)}
     writable = {name: value for name, value in said.items() if name in members}
     writable = written_back(operation.contract, operation.request, writable)

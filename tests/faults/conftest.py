@@ -10,7 +10,7 @@ import pytest
 # Airflow reads its settings when it is first imported, and these are there.
 import tests.provider.conftest  # noqa: F401
 from airflow_provider_qlik import sandbox as sandboxes
-from airflow_provider_qlik.cloud.call import Pause, Poll
+from airflow_provider_qlik.cloud.flow import Pause, Poll
 from airflow_provider_qlik.cloud.polling.dispatcher import Dispatcher
 from airflow_provider_qlik.cloud.polling.rate_limiter import RateLimiter
 from airflow_provider_qlik.cloud.transport.token_cache import forget_tokens

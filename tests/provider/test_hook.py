@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_qlik.cloud import UnauthorizedError
 from airflow_provider_qlik.cloud.api import automations, tasks, users
-from airflow_provider_qlik.cloud.call import Flow, send
+from airflow_provider_qlik.cloud.flow import Flow, send
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.sandbox import Tenant
 from airflow_provider_qlik.validation import InvalidArgumentError

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, send_with_retries
+from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT, send_with_retries
 from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.call import QlikCallOperator
@@ -158,7 +158,7 @@ def test_nothing_shows_where_what_comes_back_makes_no_sense(
 ) -> None:
     monkeypatch.setattr(
         "airflow_provider_qlik.cloud.transport.paths.send_with_retries",
-        lambda call, _: send_with_retries(call, ONE_TRY),
+        lambda call, _: send_with_retries(call, ONE_ATTEMPT),
     )
     mail = tenant.add_automation("Mail", run_mode="triggered")
     operation: dict[str, Any] = {"operation": "automations.get", "arguments": {"automation_id": mail}}

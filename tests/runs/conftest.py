@@ -10,8 +10,8 @@ import pytest
 
 from airflow_provider_qlik import sandbox as sandboxes
 from airflow_provider_qlik.cloud import ApiKey, Call, Client, Flow, Pause, RetryPolicy, Tenant
-from airflow_provider_qlik.cloud.call import FlowDriver, Step, unbatched
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY
+from airflow_provider_qlik.cloud.flow import FlowDriver, Step, unbatched
+from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
 from airflow_provider_qlik.cloud.transport.token_cache import forget_tokens
 from airflow_provider_qlik.runs import (
     STARTABLE_ADAPTERS,
@@ -123,7 +123,7 @@ class Stage:
     def until_end(
         self, adapter: RunAdapter, selector: RunSelector, poll_interval: float = 15.0, **arguments: Any
     ) -> Run:
-        return self.run(self.watch(adapter, selector, **arguments).until_end(poll_interval), ONE_TRY)
+        return self.run(self.watch(adapter, selector, **arguments).until_end(poll_interval), ONE_ATTEMPT)
 
     def own_run_id(self, resource_id: str) -> str:
         """Return the id of the only run that was started through the API."""

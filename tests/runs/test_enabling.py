@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud import ApiKey, Client, RetryPolicy, Tenant
-from airflow_provider_qlik.cloud.call import Call, Flow
+from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.errors import (
     BadRequestError,
     ForbiddenError,
@@ -19,6 +19,7 @@ from airflow_provider_qlik.cloud.errors import (
     QlikCloudError,
     StatusError,
 )
+from airflow_provider_qlik.cloud.flow import Flow
 from airflow_provider_qlik.cloud.models.scheduling import PatchedTask
 from airflow_provider_qlik.cloud.models.tasks import Task
 from airflow_provider_qlik.runs import disable_task, enable_task

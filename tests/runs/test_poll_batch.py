@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, Flow, Tenant
-from airflow_provider_qlik.cloud.call import Poll
 from airflow_provider_qlik.cloud.errors import UnauthorizedError
+from airflow_provider_qlik.cloud.flow import Poll
 from airflow_provider_qlik.cloud.models.shape import Reply
 from airflow_provider_qlik.cloud.transport.responses import read
 from airflow_provider_qlik.runs import ADAPTERS, Run, RunAdapter, RunSelector, RunState, RunWait, WaitTimeoutError
@@ -336,9 +336,9 @@ def test_the_second_list_of_a_sharing_task_is_read_for_those_in_the_triggerer_as
             if call.operation == "list_sharing_task_executions":
                 lists += 1
                 executions = [execution("first", "successful"), execution("second", "failed")][:lists]
-                answer: Any = call.answer.from_json({"executions": executions})
+                answer: Any = call.response_type.from_json({"executions": executions})
             else:
-                answer = call.answer.from_json({"id": "s", "name": "Weekly", "statusCode": "VALID"})
+                answer = call.response_type.from_json({"id": "s", "name": "Weekly", "statusCode": "VALID"})
             call = flow.send(answer)
     except StopIteration as end:
         run = end.value[selector]

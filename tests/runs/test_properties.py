@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_qlik.cloud import Flow, InvalidArgumentError, Pause, QlikCloudError
-from airflow_provider_qlik.cloud.call import Call, unbatched
+from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.errors import ConnectError, NoResponseError
+from airflow_provider_qlik.cloud.flow import unbatched
 from airflow_provider_qlik.cloud.operations import OPERATIONS
 from airflow_provider_qlik.cloud.transport.responses import read
 from airflow_provider_qlik.lifecycle.checkpoint import KEY, CheckpointStore
@@ -108,7 +109,7 @@ class Act:
         if not self.data.draw(st.integers(0, 9)):
             return self.data.draw(st.sampled_from((ConnectError, NoResponseError)))("no way there")
         try:
-            return read(call, call.path, self.data.draw(replies(call.answer, healthy=True)))
+            return read(call, call.path, self.data.draw(replies(call.response_type, healthy=True)))
         except QlikCloudError as error:
             return error
 

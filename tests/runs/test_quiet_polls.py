@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_qlik.cloud import Pause, QlikCloudError
-from airflow_provider_qlik.cloud.call import Poll
 from airflow_provider_qlik.cloud.errors import ConnectError, NotFoundError, StatusError
+from airflow_provider_qlik.cloud.flow import Poll
 from airflow_provider_qlik.runs import ADAPTERS, Run, RunSelector, RunState, RunWait
 
 BEGAN = datetime(2026, 11, 22, 6, tzinfo=UTC)

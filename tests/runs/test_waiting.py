@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik.cloud import Pause, StatusError
-from airflow_provider_qlik.cloud.call import unbatched
+from airflow_provider_qlik.cloud.flow import unbatched
 from airflow_provider_qlik.cloud.models.automations import AutomationRun
 from airflow_provider_qlik.cloud.models.tasks import TaskRunList
 from airflow_provider_qlik.runs import (

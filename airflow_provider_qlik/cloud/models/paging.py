@@ -127,7 +127,7 @@ class Page(Shape, Generic[ItemT]):
         try:
             query = urlsplit(href).query
         except ValueError:
-            raise InvalidResponseError("the link to the next page is none", href) from None
+            raise InvalidResponseError("the link to the next page is not an address", href) from None
         return tuple(
             (name, value.replace(" ", "+") if name in _WITHOUT_BLANKS else value)
             for name, value in parse_qsl(query, keep_blank_values=True)

@@ -24,8 +24,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic
 
-from airflow_provider_qlik.cloud.call import KeyT, ResultT
 from airflow_provider_qlik.cloud.errors import QlikCloudError, StatusError
+from airflow_provider_qlik.cloud.flow import KeyT, ResultT
 
 MIN_BATCHES = 3
 """The number of batches from which a bulk list of unknown length is worth a try."""

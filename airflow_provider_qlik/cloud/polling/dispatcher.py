@@ -33,8 +33,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
 from typing import Any, Generic, Protocol
 
-from airflow_provider_qlik.cloud.call import Flow, KeyT, Poll, PollSource, ResultT, Tier
+from airflow_provider_qlik.cloud.call import Tier
 from airflow_provider_qlik.cloud.errors import ConnectError, QlikCloudError
+from airflow_provider_qlik.cloud.flow import Flow, KeyT, Poll, PollSource, ResultT
 from airflow_provider_qlik.cloud.polling.poll import PendingPoll, deliver, errors_delivered
 from airflow_provider_qlik.cloud.polling.queue import DUE_TOLERANCE, PollQueue, PollRequest
 from airflow_provider_qlik.cloud.polling.rate_limits import Permit, RateLimits
@@ -96,7 +97,7 @@ class Dispatcher:
         Cancel the future to withdraw the poll.
         """
         if self._closed:
-            raise ConnectError("the client was closed")
+            raise ConnectError("The poll was not sent, since the client was closed")
         source = self._sources.get(poll.source.name)
         if source is None:
             source = self._sources[poll.source.name] = _SourceDispatcher(poll.source, self)

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from copy import copy
 from typing import Any, Generic, Protocol
 
-from airflow_provider_qlik.cloud.call import KeyT, Poll, ResultT
+from airflow_provider_qlik.cloud.flow import KeyT, Poll, ResultT
 
 DELIVERIES_PER_STEP = 20
 """The number of results that are delivered in one step of the event loop, before other tasks may run."""

@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic
 
-from airflow_provider_qlik.cloud.call import KeyT, PollSource, ResultT
+from airflow_provider_qlik.cloud.flow import KeyT, PollSource, ResultT
 from airflow_provider_qlik.cloud.polling.bulk_list import BulkList
 from airflow_provider_qlik.cloud.polling.poll import PendingPoll
 

@@ -14,12 +14,13 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from airflow_provider_qlik.cloud.call import Await, Call, Flow, FlowDriver, Pause, Poll, RefreshCredentials, Step
+from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.errors import (
     IntermediaryResponseError,
     QlikCloudError,
     StatusError,
 )
+from airflow_provider_qlik.cloud.flow import Await, Flow, FlowDriver, Pause, Poll, RefreshCredentials, Step
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.polling.dispatcher import Dispatcher
@@ -28,7 +29,7 @@ from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, P
 from airflow_provider_qlik.cloud.transport.base_client import BaseClient, ConnectionSettings
 from airflow_provider_qlik.cloud.transport.http_errors import translated_errors
 from airflow_provider_qlik.cloud.transport.paths import sent, tier_of
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, RetryPolicy
+from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT, RetryPolicy
 from airflow_provider_qlik.cloud.transport.transports import AsyncBoundedTransport
 
 T = TypeVar("T")
@@ -110,7 +111,7 @@ class AsyncClient(BaseClient[Callable[[], Awaitable[ConnectionSettings]], httpx.
         async def counted(call: Call[Any]) -> Any:
             nonlocal calls
             calls += 1
-            return await self._drive(sent(call, self.tenant, ONE_TRY), send)
+            return await self._drive(sent(call, self.tenant, ONE_ATTEMPT), send)
 
         return await self._drive(flow, counted), calls
 

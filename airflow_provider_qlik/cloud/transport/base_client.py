@@ -16,8 +16,9 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from airflow_provider_qlik import __version__
-from airflow_provider_qlik.cloud.call import Call, RefreshCredentials
+from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.errors import InvalidResponseError, QlikCloudError
+from airflow_provider_qlik.cloud.flow import RefreshCredentials
 from airflow_provider_qlik.cloud.metrics import harmless
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
 from airflow_provider_qlik.cloud.transport.bounds import KEPT_END, MAX_BODY, Bounds, bounded, bounds_of
@@ -197,12 +198,12 @@ class BaseClient(Generic[RereadT, HttpT]):
             "qlik-api-version": API_VERSION,
             **dict(call.headers),
         }
-        download = call.answer is Download
+        download = call.response_type is Download
         bounds = Bounds(
             total=None if download else self.tenant.request_timeout,
             headers=self.tenant.request_timeout,
             limit=None if download else MAX_BODY,
-            keep_end=KEPT_END if call.answer is str or getattr(call.answer, "keep_end", False) else None,
+            keep_end=KEPT_END if call.response_type is str or getattr(call.response_type, "keep_end", False) else None,
         )
         return httpx.Request(
             call.method,
@@ -230,11 +231,11 @@ class BaseClient(Generic[RereadT, HttpT]):
         left_out = bounds_of(response.request).left_out
         reply = Reply(response.status_code, headers, response.content, left_out)
         self._note_deprecation(call, headers)
-        answer = read(call, self.tenant.path_of(call), reply)
-        if self._on_secret and isinstance(answer, Shape):
-            for secret in answer.secrets:
+        value = read(call, self.tenant.path_of(call), reply)
+        if self._on_secret and isinstance(value, Shape):
+            for secret in value.secrets:
                 self._on_secret(secret)
-        return answer
+        return value
 
     def _note_deprecation(self, call: Call[Any], headers: Mapping[str, str]) -> None:
         deprecation = read_deprecation(headers)

@@ -13,11 +13,12 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from airflow_provider_qlik.cloud.call import Await, Call, Flow, FlowDriver, Pause, RefreshCredentials, Step, unbatched
+from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.errors import (
     InvalidResponseError,
     NoResponseError,
 )
+from airflow_provider_qlik.cloud.flow import Await, Flow, FlowDriver, Pause, RefreshCredentials, Step, unbatched
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.transport.base_client import BaseClient, ConnectionSettings
@@ -154,7 +155,9 @@ class Client(BaseClient[Callable[[], ConnectionSettings], httpx.Client]):
                 except httpx.DecodingError as error:
                     raise InvalidResponseError(str(error)) from None
                 except httpx.TimeoutException:
-                    raise NoResponseError(f"The download stands still after {size:,} bytes ({call})") from None
+                    raise NoResponseError(
+                        f"The download stopped after {size:,} bytes: too few came in {PROGRESS_SECONDS:g} s ({call})"
+                    ) from None
                 except httpx.TransportError as error:
                     cause = str(error) or type(error).__name__
                     raise NoResponseError(f"The download broke off after {size:,} bytes ({cause}, {call})") from None

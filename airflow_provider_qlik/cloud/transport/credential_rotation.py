@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import httpx
 
-from airflow_provider_qlik.cloud.call import RefreshCredentials
+from airflow_provider_qlik.cloud.flow import RefreshCredentials
 from airflow_provider_qlik.cloud.transport.auth import auth_for
 from airflow_provider_qlik.cloud.transport.credentials import Credentials
 from airflow_provider_qlik.cloud.transport.tenant import Tenant

@@ -8,12 +8,12 @@ too, and the start may have been carried out behind it.
 
 **Tasks** (`tasks_api` is "auto"). ``GET /api/scheduling/tasks?limit=1`` is sent once:
 
-- An answer that is Qlik's own word (a list, or a refusal such as 400 or 403 in Qlik's error form: the user may not
+- A response that is Qlik's own word (a list, or a refusal such as 400 or 403 in Qlik's error form: the user may not
   list, but the service is there to say so) means that the path is there.
 - 404, 405, 410 and 501 mean that it is not there, since nothing but the list itself was requested: a 404 that a later
   call gets for a single task concerns that task, and changes nothing here. Then v1 is probed the same way, for a
   gateway that finds nothing may find nothing at all. v1 is used if it answers with Qlik's word: for good if the first
-  answer was in Qlik's form, and for ten minutes if it was in another, such as a page of a proxy.
+  response was in Qlik's form, and for ten minutes if it was in another, such as a page of a proxy.
 - Anything else says nothing: pages with another status, 401, 429, 5xx, a time-out, no connection. Nothing is
   remembered then, and nothing of the call was sent: a call that reads fails with that error, which passes or does not,
   as if it had met it itself; for a call that changes something it is one that surely was not carried out. The next call
@@ -46,10 +46,11 @@ from copy import copy
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias, TypeVar
 
-from airflow_provider_qlik.cloud.call import EXECUTE_ROOT, TASKS_ROOT, Await, Call, Flow, Tier, pause
+from airflow_provider_qlik.cloud.call import EXECUTE_ROOT, TASKS_ROOT, Call, Tier
 from airflow_provider_qlik.cloud.errors import ConnectError, IntermediaryResponseError, QlikCloudError, StatusError
+from airflow_provider_qlik.cloud.flow import Await, Flow, pause
 from airflow_provider_qlik.cloud.models.tasks import TaskList
-from airflow_provider_qlik.cloud.transport.retry import ONE_TRY, RetryPolicy, send_with_retries
+from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT, RetryPolicy, send_with_retries
 from airflow_provider_qlik.cloud.transport.tenant import V1_EXECUTE, WORKFLOWS_EXECUTE, Tenant
 from airflow_provider_qlik.tasks_api import AUTO, SCHEDULING_TASKS, V1_TASKS
 from airflow_provider_qlik.validation import InvalidArgumentError
@@ -187,10 +188,12 @@ def _probe_tasks(tenant: Tenant, retry_policy: RetryPolicy) -> Flow[str]:
 def _absence(path: str, retry_policy: RetryPolicy) -> Flow[QlikCloudError | None]:
     """Return the error that says that a list of tasks is not there, None if it is. Raise what says neither."""
     tier = _tier(path, "GET", Tier.TASKS)
-    poll = Call(operation="list_tasks", method="GET", path=path, answer=TaskList, tier=tier, query=(("limit", "1"),))
+    poll = Call(
+        operation="list_tasks", method="GET", path=path, response_type=TaskList, tier=tier, query=(("limit", "1"),)
+    )
     try:
         try:
-            yield from send_with_retries(poll, ONE_TRY)
+            yield from send_with_retries(poll, ONE_ATTEMPT)
         except QlikCloudError as error:
             if _is_missing(error) or not error.transient or retry_policy.max_attempts < 2:
                 raise

@@ -63,14 +63,14 @@ def read(call: Call[T], path: str, reply: Reply) -> T:
         )
     if is_web_page(reply):
         raise intermediary(call.method, path, reply)
-    answer: Any = call.answer
-    if answer is type(None):
+    response_type: Any = call.response_type
+    if response_type is type(None):
         return cast(T, None)
-    if answer is str:
+    if response_type is str:
         return cast(T, reply.log_text)
-    assert issubclass(answer, Shape), answer
+    assert issubclass(response_type, Shape), response_type
     try:
-        value = answer.from_reply(reply)
+        value = response_type.from_reply(reply)
     except InvalidResponseError as error:
         raise InvalidResponseError(f"The response makes no sense: {error.what} ({request})", error.excerpt) from None
     return cast(T, _about_the_call(call, value, request))

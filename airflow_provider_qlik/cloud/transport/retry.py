@@ -18,8 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-from airflow_provider_qlik.cloud.call import Call, Flow, RefreshCredentials, pause, send
+from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.errors import NotFoundError, QlikCloudError, StatusError
+from airflow_provider_qlik.cloud.flow import Flow, RefreshCredentials, pause, send
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ class RetryPolicy:
         return float(min(self.initial_backoff * 2 ** (attempt - 1), self.max_backoff) * (1 - jitter / 2))
 
 
-ONE_TRY = RetryPolicy(max_attempts=1)
+ONE_ATTEMPT = RetryPolicy(max_attempts=1)
 """No retry: for polls, which are repeated anyway, and for requests whose result is not worth a pause."""
 
 

@@ -45,7 +45,7 @@ class Tenant:
     def __post_init__(self) -> None:
         # Whichever way it was made: a token goes to the address that stands here.
         if origin(self.url) != self.url:
-            raise InvalidArgumentError("host", None, "is not in its usual form: make the tenant with Tenant.at()")
+            raise InvalidArgumentError("host", None, "is not normalised: create the tenant with Tenant.at()")
 
     @classmethod
     def at(
@@ -125,7 +125,7 @@ def _proxy(url: str) -> httpx.Proxy | None:
 
 
 class TrustVersion(NamedTuple):
-    """Which certificates are trusted, and which state of them: two that are equal give the same TLS settings."""
+    """The certificates that are trusted and their state: two that are equal give the same TLS settings."""
 
     setting: str
     """The field or environment variable that names the certificates, or "" for those that come with httpx."""
