@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, Call, QlikCloudError, RetryPolicy, Tenant
 from airflow_provider_qlik.cloud.api import tasks, users
 from airflow_provider_qlik.cloud.call import Tier
-from airflow_provider_qlik.cloud.polling.rate_limits import RateLimits
+from airflow_provider_qlik.cloud.polling.permits import RateLimits
 from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, RESERVED_SLOTS, Priority
 from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
 from tests.virtual_time import now, run

@@ -31,8 +31,8 @@ from airflow_provider_qlik.cloud.polling.bulk_list import (
     STALE_BACK_OFF,
 )
 from airflow_provider_qlik.cloud.polling.dispatcher import MAX_LOGGED_POLLS, Dispatcher
+from airflow_provider_qlik.cloud.polling.permits import Permit, RateLimits
 from airflow_provider_qlik.cloud.polling.queue import DUE_TOLERANCE
-from airflow_provider_qlik.cloud.polling.rate_limits import Permit, RateLimits
 from tests.virtual_time import now, run
 
 

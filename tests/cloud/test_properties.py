@@ -34,13 +34,13 @@ from tests.planted_secret import plant, searching
 from tests.replies import (
     SECRET,
     TIMES,
-    response_type_of,
     anything,
     bodies,
     call_of,
     examples,
     headers,
     replies,
+    response_type_of,
     whole,
     with_one_damage,
 )

@@ -15,13 +15,13 @@ import pytest
 from airflow_provider_qlik.cloud import ApiKey, AsyncClient, ClientCredentials, Tenant
 from airflow_provider_qlik.cloud.api import tasks
 from airflow_provider_qlik.cloud.call import Tier
+from airflow_provider_qlik.cloud.polling.permits import Permit, RateLimits
 from airflow_provider_qlik.cloud.polling.rate_limiter import (
     BURST_SECONDS,
     LOT_INTERVAL,
     MIN_RATE_FACTOR,
     REQUESTS_PER_MINUTE,
 )
-from airflow_provider_qlik.cloud.polling.rate_limits import Permit, RateLimits
 from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, RESERVED_SLOTS, Priority
 from airflow_provider_qlik.cloud.transport.credentials import Credentials
 from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT

@@ -171,9 +171,9 @@ def test_a_moment_is_sent_with_no_more_digits_than_it_has() -> None:
         (lambda: sharing_tasks.update_settings(SharingSettings()), "settings: .*SharingSettingsUpdate"),  # type: ignore[arg-type]
         (lambda: sharing_tasks.execute(""), "sharing_task_id: an id must not be empty"),
         (lambda: sharing_tasks.execute(None), "sharing_task_id: an id is a text"),  # type: ignore[arg-type]
-        (lambda: sharing_tasks.execution_file("s", "e", ".."), "file_alias: '..' is no name"),
-        (lambda: sharing_tasks.execution_file("s", "e", "."), "file_alias: '.' is no name"),
-        (lambda: sharing_tasks.execution_file("s", "e", ""), "file_alias: '' is no name"),
+        (lambda: sharing_tasks.execution_file("s", "e", ".."), "file_alias: '..' cannot be an id or a name"),
+        (lambda: sharing_tasks.execution_file("s", "e", "."), "file_alias: '.' cannot be an id or a name"),
+        (lambda: sharing_tasks.execution_file("s", "e", ""), "file_alias: '' cannot be an id or a name"),
         (lambda: sharing_tasks.execution_file("s", "e", None), "file_alias: must be a text"),  # type: ignore[arg-type]
         (lambda: sharing_tasks.execution_file("s", "e", "\ud83d"), "file_alias: has characters that cannot be sent"),
         (lambda: sharing_tasks.execution_file("s", "e/..", "a"), "execution_id: an id has no '/'"),

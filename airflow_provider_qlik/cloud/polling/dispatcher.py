@@ -36,9 +36,9 @@ from typing import Any, Generic, Protocol
 from airflow_provider_qlik.cloud.call import Tier
 from airflow_provider_qlik.cloud.errors import ConnectError, QlikCloudError
 from airflow_provider_qlik.cloud.flow import Flow, KeyT, Poll, PollSource, ResultT
+from airflow_provider_qlik.cloud.polling.permits import Permit, RateLimits
 from airflow_provider_qlik.cloud.polling.poll import PendingPoll, deliver, errors_delivered
 from airflow_provider_qlik.cloud.polling.queue import DUE_TOLERANCE, PollQueue, PollRequest
-from airflow_provider_qlik.cloud.polling.rate_limits import Permit, RateLimits
 from airflow_provider_qlik.cloud.polling.slots import Priority
 
 RESTART_DELAY = 1.0
@@ -113,8 +113,6 @@ class Dispatcher:
         for task in self._requests:
             task.cancel()
 
-    # For the dispatchers of the sources
-
     def start(self, work: Coroutine[Any, Any, None], request: PollRequest[Any, Any], permit: Permit, name: str) -> None:
         """Run *work*, which sends a request, in a task of that name."""
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -182,8 +180,8 @@ class _SourceDispatcher(Generic[KeyT, ResultT]):
         if self._task is None:
             self._start()
         elif self._awakening is not None:
-            if due < self._wakes_at and not self._awakening.done():
-                self._awakening.set_result(None)
+            if due < self._wakes_at:
+                self._wake()
         elif self._ticket is not None and due < self._ticket_since:
             # A poll that was deferred has waited longer than the one for which the ticket was queued.
             self._ticket_since = due
@@ -216,8 +214,8 @@ class _SourceDispatcher(Generic[KeyT, ResultT]):
                 # All of them were withdrawn, or deferred.
                 permit.refund()
                 continue
-            work = self._send(request, permit)
-            self._dispatcher.start(work, request, permit, _task_name(self._source, request))
+            name = _task_name(self._source, request)
+            self._dispatcher.start(self._send(request, permit), request, permit, name)
             self._dispatcher.count_wait(max(0.0, now - due))
         # From here to the end of the task nothing else runs: a poll that comes later starts another one.
         self._task = None
@@ -226,12 +224,16 @@ class _SourceDispatcher(Generic[KeyT, ResultT]):
         """Wait until that moment, or until a poll comes that is due earlier."""
         loop = asyncio.get_running_loop()
         self._awakening, self._wakes_at = loop.create_future(), moment
-        timer = loop.call_at(moment, _wake, self._awakening)
+        timer = loop.call_at(moment, self._wake)
         try:
             await self._awakening
         finally:
             self._awakening = None
             timer.cancel()
+
+    def _wake(self) -> None:
+        if self._awakening is not None and not self._awakening.done():
+            self._awakening.set_result(None)
 
     async def _acquire_permit(self) -> Permit:
         limits = self._dispatcher.limits()
@@ -281,11 +283,6 @@ class _SourceDispatcher(Generic[KeyT, ResultT]):
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _wake(awakening: asyncio.Future[None]) -> None:
-    if not awakening.done():
-        awakening.set_result(None)
 
 
 def _task_name(source: PollSource[Any, Any], request: PollRequest[Any, Any]) -> str:

@@ -13,7 +13,7 @@ So each tier has a `RateLimiter` with two rules:
   window.
 
 A rate limiter only calculates: it says after how many seconds the next token may be granted, and counts the tokens.
-Requests wait in `rate_limits`, which grants a token and a slot together.
+Requests wait in `permits`, which grants a token and a slot together.
 
 Beside the limits of a user, Qlik Cloud has one for a whole tenant and tier: half of the limit for each user. No
 response says how much of it others use just now, so it is probed, as TCP probes the capacity of a line (additive

@@ -11,7 +11,7 @@ Two things do not work. The connection pool of httpx has a queue of its own, but
 request looks through the whole of it, so that its cost grows with the number of waiting requests. An
 `asyncio.Semaphore` knows no priorities either.
 
-This module does no waiting: `rate_limits` grants slots, together with tokens.
+This module does no waiting: `permits` grants slots, together with tokens.
 """
 
 from __future__ import annotations

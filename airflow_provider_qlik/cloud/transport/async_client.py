@@ -24,10 +24,10 @@ from airflow_provider_qlik.cloud.flow import Await, Flow, FlowDriver, Pause, Pol
 from airflow_provider_qlik.cloud.models.paging import ItemT, Page
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.polling.dispatcher import Dispatcher
-from airflow_provider_qlik.cloud.polling.rate_limits import Permit, RateLimits
+from airflow_provider_qlik.cloud.polling.permits import Permit, RateLimits
 from airflow_provider_qlik.cloud.polling.slots import MAX_CONCURRENT_REQUESTS, Priority
 from airflow_provider_qlik.cloud.transport.base_client import BaseClient, ConnectionSettings
-from airflow_provider_qlik.cloud.transport.http_errors import translated_errors
+from airflow_provider_qlik.cloud.transport.httpx_errors import translated_errors
 from airflow_provider_qlik.cloud.transport.paths import sent, tier_of
 from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT, RetryPolicy
 from airflow_provider_qlik.cloud.transport.transports import AsyncBoundedTransport
@@ -126,7 +126,7 @@ class AsyncClient(BaseClient[Callable[[], Awaitable[ConnectionSettings]], httpx.
         with await self._permit(call, priority, permit):
             request, auth = self._request(call), self._auth
             self._count("requests", 1)
-            with self._errors_noted(call), self._named_errors():
+            with self._pausing_after_429(call), self._named_errors():
                 with translated_errors(call, request):
                     response = await self._http.send(request, auth=auth)
                 redirected = self._redirected(call, response)
@@ -152,8 +152,8 @@ class AsyncClient(BaseClient[Callable[[], Awaitable[ConnectionSettings]], httpx.
         return permit
 
     @contextmanager
-    def _errors_noted(self, call: Call[Any]) -> Iterator[None]:
-        """Count an error that is raised in the block. If it is Qlik Cloud's rate limit, pause the tier for all."""
+    def _pausing_after_429(self, call: Call[Any]) -> Iterator[None]:
+        """Count an error that is raised in the block. After a 429, pause the tier for all requests of this user."""
         sent_at, limits = time.monotonic(), self._rate_limits()
         sent_at_in_loop = limits.clock()
         try:

@@ -31,7 +31,7 @@ from airflow_provider_qlik.cloud.transport.download import (
     error_body,
     progressing,
 )
-from airflow_provider_qlik.cloud.transport.http_errors import translated_errors
+from airflow_provider_qlik.cloud.transport.httpx_errors import translated_errors
 from airflow_provider_qlik.cloud.transport.paths import sent
 from airflow_provider_qlik.cloud.transport.retry import RetryPolicy
 from airflow_provider_qlik.cloud.transport.transports import BoundedTransport
