@@ -10,10 +10,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
+from unittest.mock import NonCallableMock
 
 import pytest
 
@@ -105,6 +105,18 @@ class Store:
         self.kept.pop(key, None)
 
 
+@cache
+def _task_instance_members() -> list[str]:
+    """Return the names of the attributes of the task instance that Airflow passes to an operator."""
+    try:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    except ImportError:
+        from airflow.models import TaskInstance
+
+        return dir(TaskInstance)
+    return [*dir(RuntimeTaskInstance), *RuntimeTaskInstance.model_fields]
+
+
 class Task:
     """A task instance as an operator sees it, and what it was told."""
 
@@ -122,7 +134,9 @@ class Task:
 
     @property
     def context(self) -> Any:
-        task_instance = SimpleNamespace(**self.identity, xcom_push=self._push, xcom_pull=self._pull)
+        # What Airflow's own task instance does not have cannot be read or set here either.
+        task_instance = NonCallableMock(spec_set=_task_instance_members())
+        task_instance.configure_mock(**self.identity, xcom_push=self._push, xcom_pull=self._pull)
         return {"ti": task_instance, "task_state_store": self.store}
 
     def try_again(self, *, cleared: bool = False) -> Task:

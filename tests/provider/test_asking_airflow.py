@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import SyncToAsync
+from pytest_mock import MockerFixture
 
 from airflow_provider_qlik import compat
 from airflow_provider_qlik.sandbox import Script
@@ -82,17 +83,14 @@ def test_a_synchronous_function_of_airflow_gets_back_to_the_event_loop() -> None
 
 
 class Supervisor:
-    """Airflow's way from a trigger to its supervisor: a reply that is not awaited is the next one's."""
+    """The count of the requests to Airflow's supervisor, and of those that were awaited to their ends."""
 
-    def __init__(self, state: str = "failed") -> None:
-        self.state = state
-        self.asked = self.answered = 0
+    state = "failed"
+    asked = answered = 0
 
-    def send(self, poll: Any) -> None:
-        """Takes what a thread says, such as a secret to mask."""
-
-    async def asend(self, poll: Any) -> Any:
-        if type(poll).__name__ == "MaskSecret":
+    async def respond(self, request: Any) -> Any:
+        """Respond as Airflow does: a reply that is not awaited is the next one's."""
+        if type(request).__name__ == "MaskSecret":
             return None
         self.asked += 1
         await asyncio.sleep(0.05)
@@ -101,11 +99,16 @@ class Supervisor:
 
 
 @pytest.fixture
-def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
+def supervisor(mocker: MockerFixture) -> Supervisor:
     task_runner = pytest.importorskip("airflow.sdk.execution_time.task_runner", reason="Airflow 2 has no supervisor")
-    there = Supervisor()
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", there, raising=False)
-    return there
+    from airflow.jobs.triggerer_job_runner import TriggerCommsDecoder
+
+    supervisor = Supervisor()
+    # `send` takes what a thread says, such as a secret to mask.
+    channel = mocker.create_autospec(TriggerCommsDecoder, instance=True)
+    channel.asend.side_effect = supervisor.respond
+    mocker.patch.object(task_runner, "SUPERVISOR_COMMS", channel, create=True)
+    return supervisor
 
 
 def interrupted(ask: Callable[[], Any], supervisor: Supervisor) -> None:
@@ -145,7 +148,7 @@ def test_a_connection_is_read_to_its_end_though_whoever_asked_is_cancelled(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def get_async_connection(_: str) -> Any:
-        return await supervisor.asend("connection")
+        return await supervisor.respond("connection")
 
     monkeypatch.setattr("airflow.providers.common.compat.connection.get_async_connection", get_async_connection)
     interrupted(lambda: compat.read_connection("qlik"), supervisor)
@@ -156,7 +159,7 @@ def test_an_error_of_a_question_that_nobody_waits_for_is_no_complaint(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def get_async_connection(_: str) -> Any:
-        await supervisor.asend("connection")
+        await supervisor.respond("connection")
         raise OSError("Airflow is away")
 
     complaints: list[object] = []
