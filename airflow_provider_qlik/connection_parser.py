@@ -252,7 +252,7 @@ def _credentials(auth_type: str, settings: Mapping[str, Any]) -> Credentials:
         return _make_credentials(auth_type, settings)
     except InvalidArgumentError as error:
         raise InvalidArgumentError(
-            _FIELD_BY_ARGUMENT.get(error.argument, error.argument), error.given, error.allowed
+            _FIELD_BY_ARGUMENT.get(error.argument, error.argument), error.value, error.allowed
         ) from None
 
 

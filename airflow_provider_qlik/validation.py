@@ -33,18 +33,18 @@ class InvalidArgumentError(ValueError):
     """An argument is invalid. Nothing has been sent when this is raised.
 
     :param argument: the name of the argument.
-    :param given: its value; None for a secret, which must not be repeated.
+    :param value: its value; None for a secret, which must not be repeated.
     :param allowed: what is allowed.
     """
 
-    def __init__(self, argument: str, given: object, allowed: str) -> None:
+    def __init__(self, argument: str, value: object, allowed: str) -> None:
         self.argument = argument
-        self.given = given
+        self.value = value
         self.allowed = allowed
-        super().__init__(f"{argument}: {allowed}{_shown_value(given, allowed)}")
+        super().__init__(f"{argument}: {allowed}{_shown_value(value, allowed)}")
 
     def __reduce__(self) -> tuple[type[InvalidArgumentError], tuple[str, object, str]]:
-        return type(self), (self.argument, self.given, self.allowed)
+        return type(self), (self.argument, self.value, self.allowed)
 
 
 def _shown_value(value: object, allowed: str) -> str:

@@ -299,4 +299,4 @@ _JSON_TYPES: dict[Any, tuple[str, ...]] = {
 def _words(marks: Sequence[Any]) -> Iterator[str | int]:
     for mark in marks:
         if isinstance(mark, OneOf):
-            yield from mark.known
+            yield from mark.documented

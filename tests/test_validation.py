@@ -25,7 +25,7 @@ def test_an_error_names_the_argument_what_was_given_and_what_is_allowed() -> Non
         checked_word("sort", "color", ("name", "id"))
 
     assert str(refused.value) == "sort: one of 'name', 'id', not 'color'"
-    assert (refused.value.argument, refused.value.given) == ("sort", "color")
+    assert (refused.value.argument, refused.value.value) == ("sort", "color")
     assert isinstance(refused.value, ValueError)
 
 

@@ -137,7 +137,7 @@ class Family:
 
 
 def _ids(members: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
-    return tuple((member, checked_id(member, given)) for member, given in (members or {}).items())
+    return tuple((member, checked_id(member, value)) for member, value in (members or {}).items())
 
 
 def path(template: str, ids: Mapping[str, str]) -> str:
@@ -145,25 +145,25 @@ def path(template: str, ids: Mapping[str, str]) -> str:
 
     Raises InvalidArgumentError for an id that is empty or would lead elsewhere.
     """
-    for name, given in ids.items():
-        template = template.replace("{" + name + "}", quote(checked_id(name, given), safe=""))
+    for name, value in ids.items():
+        template = template.replace("{" + name + "}", quote(checked_id(name, value), safe=""))
     return template
 
 
-def segment(name: str, given: object) -> str:
+def segment(name: str, value: object) -> str:
     """Return any text as one segment of a path, percent-encoded: what is no id may hold a slash.
 
     Raises InvalidArgumentError for a value that is no text, is empty, cannot be encoded, or stands for a folder (``.``,
     ``..``).
     """
-    if not isinstance(given, str):
-        raise InvalidArgumentError(name, given if given is not None else "None", "must be a text")
+    if not isinstance(value, str):
+        raise InvalidArgumentError(name, value if value is not None else "None", "must be a text")
     try:
-        encoded = quote(given, safe="")
+        encoded = quote(value, safe="")
     except UnicodeEncodeError:
-        raise InvalidArgumentError(name, given, "has characters that cannot be sent") from None
-    if not given.strip() or given in {".", ".."}:
-        raise InvalidArgumentError(name, None, f"{given!r} cannot be an id or a name")
+        raise InvalidArgumentError(name, value, "has characters that cannot be sent") from None
+    if not value.strip() or value in {".", ".."}:
+        raise InvalidArgumentError(name, None, f"{value!r} cannot be an id or a name")
     return encoded
 
 
@@ -173,19 +173,19 @@ def query(parameters: Mapping[str, Parameter]) -> tuple[tuple[str, str], ...]:
     Raises InvalidArgumentError for what is neither text nor number, and for text that cannot be encoded.
     """
     return tuple(
-        (name, _text(name, one))
-        for name, given in parameters.items()
-        if given is not None
-        for one in (given if isinstance(given, Several) else (given,))
+        (name, _text(name, item))
+        for name, value in parameters.items()
+        if value is not None
+        for item in (value if isinstance(value, Several) else (value,))
     )
 
 
-def _text(name: str, given: object) -> str:
-    if not isinstance(given, (str, int)):
-        raise InvalidArgumentError(name, given, "must be a text or a whole number")
-    text = str(given).lower() if isinstance(given, bool) else str(given)
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, (str, int)):
+        raise InvalidArgumentError(name, value, "must be a text or a whole number")
+    text = str(value).lower() if isinstance(value, bool) else str(value)
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidArgumentError(name, given, "has characters that cannot be sent") from None
+        raise InvalidArgumentError(name, value, "has characters that cannot be sent") from None
     return text

@@ -8,33 +8,33 @@ from airflow_provider_qlik.cloud.call import Several
 from airflow_provider_qlik.validation import InvalidArgumentError, checked_count, checked_word
 
 
-def page_size(given: int | None, most: int | None = None) -> int | None:
-    """Return the size of a page, from 1 to *most* where Qlik documents that. Raises InvalidArgumentError."""
-    if given is None:
+def page_size(value: int | None, maximum: int | None = None) -> int | None:
+    """Return the size of a page, from 1 to *maximum* where Qlik documents that. Raises InvalidArgumentError."""
+    if value is None:
         return None
-    if most is not None and checked_count("limit", given) > most:
-        raise InvalidArgumentError("limit", given, f"a whole number from 1 to {most}")
-    return checked_count("limit", given)
+    if maximum is not None and checked_count("limit", value) > maximum:
+        raise InvalidArgumentError("limit", value, f"a whole number from 1 to {maximum}")
+    return checked_count("limit", value)
 
 
-def skipped(given: int | None) -> int | None:
+def skipped(value: int | None) -> int | None:
     """Return the number of entries to skip. Raises InvalidArgumentError."""
-    return given if given is None or (given == 0 and given is not False) else checked_count("offset", given)
+    return value if value is None or (value == 0 and value is not False) else checked_count("offset", value)
 
 
-def word(name: str, given: str | None, allowed: Sequence[str]) -> str | None:
+def word(name: str, value: str | None, allowed: Sequence[str]) -> str | None:
     """Return one of the allowed words. Raises InvalidArgumentError."""
-    return None if given is None else checked_word(name, given, allowed)
+    return None if value is None else checked_word(name, value, allowed)
 
 
-def several(name: str, given: str | Sequence[str] | None, allowed: Sequence[str] = ()) -> Several | None:
+def several(name: str, value: str | Sequence[str] | None, allowed: Sequence[str] = ()) -> Several | None:
     """Return one text or several, each one of the allowed words if there are any. Raises InvalidArgumentError."""
-    if given is None:
+    if value is None:
         return None
-    texts = (given,) if isinstance(given, str) else given
-    if isinstance(texts, bytes) or not isinstance(texts, Sequence) or not all(isinstance(one, str) for one in texts):
-        raise InvalidArgumentError(name, given, "a text or a list of texts")
-    return Several(checked_word(name, one, allowed) if allowed else one for one in texts)
+    texts = (value,) if isinstance(value, str) else value
+    if isinstance(texts, bytes) or not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+        raise InvalidArgumentError(name, value, "a text or a list of texts")
+    return Several(checked_word(name, text, allowed) if allowed else text for text in texts)
 
 
 def only_one_cursor(next: str | None, prev: str | None) -> None:

@@ -30,12 +30,12 @@ class Nullable:
 class OneOf:
     """Marks a member, or the items in it, with the documented words; other words are sent as well, with a warning."""
 
-    known: tuple[str | int, ...]
+    documented: tuple[str | int, ...]
 
 
-def one_of(*known: str | int) -> OneOf:
+def one_of(*documented: str | int) -> OneOf:
     """Return the mark for documented words: any word may be read and written, others than these with a warning."""
-    return OneOf(known)
+    return OneOf(documented)
 
 
 def at_most(count: int) -> AfterValidator:

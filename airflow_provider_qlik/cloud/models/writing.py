@@ -151,7 +151,7 @@ def _words(shape: type[BaseModel]) -> dict[str, tuple[str | int, ...]]:
         name: next(_marks(OneOf, member.annotation, member.metadata), None)
         for name, member in shape.model_fields.items()
     }
-    return {name: mark.known for name, mark in found.items() if mark is not None}
+    return {name: mark.documented for name, mark in found.items() if mark is not None}
 
 
 def _marks(kind: type[OneOf], annotation: Any, metadata: Iterable[Any] = ()) -> Iterator[OneOf]:

@@ -66,13 +66,13 @@ class Tenant:
         https (http is for loopback addresses alone), when the CA bundle is not a file, or a number is impossible.
         """
         url = origin(host, port)
-        for name, given in (
+        for name, seconds in (
             ("connect_timeout", connect_timeout),
             ("read_timeout", read_timeout),
             ("request_timeout", request_timeout),
         ):
-            if checked_seconds(name, given, least=0.001) > MAX_TIMEOUT:
-                raise InvalidArgumentError(name, given, f"must be at most {MAX_TIMEOUT} seconds")
+            if checked_seconds(name, seconds, least=0.001) > MAX_TIMEOUT:
+                raise InvalidArgumentError(name, seconds, f"must be at most {MAX_TIMEOUT} seconds")
         if not _is_share(rate_limit_share):
             raise InvalidArgumentError("rate_limit_share", rate_limit_share, "must be a number above 0 and at most 1")
         return cls(
@@ -94,8 +94,8 @@ class Tenant:
         """Return the call's path on this tenant; where that is not settled yet, the path that is tried first."""
         for root, first in _FIRST.items():
             if call.path.startswith(root):
-                known = self.tasks_path if root == TASKS_ROOT and self.tasks_path != AUTO else first
-                return call.path.replace(root, known, 1)
+                path = self.tasks_path if root == TASKS_ROOT and self.tasks_path != AUTO else first
+                return call.path.replace(root, path, 1)
         return call.path
 
     def address_of(self, call: Call[Any]) -> str:
@@ -225,22 +225,22 @@ def _existing_file(argument: str, path: str) -> str:
     return expanded
 
 
-def _is_share(given: object) -> bool:
-    return isinstance(given, (int, float)) and not isinstance(given, bool) and 0 < given <= 1 and math.isfinite(given)
+def _is_share(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1 and math.isfinite(value)
 
 
 def origin(host: str | None, port: int | None = None) -> str:
     """Return the scheme, host and port of a tenant's address, as a user writes it. Raises InvalidArgumentError."""
     if host is not None and not isinstance(host, str):
         raise InvalidArgumentError("host", host, "must be a text")
-    given = (host or "").strip()
-    if not given:
+    address = (host or "").strip()
+    if not address:
         raise InvalidArgumentError("host", None, f"give the tenant's address, such as {EXAMPLE}")
     try:
-        parts = urlsplit(given if "://" in given else f"https://{given}")
+        parts = urlsplit(address if "://" in address else f"https://{address}")
     except ValueError:
         raise InvalidArgumentError(
-            "host", given.rpartition("@")[2], f"give the tenant's address, such as {EXAMPLE}"
+            "host", address.rpartition("@")[2], f"give the tenant's address, such as {EXAMPLE}"
         ) from None
     if parts.username or parts.password:
         raise InvalidArgumentError("host", None, "must not hold a user or password: they have fields of their own")
@@ -253,9 +253,9 @@ def origin(host: str | None, port: int | None = None) -> str:
     except ValueError as error:
         raise InvalidArgumentError("host", _shown(parts), str(error)) from None
     if parts.path not in _SAME_AS_NO_PATH or parts.query or parts.fragment:
-        raise InvalidArgumentError("host", given, f"must be a tenant's address without a path, such as {EXAMPLE}")
+        raise InvalidArgumentError("host", address, f"must be a tenant's address without a path, such as {EXAMPLE}")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(name)):
-        raise InvalidArgumentError("host", given, "must be https (plain http is for loopback addresses alone)")
+        raise InvalidArgumentError("host", address, "must be https (plain http is for loopback addresses alone)")
     shown = f"[{name}]" if ":" in name else name
     port = own_port or _checked_port(port)
     return f"{parts.scheme}://{shown}" + (f":{port}" if port and port != PORTS[parts.scheme] else "")
