@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from airflow_provider_qlik.operation_table import TABLE
 from airflow_provider_qlik.validation import InvalidArgumentError
@@ -31,8 +31,7 @@ CREATES = (
 _SECRETS = {"execution_token"}
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """The arguments and the result of an operation.
 
     `required` and `optional` hold the names of its arguments with their types, in JSON's words: "string", "integer",

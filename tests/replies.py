@@ -19,8 +19,9 @@ from airflow_provider_qlik.cloud.call import Call, Tier
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.reading import type_of
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
-from airflow_provider_qlik.cloud.operations import OPERATIONS
+from airflow_provider_qlik.cloud.operations import FUNCTIONS
 from airflow_provider_qlik.cloud.transport.download import Download
+from airflow_provider_qlik.operations import OPERATIONS
 
 TIMES = int(os.environ.get("QLIK_EXAMPLES_TIMES", "1"))
 """The factor for the number of examples, which then differ each time: for searches of hours, not for each commit."""
@@ -102,7 +103,7 @@ def call_of(operation: str) -> Call[Any]:
 
 def response_type_of(operation: str) -> Any:
     """Return the type as which the client reads the response of an operation; NoneType for a streamed file."""
-    (answer,) = get_args(get_type_hints(OPERATIONS[operation].function)["return"])
+    (answer,) = get_args(get_type_hints(FUNCTIONS[operation])["return"])
     return NoneType if answer is Download else answer
 
 

@@ -21,16 +21,16 @@ from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.shape import Shape
 from airflow_provider_qlik.cloud.models.tasks import Task
-from airflow_provider_qlik.cloud.operations import OPERATIONS, make
+from airflow_provider_qlik.cloud.operations import FUNCTIONS, make
 from airflow_provider_qlik.cloud.transport.download import Download
 from airflow_provider_qlik.operation_table import TABLE
-from airflow_provider_qlik.operations import check
+from airflow_provider_qlik.operations import OPERATIONS, check
 from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.contract.cases import ALL_CASES, arguments_of
 
 JSON_TYPES: dict[Any, str] = {str: "string", int: "integer", bool: "boolean"}
 RESULTS: dict[Any, str] = {NoneType: "nothing", str: "text", Download: "file"}
-BY_FUNCTION = {operation.function: name for name, operation in OPERATIONS.items()}
+BY_FUNCTION = {function: name for name, function in FUNCTIONS.items()}
 
 
 class FromAnotherTask:
@@ -77,7 +77,7 @@ def json_type(hint: Any) -> str:
 
 def test_the_table_has_a_row_for_each_function_in_the_same_order() -> None:
     assert list(TABLE) == list(functions())
-    assert {name: operation.function for name, operation in OPERATIONS.items()} == functions()
+    assert functions() == FUNCTIONS
     assert list(operations.OPERATIONS) == list(TABLE)
 
 
@@ -95,7 +95,7 @@ def test_the_method_in_the_table_is_that_of_the_call(name: str) -> None:
     operation = OPERATIONS[name]
     assert set(operation.required.values()) <= {"string"}
 
-    assert operation.function(**dict.fromkeys(operation.required, "x")).method == operation.method
+    assert FUNCTIONS[name](**dict.fromkeys(operation.required, "x")).method == operation.method
 
 
 def test_all_operations_of_the_contracts_are_there_and_some_others() -> None:

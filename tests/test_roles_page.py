@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_qlik.cloud.operations import OPERATIONS
+from airflow_provider_qlik.operations import OPERATIONS
 
 PAGE = (Path(__file__).parents[1] / "docs/roles.md").read_text(encoding="utf-8")
 ROWS = [line for line in PAGE.splitlines() if line.startswith("| ")]

@@ -9,7 +9,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from airflow_provider_qlik.cloud.operations import OPERATIONS
+from airflow_provider_qlik.operations import OPERATIONS
 from airflow_provider_qlik.sandbox.state.switches import Switches
 
 PAGE = (Path(__file__).parents[1] / "docs/sandbox.md").read_text(encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -13,20 +12,13 @@ from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.operation_table import TABLE
 
 
-@dataclass(frozen=True, slots=True)
-class Operation(operations.Operation):
-    """The arguments and the result of an operation, and the function that describes its request."""
-
-    function: Callable[..., Call[Any]]
-
-
 def make(name: str, arguments: Mapping[str, Any]) -> Call[Any]:
     """Return the call of an operation, such as ``make("tasks.start", {"task_id": "…"})``.
 
     Raises InvalidArgumentError for an operation or argument that there is not, one that is missing or of a wrong type.
     """
     operations.check(name, arguments, rendered=True)
-    return OPERATIONS[name].function(**arguments)
+    return FUNCTIONS[name](**arguments)
 
 
 def _function(name: str) -> Callable[..., Call[Any]]:
@@ -35,5 +27,5 @@ def _function(name: str) -> Callable[..., Call[Any]]:
     return function
 
 
-OPERATIONS: dict[str, Operation] = {name: Operation(*row, _function(name)) for name, row in TABLE.items()}
-"""All operations by module and function, such as "tasks.start"."""
+FUNCTIONS: dict[str, Callable[..., Call[Any]]] = {name: _function(name) for name in TABLE}
+"""The functions of all operations by module and function, such as "tasks.start"."""

@@ -22,12 +22,13 @@ from airflow_provider_qlik.cloud.errors import ConnectError, NoResponseError
 from airflow_provider_qlik.cloud.flow import Pause, RefreshCredentials
 from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.models.shape import Reply, Shape
-from airflow_provider_qlik.cloud.operations import OPERATIONS
+from airflow_provider_qlik.cloud.operations import FUNCTIONS
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.cloud.transport import token_request
 from airflow_provider_qlik.cloud.transport.responses import read, retry_after
 from airflow_provider_qlik.cloud.transport.retry import RetryPolicy, send_with_retries
 from airflow_provider_qlik.cloud.transport.token_request import Token, TokenResponse
+from airflow_provider_qlik.operations import OPERATIONS
 from tests.contract.cases import ALL_CASES
 from tests.contract.openapi import HERE
 from tests.planted_secret import plant, searching
@@ -125,7 +126,7 @@ each_operation = pytest.mark.parametrize("operation", OPERATIONS)
 
 
 def test_the_operations_are_those_of_the_contract_and_more() -> None:
-    assert {case.function for case in ALL_CASES.values()} < {one.function for one in OPERATIONS.values()}
+    assert {case.function for case in ALL_CASES.values()} < {*FUNCTIONS.values()}
 
 
 @each_operation
@@ -156,7 +157,7 @@ def test_whatever_comes_back_is_an_answer_or_an_error_of_ours(operation: str) ->
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_documented_answer_that_is_cut_anywhere_is_an_error_of_ours(name: str) -> None:
-    (operation,) = [key for key, one in OPERATIONS.items() if one.function is ALL_CASES[name.split(".")[0]].function]
+    (operation,) = [key for key, function in FUNCTIONS.items() if function is ALL_CASES[name.split(".")[0]].function]
     call, body = call_of(operation), EXAMPLES[name]
     for end in range(0, len(body), max(1, len(body) // (40 * TIMES))):
         outcome_of(call, Reply(200, content=body[:end]))

@@ -28,9 +28,10 @@ from airflow_provider_qlik.cloud import (
 from airflow_provider_qlik.cloud.api import automations, tasks
 from airflow_provider_qlik.cloud.errors import TOKEN_PATH, IntermediaryResponseError
 from airflow_provider_qlik.cloud.models.shape import Reply
-from airflow_provider_qlik.cloud.operations import OPERATIONS
+from airflow_provider_qlik.cloud.operations import FUNCTIONS
 from airflow_provider_qlik.cloud.transport.responses import read, refusal
 from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
+from airflow_provider_qlik.operations import OPERATIONS
 from tests.cloud.conftest import QUICK
 from tests.listener import Answer, Listener, refused_by_qlik
 from tests.replies import about_the_call, whole
@@ -292,7 +293,7 @@ def calls_about_something() -> dict[str, Call[Any]]:
             if argument.endswith("_id"):
                 arguments[argument] = CAPITAL
         try:
-            call = operation.function(**arguments)
+            call = FUNCTIONS[name](**arguments)
         except InvalidArgumentError:
             continue  # what wants other arguments is about nothing: the next test counts the others
         if call.about or call.items_about:

@@ -19,10 +19,10 @@ from airflow_provider_qlik.cloud import Flow, InvalidArgumentError, Pause, QlikC
 from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.errors import ConnectError, NoResponseError
 from airflow_provider_qlik.cloud.flow import unbatched
-from airflow_provider_qlik.cloud.operations import OPERATIONS
 from airflow_provider_qlik.cloud.transport.responses import read
 from airflow_provider_qlik.lifecycle.checkpoint import KEY, CheckpointStore
 from airflow_provider_qlik.lifecycle.trigger_event import InvalidEventError, RunEvent
+from airflow_provider_qlik.operations import OPERATIONS
 from airflow_provider_qlik.runs import (
     ADAPTERS,
     Intent,
