@@ -235,6 +235,25 @@ def test_the_example_of_the_documentation_works(pytester: pytest.Pytester) -> No
 
 
 @pytest.mark.whole_airflow
+def test_the_example_of_sensors_in_the_triggerer_works(pytester: pytest.Pytester) -> None:
+    pytester.makeini(f"[pytest]\nqlik_dags_folder = {ROOT / 'airflow_provider_qlik/example_dags'}")
+    pytester.makepyfile(
+        """
+        def test_example(qlik_tenant, qlik_connection, qlik_airflow_db):
+            from airflow_provider_qlik.compat import renders_in_triggerer
+            from airflow_provider_qlik.example_dags.qlik_wait_in_triggerer import dag
+
+            for name in ("sales", "stock"):
+                qlik_tenant.add_run(qlik_tenant.add_task(name, id=f"demo-nightly-{name}"), started_ago=60)
+            assert [task.start_from_trigger for task in dag.tasks] == [renders_in_triggerer()] * 2
+            run = dag.test()
+            assert {str(task.state) for task in run.get_task_instances()} == {"success"}
+        """
+    )
+    run(pytester).assert_outcomes(passed=1)
+
+
+@pytest.mark.whole_airflow
 def test_airflow_moves_when_a_test_first_uses_it(pytester: pytest.Pytester) -> None:
     (pytester.path / "flows").mkdir()
     pytester.makeini("[pytest]\nqlik_dags_folder = flows")
