@@ -29,6 +29,11 @@ def kills_deferred_tasks() -> bool:
     return hasattr(BaseTrigger, "on_kill")
 
 
+def renders_in_triggerer() -> bool:
+    """Return True if Airflow can start a task in the triggerer, with a context of its own there (3.3 and later)."""
+    return hasattr(BaseTrigger, "render_template_fields")
+
+
 def deferral_failures() -> tuple[type[BaseException], ...]:
     """Return the exceptions that a task is resumed with when its deferral has failed or timed out."""
     from airflow import exceptions

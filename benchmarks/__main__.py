@@ -8,7 +8,7 @@ import sys
 
 from benchmarks.report import Finding, write_section
 
-NAMES = ("parsing", "waits", "growth", "paging", "overhead", "download", "real_triggerer")
+NAMES = ("parsing", "waits", "growth", "paging", "overhead", "download", "real_triggerer", "worker_starts")
 
 
 def main() -> int:

@@ -116,13 +116,13 @@ def warnings(measurement: Measurement) -> str:
 
 
 @contextmanager
-def benchmark_airflow() -> Iterator[BenchmarkAirflow]:
-    """Run an Airflow, and remove all that belongs to it."""
+def benchmark_airflow(queues: bool = True) -> Iterator[BenchmarkAirflow]:
+    """Run an Airflow, with or without queues of triggerers, and remove all that belongs to it."""
     home = Path(tempfile.mkdtemp(prefix="qlik-bench-", dir="/tmp"))
     # PostgreSQL runs as another user, which needs to traverse the folder.
     home.chmod(0o711)
     with guard.guarded(home, keep=False), postgres.cluster(home) as database:
-        service = Airflow(home, database, DAGS)
+        service = Airflow(home, database, DAGS, queues=queues)
         try:
             service.set_up()
             service.do("airflow", "dags", "reserialize")

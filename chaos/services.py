@@ -32,8 +32,9 @@ LOST_AFTER, LOST_CHECK_INTERVAL = (
 class Services:
     """The services of one Airflow below a folder, for the Dags in another. *database* is an address without driver."""
 
-    def __init__(self, home: Path, database: str, dags: Path = CHAOS / "dags") -> None:
+    def __init__(self, home: Path, database: str, dags: Path = CHAOS / "dags", *, queues: bool = True) -> None:
         self.home = home
+        self._queues = queues and features.QUEUES
         self._dags = dags
         self.logs = home / "logs"
         self._services: dict[str, psutil.Popen] = {}
@@ -80,7 +81,7 @@ class Services:
                 "trigger_timeout_check_interval": 3,
             },
             # Each scenario has triggerers of its own, so that scenarios do not affect each other.
-            "triggerer": {"queues_enabled": features.QUEUES},
+            "triggerer": {"queues_enabled": self._queues},
             # On a busy machine Airflow itself fails tasks, since its only API server responds late.
             "workers": {"execution_api_timeout": 30},
             "usage_data_collection": {"enabled": False},

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE_DAGS = Path(__file__).resolve().parents[1] / "airflow_provider_qlik/example_dags"
 TASKS = ("night_load", "prepare_data", "data_ready", "refresh_app")
 
 
@@ -21,7 +21,7 @@ def main() -> int:
         # Airflow reads its settings when it is first imported.
         os.environ |= {
             "AIRFLOW_HOME": home,
-            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLE_DAGS),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             # Of Airflow's own lines only warnings and errors; all lines of the tasks.
             "AIRFLOW__LOGGING__NAMESPACE_LEVELS": (
@@ -66,8 +66,7 @@ def run_dag() -> tuple[Any, dict[str, dict[str, Any]]]:
 
     initdb()
     logging.getLogger("airflow.task").setLevel(logging.INFO)
-    sys.path.insert(0, str(ROOT / "example_dags"))
-    from qlik_morning_refresh import dag
+    from airflow_provider_qlik.example_dags.qlik_morning_refresh import dag
 
     dag_run = dag.test()
     results = {}

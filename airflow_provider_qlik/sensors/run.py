@@ -30,10 +30,16 @@ from airflow_provider_qlik.lifecycle.finishing import explain, log_success, retu
 from airflow_provider_qlik.lifecycle.resources import ResourceArguments, literal
 from airflow_provider_qlik.lifecycle.retry_policy import set_retry_policy
 from airflow_provider_qlik.lifecycle.task_log import log_callback, write
-from airflow_provider_qlik.lifecycle.xcom import pull, push
+from airflow_provider_qlik.lifecycle.xcom import push
 from airflow_provider_qlik.links.run import LINK_KEY, QlikRunLink
+from airflow_provider_qlik.sensors.starting import (
+    can_start_in_triggerer,
+    pull_deferral,
+    push_deferral,
+    start_trigger_args,
+)
 from airflow_provider_qlik.triggers.run import QlikRunTrigger
-from airflow_provider_qlik.validation import InvalidArgumentError, checked_id, checked_moment
+from airflow_provider_qlik.validation import InvalidArgumentError, checked_flag, checked_id, checked_moment
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -41,9 +47,6 @@ if TYPE_CHECKING:
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
     from airflow_provider_qlik.lifecycle.checkpoint import SensorCheckpoint
     from airflow_provider_qlik.runs import Outcome, Run, RunSelector, RunWait
-
-DEFERRAL_KEY = "qlik_deferral"
-"""The XCom that holds what the two halves of a deferral share."""
 
 
 class QlikRunSensor(ResourceArguments, BaseSensorOperator):
@@ -56,6 +59,8 @@ class QlikRunSensor(ResourceArguments, BaseSensorOperator):
     :param qlik_conn_id: the Airflow connection.
     :param deferrable: wait in the triggerer and hold no worker; the default is Airflow's ``[operators]
         default_deferrable``.
+    :param start_from_trigger: with `deferrable` and literal ids, use no worker until the run has ended (Airflow 3.3 and
+        later, see docs/design.md). False: a worker looks the resource up and defers.
 
     `poke_interval`, `timeout` (seconds), `mode`, `soft_fail` and the others are Airflow's own. With
     `exponential_backoff` and `max_wait` the interval of a deferred wait grows with the age of the run up to `max_wait`.
@@ -78,6 +83,7 @@ class QlikRunSensor(ResourceArguments, BaseSensorOperator):
         started_after: datetime | str | None = None,
         qlik_conn_id: str = DEFAULT_CONNECTION_ID,
         deferrable: bool | None = None,
+        start_from_trigger: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -90,8 +96,15 @@ class QlikRunSensor(ResourceArguments, BaseSensorOperator):
         self.started_after = started_after
         self.qlik_conn_id = qlik_conn_id
         self.deferrable = checked_deferrable(deferrable)
+        self._may_start_in_triggerer = checked_flag("start_from_trigger", start_from_trigger)
         self.link: str | None = None
         self._wait: RunWait | None = None
+
+    def check_resource(self) -> None:
+        """Check the arguments when the Dag is parsed. Let Airflow start the sensor in the triggerer if it can."""
+        super().check_resource()
+        self.start_from_trigger = self._may_start_in_triggerer and can_start_in_triggerer(self)
+        self.start_trigger_args = start_trigger_args(self) if self.start_from_trigger else None
 
     def verdict(self, outcome: Outcome) -> str | None:
         """Return why an ended run fails the task, or None if it does not."""
@@ -120,7 +133,7 @@ class QlikRunSensor(ResourceArguments, BaseSensorOperator):
                 skip(error)
             raise
         deferral = Deferral(deadline_in(self.timeout, self.execution_timeout))
-        push(context, DEFERRAL_KEY, {"resource_id": selector.resource_id, **deferral.to_json()})
+        push_deferral(context, selector.resource_id, deferral)
         self._defer(selector, deferral.deadline)
         return None
 
@@ -145,16 +158,21 @@ class QlikRunSensor(ResourceArguments, BaseSensorOperator):
             trigger=QlikRunTrigger(
                 kind=self.kind,
                 **selector_arguments(selector),
-                poll_interval=max(self.poke_interval, 0.1),
-                max_poll_interval=(
-                    self.max_wait.total_seconds() if self.exponential_backoff and self.max_wait else None
-                ),
                 deadline=as_text(deadline),
-                qlik_conn_id=self.qlik_conn_id,
+                **self.polling_arguments(),
             ),
             method_name="execute_complete",
             timeout=deferral_timeout(deadline),
         )
+
+    def polling_arguments(self) -> dict[str, Any]:
+        """Return the arguments of `QlikRunTrigger` that say how to poll."""
+        longest = self.max_wait if self.exponential_backoff else None
+        return {
+            "poll_interval": max(self.poke_interval, 0.1),
+            "max_poll_interval": longest.total_seconds() if longest else None,
+            "qlik_conn_id": self.qlik_conn_id,
+        }
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once. A poll that fails for a transient reason does not fail the task."""
@@ -222,8 +240,8 @@ class QlikRunSensor(ResourceArguments, BaseSensorOperator):
         from airflow_provider_qlik.cloud import QlikCloudError
         from airflow_provider_qlik.runs import RunSelector
 
-        pushed = pull(context, DEFERRAL_KEY)
-        if not isinstance(pushed, Mapping) or not isinstance(pushed.get("resource_id"), str):
+        pushed = pull_deferral(self, context)
+        if pushed is None:
             return
         run_id = None if self.run_id is None else checked_id("run_id", self.run_id)
         after = None if self.started_after is None else checked_moment("started_after", self.started_after)
@@ -244,7 +262,7 @@ class QlikRunSensor(ResourceArguments, BaseSensorOperator):
         except QlikCloudError as error:
             self._fail(error)
         write(self.log, logging.INFO, f"{event}. The wait continues")
-        push(context, DEFERRAL_KEY, {"resource_id": selector.resource_id, **deferral.to_json()})
+        push_deferral(context, selector.resource_id, deferral)
         self._defer(selector, deferral.deadline)
 
     def _look_up_selector(self) -> RunSelector:

@@ -4,7 +4,6 @@ import asyncio
 import importlib
 import json
 import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from unittest.mock import NonCallableMock
 
 import pytest
 
-from tests import airflow_database
+from airflow_provider_qlik.testing import airflow_database
 
 # Airflow reads its settings when it is first imported.
 _HOME = tempfile.TemporaryDirectory(prefix="qlik-airflow-")
@@ -60,7 +59,7 @@ def install_airflow(tmp_path_factory: pytest.TempPathFactory) -> InstallAirflow:
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Give the Airflow of this process a migrated database."""
-    shutil.copyfile(airflow_database.template(tmp_path_factory), Path(_HOME.name) / "airflow.db")
+    airflow_database.install(tmp_path_factory, Path(_HOME.name))
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from airflow_provider_qlik.sandbox import Script, Tenant
 from tests.provider.conftest import InstallAirflow
 
 ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE_DAGS = ROOT / "airflow_provider_qlik/example_dags"
 
 DAG = """
 from datetime import datetime
@@ -119,10 +120,10 @@ EXAMPLES = ("qlik_run_task", "qlik_run_automation", "qlik_reload_apps", "qlik_re
 
 RUN_EXAMPLES = """
 import importlib, json, sys
-sys.path.insert(0, sys.argv[1])
 result = {}
-for name in sys.argv[3:]:
-    run = importlib.import_module(name).dag.test(run_conf={"folder": sys.argv[2]})
+for name in sys.argv[2:]:
+    module = importlib.import_module(f"airflow_provider_qlik.example_dags.{name}")
+    run = module.dag.test(run_conf={"folder": sys.argv[1]})
     result[name] = [
         (each.task_id, each.map_index, each.rendered_map_index, str(each.state),
          each.xcom_pull(task_ids=each.task_id, map_indexes=each.map_index),
@@ -183,7 +184,7 @@ def test_every_example_dag_works_as_the_least_that_its_docstring_names(
     # The list of all tasks is asked once to see where the tenant has them; a refusal tells that, too.
     assert refused <= {"list_automation_runs", "get_automation", "list_tasks"}
     for name in (*EXAMPLES, "qlik_morning_refresh"):
-        assert "Required permissions: " in (ROOT / f"example_dags/{name}.py").read_text(encoding="utf-8")
+        assert "Required permissions: " in (EXAMPLE_DAGS / f"{name}.py").read_text(encoding="utf-8")
 
 
 def furnish(tenant: Tenant, space: str | None = None, owner: str | None = None) -> None:
@@ -207,12 +208,12 @@ def furnish(tenant: Tenant, space: str | None = None, owner: str | None = None) 
 def run_examples(tmp_path: Path, install_airflow: InstallAirflow, deferrable: str) -> tuple[dict[str, Any], str]:
     """What the tasks of each example came to, and all that was written."""
     process = subprocess.run(
-        [sys.executable, "-c", RUN_EXAMPLES, str(ROOT / "example_dags"), str(tmp_path / "reports"), *EXAMPLES],
+        [sys.executable, "-c", RUN_EXAMPLES, str(tmp_path / "reports"), *EXAMPLES],
         capture_output=True,
         text=True,
         check=False,
         env={
-            **install_airflow(tmp_path, ROOT / "example_dags"),
+            **install_airflow(tmp_path, EXAMPLE_DAGS),
             "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": deferrable,
         },
     )
@@ -221,6 +222,12 @@ def run_examples(tmp_path: Path, install_airflow: InstallAirflow, deferrable: st
     assert found, output[-3000:]
     (tmp_path / "out.txt").write_text(output)
     return dict(json.loads(found[1])), output
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLE_DAGS.glob("qlik_*.py")))
+def test_every_example_dag_is_named_by_a_test(name: str) -> None:
+    texts = (path.read_text(encoding="utf-8") for path in [*ROOT.glob("tests/**/*.py"), ROOT / "demo/run.py"])
+    assert any(re.search(rf"\b{name}\b", text) for text in texts)
 
 
 @pytest.mark.whole_airflow

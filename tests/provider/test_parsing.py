@@ -12,6 +12,8 @@ MODULES = (
     *(f"airflow_provider_qlik.operators.{family}" for family in (*FAMILIES, "call")),
     *(f"airflow_provider_qlik.sensors.{family}" for family in (*FAMILIES, "reload_tasks")),
     "airflow_provider_qlik.triggers.run",
+    "airflow_provider_qlik.triggers.sensor",
+    "airflow_provider_qlik.sensors.starting",
     "airflow_provider_qlik.links",
 )
 DAG = """
@@ -30,6 +32,7 @@ QlikRunTaskOperator(task_id="a", qlik_task_id="1", deferrable=True)
 QlikRunAutomationOperator(task_id="b", automation_id="1")
 QlikTaskRunSensor(task_id="c", qlik_task_id="1", started_after="{{ ts }}")
 QlikAutomationRunSensor(task_id="d", automation_id="1", run_id="1")
+QlikAutomationRunSensor(task_id="h", automation_id="1", started_after="2026-11-01", deferrable=True)
 """
 
 

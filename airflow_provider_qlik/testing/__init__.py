@@ -1,0 +1,1 @@
+"""What tests need of Airflow: a migrated database, and settings that lead to it. Importing it loads nothing else."""
