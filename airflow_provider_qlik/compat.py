@@ -53,6 +53,17 @@ def deferral_timed_out(failure: BaseException) -> bool:
     return type(failure).__name__ == "TaskDeferralTimeout" or "timeout" in str(failure).lower()
 
 
+def connection_outside_a_task(connection_id: str) -> Any:
+    """Return a connection from Airflow's secrets backends and its database, as the server reads it.
+
+    A command is no task, and has no supervisor: there a hook's `get_connection` reads the environment only from Airflow
+    3.1 on. Raises AirflowNotFoundException.
+    """
+    from airflow.models.connection import Connection
+
+    return Connection.get_connection_from_secrets(connection_id)
+
+
 def rescheduled(end: BaseException) -> bool:
     """Return True if a sensor ends for now, and pokes again in another process."""
     from airflow.exceptions import AirflowRescheduleException
