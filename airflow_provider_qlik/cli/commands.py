@@ -12,7 +12,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import NoReturn, TypeAlias
 
-from airflow_provider_qlik.cli.output import abandon_stdout, log_on_stderr, say
+from airflow_provider_qlik.cli.output import abandon_stdout, only_data_on_stdout, say
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 """Exit codes; `running.EXIT_CODES` has those for the outcomes of a run."""
@@ -32,7 +32,7 @@ def _command(module: str, name: str) -> CommandFunction:
 def _exit_code(module: str, name: str, args: Namespace) -> int:
     """Run a command, and return its exit code. Every error becomes one line on stderr."""
     try:
-        with log_on_stderr(args.verbose):
+        with only_data_on_stdout(args.verbose):
             # The imports may fail, too: of Airflow with a wrong configuration, of the sandbox without its packages.
             run: Callable[[Namespace], int] = getattr(import_module(f"{__package__}.{module}"), name)
             code = run(args)

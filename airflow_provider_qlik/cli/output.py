@@ -7,9 +7,9 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import datetime
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TextIO, TypeVar
 
 from airflow_provider_qlik.text import printable
 
@@ -34,7 +34,14 @@ def print_rows(rows: Sequence[Mapping[str, Any]], output: str) -> None:
     in_cells = output in {"table", "plain"}
     data = [{name: _shown(value, in_cells) for name, value in row.items()} for row in rows]
     # Names from Qlik Cloud are no markup: "[red]" and ":smile:" are printed as they are.
-    AirflowConsole(markup=False, emoji=False, highlight=False).print_as(data=data, output=output)
+    with data_on_stdout():
+        AirflowConsole(markup=False, emoji=False, highlight=False).print_as(data=data, output=output)
+
+
+def print_line(text: str) -> None:
+    """Print one line to stdout; control characters in it are shown as escapes."""
+    with data_on_stdout():
+        print(printable(text, len(text)))
 
 
 def _shown(value: Any, in_cells: bool) -> Any:
@@ -82,32 +89,59 @@ class Progress:
             say(text)
 
 
-@contextmanager
-def log_on_stderr(verbose: bool) -> Iterator[None]:
-    """Send the log of this package to stderr in the block: warnings, and with *verbose* all from INFO on.
+_stdout: TextIO | None = None
+"""The stdout of the process while a command runs and `sys.stdout` is stderr."""
 
-    Airflow before 3.3 logs to stdout, where a line between would spoil JSON.
+
+@contextmanager
+def data_on_stdout() -> Iterator[None]:
+    """Write to stdout in the block, inside of `only_data_on_stdout`."""
+    if _stdout is None:
+        yield
+        return
+    with redirect_stdout(_stdout):
+        yield
+        sys.stdout.flush()
+
+
+@contextmanager
+def only_data_on_stdout(verbose: bool) -> Iterator[None]:
+    """Write all that is no data to stderr in the block, also what Airflow logs and prints.
+
+    Airflow logs to stdout, where a line in between would spoil JSON. Its handlers are made when it is imported, before
+    this block or in it. Of the log of this package, warnings are shown, and with *verbose* all from INFO on.
     """
+    global _stdout
+    before, _stdout = _stdout, sys.stdout
     moved = [
         handler
         for handler in logging.getLogger().handlers
-        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout
+        if isinstance(handler, logging.StreamHandler) and handler.stream is _stdout
     ]
-    for handler in moved:
-        handler.setStream(sys.stderr)
-    logger, own = logging.getLogger(_PACKAGE), _StderrHandler()
+    try:
+        for handler in moved:
+            handler.setStream(sys.stderr)
+        with redirect_stdout(sys.stderr), _own_log_on_stderr(logging.INFO if verbose else logging.WARNING):
+            yield
+    finally:
+        for handler in moved:
+            handler.setStream(_stdout)
+        _stdout = before
+
+
+@contextmanager
+def _own_log_on_stderr(level: int) -> Iterator[None]:
+    logger, handler = logging.getLogger(_PACKAGE), _StderrHandler()
     before = logger.level, logger.propagate
-    logger.addHandler(own)
-    logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    logger.addHandler(handler)
+    logger.setLevel(level)
     logger.propagate = False
     try:
         yield
     finally:
-        logger.removeHandler(own)
+        logger.removeHandler(handler)
         logger.setLevel(before[0])
         logger.propagate = before[1]
-        for handler in moved:
-            handler.setStream(sys.stdout)
 
 
 class _StderrHandler(logging.Handler):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow_provider_qlik.cli.output import print_rows, say
+from airflow_provider_qlik.cli.output import print_line, print_rows, say
 from airflow_provider_qlik.cli.session import CommandError, CommandHook, UsageError, adapter_of, open_hook, resource_id
 from airflow_provider_qlik.cloud.errors import NotFoundError
 from airflow_provider_qlik.runs import Outcome, Run, RunSelector, RunState, RunWait, WaitTimeoutError, outcome
@@ -87,7 +87,7 @@ def show_log(args: Namespace) -> int:
     with open_hook(args) as hook:
         text = hook.run_flow(adapter.log(_run(hook, adapter, args)))
     for line in text.splitlines():
-        print(printable(line, len(line)))
+        print_line(line)
     return 0
 
 
@@ -97,12 +97,12 @@ def cancel_run(args: Namespace) -> int:
     with open_hook(args) as hook:
         run = _run(hook, adapter, args)
         if run.ended:
-            print(f"There is nothing to cancel: {printable(str(run))} has ended.")
+            print_line(f"There is nothing to cancel: {run} has ended.")
             return 0
         if not args.yes and not _confirmed(adapter, run):
             raise CommandError("Nothing was cancelled, since it was not confirmed; --yes does without a confirmation")
         done = hook.run_flow(cancel(adapter, run))
-    print(f"{printable(done)}.")
+    print_line(f"{done}.")
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from airflow_provider_qlik.cli.output import data_on_stdout
 from airflow_provider_qlik.cli.session import CommandError
 
 
@@ -15,5 +16,6 @@ def serve_sandbox(args: Namespace) -> int:
         raise CommandError(
             f"The sandbox needs the package {error.name}: install airflow-provider-qlik[sandbox]"
         ) from None
-    serve_until_signal(port=args.port, speed=args.speed, demo=args.demo)
+    with data_on_stdout():
+        serve_until_signal(port=args.port, speed=args.speed, demo=args.demo)
     return 0

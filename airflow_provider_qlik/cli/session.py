@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from airflow_provider_qlik.cloud.errors import InvalidArgumentError
@@ -55,13 +51,12 @@ class CommandHook(QlikCloudHook):
 
     @classmethod
     def get_connection(cls, conn_id: str) -> Any:
-        """Return the connection. Raises InvalidArgumentError that says why it was not found, as far as that is known."""
-        with _failed_look_ups() as failures:
-            try:
-                return connection_outside_a_task(conn_id)
-            except Exception as error:
-                reasons = "".join(f"; {reason}" for reason in dict.fromkeys(failures))
-                raise InvalidArgumentError("--conn-id", None, f"{error}{reasons}") from None
+        """Return the connection. Raises InvalidArgumentError that says why it was not found."""
+        connection, failures = connection_outside_a_task(conn_id)
+        if connection is None:
+            reasons = "".join(f"; {_first_line(error)}" for error in failures)
+            raise InvalidArgumentError("--conn-id", conn_id, f"Airflow has no such connection{reasons}")
+        return connection
 
     def _stored(self) -> StoredConnection:
         return self._of_options or super()._stored()
@@ -138,33 +133,5 @@ def _flag(option: str) -> str:
     return f"--{option.replace('_', '-')}"
 
 
-@contextmanager
-def _failed_look_ups() -> Iterator[list[str]]:
-    """Collect why secrets backends and the database could not be read, which Airflow only logs, or not even that."""
-    failures: list[str] = []
-    logger = logging.getLogger("airflow.models.connection")
-    collector = _Collector(failures)
-    before = logger.level, logger.propagate
-    logger.addHandler(collector)
-    logger.setLevel(logging.DEBUG)
-    logger.propagate = False
-    try:
-        yield failures
-    finally:
-        logger.removeHandler(collector)
-        logger.setLevel(before[0])
-        logger.propagate = before[1]
-
-
-class _Collector(logging.Handler):
-    """Keeps the first line of each exception that is being handled when something is logged."""
-
-    def __init__(self, failures: list[str]) -> None:
-        super().__init__()
-        self._failures = failures
-
-    def emit(self, record: logging.LogRecord) -> None:
-        error = sys.exc_info()[1]
-        if error is not None:
-            first_line = str(error).strip().partition("\n")[0]
-            self._failures.append(f"{masked_text(first_line)} ({type(error).__name__})")
+def _first_line(error: Exception) -> str:
+    return f"{masked_text(str(error).strip().partition(chr(10))[0])} ({type(error).__name__})"
