@@ -58,6 +58,33 @@ def deferral_timed_out(failure: BaseException) -> bool:
     return type(failure).__name__ == "TaskDeferralTimeout" or "timeout" in str(failure).lower()
 
 
+def connection_outside_a_task(connection_id: str) -> tuple[Any, list[Exception]]:
+    """Return a connection from Airflow's secrets backends or its database; None, and what has failed, if none has it.
+
+    A command is no task and has no supervisor: from Airflow 3.1 on, `BaseHook.get_connection` reads nothing but
+    environment variables there. `Connection.get_connection_from_secrets` hides why a backend has failed, and warns of
+    each connection type with an underscore.
+    """
+    from airflow.configuration import ensure_secrets_loaded
+    from airflow.providers.common.compat.sdk import mask_secret
+
+    failures: list[Exception] = []
+    for backend in ensure_secrets_loaded():
+        try:
+            connection = backend.get_connection(conn_id=connection_id)
+        except Exception as error:
+            failures.append(error)
+            if type(error).__name__ == "AirflowSecretsBackendAccessDenied":  # 3.2 and later
+                # A backend that may refuse has the last word: no other one is looked into.
+                break
+            continue
+        if connection is not None:
+            if connection.password:
+                mask_secret(connection.password)
+            return connection, failures
+    return None, failures
+
+
 def rescheduled(end: BaseException) -> bool:
     """Return True if a sensor ends for now, and pokes again in another process."""
     from airflow.exceptions import AirflowRescheduleException

@@ -45,6 +45,8 @@ def get_provider_info() -> dict[str, Any]:
         ),
         "hooks": modules("hooks.qlik_cloud"),
         "triggers": modules("triggers.run", "triggers.sensor"),
+        # Airflow 3.2 and later; earlier versions ignore it.
+        "cli": [f"{_PACKAGE}.cli.definition.get_qlik_cli_commands"],
         "extra-links": [f"{_PACKAGE}.links.run.QlikRunLink"],
         "connection-types": [
             {

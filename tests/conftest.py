@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _nothing_is_known_of_any_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets each test begin as a new process does, which has not looked for paths and has said nothing."""
     paths.forget()
-    monkeypatch.setattr(deprecations, "_logged", set())
+    monkeypatch.setattr(deprecations, "_logged", {})
 
 
 @pytest.fixture(scope="module")

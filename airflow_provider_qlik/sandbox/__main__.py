@@ -13,18 +13,27 @@ from airflow_provider_qlik.sandbox.tenant import Tenant
 
 
 def main() -> None:
-    """Run a tenant until SIGINT or SIGTERM, and print how to connect to it."""
+    """Run a tenant as the arguments of the process say."""
     parser = argparse.ArgumentParser(prog="python -m airflow_provider_qlik.sandbox", description=__doc__)
     parser.add_argument("--port", type=int, default=8080, help="port of 127.0.0.1; 0: any free one")
     parser.add_argument("--speed", type=float, default=1.0, help="sandbox seconds in one real second")
     parser.add_argument("--demo", action="store_true", help="add a few tasks and automations")
-    arguments = parser.parse_args()
+    serve_until_signal(**vars(parser.parse_args()))
+
+
+def serve_until_signal(port: int, speed: float, demo: bool) -> None:
+    """Run a tenant until SIGINT or SIGTERM, and print how to connect to it.
+
+    :param port: the port of 127.0.0.1; 0: any free one.
+    :param speed: sandbox seconds in one real second.
+    :param demo: add the content of the demo.
+    """
     stop_requested = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop_requested.set())
-    with serve(arguments.speed, arguments.port) as tenant:
+    with serve(speed, port) as tenant:
         lines = _introduction(tenant)
-        if arguments.demo:
+        if demo:
             lines += ["", *fill(tenant)]
         print("\n".join([*lines, "", "Ready; Ctrl-C ends it."]), flush=True)
         stop_requested.wait()

@@ -23,7 +23,7 @@ SHOWN_CHARACTERS = 200
 """Characters of a header that are shown, at most."""
 
 _log = logging.getLogger(__name__)
-_logged: set[str] = set()
+_logged: dict[str, Deprecation] = {}
 _LINK = re.compile(r"<([^<>]*)>([^,<]*)")
 _RELATIONS = ("successor-version", "deprecation", "sunset")
 """The relations of the links to show, by rank: a replacement first, then documentation."""
@@ -49,11 +49,16 @@ def read_deprecation(headers: Mapping[str, str]) -> Deprecation | None:
     return Deprecation(_date(sunset), _link(headers.get("link", "")))
 
 
+def seen() -> dict[str, Deprecation]:
+    """Return the deprecations that this process has logged, by the name of the operation."""
+    return dict(_logged)
+
+
 def log_once(operation: str, request: str, deprecation: Deprecation) -> None:
     """Log that an operation is deprecated, once for each operation and process. *request* is its method and path."""
     if operation in _logged:
         return
-    _logged.add(operation)
+    _logged[operation] = deprecation
     when = (
         f"may be gone from {deprecation.sunset} on" if deprecation.sunset else "will be removed; Qlik does not say when"
     )

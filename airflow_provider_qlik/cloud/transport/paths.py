@@ -91,6 +91,11 @@ def remember(url: str, tasks_path: str) -> None:
     _note((url, TASKS_ROOT), tasks_path)
 
 
+def tasks_path_of(tenant: Tenant) -> str | None:
+    """Return the path at which a tenant has its Tasks API; None if the setting is `AUTO` and no call has probed it."""
+    return tenant.tasks_path if tenant.tasks_path != AUTO else _known(tenant, TASKS_ROOT)
+
+
 def tier_of(tenant: Tenant, tier: Tier) -> Tier:
     """Return the tier in which reads of *tier* count on this tenant: for tasks it depends on their path."""
     return _tier(tenant.tasks_path if tenant.tasks_path != AUTO else _tasks_path(tenant), "GET", tier)
