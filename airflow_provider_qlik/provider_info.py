@@ -45,6 +45,7 @@ def get_provider_info() -> dict[str, Any]:
         ),
         "hooks": modules("hooks.qlik_cloud"),
         "triggers": modules("triggers.run"),
+        "notifications": [f"{_PACKAGE}.notifications.automation.QlikAutomationNotifier"],
         "extra-links": [f"{_PACKAGE}.links.run.QlikRunLink"],
         "connection-types": [
             {
