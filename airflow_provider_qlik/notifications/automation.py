@@ -87,7 +87,11 @@ class QlikAutomationNotifier(AutomationArguments, BaseNotifier):
     def __call__(self, *args: Any) -> None:
         """Render the templates and start the automation; called with the context."""
         # On a copy: the templates of this one are needed again, where it is the callback of several tasks.
-        BaseNotifier.__call__(copy(self), *args)
+        notifier = copy(self)
+        try:
+            BaseNotifier.__call__(notifier, *args)
+        except Exception as error:  # a callback must not fail: Airflow has more of them to call
+            notifier._log_failure(error, None, {})
 
     def __await__(self) -> Generator[Any, None, None]:
         """Render the templates and start the automation, without blocking the event loop."""
@@ -104,7 +108,7 @@ class QlikAutomationNotifier(AutomationArguments, BaseNotifier):
                 deadline = datetime.now(UTC) + timedelta(seconds=self.timeout)
                 run = hook.run_flow(start.flow(log_callback(self.log)), start.retry_policy, deadline=deadline)
                 self._log_start(start, run, hook.get_conn().tenant, context)
-        except Exception as error:  # a callback must not fail: Airflow has more of them to call
+        except Exception as error:  # as above
             self._log_failure(error, start, context)
 
     async def async_notify(self, context: Context) -> None:
@@ -134,7 +138,8 @@ class QlikAutomationNotifier(AutomationArguments, BaseNotifier):
         from airflow_provider_qlik.lifecycle.partial_templates import MissingValue, rendered
 
         dag: Any = context.get("dag")
-        environment = jinja_env or self.get_template_env(dag=dag)
+        # Where the scheduler calls a callback, as in `dag.test()`, it passes its own form of the Dag, which has none.
+        environment = jinja_env or self.get_template_env(dag=dag if hasattr(dag, "get_template_env") else None)
         lenient, strict = (environment.overlay(undefined=each) for each in (MissingValue, jinja2.StrictUndefined))
         self.inputs = rendered(self.inputs, lambda text: self.render_template(text, context, lenient))
         for name in self.template_fields:
@@ -149,9 +154,13 @@ class QlikAutomationNotifier(AutomationArguments, BaseNotifier):
     # Steps
 
     async def _render_and_notify(self) -> None:
-        self._update_context(self.context)
-        self.render_template_fields(self.context)
-        await self.async_notify(self.context)
+        try:
+            self._update_context(self.context)
+            self.render_template_fields(self.context)
+        except Exception as error:  # as above
+            self._log_failure(error, None, self.context)
+        else:
+            await self.async_notify(self.context)
 
     def _start(self) -> AutomationStart:
         """Return the start that the rendered arguments describe. Raises InvalidArgumentError."""

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -138,6 +139,32 @@ def test_a_dag_that_renders_native_objects_gives_inputs_that_can_be_sent(tenant:
         "conf": {"region": "north"},
         "gone": "(ti.task_id is not available here)",
     }
+
+
+@both_ways
+def test_the_schedulers_form_of_a_dag_renders_as_well(tenant: Tenant, mode: str) -> None:
+    # `dag.test()` of Airflow 3 passes it to the callbacks of a Dag.
+    tenant.add_automation("Tell", id="tell", run_mode="triggered")
+    serialized = SimpleNamespace(dag_id="morning", render_template_as_native_obj=False)
+
+    notify(mode, context(dag=serialized), automation_id="tell", inputs={"what": "{{ dag.dag_id }}"})
+
+    assert [entry.body for entry in starts(tenant)] == [{"what": "morning"}]
+
+
+@both_ways
+def test_nothing_is_raised_whatever_goes_wrong(
+    tenant: Tenant, logged: Logged, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("out of order")
+
+    for name in ("render_template_fields", "_start"):
+        with monkeypatch.context() as patch:
+            patch.setattr(QlikAutomationNotifier, name, fail)
+            notify(mode, context(), automation_id="tell")
+        assert "out of order. The automation was not started (automation tell, connection" in logged()
+    assert tenant.request_log() == []
 
 
 @both_ways
