@@ -47,6 +47,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": modules("triggers.run", "triggers.sensor"),
         # Airflow 3.2 and later; earlier versions ignore it.
         "cli": [f"{_PACKAGE}.cli.definition.get_qlik_cli_commands"],
+        "notifications": [f"{_PACKAGE}.notifications.automation.QlikAutomationNotifier"],
         "extra-links": [f"{_PACKAGE}.links.run.QlikRunLink"],
         "connection-types": [
             {

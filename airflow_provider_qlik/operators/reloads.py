@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_qlik.lifecycle.failures import skip
 from airflow_provider_qlik.lifecycle.resources import AppArguments, literal
-from airflow_provider_qlik.operators.run import QlikRunOperator
+from airflow_provider_qlik.operators.logged_run import QlikLoggedRunOperator
 from airflow_provider_qlik.validation import (
     InvalidArgumentError,
     checked_flag,
@@ -21,7 +21,7 @@ IF_PENDING = ("fail", "wait", "skip")
 MIN_WEIGHT, MAX_WEIGHT = 1, 10
 
 
-class QlikReloadAppOperator(AppArguments, QlikRunOperator):
+class QlikReloadAppOperator(AppArguments, QlikLoggedRunOperator):
     """Reload an app.
 
     :param app_id: the id of the app.
@@ -36,7 +36,8 @@ class QlikReloadAppOperator(AppArguments, QlikRunOperator):
     :param fail_on_warnings: fail the task if the reload succeeded with warnings: Qlik names an error nevertheless, or
         its log has warnings or counts forced errors. A log that cannot be read does not fail the task.
 
-    All other parameters are those of `QlikRunOperator`. Qlik lets a reload run for 3 hours and queue for 6.
+    All other parameters are those of `QlikLoggedRunOperator` (`log_to`) and `QlikRunOperator`. Qlik lets a reload run
+    for 3 hours and queue for 6.
     """
 
     # Airflow looks for the attribute; an attribute `partial` would hide the method that mapped tasks are made with.
@@ -45,7 +46,7 @@ class QlikReloadAppOperator(AppArguments, QlikRunOperator):
         "partial_reload",
         "weight",
         "variables",
-        *QlikRunOperator.template_fields,
+        *QlikLoggedRunOperator.template_fields,
     )
     template_fields_renderers = {"variables": "json"}  # noqa: RUF012 (as Airflow declares it)
 

@@ -128,6 +128,10 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
         """Fetch further members of the return value, of a run that does not fail the task."""
         return {}
 
+    def after_failure(self, hook: QlikCloudHook, outcome: Outcome) -> str:
+        """Handle an ended run that fails the task, such as by saving its log. Return what to add to the message."""
+        return ""
+
     # Called by Airflow
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -289,4 +293,6 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
         """Return the outcome of an ended run, or fail the task with the reason."""
         outcome = lifecycle.outcome(run)
         self.link = outcome.link
-        return lifecycle.finish(outcome, self.verdict(outcome), lambda: self.collect(lifecycle.hook, outcome))
+        if failure := self.verdict(outcome):
+            failure += self.after_failure(lifecycle.hook, outcome)
+        return lifecycle.finish(outcome, failure, lambda: self.collect(lifecycle.hook, outcome))

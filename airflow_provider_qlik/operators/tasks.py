@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_qlik.lifecycle.resources import TaskArguments
-from airflow_provider_qlik.operators.run import QlikRunOperator
+from airflow_provider_qlik.operators.logged_run import QlikLoggedRunOperator
 
 
-class QlikRunTaskOperator(TaskArguments, QlikRunOperator):
+class QlikRunTaskOperator(TaskArguments, QlikLoggedRunOperator):
     """Run a task of Qlik Cloud, such as one that reloads an app.
 
     :param qlik_task_id: the id of the task in Qlik Cloud (`task_id` is Airflow's own).
@@ -18,11 +18,11 @@ class QlikRunTaskOperator(TaskArguments, QlikRunOperator):
     :param app_name: the name of that app instead.
     :param space_name: the space of that app, beside its name.
 
-    All other parameters are those of `QlikRunOperator`. The response to a start does not name its run: the run is
-    recognised by the marker that the start carries.
+    All other parameters are those of `QlikLoggedRunOperator` (`log_to`) and `QlikRunOperator`. The response to a start
+    does not name its run: the run is recognised by the marker that the start carries.
     """
 
-    template_fields: Sequence[str] = (*TaskArguments.arguments(), *QlikRunOperator.template_fields)
+    template_fields: Sequence[str] = (*TaskArguments.arguments(), *QlikLoggedRunOperator.template_fields)
 
     def __init__(
         self,

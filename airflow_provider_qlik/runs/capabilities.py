@@ -10,7 +10,9 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Protocol, runtime_checkable
 
+from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.flow import Flow
+from airflow_provider_qlik.cloud.transport.download import Download
 from airflow_provider_qlik.runs.run import Run, RunSelector
 
 
@@ -33,6 +35,18 @@ class HasLog(Protocol):
     @abstractmethod
     def log(self, run: Run) -> Flow[str]:
         """Return the log of a run."""
+
+
+@runtime_checkable
+class HasLogFile(Protocol):
+    """The log of a run can be downloaded as a file, however long it is."""
+
+    log_file_type: ClassVar[str]
+    """The type of the file, one of `cloud.transport.download`: `LOG` or `LOG_IN_JSON`."""
+
+    @abstractmethod
+    def log_file(self, run: Run) -> Call[Download]:
+        """Return the call that downloads the log of a run."""
 
 
 @runtime_checkable

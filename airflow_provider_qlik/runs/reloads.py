@@ -21,9 +21,10 @@ from airflow_provider_qlik.cloud.errors import (
 )
 from airflow_provider_qlik.cloud.flow import Flow, pause, send
 from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadList
+from airflow_provider_qlik.cloud.transport.download import LOG, Download
 from airflow_provider_qlik.runs.adapter import LogCallback, Resource, StartableRunAdapter
 from airflow_provider_qlik.runs.cancelling import cancelled, not_cancelled, send_cancel
-from airflow_provider_qlik.runs.capabilities import CancelsRuns, HasLog, ReportsWarnings
+from airflow_provider_qlik.runs.capabilities import CancelsRuns, HasLog, HasLogFile, ReportsWarnings
 from airflow_provider_qlik.runs.errors import ReloadPendingError, before_start
 from airflow_provider_qlik.runs.intent import MARKER, Intent
 from airflow_provider_qlik.runs.run import Run, StatusMap
@@ -47,12 +48,13 @@ OTHER_ORIGINS = frozenset({"hub", "chronos", "choreographer", "automations", "da
 """The types of reloads that the hub, a schedule, a task or an automation has started, not the API (`external`)."""
 
 
-class ReloadAdapter(StartableRunAdapter[Reload], CancelsRuns, HasLog, ReportsWarnings):
+class ReloadAdapter(StartableRunAdapter[Reload], CancelsRuns, HasLog, HasLogFile, ReportsWarnings):
     """The adapter for reloads of apps."""
 
     name: ClassVar[str] = "reload"
     polled_by_list: ClassVar[bool] = True
     one_at_a_time: ClassVar[bool] = True
+    log_file_type: ClassVar[str] = LOG
     other_origins: ClassVar[frozenset[str]] = OTHER_ORIGINS
     status_map: ClassVar[StatusMap] = StatusMap(
         active=frozenset({"queued", "reloading"}),
@@ -201,6 +203,10 @@ class ReloadAdapter(StartableRunAdapter[Reload], CancelsRuns, HasLog, ReportsWar
             if not short:
                 raise error from None
             return short
+
+    def log_file(self, run: Run) -> Call[Download]:
+        """Return the call that downloads the log of the reload's script."""
+        return apps.reload_log(run.resource_id, run.id).read_as(Download)
 
     def _short_log(self, reload_id: str) -> Flow[str | None]:
         try:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_qlik.cloud.errors import ForbiddenError, NotFoundError, QlikCloudError, StatusError
 from airflow_provider_qlik.cloud.flow import Flow, send
 from airflow_provider_qlik.runs.errors import CannotStartError, RunNotFoundError
-from airflow_provider_qlik.runs.intent import Intent, has_marker
+from airflow_provider_qlik.runs.intent import Intent, has_marker, marker
 from airflow_provider_qlik.runs.listing import check_resource_exists
 from airflow_provider_qlik.runs.matching import MatchTimeouts, cannot_match, find
 from airflow_provider_qlik.runs.run import Run, without_repeats
@@ -134,6 +134,25 @@ def start(
         + f". Look at its runs in Qlik Cloud, then clear this task. It was not started again ({resource})"
         + (f". The response to the start: {lost_response}" if lost_response else "")
     ) from None
+
+
+def start_only(
+    adapter: StartableRunAdapter[Any], resource_id: str, write_log: LogCallback, parameters: Mapping[str, Any]
+) -> Flow[Run | None]:
+    """Start a run that nobody waits for, with one request. Return it, or None if the response does not contain it.
+
+    No run is looked for, before or after the start. Raises QlikCloudError; if its `outcome_unknown` is True, the run
+    may have been started.
+    """
+    intent = Intent(
+        kind=adapter.name, resource_id=resource_id, marker=marker(resource_id), known_run_ids=None, server_time=None
+    )
+    try:
+        return (yield from adapter.send_start(intent, write_log, parameters))
+    except QlikCloudError as error:
+        if error.outcome_unknown:
+            raise
+        raise (yield from _refused_start(adapter, resource_id, error)) from None
 
 
 def _refused_start(adapter: RunAdapter, resource_id: str, error: QlikCloudError) -> Flow[QlikCloudError]:

@@ -12,9 +12,10 @@ from airflow_provider_qlik.cloud.errors import BadRequestError, InvalidArgumentE
 from airflow_provider_qlik.cloud.flow import Flow, send
 from airflow_provider_qlik.cloud.models.tasks import TaskRun, TaskRunList
 from airflow_provider_qlik.cloud.pages import Pages
+from airflow_provider_qlik.cloud.transport.download import LOG_IN_JSON, Download
 from airflow_provider_qlik.runs.adapter import LogCallback, Resource, StartableRunAdapter
 from airflow_provider_qlik.runs.automations import ENABLE_HINT, AutomationRunAdapter
-from airflow_provider_qlik.runs.capabilities import CancelsRuns, ExplainsFailures, HasLog
+from airflow_provider_qlik.runs.capabilities import CancelsRuns, ExplainsFailures, HasLog, HasLogFile
 from airflow_provider_qlik.runs.errors import RunError
 from airflow_provider_qlik.runs.intent import Intent
 from airflow_provider_qlik.runs.listing import MAX_PAGES, check_readable
@@ -22,11 +23,12 @@ from airflow_provider_qlik.runs.reloads import ReloadAdapter, reason_of
 from airflow_provider_qlik.runs.run import Run, StatusMap, Worker, without_repeats
 
 
-class TaskRunAdapter(StartableRunAdapter[TaskRun], CancelsRuns, HasLog, ExplainsFailures):
+class TaskRunAdapter(StartableRunAdapter[TaskRun], CancelsRuns, HasLog, HasLogFile, ExplainsFailures):
     """The adapter for runs of tasks."""
 
     name: ClassVar[str] = "task"
     tier: ClassVar[Tier] = Tier.TASKS
+    log_file_type: ClassVar[str] = LOG_IN_JSON
     status_map: ClassVar[StatusMap] = StatusMap(
         active=frozenset({"running", "queued", "starting", "started", "pending", "not started"}),
         succeeded=frozenset({"succeeded"}),
@@ -112,6 +114,10 @@ class TaskRunAdapter(StartableRunAdapter[TaskRun], CancelsRuns, HasLog, Explains
         """Return the log of a run."""
         response = yield from send(tasks.run_log(run.resource_id, run.id))
         return response.log_content or run.log or ""
+
+    def log_file(self, run: Run) -> Call[Download]:
+        """Return the call that downloads the log of a run."""
+        return tasks.run_log(run.resource_id, run.id).read_as(Download)
 
     def reason(self, run: Run) -> Flow[str | None]:
         """Return the error of the worker; a task run itself has none."""

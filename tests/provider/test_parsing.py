@@ -15,6 +15,7 @@ MODULES = (
     "airflow_provider_qlik.triggers.sensor",
     "airflow_provider_qlik.sensors.starting",
     "airflow_provider_qlik.links",
+    "airflow_provider_qlik.notifications.automation",
 )
 DAG = """
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
@@ -25,6 +26,9 @@ from airflow_provider_qlik.operators.call import QlikCallOperator
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
 from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOperator
 
+from airflow_provider_qlik.notifications.automation import QlikAutomationNotifier
+
+QlikAutomationNotifier(automation_name="Tell", inputs={"what": "{{ ti.task_id }}"})
 QlikCallOperator(task_id="e", operation="automations.disable", arguments={"automation_id": "1"})
 QlikReloadAppOperator(task_id="f", app_name="Sales", variables={"a": "b"})
 QlikRunSharingTaskOperator(task_id="g", sharing_task_id="1", download_to="s3://bucket/reports")

@@ -40,6 +40,9 @@ def test_all_that_it_names_is_there() -> None:
     assert len(modules) == 13
     for module in modules:
         importlib.import_module(module)
+    for path in info["notifications"]:
+        module, _, name = path.rpartition(".")
+        assert getattr(importlib.import_module(module), name).__name__ == name
     module, _, name = info["connection-types"][0]["hook-class-name"].rpartition(".")
     assert getattr(importlib.import_module(module), name).conn_type == info["connection-types"][0]["connection-type"]
 

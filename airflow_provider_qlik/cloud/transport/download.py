@@ -47,6 +47,10 @@ _MAGIC_BYTES: Mapping[str, tuple[bytes, ...]] = {
 }
 """The bytes with which a file of a type begins, any of these."""
 
+LOG, LOG_IN_JSON = "log", "log in json"
+"""The file types of logs, which may be empty; one of them may be a member of a JSON object, see `log_body`."""
+_MAY_BE_EMPTY = frozenset({LOG, LOG_IN_JSON})
+
 _PAGE = re.compile(
     rb"<!--|(?:<\?xml[^>]*>\s*)?<(?:!doctype\s+html|html|head|body|title|meta|script|style|center|h1)\b", re.IGNORECASE
 )
@@ -103,6 +107,8 @@ class FileBody:
 
     def _check(self, head: bytes, whole: bool) -> None:
         if not head:
+            if self._file_type in _MAY_BE_EMPTY:
+                return
             raise self._error("The response is empty, not a file")
         kind = self._evident_kind(head, whole)
         if magic_bytes := _MAGIC_BYTES.get(self._file_type):
@@ -121,7 +127,7 @@ class FileBody:
             _PAGE.match(text) or content_type in {"text/html", "application/xhtml+xml"}
         ):
             return "a web page"
-        if file_type != "json":
+        if file_type not in {"json", LOG_IN_JSON}:
             if _JSON.match(text) or content_type in {"application/json", "text/json"} or content_type.endswith("+json"):
                 return "JSON"
             if whole and _is_json(head):

@@ -1,0 +1,1 @@
+"""Notifiers that run something in Qlik Cloud."""
