@@ -128,6 +128,10 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
         """Fetch further members of the return value, of a run that does not fail the task."""
         return {}
 
+    def trigger(self, **arguments: Any) -> QlikRunTrigger:
+        """Return the trigger that waits for the run."""
+        return QlikRunTrigger(**arguments)
+
     # Called by Airflow
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -197,8 +201,7 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
             with QlikCloudHook(self.qlik_conn_id) as hook:
                 lifecycle = self._new_lifecycle(hook, context)
                 if run is not None and not deferral_timed_out(failure) and lifecycle.checkpoint.enabled:
-                    text = f"The trigger has failed. {lifecycle.active_run_notice(run)}"
-                    write(self.log, logging.ERROR, text)
+                    write(self.log, logging.ERROR, f"The trigger has failed. {lifecycle.active_run_notice(run)}")
                 elif run is not None and self.cancel_on_kill:
                     lifecycle.cancel(run)
             raise
@@ -212,7 +215,6 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
 
     def _new_lifecycle(self, hook: QlikCloudHook, context: Context) -> RunLifecycle:
         from airflow_provider_qlik.lifecycle.checkpoint import CheckpointStore
-        from airflow_provider_qlik.lifecycle.lifecycle import RunLifecycle
         from airflow_provider_qlik.runs import MatchTimeouts
 
         search = MatchTimeouts(
@@ -221,7 +223,7 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
             confirmation_time=self.settle_time,
             doubtful_confirmation_time=3 * self.settle_time,
         )
-        return RunLifecycle(
+        return self.lifecycle_type()(
             self.kind,
             hook,
             CheckpointStore(context, self.durable, self.identity()),
@@ -230,6 +232,12 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
             search=search,
             link=self.link,
         )
+
+    def lifecycle_type(self) -> type[RunLifecycle]:
+        """Return the class that starts, waits for and cancels the run."""
+        from airflow_provider_qlik.lifecycle.lifecycle import RunLifecycle
+
+        return RunLifecycle
 
     def _start_request(self, hook: QlikCloudHook, context: Context) -> StartRequest:
         """Read the rendered arguments, look the resource up, and check what comes after the run."""
@@ -255,7 +263,7 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
         from airflow_provider_qlik.runs import RunSelector
 
         self.defer(
-            trigger=QlikRunTrigger(
+            trigger=self.trigger(
                 kind=self.kind,
                 **selector_arguments(RunSelector.of(run)),
                 status=run.status,

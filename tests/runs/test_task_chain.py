@@ -407,8 +407,7 @@ def test_a_run_that_vanishes_is_not_a_success(stage: Stage, sandbox: SandboxTena
     link_tasks(sandbox, "a b<a")
     sandbox.script("task-b", Script(run=1000))
     root = root_run(stage)
-    refusal = {"operation": "list_task_runs", "path": "*/task-b/runs", "status": 403, "times": None}
-    stage.after(60, lambda: sandbox.fault(**refusal))
+    stage.after(60, lambda: sandbox.fault(path="*/task-b/runs", status=403, times=None))
 
     chain = follow(stage, root)
 
