@@ -47,7 +47,8 @@ def add_chain(tenant: Tenant, *scripts: Script) -> list[str]:
     """Add the tasks first, second, third, each started by the one before it, with these scripts."""
     ids = ["first", "second", "third"]
     for number, id in enumerate(ids):
-        tenant.add_task(id.title(), id=id, **({"events": after(ids[number - 1])} if number else {}))
+        members: dict[str, Any] = {"events": after(ids[number - 1])} if number else {}
+        tenant.add_task(id.title(), id=id, **members)
         if number < len(scripts):
             tenant.script(id, scripts[number])
     return ids
@@ -403,4 +404,5 @@ def test_the_example_dag_waits_for_a_chain(tenant: Tenant, task: Task, deferrabl
 
     result = finish(refresh, task.context)
 
-    assert dag.get_task("report").python_callable(result) == ["Refresh: SUCCEEDED", "Forecast: SUCCEEDED"]
+    report: Any = dag.get_task("report")
+    assert report.python_callable(result) == ["Refresh: SUCCEEDED", "Forecast: SUCCEEDED"]
