@@ -126,7 +126,7 @@ def resource_id(hook: QlikCloudHook, args: Namespace) -> str:
         return arguments.resolve_resource(hook)
     except InvalidArgumentError as error:
         flag = _flag(options.get(error.argument, error.argument))
-        raise InvalidArgumentError(flag, error.given, error.allowed) from None
+        raise InvalidArgumentError(flag, error.value, error.allowed) from None
 
 
 def _flag(option: str) -> str:

@@ -99,7 +99,7 @@ class RunLifecycle:
         self._kind = kind
         self._log = log
         self._cancel_on_kill = cancel_on_kill
-        self._search = search
+        self.search = search
         self._intent: Intent | None = None
         self._stored: StoredRun | None = None
         self._previous_cancelled = False
@@ -146,7 +146,7 @@ class RunLifecycle:
         """Return the run of an attempt that ended between its start and the response to it."""
         adapter, intent = STARTABLE_ADAPTERS[stored.intent.kind], stored.intent
         if not stored.cleared:
-            flow = find_run(adapter, intent, self._search, log_callback(self._log), accepted=False)
+            flow = find_run(adapter, intent, self.search, log_callback(self._log), accepted=False)
             return self.hook.run_flow(flow)
         try:
             recent = self.hook.run_flow(recent_runs(adapter, intent.resource_id, intent.earliest))
@@ -176,7 +176,7 @@ class RunLifecycle:
         self.checkpoint.save(intent)
         self._intent = intent
         write(self._log, logging.INFO, f"Starting {adapter.name} {resource_id} with marker {mark}")
-        flow = start(adapter, intent, self._search, log_callback(self._log), parameters=parameters)
+        flow = start(adapter, intent, self.search, log_callback(self._log), parameters=parameters)
         try:
             run = self.hook.run_flow(flow)
         except QlikCloudError as error:

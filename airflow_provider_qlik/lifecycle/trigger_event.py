@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from airflow_provider_qlik.cloud.errors import InvalidArgumentError, QlikCloudError
 from airflow_provider_qlik.runs import ADAPTERS, Run, RunError, errors
+from airflow_provider_qlik.runs.chain_links import TaskChain
 from airflow_provider_qlik.text import MESSAGE_LENGTH, REASON_LENGTH, storable, storable_json
 
 VERSION = 1
@@ -19,11 +20,15 @@ class InvalidEventError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunEvent:
-    """The result of a wait: an ended run, or an error with the run as it was last seen, if it was seen."""
+    """The result of a wait: an ended run, or an error with the run as it was last seen, if it was seen.
+
+    `chain` is what is known of the chain of a task, where that was waited for, too.
+    """
 
     run: Run | None
     error: str | None = None
     error_type: str | None = None
+    chain: TaskChain | None = None
 
     @classmethod
     def ended(cls, run: Run) -> Self:
@@ -42,12 +47,14 @@ class RunEvent:
 
     def to_json(self) -> dict[str, Any]:
         """Return the event as plain JSON that every database can store, with no text beyond `MESSAGE_LENGTH`."""
-        event = {
+        event: dict[str, Any] = {
             "version": VERSION,
             "run": self.run.to_json() if self.run else None,
             "error": self.error,
             "error_type": self.error_type,
         }
+        if self.chain is not None:
+            event["chain"] = self.chain.to_json()
         storable_event: dict[str, Any] = storable_json(event, MESSAGE_LENGTH)
         return storable_event
 
@@ -66,7 +73,10 @@ class RunEvent:
             )
         try:
             event = cls(
-                Run.from_json(value["run"]) if value["run"] is not None else None, value["error"], value["error_type"]
+                Run.from_json(value["run"]) if value["run"] is not None else None,
+                value["error"],
+                value["error_type"],
+                TaskChain.from_json(value["chain"]) if value.get("chain") is not None else None,
             )
             if not all(isinstance(text, str | None) for text in (event.error, event.error_type)):
                 raise ValueError("error and error_type are texts")

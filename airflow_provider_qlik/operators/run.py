@@ -132,6 +132,10 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
         """Handle an ended run that fails the task, such as by saving its log. Return what to add to the message."""
         return ""
 
+    def trigger(self, **arguments: Any) -> QlikRunTrigger:
+        """Return the trigger that waits for the run."""
+        return QlikRunTrigger(**arguments)
+
     # Called by Airflow
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -201,8 +205,7 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
             with QlikCloudHook(self.qlik_conn_id) as hook:
                 lifecycle = self._new_lifecycle(hook, context)
                 if run is not None and not deferral_timed_out(failure) and lifecycle.checkpoint.enabled:
-                    text = f"The trigger has failed. {lifecycle.active_run_notice(run)}"
-                    write(self.log, logging.ERROR, text)
+                    write(self.log, logging.ERROR, f"The trigger has failed. {lifecycle.active_run_notice(run)}")
                 elif run is not None and self.cancel_on_kill:
                     lifecycle.cancel(run)
             raise
@@ -216,7 +219,6 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
 
     def _new_lifecycle(self, hook: QlikCloudHook, context: Context) -> RunLifecycle:
         from airflow_provider_qlik.lifecycle.checkpoint import CheckpointStore
-        from airflow_provider_qlik.lifecycle.lifecycle import RunLifecycle
         from airflow_provider_qlik.runs import MatchTimeouts
 
         search = MatchTimeouts(
@@ -225,7 +227,7 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
             confirmation_time=self.settle_time,
             doubtful_confirmation_time=3 * self.settle_time,
         )
-        return RunLifecycle(
+        return self.lifecycle_type()(
             self.kind,
             hook,
             CheckpointStore(context, self.durable, self.identity()),
@@ -234,6 +236,12 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
             search=search,
             link=self.link,
         )
+
+    def lifecycle_type(self) -> type[RunLifecycle]:
+        """Return the class that starts, waits for and cancels the run."""
+        from airflow_provider_qlik.lifecycle.lifecycle import RunLifecycle
+
+        return RunLifecycle
 
     def _start_request(self, hook: QlikCloudHook, context: Context) -> StartRequest:
         """Read the rendered arguments, look the resource up, and check what comes after the run."""
@@ -259,7 +267,7 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
         from airflow_provider_qlik.runs import RunSelector
 
         self.defer(
-            trigger=QlikRunTrigger(
+            trigger=self.trigger(
                 kind=self.kind,
                 **selector_arguments(RunSelector.of(run)),
                 status=run.status,

@@ -70,6 +70,7 @@ class TenantApp:
             request = Request(scope, receive)
             raw = await request.body()
             path: str = scope["path"]
+            self.tenant_state.chains.advance()
             if path.startswith(CONTROL_PREFIX):
                 response = _refuse_foreign_host(request) or await self._control.handle(
                     path.removeprefix(CONTROL_PREFIX), raw
@@ -90,6 +91,7 @@ class TenantApp:
             entry.fault = fault.number
             await asyncio.sleep(fault.delay)
         with self.tenant_state.clock.frozen():
+            self.tenant_state.chains.advance()
             if fault is None:
                 response = self._execute(operation, request, entry)
             else:

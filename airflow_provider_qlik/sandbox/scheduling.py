@@ -12,6 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from airflow_provider_qlik.sandbox.serializers.base import without_none
 from airflow_provider_qlik.sandbox.serializers.runs import RunSerializer
+from airflow_provider_qlik.sandbox.state.chains import TASK_ENDED
 from airflow_provider_qlik.sandbox.state.records import Task
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ FIELDS = (
 )
 """The fields that `filter` and `sort` accept."""
 
-TASK_ENDED, DATASET_UPDATED = "com.qlik.v1.task.run.finished", "com.qlik/active-analytics-orch"
+DATASET_UPDATED = "com.qlik/active-analytics-orch"
 _TRIGGERS = ("TIME_SCHEDULE", "SINGLE_EVENT", "MULTI_EVENT", "MIXED", "AAO_DATA_UPDATED")
 _MINIBUS = 3
 _LAST_RUN = ("id", "status", "startedAt", "endedAt", "executedAs", "triggeredBy", "workerId", "workerType")

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -21,8 +21,9 @@ from airflow_provider_qlik.triggers.task_log import TaskLogWriter
 from airflow_provider_qlik.validation import checked_id, checked_limit, checked_moment, checked_seconds, checked_word
 
 if TYPE_CHECKING:
+    from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
     from airflow_provider_qlik.lifecycle.trigger_event import RunEvent
-    from airflow_provider_qlik.runs import RunSelector, RunWait
+    from airflow_provider_qlik.runs import Run, RunSelector, RunWait
 
 ARGUMENTS = (
     "kind",
@@ -67,6 +68,9 @@ class QlikRunTrigger(BaseTrigger):
     With neither run_id nor started_after it waits for the last run there is.
     """
 
+    argument_names: ClassVar[tuple[str, ...]] = ARGUMENTS
+    cancellation_type: ClassVar[type[RunCancellation]] = RunCancellation
+
     def __init__(
         self,
         *,
@@ -106,7 +110,7 @@ class QlikRunTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the path of this class and the arguments to make it again, fit to be stored."""
-        arguments = {name: getattr(self, name) for name in ARGUMENTS}
+        arguments = {name: getattr(self, name) for name in self.argument_names}
         return f"{type(self).__module__}.{type(self).__qualname__}", storable_json(arguments, MESSAGE_LENGTH)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -155,9 +159,18 @@ class QlikRunTrigger(BaseTrigger):
                         run = await hook.arun_flow(polling, ONE_ATTEMPT)
                 except TimeoutError:
                     raise wait.timed_out() from None
-                return RunEvent.ended(run)
+                return await self._follow(hook, run)
             except (QlikCloudError, InvalidArgumentError) as error:
                 return RunEvent.interrupted(error, wait.run)
+
+    async def _follow(self, hook: QlikCloudHook, run: Run) -> RunEvent:
+        """Return the event for a run that has ended."""
+        from airflow_provider_qlik.lifecycle.trigger_event import RunEvent
+
+        return RunEvent.ended(run)
+
+    def _deadline(self) -> datetime | None:
+        return _moment(self.deadline)
 
     def _timeout(self) -> float | None:
         """Return the seconds after which a wait ends even if a poll is in flight; None without a deadline."""
@@ -219,7 +232,7 @@ class QlikRunTrigger(BaseTrigger):
     def _begin_cancel(self) -> asyncio.Future[None] | None:
         """Begin to cancel the run if that has not been done; return None if the run is not to be cancelled."""
         if self.cancellation is None and self.cancel_on_kill and not self.adopted and self.run_id is not None:
-            self.cancellation = RunCancellation(self, self.run_id)
+            self.cancellation = self.cancellation_type(self, self.run_id)
         return None if self.cancellation is None else self.cancellation.task
 
 

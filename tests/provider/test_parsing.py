@@ -14,6 +14,7 @@ MODULES = (
     "airflow_provider_qlik.triggers.run",
     "airflow_provider_qlik.triggers.sensor",
     "airflow_provider_qlik.sensors.starting",
+    "airflow_provider_qlik.triggers.task_chain",
     "airflow_provider_qlik.links",
     "airflow_provider_qlik.notifications.automation",
 )
@@ -33,6 +34,7 @@ QlikCallOperator(task_id="e", operation="automations.disable", arguments={"autom
 QlikReloadAppOperator(task_id="f", app_name="Sales", variables={"a": "b"})
 QlikRunSharingTaskOperator(task_id="g", sharing_task_id="1", download_to="s3://bucket/reports")
 QlikRunTaskOperator(task_id="a", qlik_task_id="1", deferrable=True)
+QlikRunTaskOperator(task_id="h", qlik_task_id="1", wait_for_chain=True, fail_on_chain="never")
 QlikRunAutomationOperator(task_id="b", automation_id="1")
 QlikTaskRunSensor(task_id="c", qlik_task_id="1", started_after="{{ ts }}")
 QlikAutomationRunSensor(task_id="d", automation_id="1", run_id="1")

@@ -31,7 +31,8 @@ from airflow_provider_qlik.sandbox.errors import ApiError
 from airflow_provider_qlik.sandbox.json_patch import patched
 from airflow_provider_qlik.sandbox.operations import ApiRequest, Handler, Operation, no_content, ok, tier_of
 from airflow_provider_qlik.sandbox.permissions import may_run, sees
-from airflow_provider_qlik.sandbox.scheduling import DATASET_UPDATED, TASK_ENDED, children, parents, topology
+from airflow_provider_qlik.sandbox.scheduling import DATASET_UPDATED, children, parents, topology
+from airflow_provider_qlik.sandbox.state.chains import TASK_ENDED
 from airflow_provider_qlik.sandbox.state.records import App, Task
 from airflow_provider_qlik.sandbox.state.state import TenantState
 
@@ -104,7 +105,8 @@ def _graph(request: ApiRequest, *directions: _Neighbours) -> Response:
     for id, depth in depths.items():
         task = tenant_state.tasks[id]
         vertex = {"taskId": id, "attrs": {"depth": depth, **topology(tenant_state, task)}}
-        vertices.append(vertex | ({"task": serialize(request, task)} if with_task else {}))
+        is_shown = with_task and may_run(tenant_state, request.caller.user, task.resource_id)
+        vertices.append(vertex | ({"task": serialize(request, task)} if is_shown else {}))
     return ok({"taskId": root.id, "vertices": vertices, "edges": list(edges.values())})
 
 

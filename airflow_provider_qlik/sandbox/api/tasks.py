@@ -124,6 +124,7 @@ def replace_task(request: ApiRequest, task: Task, body: dict[str, Any]) -> None:
         members.setdefault("resourceId", task.resource_id)
     task.members = members | {"id": task.id, "enabled": is_enabled, "metadata": metadata}
     task.updated, task.updated_by = tenant_state.now, request.caller.user.id
+    tenant_state.chains.add_task(task.members)
 
 
 def _check_may_run(request: ApiRequest, resource_id: str | None) -> None:

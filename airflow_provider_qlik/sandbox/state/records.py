@@ -9,8 +9,8 @@ from typing import Any, Literal
 from airflow_provider_qlik.sandbox.state.files import File
 from airflow_provider_qlik.sandbox.state.script import Progress
 
-Via = Literal["api", "execute", "retry", "competing", "added", "schedule", "reload"]
-"""How a run was started; `reload`: by a reload of the sharing task's app."""
+Via = Literal["api", "execute", "retry", "competing", "added", "schedule", "reload", "chain"]
+"""How a run was started; `reload`: by a reload of the sharing task's app; `chain`: by the end of another task."""
 ReloadType = Literal["external", "choreographer", "chronos", "hub"]
 """The origin of a reload: the API, a task, a reload task, or a user in the hub."""
 
@@ -210,7 +210,7 @@ class TaskRun:
     meta: dict[str, Any]
     worker_type: str
     worker_id: str
-    triggered_by: str
+    triggered_by: str | None
     source: str | None
     by: User
     via: Via

@@ -13,6 +13,7 @@ from airflow_provider_qlik.sandbox.serializers.base import TENANT_ID
 from airflow_provider_qlik.sandbox.serializers.runs import RunSerializer
 from airflow_provider_qlik.sandbox.state.admission import admit
 from airflow_provider_qlik.sandbox.state.apps import Apps
+from airflow_provider_qlik.sandbox.state.chains import Chains
 from airflow_provider_qlik.sandbox.state.clock import Clock
 from airflow_provider_qlik.sandbox.state.records import Automation, AutomationRun, Reload, Task, TaskRun, User, Via
 from airflow_provider_qlik.sandbox.state.script import Progress, Script
@@ -31,6 +32,7 @@ class TenantState(SharedState):
         super().__init__(clock)
         self.apps = Apps(self)
         self.sharing = SharingTasks(self)
+        self.chains = Chains(self)
         self.tasks: dict[str, Task] = {}
         self.automations: dict[str, Automation] = {}
         self.task_runs: defaultdict[str, list[TaskRun]] = defaultdict(list)
@@ -58,6 +60,7 @@ class TenantState(SharedState):
         stored = {"specVersion": "0.8", "version": "1.0", **members, "id": task_id}
         stored["metadata"] = metadata | members.get("metadata", {})
         self.tasks[task_id] = task = Task(task_id, stored, worker, now, now, owner.id)
+        self.chains.add_task(stored)
         return task
 
     def start_task(self, task: Task, by: User, source: str | None) -> TaskRun:
@@ -82,7 +85,7 @@ class TenantState(SharedState):
         self,
         task: Task,
         by: User,
-        triggered_by: str,
+        triggered_by: str | None,
         *,
         created: datetime,
         via: Via,
@@ -118,6 +121,7 @@ class TenantState(SharedState):
             visible_from=self.visible_from(created, visible_after),
         )
         self.task_runs[task.id].append(run)
+        self.chains.add_run(run)
         return run
 
     def is_visible(self, run: TaskRun | AutomationRun, at: datetime | None = None) -> bool:

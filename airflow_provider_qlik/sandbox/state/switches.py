@@ -27,6 +27,11 @@ class Switches:
     """The response to the start of a task: the observed form, `{message}`, or no body."""
     echo_source: bool = True
     """True if `source` is shown as the `triggeredBy` of a run; otherwise that is `manual`."""
+    chained_triggered_by: Literal["task_id", "run_id", "word", "absent"] = "task_id"
+    """The `triggeredBy` of a run that the end of another task started: the id of that task or of its run, a word that
+    names neither, or nothing."""
+    chain_delay: float = 0.0
+    """Seconds from the end of a run to the start of the runs of the tasks that wait for it."""
     tasks_paths: Literal["both", "v1", "scheduling"] = "both"
     """The paths of tasks: both (documented), or one of them while and after Qlik migrates (assumed)."""
     execute_paths: Literal["both", "v1", "workflows"] = "v1"
