@@ -44,7 +44,7 @@ def get_provider_info() -> dict[str, Any]:
             "sensors.reload_tasks",
         ),
         "hooks": modules("hooks.qlik_cloud"),
-        "triggers": modules("triggers.run"),
+        "triggers": modules("triggers.run", "triggers.run_event"),
         "extra-links": [f"{_PACKAGE}.links.run.QlikRunLink"],
         "connection-types": [
             {

@@ -12,6 +12,7 @@ MODULES = (
     *(f"airflow_provider_qlik.operators.{family}" for family in (*FAMILIES, "call")),
     *(f"airflow_provider_qlik.sensors.{family}" for family in (*FAMILIES, "reload_tasks")),
     "airflow_provider_qlik.triggers.run",
+    "airflow_provider_qlik.triggers.run_event",
     "airflow_provider_qlik.links",
 )
 DAG = """
@@ -32,8 +33,19 @@ QlikTaskRunSensor(task_id="c", qlik_task_id="1", started_after="{{ ts }}")
 QlikAutomationRunSensor(task_id="d", automation_id="1", run_id="1")
 """
 
+WATCHER_DAG = """
+from airflow_provider_qlik.compat import watches_assets
+from airflow_provider_qlik.triggers.run_event import QlikRunEventTrigger
 
-CODES = {**{module: f"import {module}" for module in MODULES}, "a Dag": DAG}
+if watches_assets():
+    from airflow.sdk import Asset, AssetWatcher
+
+    trigger = QlikRunEventTrigger(kind="task", resource_id="1", since="2026-01-31")
+    DAG("after", schedule=[Asset("sales", watchers=[AssetWatcher(name="sales", trigger=trigger)])])
+"""
+
+
+CODES = {**{module: f"import {module}" for module in MODULES}, "a Dag": DAG, "a Dag with a watcher": WATCHER_DAG}
 
 PARSE = """
 import json, os, socket, sys, traceback
