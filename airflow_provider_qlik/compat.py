@@ -20,8 +20,22 @@ from airflow.triggers.base import BaseTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
+    from airflow.triggers.base import BaseEventTrigger
+
+    EventTrigger = BaseEventTrigger
+else:
+    try:
+        from airflow.triggers.base import BaseEventTrigger as EventTrigger
+    except ImportError:
+        # Airflow 2 has no event-driven scheduling. A class that is derived from this says so when it is used.
+        EventTrigger = BaseTrigger
 
 T = TypeVar("T")
+
+
+def watches_assets() -> bool:
+    """Return True if a trigger can be the watcher of an asset (Airflow 3.0 and later)."""
+    return EventTrigger is not BaseTrigger
 
 
 def kills_deferred_tasks() -> bool:
@@ -145,6 +159,22 @@ async def read_connection(connection_id: str) -> tuple[Connection, dict[str, Any
         return connection, await get_async_extra_dejson(connection)
 
     return await _finished(read())
+
+
+async def read_asset_state(store: Any, key: str) -> Any:
+    """Return what an event trigger's asset state store (Airflow 3.3 and later) has under a key, None if nothing.
+
+    Raises ValueError where several assets share the trigger, and else what the request to Airflow raises.
+    """
+    # 3.3.0 and 3.3.1 have the synchronous functions only.
+    asynchronous = getattr(store, "aget", None)
+    return await _finished(asynchronous(key) if asynchronous else _in_thread(store.get, key))
+
+
+async def write_asset_state(store: Any, key: str, value: Any) -> None:
+    """Store a value in an event trigger's asset state store. Raises as `read_asset_state`."""
+    asynchronous = getattr(store, "aset", None)
+    await _finished(asynchronous(key, value) if asynchronous else _in_thread(store.set, key, value))
 
 
 def mask_soon(secret: str) -> None:

@@ -44,7 +44,7 @@ def get_provider_info() -> dict[str, Any]:
             "sensors.reload_tasks",
         ),
         "hooks": modules("hooks.qlik_cloud"),
-        "triggers": modules("triggers.run", "triggers.sensor", "triggers.task_chain"),
+        "triggers": modules("triggers.run", "triggers.run_event", "triggers.sensor", "triggers.task_chain"),
         # Airflow 3.2 and later; earlier versions ignore it.
         "cli": [f"{_PACKAGE}.cli.definition.get_qlik_cli_commands"],
         "notifications": [f"{_PACKAGE}.notifications.automation.QlikAutomationNotifier"],

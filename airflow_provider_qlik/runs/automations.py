@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -24,7 +25,15 @@ from airflow_provider_qlik.cloud.models.automations import (
 from airflow_provider_qlik.cloud.pages import Pages
 from airflow_provider_qlik.runs.adapter import LogCallback, Resource, StartableRunAdapter
 from airflow_provider_qlik.runs.cancelling import cancelled, not_cancelled, send_cancel
-from airflow_provider_qlik.runs.capabilities import CancelsRuns, HasBulkList, HasLog, ReportsWarnings, ShowsUsers
+from airflow_provider_qlik.runs.capabilities import (
+    CancelsRuns,
+    HasBulkList,
+    HasLog,
+    LatestRun,
+    ListsLatestRuns,
+    ReportsWarnings,
+    ShowsUsers,
+)
 from airflow_provider_qlik.runs.errors import CannotStartError, before_start
 from airflow_provider_qlik.runs.intent import Intent
 from airflow_provider_qlik.runs.run import Run, RunSelector, StatusMap
@@ -42,7 +51,7 @@ which context such a run has.
 
 
 class AutomationRunAdapter(
-    StartableRunAdapter[AutomationRun], CancelsRuns, HasLog, ReportsWarnings, HasBulkList, ShowsUsers
+    StartableRunAdapter[AutomationRun], CancelsRuns, HasLog, ReportsWarnings, HasBulkList, ListsLatestRuns, ShowsUsers
 ):
     """The adapter for runs of automations."""
 
@@ -173,6 +182,19 @@ class AutomationRunAdapter(
             elif last is not None and last.id == selector.run_id:
                 results[selector] = last
         return results
+
+    def latest_runs(self, space_id: str | None) -> Call[LastAutomationRunList]:
+        """Return the call that lists the automations, each with its last run."""
+        in_space = None if space_id is None else f"spaceId eq {json.dumps(space_id)}"
+        return automations.list(filter=in_space, limit=MAX_PAGE_SIZE).read_as(LastAutomationRunList)
+
+    def latest_run(self, item: LastAutomationRun) -> LatestRun | None:
+        """Return what the list says about an automation."""
+        try:
+            run = None if item.last_run is None else self.run_of(item.id, item.last_run)
+        except InvalidResponseError:
+            return None
+        return LatestRun.of(item.id, run, item.name, item.space_id or None)
 
     def cancel(self, run: Run) -> Flow[str]:
         """Cancel the run."""

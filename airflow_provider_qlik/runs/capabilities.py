@@ -7,11 +7,14 @@ adapter names its protocols as base classes, so that a missing method is an erro
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar, Protocol, runtime_checkable
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.flow import Flow
+from airflow_provider_qlik.cloud.models.paging import Page
 from airflow_provider_qlik.cloud.transport.download import Download
 from airflow_provider_qlik.runs.run import Run, RunSelector
 
@@ -98,6 +101,59 @@ class HasBulkList(Protocol):
 
         The *audited* selectors are answered where they appear; no page is read for their sake.
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatestRun:
+    """What a list of resources says about one resource and its last run.
+
+    `run` is the last run; None if there was none yet, or the list does not identify it. `active` is True while a run is
+    active, as far as the list shows that, and `ended_at` is the last end. `version` changes whenever a run begins or
+    ends.
+    """
+
+    resource_id: str
+    name: str | None = None
+    space_id: str | None = None
+    run: Run | None = None
+    active: bool = False
+    ended_at: datetime | None = None
+    version: Hashable = None
+
+    @classmethod
+    def of(cls, resource_id: str, run: Run | None, name: str | None = None, space_id: str | None = None) -> Self:
+        """Return the entry of a resource with this last run, None if there was none."""
+        if run is None:
+            return cls(resource_id=resource_id, name=name, space_id=space_id)
+        return cls(
+            resource_id=resource_id,
+            name=name,
+            space_id=space_id,
+            run=run,
+            active=not run.ended,
+            ended_at=run.ended_at,
+            version=(run.id, run.status, run.ended_at),
+        )
+
+
+@runtime_checkable
+class ListsLatestRuns(Protocol):
+    """One list shows for many resources which run was their last."""
+
+    lists_every_resource: ClassVar[bool] = True
+    """False if it is a list of runs, latest start first, in which a resource is missing that has not run lately. Such a
+    list shows neither names nor spaces."""
+
+    @abstractmethod
+    def latest_runs(self, space_id: str | None) -> Call[Page[Any]]:
+        """Return the call that lists the resources that the user may see.
+
+        :param space_id: list only those of this space, where the list can be filtered by it.
+        """
+
+    @abstractmethod
+    def latest_run(self, item: Any) -> LatestRun | None:
+        """Return what an item of that list says; None if it cannot be read."""
 
 
 @runtime_checkable

@@ -24,7 +24,14 @@ from airflow_provider_qlik.cloud.models.reloads import Reload, ReloadList
 from airflow_provider_qlik.cloud.transport.download import LOG, Download
 from airflow_provider_qlik.runs.adapter import LogCallback, Resource, StartableRunAdapter
 from airflow_provider_qlik.runs.cancelling import cancelled, not_cancelled, send_cancel
-from airflow_provider_qlik.runs.capabilities import CancelsRuns, HasLog, HasLogFile, ReportsWarnings
+from airflow_provider_qlik.runs.capabilities import (
+    CancelsRuns,
+    HasLog,
+    HasLogFile,
+    LatestRun,
+    ListsLatestRuns,
+    ReportsWarnings,
+)
 from airflow_provider_qlik.runs.errors import ReloadPendingError, before_start
 from airflow_provider_qlik.runs.intent import MARKER, Intent
 from airflow_provider_qlik.runs.run import Run, StatusMap
@@ -48,7 +55,7 @@ OTHER_ORIGINS = frozenset({"hub", "chronos", "choreographer", "automations", "da
 """The types of reloads that the hub, a schedule, a task or an automation has started, not the API (`external`)."""
 
 
-class ReloadAdapter(StartableRunAdapter[Reload], CancelsRuns, HasLog, HasLogFile, ReportsWarnings):
+class ReloadAdapter(StartableRunAdapter[Reload], CancelsRuns, HasLog, HasLogFile, ReportsWarnings, ListsLatestRuns):
     """The adapter for reloads of apps."""
 
     name: ClassVar[str] = "reload"
@@ -56,6 +63,7 @@ class ReloadAdapter(StartableRunAdapter[Reload], CancelsRuns, HasLog, HasLogFile
     one_at_a_time: ClassVar[bool] = True
     log_file_type: ClassVar[str] = LOG
     other_origins: ClassVar[frozenset[str]] = OTHER_ORIGINS
+    lists_every_resource: ClassVar[bool] = False
     status_map: ClassVar[StatusMap] = StatusMap(
         active=frozenset({"queued", "reloading"}),
         succeeded=frozenset({"succeeded"}),
@@ -107,6 +115,14 @@ class ReloadAdapter(StartableRunAdapter[Reload], CancelsRuns, HasLog, HasLogFile
             origin=item.type,
             log=item.log,
         )
+
+    def latest_runs(self, space_id: str | None) -> Call[ReloadList]:
+        """Return the call that lists the reloads of all apps, which is for tenant administrators."""
+        return reloads.list(sort="-creationTime", limit=100)
+
+    def latest_run(self, item: Reload) -> LatestRun | None:
+        """Return the app of a reload, with that reload as its last run."""
+        return LatestRun.of(item.app_id, self.run_of(item.app_id, item)) if item.app_id else None
 
     def start_returns_run(self, parameters: Mapping[str, Any]) -> bool:
         """Return True, since the response is the reload."""

@@ -11,9 +11,10 @@ from airflow_provider_qlik.cloud.call import Call
 from airflow_provider_qlik.cloud.errors import ConflictError, NotFoundError
 from airflow_provider_qlik.cloud.flow import Flow, send
 from airflow_provider_qlik.cloud.models.sharing_executions import SharingTaskExecution, SharingTaskExecutionList
+from airflow_provider_qlik.cloud.models.sharing_tasks import SharingTask, SharingTaskList
 from airflow_provider_qlik.runs.adapter import LogCallback, Resource, StartableRunAdapter
 from airflow_provider_qlik.runs.cancelling import cancelled, not_cancelled, send_cancel
-from airflow_provider_qlik.runs.capabilities import CancelsRuns, ConsistsOfItems
+from airflow_provider_qlik.runs.capabilities import CancelsRuns, ConsistsOfItems, LatestRun, ListsLatestRuns
 from airflow_provider_qlik.runs.intent import Intent
 from airflow_provider_qlik.runs.listing import collect_runs
 from airflow_provider_qlik.runs.run import Run, RunState, StatusMap, Worker
@@ -26,7 +27,7 @@ ENABLED = frozenset({"VALID", IN_PROGRESS, "CANCELLING", "CANCELLED"})
 """The status codes of sharing tasks that can be executed."""
 
 
-class SharingTaskRunAdapter(StartableRunAdapter[SharingTaskExecution], CancelsRuns, ConsistsOfItems):
+class SharingTaskRunAdapter(StartableRunAdapter[SharingTaskExecution], CancelsRuns, ConsistsOfItems, ListsLatestRuns):
     """The adapter for runs of sharing tasks. The id of a run is that of its workflow.
 
     A run has ended when all its executions have ended, and none was added after the task was no longer in progress.
@@ -74,6 +75,23 @@ class SharingTaskRunAdapter(StartableRunAdapter[SharingTaskExecution], CancelsRu
             worker=Worker("execution", item.id, item.app_id),
             counts={str(state): 1},
             parts=(item.id,),
+        )
+
+    def latest_runs(self, space_id: str | None) -> Call[SharingTaskList]:
+        """Return the call that lists the sharing tasks. It cannot be filtered by a space."""
+        return sharing_tasks.list(limit=100)
+
+    def latest_run(self, item: SharingTask) -> LatestRun | None:
+        """Return what the list says about a sharing task: when it last ran, but not the id of that run."""
+        if item.id is None:
+            return None
+        return LatestRun(
+            resource_id=item.id,
+            name=item.name,
+            space_id=item.space_id or None,
+            active=(item.status_code or "").upper() == IN_PROGRESS,
+            ended_at=item.last_execution_date,
+            version=(item.last_run, item.last_execution_date, item.status_code),
         )
 
     def group(self, runs: Sequence[Run]) -> list[Run]:

@@ -15,6 +15,7 @@ MODULES = (
     "airflow_provider_qlik.triggers.sensor",
     "airflow_provider_qlik.sensors.starting",
     "airflow_provider_qlik.triggers.task_chain",
+    "airflow_provider_qlik.triggers.run_event",
     "airflow_provider_qlik.links",
     "airflow_provider_qlik.notifications.automation",
 )
@@ -38,11 +39,22 @@ QlikRunTaskOperator(task_id="h", qlik_task_id="1", wait_for_chain=True, fail_on_
 QlikRunAutomationOperator(task_id="b", automation_id="1")
 QlikTaskRunSensor(task_id="c", qlik_task_id="1", started_after="{{ ts }}")
 QlikAutomationRunSensor(task_id="d", automation_id="1", run_id="1")
-QlikAutomationRunSensor(task_id="h", automation_id="1", started_after="2026-11-01", deferrable=True)
+QlikAutomationRunSensor(task_id="i", automation_id="1", started_after="2026-11-01", deferrable=True)
+"""
+
+WATCHER_DAG = """
+from airflow_provider_qlik.compat import watches_assets
+from airflow_provider_qlik.triggers.run_event import QlikRunEventTrigger
+
+if watches_assets():
+    from airflow.sdk import Asset, AssetWatcher
+
+    trigger = QlikRunEventTrigger(kind="task", resource_id="1", since="2026-01-31")
+    DAG("after", schedule=[Asset("sales", watchers=[AssetWatcher(name="sales", trigger=trigger)])])
 """
 
 
-CODES = {**{module: f"import {module}" for module in MODULES}, "a Dag": DAG}
+CODES = {**{module: f"import {module}" for module in MODULES}, "a Dag": DAG, "a Dag with a watcher": WATCHER_DAG}
 
 PARSE = """
 import json, os, socket, sys, traceback

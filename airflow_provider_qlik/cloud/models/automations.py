@@ -118,11 +118,13 @@ class Automation(Shape):
 
 
 class LastAutomationRun(Shape):
-    """An automation, of which only the last run is kept, so that polls of the bulk list parse less."""
+    """An automation, of which little but the last run is kept, so that polls of the bulk list parse less."""
 
     model_config = ConfigDict(extra="ignore")
 
     id: str
+    name: str | None = None
+    space_id: str | None = None
     last_run_json: Annotated[Any, KeptAsJson(AutomationRun)] = Field(default=None, alias="lastRun")
 
     @property
