@@ -142,6 +142,7 @@ class QlikRunTrigger(BaseTrigger):
         from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
         from airflow_provider_qlik.lifecycle.trigger_event import RunEvent
+        from airflow_provider_qlik.runs import ADAPTERS
 
         wait = self._run_wait()
         async with QlikCloudHook(self.qlik_conn_id) as hook:
@@ -155,7 +156,8 @@ class QlikRunTrigger(BaseTrigger):
                         run = await hook.arun_flow(polling, ONE_ATTEMPT)
                 except TimeoutError:
                     raise wait.timed_out() from None
-                return RunEvent.ended(run)
+                tenant = (await hook.get_async_conn()).tenant
+                return RunEvent.ended(run, tenant.url + ADAPTERS[run.kind].page(run))
             except (QlikCloudError, InvalidArgumentError) as error:
                 return RunEvent.interrupted(error, wait.run)
 
