@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_qlik.runs import Run
 
+_MEMBERS = ("kind", "resource_id", "run_id", "status", "state")
 FACET = "qlikCloudRun"
 """The name of the facet of this package. `RunFacet` classes of others have the names of the OpenLineage standard."""
 
@@ -102,9 +103,10 @@ def _resumed_run() -> Mapping[str, Any] | None:
 
     event = trigger_event()
     run = event.get("run") if isinstance(event, Mapping) else None
-    if not isinstance(event, Mapping) or not isinstance(run, Mapping):
+    if not isinstance(run, Mapping) or not all(isinstance(run.get(name), str) for name in _MEMBERS):
         return None
-    return {**run, "link": event.get("link")}
+    link = event.get("link")
+    return {"reason": None, **run, "link": link if isinstance(link, str) else None}
 
 
 def _facets(job: dict[str, Any], run: Mapping[str, Any] | None) -> dict[str, Any]:

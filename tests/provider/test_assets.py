@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
+from airflow_provider_qlik import example_dags
 from airflow_provider_qlik.assets import factories, qlik_app, qlik_automation, qlik_sharing_task, qlik_task
 from airflow_provider_qlik.assets.uri import sanitize_uri
 from airflow_provider_qlik.lifecycle.asset_events import add_run_facts
@@ -21,7 +25,7 @@ from airflow_provider_qlik.operators.tasks import QlikRunTaskOperator
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.sensors.automations import QlikAutomationRunSensor
 from airflow_provider_qlik.validation import InvalidArgumentError
-from tests.provider.conftest import FAST, Task, finish
+from tests.provider.conftest import FAST, InstallAirflow, Task, finish
 
 HOST = "acme.eu.qlikcloud.com"
 both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
@@ -33,7 +37,7 @@ def outlet_events() -> Any:
     try:
         from airflow.sdk.execution_time.context import OutletEventAccessors
     except ImportError:
-        from airflow.utils.context import OutletEventAccessors  # type: ignore[no-redef]
+        from airflow.utils.context import OutletEventAccessors
     return OutletEventAccessors()
 
 
@@ -269,7 +273,8 @@ def test_a_run_that_has_only_been_started_has_no_facts_yet(tenant: Tenant, task:
         task_id="t", automation_id=automation, outlets=[asset, alias], wait_for_completion=False
     )
 
-    operator.execute({**task.context, "outlet_events": events})
+    context: Any = {**task.context, "outlet_events": events}
+    operator.execute(context)
 
     assert events[asset].extra == {}
     assert alias_events(events, alias) == []
@@ -302,3 +307,54 @@ def test_events_that_airflow_refuses_do_not_fail_a_run_that_has_succeeded(caplog
         add_run_facts(context, [qlik_app(HOST, "a")], {"kind": "reload"}, logging.getLogger("task"))
 
     assert "An asset event is without the facts of the run: the asset is not known" in caplog.text
+
+
+RUN_EXAMPLE = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from qlik_update_asset import dag
+run = dag.test()
+states = {each.task_id: str(each.state) for each in run.get_task_instances()}
+returned = {each.task_id: each.xcom_pull(task_ids=each.task_id) for each in run.get_task_instances()}
+try:
+    from airflow.models.asset import AssetEvent
+    uri = lambda event: event.asset.uri
+except ImportError:
+    from airflow.models.dataset import DatasetEvent as AssetEvent
+    uri = lambda event: event.dataset.uri
+from airflow.utils.session import create_session
+with create_session() as session:
+    events = [(event.source_task_id, uri(event), event.extra) for event in session.query(AssetEvent)]
+print("RESULT " + json.dumps({"states": states, "returned": returned, "events": events}))
+"""
+
+
+@pytest.mark.whole_airflow
+def test_airflow_stores_the_facts_with_the_asset(
+    tenant: Tenant, tmp_path: Path, install_airflow: InstallAirflow
+) -> None:
+    tenant.add_app("Demo", id="demo-app")
+    # Airflow runs Dags of its own folder only.
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    shutil.copy(Path(example_dags.__path__[0]) / "qlik_update_asset.py", dags)
+    connection = {"conn_type": "qlik_cloud", "host": tenant.url, "password": tenant.api_key}
+    environment = {
+        **install_airflow(tmp_path, dags),
+        "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "True",
+        "AIRFLOW_CONN_QLIK_CLOUD_DEFAULT": json.dumps(connection),
+    }
+    process = subprocess.run(
+        [sys.executable, "-c", RUN_EXAMPLE, str(dags)], capture_output=True, text=True, env=environment, check=False
+    )
+    found = re.search(r"^RESULT (.*)$", process.stdout, re.MULTILINE)
+    assert found, (process.stdout + process.stderr)[-4000:]
+    result = json.loads(found[1])
+
+    assert result["states"] == {"reload": "success", "reload_any": "success"}, process.stdout[-4000:]
+    facts = {task_id: (uri, extra) for task_id, uri, extra in result["events"]}
+    assert len(result["events"]) == 2
+    assert facts["reload"][0] == "qlik://acme.eu.qlikcloud.com/apps/demo-app"
+    assert facts["reload_any"][0] == f"qlik://{tenant_host(tenant)}/apps/demo-app"
+    for task_id, (_, extra) in facts.items():
+        assert {name: extra[name] for name in result["returned"][task_id]} == result["returned"][task_id]

@@ -11,6 +11,7 @@ FAMILIES = ("tasks", "automations", "reloads", "sharing_tasks")
 MODULES = (
     *(f"airflow_provider_qlik.operators.{family}" for family in (*FAMILIES, "call")),
     *(f"airflow_provider_qlik.sensors.{family}" for family in (*FAMILIES, "reload_tasks")),
+    "airflow_provider_qlik.assets",
     "airflow_provider_qlik.triggers.run",
     "airflow_provider_qlik.links",
 )
@@ -22,7 +23,9 @@ from airflow_provider_qlik.sensors.tasks import QlikTaskRunSensor
 from airflow_provider_qlik.operators.call import QlikCallOperator
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
 from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOperator
+from airflow_provider_qlik.assets import qlik_app
 
+QlikReloadAppOperator(task_id="h", app_id="1", outlets=[qlik_app("acme.eu.qlikcloud.com", "1")])
 QlikCallOperator(task_id="e", operation="automations.disable", arguments={"automation_id": "1"})
 QlikReloadAppOperator(task_id="f", app_name="Sales", variables={"a": "b"})
 QlikRunSharingTaskOperator(task_id="g", sharing_task_id="1", download_to="s3://bucket/reports")
