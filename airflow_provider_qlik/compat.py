@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.triggers.base import BaseTrigger
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
+    from airflow.providers.common.compat.sdk import Asset, Connection
     from airflow.triggers.base import BaseEventTrigger
 
     EventTrigger = BaseEventTrigger
@@ -104,6 +104,43 @@ def rescheduled(end: BaseException) -> bool:
     from airflow.exceptions import AirflowRescheduleException
 
     return isinstance(end, AirflowRescheduleException)
+
+
+def new_asset(uri: str, *, group: str | None = None, **arguments: Any) -> Asset:
+    """Return an asset whose name is its URI; on Airflow 2 a dataset, which has neither a name nor a group."""
+    from airflow.providers.common.compat.sdk import Asset
+
+    asset_class: Any = Asset
+    if hasattr(asset_class, "name"):
+        arguments["name"] = uri
+        if group is not None:
+            arguments["group"] = group
+    asset: Asset = asset_class(uri=uri, **arguments)
+    return asset
+
+
+def trigger_event() -> Any:
+    """Return the event with which the task of this process is resumed, None if it has not been deferred.
+
+    Nothing is requested from Airflow: the event came with the task. Airflow 2 does not show it before the task runs.
+    """
+    from airflow.providers.common.compat.sdk import get_current_context
+
+    try:
+        from_server = getattr(get_current_context()["ti"], "_ti_context_from_server", None)
+    except Exception:  # Airflow 2 and 3 raise different ones if no task is running
+        return None
+    stored = getattr(from_server, "next_kwargs", None)
+    try:
+        from airflow.sdk.serde import deserialize
+
+        arguments = deserialize(stored)
+    except (ImportError, KeyError, AttributeError, TypeError):
+        # Airflow before 3.2, or a task that an earlier Airflow has deferred.
+        from airflow.serialization.serialized_objects import BaseSerialization
+
+        arguments = BaseSerialization.deserialize(stored)
+    return arguments.get("event") if isinstance(arguments, dict) else None
 
 
 # Requests to Airflow from the event loop of a triggerer

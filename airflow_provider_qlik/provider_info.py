@@ -17,6 +17,14 @@ def get_provider_info() -> dict[str, Any]:
     def modules(*names: str) -> list[dict[str, Any]]:
         return [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.{name}" for name in names]}]
 
+    asset_uris = [
+        {
+            "schemes": ["qlik"],
+            "handler": f"{_PACKAGE}.assets.uri.sanitize_uri",
+            "factory": f"{_PACKAGE}.assets.factories.create_asset",
+            "to_openlineage_converter": f"{_PACKAGE}.assets.uri.convert_asset_to_openlineage",
+        }
+    ]
     return {
         "package-name": "airflow-provider-qlik",
         "name": "Qlik Cloud",
@@ -48,6 +56,9 @@ def get_provider_info() -> dict[str, Any]:
         # Airflow 3.2 and later; earlier versions ignore it.
         "cli": [f"{_PACKAGE}.cli.definition.get_qlik_cli_commands"],
         "notifications": [f"{_PACKAGE}.notifications.automation.QlikAutomationNotifier"],
+        "asset-uris": asset_uris,
+        # The same for Airflow 2.
+        "dataset-uris": asset_uris,
         "extra-links": [f"{_PACKAGE}.links.run.QlikRunLink"],
         "connection-types": [
             {

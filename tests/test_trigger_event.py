@@ -117,10 +117,15 @@ def test_a_run_that_goes_on_is_no_end(run: Run | None) -> None:
 WHOLE = RunEvent.ended(ENDED).to_json()
 
 
-@pytest.mark.parametrize("member", [*WHOLE])
+@pytest.mark.parametrize("member", sorted(WHOLE.keys() - {"link"}))
 def test_an_event_that_lacks_a_member_is_refused(member: str) -> None:
     with pytest.raises(InvalidEventError):
         RunEvent.from_json({name: given for name, given in WHOLE.items() if name != member})
+
+
+def test_an_event_of_a_trigger_from_before_an_upgrade_has_no_link() -> None:
+    assert carried(RunEvent.ended(ENDED, "https://acme/sense/app/a")).link == "https://acme/sense/app/a"
+    assert RunEvent.from_json({name: given for name, given in WHOLE.items() if name != "link"}).link is None
 
 
 def test_an_event_of_a_trigger_from_before_an_upgrade_tells_no_space() -> None:
@@ -164,7 +169,7 @@ def test_an_event_with_a_damaged_run_is_refused(member: str, given: Any) -> None
         RunEvent.from_json({**WHOLE, "run": {**WHOLE["run"], member: given}})
 
 
-@pytest.mark.parametrize("member", ["error", "error_type"])
+@pytest.mark.parametrize("member", ["error", "error_type", "link"])
 @pytest.mark.parametrize("given", [5, True, {}, ["why"]], ids=str)
 def test_an_error_that_is_no_text_is_refused(member: str, given: Any) -> None:
     with pytest.raises(InvalidEventError, match="cannot be read"):

@@ -22,18 +22,19 @@ class InvalidEventError(Exception):
 class RunEvent:
     """The result of a wait: an ended run, or an error with the run as it was last seen, if it was seen.
 
-    `chain` is what is known of the chain of a task, where that was waited for, too.
+    `link` is Qlik's page about an ended run. `chain` is what is known of the chain of a task, where that was waited for.
     """
 
     run: Run | None
     error: str | None = None
     error_type: str | None = None
+    link: str | None = None
     chain: TaskChain | None = None
 
     @classmethod
-    def ended(cls, run: Run) -> Self:
+    def ended(cls, run: Run, link: str | None = None) -> Self:
         """Return the event for a run that has ended."""
-        return cls(run)
+        return cls(run, link=link)
 
     @classmethod
     def interrupted(cls, error: QlikCloudError | InvalidArgumentError, run: Run | None) -> Self:
@@ -52,6 +53,7 @@ class RunEvent:
             "run": self.run.to_json() if self.run else None,
             "error": self.error,
             "error_type": self.error_type,
+            "link": self.link,
         }
         if self.chain is not None:
             event["chain"] = self.chain.to_json()
@@ -76,10 +78,12 @@ class RunEvent:
                 Run.from_json(value["run"]) if value["run"] is not None else None,
                 value["error"],
                 value["error_type"],
+                # Triggers of earlier versions do not send it.
+                value.get("link"),
                 TaskChain.from_json(value["chain"]) if value.get("chain") is not None else None,
             )
-            if not all(isinstance(text, str | None) for text in (event.error, event.error_type)):
-                raise ValueError("error and error_type are texts")
+            if not all(isinstance(text, str | None) for text in (event.error, event.error_type, event.link)):
+                raise ValueError("error, error_type and link are texts")
             if event.run is not None and event.run.kind not in ADAPTERS:
                 raise ValueError(f"{event.run.kind!r} is no kind of run")
         except (KeyError, TypeError, ValueError, OverflowError) as error:

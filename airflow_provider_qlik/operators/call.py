@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_qlik import operations
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_qlik.lifecycle.failures import fail, fail_for_good, skip
+from airflow_provider_qlik.lifecycle.lineage import OpenLineageMethods
 from airflow_provider_qlik.lifecycle.retry_policy import set_retry_policy
 from airflow_provider_qlik.lifecycle.task_log import write
 from airflow_provider_qlik.text import storable_json
@@ -25,7 +26,7 @@ CHOICES = ("fail", "skip", "return")
 CHANGES = ("update", "patch", "delete")
 
 
-class QlikCallOperator(BaseOperator):
+class QlikCallOperator(OpenLineageMethods, BaseOperator):
     """Call an operation of Qlik Cloud by its name, and return the response as plain JSON, with Qlik's own names.
 
     For example ``operation="automations.disable", arguments={"automation_id": "61f2…"}``.

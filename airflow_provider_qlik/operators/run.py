@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_qlik.compat import deferral_failures, deferral_timed_out
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
+from airflow_provider_qlik.lifecycle.asset_events import add_run_facts
 from airflow_provider_qlik.lifecycle.deferral import (
     Deferral,
     as_text,
@@ -21,6 +22,7 @@ from airflow_provider_qlik.lifecycle.deferral import (
     read_event,
     selector_arguments,
 )
+from airflow_provider_qlik.lifecycle.lineage import OpenLineageMethods
 from airflow_provider_qlik.lifecycle.resources import ResourceArguments
 from airflow_provider_qlik.lifecycle.retry_policy import set_retry_policy
 from airflow_provider_qlik.lifecycle.task_log import write
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 ONE_DAY = 24 * 60 * 60
 
 
-class QlikRunOperator(ResourceArguments, BaseOperator):
+class QlikRunOperator(ResourceArguments, OpenLineageMethods, BaseOperator):
     """Start a run of Qlik Cloud once, wait for it, and return its outcome. Use one of the subclasses.
 
     :param qlik_conn_id: the Airflow connection.
@@ -74,6 +76,7 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
     template_fields: Sequence[str] = ("qlik_conn_id",)
     operator_extra_links = (QlikRunLink(),)
     fail_on_warnings = False
+    updates_apps = True
     ui_color = "#d6f0dd"
 
     def __init__(
@@ -167,7 +170,7 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
             except Exception:
                 lifecycle.handle_unexpected_error()
                 raise
-            return self._finish(lifecycle, ended)
+            return self._finish(lifecycle, ended, context)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the outcome of the run when the trigger has fired, or fail the task."""
@@ -175,7 +178,7 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
 
         name_map_index(context, self.resource_label)
         hook, own = QlikCloudHook(self.qlik_conn_id), pull_run(context)
-        self.link = pull(context, LINK_KEY)
+        self.note_run(own, pull(context, LINK_KEY))
         lifecycle = self._new_lifecycle(hook, context)
         result = read_event(event, lifecycle.active_run_notice(own) if own is not None else "")
         with hook:
@@ -188,7 +191,7 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
                 if result.run is not None and (result.run.worker is not None or foreign):
                     run = result.run
                 lifecycle.fail(result.exception(), run)
-            return self._finish(lifecycle, result.run)
+            return self._finish(lifecycle, result.run, context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Continue after a deferral. If that has timed out, cancel the run.
@@ -201,7 +204,7 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except deferral_failures() as failure:
             run = pull_run(context)
-            self.link = pull(context, LINK_KEY)
+            self.note_run(run, pull(context, LINK_KEY))
             with QlikCloudHook(self.qlik_conn_id) as hook:
                 lifecycle = self._new_lifecycle(hook, context)
                 if run is not None and not deferral_timed_out(failure) and lifecycle.checkpoint.enabled:
@@ -257,7 +260,8 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
         """Log the run, and push its id, its link and what `execute_complete` needs."""
         from airflow_provider_qlik.runs import ADAPTERS
 
-        self.link = lifecycle.link = lifecycle.hook.get_conn().tenant.url + ADAPTERS[run.kind].page(run)
+        lifecycle.link = lifecycle.hook.get_conn().tenant.url + ADAPTERS[run.kind].page(run)
+        self.note_run(run, lifecycle.link)
         write(self.log, logging.INFO, f"Started: {run}. {self.link}")
         push(context, "run_id", run.id)
         push(context, LINK_KEY, self.link)
@@ -297,10 +301,12 @@ class QlikRunOperator(ResourceArguments, BaseOperator):
         push_run(context, own, deferral)
         self._defer(own, deferral.deadline, lifecycle)
 
-    def _finish(self, lifecycle: RunLifecycle, run: Run) -> dict[str, Any]:
+    def _finish(self, lifecycle: RunLifecycle, run: Run, context: Context) -> dict[str, Any]:
         """Return the outcome of an ended run, or fail the task with the reason."""
         outcome = lifecycle.outcome(run)
-        self.link = outcome.link
+        self.note_run(outcome.run, outcome.link)
         if failure := self.verdict(outcome):
             failure += self.after_failure(lifecycle.hook, outcome)
-        return lifecycle.finish(outcome, failure, lambda: self.collect(lifecycle.hook, outcome))
+        value = lifecycle.finish(outcome, failure, lambda: self.collect(lifecycle.hook, outcome))
+        add_run_facts(context, self.outlets, value, self.log)
+        return value

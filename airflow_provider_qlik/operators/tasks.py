@@ -116,7 +116,7 @@ class QlikRunTaskOperator(TaskArguments, QlikLoggedRunOperator):
             check_chain(hook, request.resource_id, self.log)
         return request
 
-    def _finish(self, lifecycle: RunLifecycle, run: Run) -> dict[str, Any]:
+    def _finish(self, lifecycle: RunLifecycle, run: Run, context: Context) -> dict[str, Any]:
         """Return the outcome of an ended run with its chain, or fail the task with the reason of either."""
         if self.wait_for_chain:
             from airflow_provider_qlik.lifecycle.task_chain import TaskChainLifecycle
@@ -126,7 +126,7 @@ class QlikRunTaskOperator(TaskArguments, QlikLoggedRunOperator):
                     self._follow_chain(lifecycle, run)
                 self._chain_failure = lifecycle.finish_chain(self.fail_on_chain == "any")
                 self._chain_value = lifecycle.chain_value()
-        return super()._finish(lifecycle, run)
+        return super()._finish(lifecycle, run, context)
 
     def _follow_chain(self, lifecycle: TaskChainLifecycle, run: Run) -> None:
         """Wait for the chain on this worker, after an event of a trigger that waited for the run alone.

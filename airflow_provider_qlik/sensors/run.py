@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_qlik.compat import rescheduled
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
+from airflow_provider_qlik.lifecycle.asset_events import add_run_facts
 from airflow_provider_qlik.lifecycle.deferral import (
     Deferral,
     as_text,
@@ -27,6 +28,7 @@ from airflow_provider_qlik.lifecycle.deferral import (
 )
 from airflow_provider_qlik.lifecycle.failures import fail, fail_for_good, skip, time_out
 from airflow_provider_qlik.lifecycle.finishing import explain, log_success, return_value
+from airflow_provider_qlik.lifecycle.lineage import OpenLineageMethods
 from airflow_provider_qlik.lifecycle.resources import ResourceArguments, literal
 from airflow_provider_qlik.lifecycle.retry_policy import set_retry_policy
 from airflow_provider_qlik.lifecycle.task_log import log_callback, write
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
     from airflow_provider_qlik.runs import Outcome, Run, RunSelector, RunWait
 
 
-class QlikRunSensor(ResourceArguments, BaseSensorOperator):
+class QlikRunSensor(ResourceArguments, OpenLineageMethods, BaseSensorOperator):
     """Wait for a run of Qlik Cloud that somebody else started; start and cancel nothing. Use one of the subclasses.
 
     :param run_id: the run to wait for.
@@ -278,9 +280,11 @@ class QlikRunSensor(ResourceArguments, BaseSensorOperator):
     def _finish(self, hook: QlikCloudHook, run: Run, context: Context) -> dict[str, Any]:
         """Return the outcome of an ended run, or fail the task with the reason."""
         outcome = explain(hook, run, self.log)
-        self.link = outcome.link
+        self.note_run(outcome.run, outcome.link)
         push(context, LINK_KEY, self.link)
         if failure := self.verdict(outcome):
             fail_for_good(f"{failure}. {outcome.link}")
         log_success(outcome, self.log)
-        return return_value(hook, outcome)
+        value = return_value(hook, outcome)
+        add_run_facts(context, self.outlets, value, self.log)
+        return value

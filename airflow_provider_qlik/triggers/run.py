@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -146,6 +147,7 @@ class QlikRunTrigger(BaseTrigger):
         from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
         from airflow_provider_qlik.lifecycle.trigger_event import RunEvent
+        from airflow_provider_qlik.runs import ADAPTERS
 
         wait = self._run_wait()
         async with QlikCloudHook(self.qlik_conn_id) as hook:
@@ -159,7 +161,9 @@ class QlikRunTrigger(BaseTrigger):
                         run = await hook.arun_flow(polling, ONE_ATTEMPT)
                 except TimeoutError:
                     raise wait.timed_out() from None
-                return await self._follow(hook, run)
+                tenant = (await hook.get_async_conn()).tenant
+                link = tenant.url + ADAPTERS[run.kind].page(run)
+                return replace(await self._follow(hook, run), link=link)
             except (QlikCloudError, InvalidArgumentError) as error:
                 return RunEvent.interrupted(error, wait.run)
 

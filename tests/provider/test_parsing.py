@@ -11,6 +11,7 @@ FAMILIES = ("tasks", "automations", "reloads", "sharing_tasks")
 MODULES = (
     *(f"airflow_provider_qlik.operators.{family}" for family in (*FAMILIES, "call")),
     *(f"airflow_provider_qlik.sensors.{family}" for family in (*FAMILIES, "reload_tasks")),
+    "airflow_provider_qlik.assets",
     "airflow_provider_qlik.triggers.run",
     "airflow_provider_qlik.triggers.sensor",
     "airflow_provider_qlik.sensors.starting",
@@ -27,7 +28,9 @@ from airflow_provider_qlik.sensors.tasks import QlikTaskRunSensor
 from airflow_provider_qlik.operators.call import QlikCallOperator
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
 from airflow_provider_qlik.operators.sharing_tasks import QlikRunSharingTaskOperator
+from airflow_provider_qlik.assets import qlik_app
 
+QlikReloadAppOperator(task_id="j", app_id="1", outlets=[qlik_app("acme.eu.qlikcloud.com", "1")])
 from airflow_provider_qlik.notifications.automation import QlikAutomationNotifier
 
 QlikAutomationNotifier(automation_name="Tell", inputs={"what": "{{ ti.task_id }}"})
