@@ -217,6 +217,30 @@ def test_an_airflow_that_is_there_already_is_not_moved(pytester: pytest.Pytester
     result.stderr.fnmatch_lines(["*qlik_airflow_db is early, but Airflow was imported before*"])
 
 
+def test_the_environment_is_restored_and_the_home_removed_when_the_session_ends(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pytester.path / "dags").mkdir()
+    pytester.makeini("[pytest]\nqlik_airflow_db = early")
+    pytester.makepyfile(
+        """
+        import os
+
+        def test_home():
+            print("HOME", os.environ["AIRFLOW_HOME"])
+        """
+    )
+    code = (
+        "import os, sys, pytest; status = pytest.main(['-s', '-q', '-p', 'no:cacheprovider']);"
+        " print('LEFT', *(name for name in os.environ if name.startswith('AIRFLOW')), *os.listdir(sys.argv[1]))"
+    )
+    temporary = pytester.mkdir("temporary")
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    done = subprocess.run([sys.executable, "-c", code, str(temporary)], capture_output=True, text=True, check=True)
+    assert f"HOME {temporary}/qlik-airflow-" in done.stdout
+    assert done.stdout.splitlines()[-1] == "LEFT"
+
+
 @pytest.mark.whole_airflow
 def test_the_example_of_the_documentation_works(pytester: pytest.Pytester) -> None:
     page = (ROOT / "docs/testing.md").read_text(encoding="utf-8")

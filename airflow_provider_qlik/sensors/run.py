@@ -105,8 +105,17 @@ class QlikRunSensor(ResourceArguments, OpenLineageMethods, BaseSensorOperator):
     def check_resource(self) -> None:
         """Check the arguments when the Dag is parsed. Let Airflow start the sensor in the triggerer if it can."""
         super().check_resource()
-        self.start_from_trigger = self._may_start_in_triggerer and can_start_in_triggerer(self)
+        self._plan_start(self._may_start_in_triggerer)
+
+    def _plan_start(self, wanted: bool) -> None:
+        self.start_from_trigger = wanted and can_start_in_triggerer(self)
         self.start_trigger_args = start_trigger_args(self) if self.start_from_trigger else None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute. A cluster policy may change a task, and the arguments of its trigger must follow."""
+        super().__setattr__(name, value)
+        if name not in {"start_from_trigger", "start_trigger_args"} and self.__dict__.get("start_from_trigger"):
+            self._plan_start(wanted=True)
 
     def verdict(self, outcome: Outcome) -> str | None:
         """Return why an ended run fails the task, or None if it does not."""

@@ -161,6 +161,19 @@ def test_the_argument_is_checked(value: Any) -> None:
 
 
 @in_triggerer
+def test_a_cluster_policy_may_change_the_sensor() -> None:
+    sensor: Any = sensor_of(timeout=600)
+    sensor.timeout = 120
+    sensor.qlik_conn_id = "other"
+    assert sensor.start_trigger_args.timeout == timedelta(seconds=120) + DEFERRAL_TIMEOUT_MARGIN
+    assert sensor.start_trigger_args.trigger_kwargs["qlik_conn_id"] == "other"
+    sensor.execution_timeout = timedelta(minutes=1)
+    assert (sensor.start_from_trigger, sensor.start_trigger_args) == (False, None)
+    sensor.execution_timeout = None
+    assert sensor.start_from_trigger is False
+
+
+@in_triggerer
 def test_no_connection_is_read_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.providers.common.compat.sdk import BaseHook
 
