@@ -22,7 +22,7 @@ class InvalidEventError(Exception):
 class RunEvent:
     """The result of a wait: an ended run, or an error with the run as it was last seen, if it was seen.
 
-    `link` is Qlik's page about an ended run. `chain` is what is known of the chain of a task, where that was waited for.
+    `link` is Qlik's page about an ended run. `chain` is what is known of the chain of a task, if that was waited for.
     """
 
     run: Run | None

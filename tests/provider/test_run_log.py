@@ -163,6 +163,16 @@ def test_a_json_error_in_place_of_a_reloads_log_is_not_saved(tenant: Tenant, tas
     assert list(tmp_path.iterdir()) == []
 
 
+def test_half_of_the_json_of_a_task_runs_log_is_not_saved(tenant: Tenant, task: Task, tmp_path: Path) -> None:
+    resource = add(tenant, "task", Script(run=1, log=LINES))
+    headers = {"content-type": "application/json"}
+    tenant.fault(operation=LOG["task"], times=None, status=200, body='{"logContent": "half of', headers=headers)
+
+    with pytest.raises(AirflowException, match=r"^The log of the run is JSON that cannot be read: it is cut off"):
+        finish(operator("task", resource, log_to=str(tmp_path)), task.context)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_file_of_an_earlier_attempt_is_replaced(tenant: Tenant, task: Task, tmp_path: Path) -> None:
     resource = add(tenant, "reload", Script(run=1, log=LINES))
     result = finish(operator("reload", resource, log_to=str(tmp_path)), task.context)
