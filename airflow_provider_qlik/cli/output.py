@@ -116,7 +116,8 @@ def only_data_on_stdout(verbose: bool) -> Iterator[None]:
     moved = [
         handler
         for handler in logging.getLogger().handlers
-        if isinstance(handler, logging.StreamHandler) and handler.stream is _stdout
+        # A handler of Airflow 2 has a property in this place, which follows `sys.stdout` by itself.
+        if isinstance(handler, logging.StreamHandler) and vars(handler).get("stream") is _stdout
     ]
     try:
         for handler in moved:
