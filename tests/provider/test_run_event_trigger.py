@@ -3,19 +3,25 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from airflow_provider_qlik import sandbox as sandboxes
 from airflow_provider_qlik.cloud.transport import registry
 from airflow_provider_qlik.compat import watches_assets
 from airflow_provider_qlik.runs import STARTABLE_ADAPTERS
+from airflow_provider_qlik.runs.watermark import Watermark
 from airflow_provider_qlik.sandbox import Script, Tenant
 from airflow_provider_qlik.triggers import airflow_requests, run_event, watermark_store
 from airflow_provider_qlik.triggers.run_event import KINDS, QlikRunEventTrigger
+from airflow_provider_qlik.triggers.task_log import TaskLogWriter
+from airflow_provider_qlik.triggers.watermark_store import WRITE_DELAY, WatermarkStore
 from airflow_provider_qlik.validation import InvalidArgumentError
 from tests.planted_secret import note
 from tests.provider.conftest import FAST
@@ -279,6 +285,33 @@ def test_a_watcher_that_is_killed_with_its_event_fires_it_again(tenant: Tenant) 
     in_loop(test)
 
 
+def test_a_later_watermark_is_not_written_before_the_events_that_it_covers() -> None:
+    now, moment, store = [0.0], datetime(2026, 1, 31, tzinfo=UTC), AssetStore()
+    watermarks = WatermarkStore(store, "key", TaskLogWriter(logging.getLogger()), clock=lambda: now[0])
+    watermark = Watermark(moment)
+
+    async def test() -> None:
+        watermark.add("run", moment)
+        watermarks.keep(watermark, fired=True)
+        now[0] += 1
+        watermark.unsettled.add("resource")
+        watermarks.keep(watermark, fired=False)
+        await watermarks.write_due()
+        assert store.stored == {}
+        now[0] += WRITE_DELAY
+        await watermarks.write_due()
+        assert store.read("key") == watermark.to_json()
+        # A quiet watch writes now and then.
+        watermark.advance(moment + timedelta(hours=2))
+        for _ in range(20):
+            now[0] += 60
+            watermarks.keep(watermark, fired=False)
+            await watermarks.write_due()
+        assert store.read("key") == watermark.to_json()
+
+    in_loop(test)
+
+
 @needs_watchers
 def test_what_is_watched_decides_which_watermark_is_read(tenant: Tenant) -> None:
     store = AssetStore()
@@ -418,8 +451,6 @@ def test_since_fires_for_what_ended_before(tenant: Tenant) -> None:
     since = tenant.now().timestamp() - 3600
 
     async def test() -> None:
-        from datetime import UTC, datetime
-
         moment = datetime.fromtimestamp(since, UTC)
         watcher = Watcher(QlikRunEventTrigger(kind="automation", since=moment, outcomes="failed", **FAST))
         async with watching(watcher):
@@ -482,6 +513,27 @@ def test_a_revoked_key_is_an_error_and_the_corrected_connection_goes_on(
     text = logged()
     assert "Ends of runs cannot be watched: " in text
     assert "Check the API key" in text
+
+
+@needs_watchers
+def test_a_connection_that_leads_to_another_tenant_is_followed_there(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sandboxes.serve(speed=20) as other:
+        automation = made(other, "automation")
+
+        async def test() -> None:
+            watcher = Watcher(QlikRunEventTrigger(kind="automation", **FAST))
+            async with watching(watcher):
+                await asyncio.to_thread(tenant.rotate, "api_key")
+                connection = {"conn_type": "qlik_cloud", "host": other.url, "password": other.api_key}
+                monkeypatch.setenv("AIRFLOW_CONN_QLIK_CLOUD_DEFAULT", json.dumps(connection))
+                await until(lambda: other.request_log("list_automations"))
+                run = await asyncio.to_thread(other.add_run, automation, started_ago=2)
+                (event,) = await watcher.has(1)
+            assert (event["run_id"], event["link"].startswith(other.url)) == (run, True)
+
+        in_loop(test)
 
 
 @needs_watchers
@@ -574,6 +626,16 @@ def test_a_watcher_is_stored_as_ids_and_numbers_and_is_the_same_when_it_is_read(
     assert watcher.trigger is trigger
 
 
+class TriggeringEvents:
+    """What a task gets of the events that started its Dag run."""
+
+    def __init__(self, events: list[Any]) -> None:
+        self._events = events
+
+    def __getitem__(self, asset: Any) -> list[Any]:
+        return self._events
+
+
 def test_the_example_hands_all_events_to_one_dag_run() -> None:
     example = importlib.import_module("airflow_provider_qlik.example_dags.qlik_start_when_done")
     if not watches_assets():
@@ -589,7 +651,7 @@ def test_the_example_hands_all_events_to_one_dag_run() -> None:
         for run_id in ("1", "2")
     ]
     report = example.dag.get_task("report")
-    assert report.python_callable({example.reloaded: events}) == ["1", "2"]
+    assert report.python_callable(TriggeringEvents(events)) == ["1", "2"]
 
 
 @pytest.mark.skipif(watches_assets(), reason="Airflow since 3.0 has asset watchers")

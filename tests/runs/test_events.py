@@ -102,6 +102,17 @@ def test_nothing_that_ended_before_the_first_poll_is_reported(stage: Stage, kind
 
 
 @each_kind
+def test_a_resource_that_appears_later_reports_only_what_has_ended_since(stage: Stage, kind: str) -> None:
+    watch = Watching(stage, kind)
+    watch.poll()
+    resource = made(stage.sandbox, kind)
+    stage.sandbox.add_run(resource, started_ago=100)
+    assert watch.poll() == []
+    run = stage.sandbox.add_run(resource, started_ago=-1)
+    assert watch.poll() == [run]
+
+
+@each_kind
 @each_scope
 def test_since_reports_what_ended_before_the_first_poll(stage: Stage, kind: str, scope: str) -> None:
     resource = made(stage.sandbox, kind)
@@ -341,7 +352,8 @@ def test_runs_that_cannot_be_listed_are_reported_later(stage: Stage, kind: str, 
 
 
 @pytest.mark.parametrize("kind", ["task", "automation", "sharing_task"])
-def test_an_outage_that_begins_after_the_list_was_read_loses_nothing(stage: Stage, kind: str) -> None:
+@pytest.mark.parametrize("restart", [False, True])
+def test_an_outage_that_begins_after_the_list_was_read_loses_nothing(stage: Stage, kind: str, restart: bool) -> None:
     sandbox = stage.sandbox
     resources = [made(sandbox, kind) for _ in range(5)]
     watch = Watching(stage, kind)
@@ -349,7 +361,8 @@ def test_an_outage_that_begins_after_the_list_was_read_loses_nothing(stage: Stag
     runs = {sandbox.add_run(resource, started_ago=-1) for resource in resources}
     sandbox.fault(operation=LISTS[kind][1], times=1, status=503)
     assert watch.poll() == []
-    watch.restart()
+    if restart:
+        watch.restart()
     assert set(watch.poll()) == runs
     assert watch.poll() == []
 
