@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import logging
 from collections.abc import Generator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.notifier import BaseNotifier
 
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
+from airflow_provider_qlik.imports import load_modules
 from airflow_provider_qlik.lifecycle.failures import message
 from airflow_provider_qlik.lifecycle.resources import AutomationArguments
 from airflow_provider_qlik.lifecycle.task_log import log_callback, write
@@ -115,9 +115,7 @@ class QlikAutomationNotifier(AutomationArguments, BaseNotifier):
         """Start the automation as `notify` does, without blocking the event loop."""
         start: AutomationStart | None = None
         try:
-            # In a thread, since it takes some tenths of a second for the first notifier of a triggerer.
-            for name in MODULES:
-                await asyncio.to_thread(importlib.import_module, name)
+            await load_modules(*MODULES)
             from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
             start = self._start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_qlik.compat import kills_deferred_tasks, loop_is_closing
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
+from airflow_provider_qlik.imports import load_modules
 from airflow_provider_qlik.lifecycle.resources import KIND_NAMES
 from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
 from airflow_provider_qlik.triggers.airflow_requests import connect, repeat_while_unavailable
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from airflow_provider_qlik.lifecycle.trigger_event import RunEvent
     from airflow_provider_qlik.runs import Run, RunSelector, RunWait
 
+MODULES = ("airflow_provider_qlik.hooks.qlik_cloud", "airflow_provider_qlik.lifecycle.trigger_event")
+"""Modules that a wait needs."""
 ARGUMENTS = (
     "kind",
     "resource_id",
@@ -117,7 +119,7 @@ class QlikRunTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield the one event."""
         try:
-            await _load_modules()
+            await load_modules(*MODULES)
             from airflow_provider_qlik.metrics import waiting
 
             waiting(1)
@@ -238,18 +240,6 @@ class QlikRunTrigger(BaseTrigger):
         if self.cancellation is None and self.cancel_on_kill and not self.adopted and self.run_id is not None:
             self.cancellation = self.cancellation_type(self, self.run_id)
         return None if self.cancellation is None else self.cancellation.task
-
-
-_loaded: set[str] = set()
-"""Modules that are loaded completely. While a thread loads one, an import of it would block the event loop."""
-
-
-async def _load_modules() -> None:
-    """Load what a wait needs, in a thread: Dag files import this module, and the triggerer's loop must not block."""
-    for name in ("airflow_provider_qlik.hooks.qlik_cloud", "airflow_provider_qlik.lifecycle.trigger_event"):
-        if name not in _loaded:
-            await asyncio.to_thread(importlib.import_module, name)
-            _loaded.add(name)
 
 
 def _checked(argument: str, value: str | None) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_qlik.compat import EventTrigger, watches_assets
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
+from airflow_provider_qlik.imports import load_modules
 from airflow_provider_qlik.lifecycle.resources import literal
 from airflow_provider_qlik.text import MESSAGE_LENGTH, storable_json
 from airflow_provider_qlik.triggers.airflow_requests import connect, reason, repeat_while_unavailable
@@ -126,9 +126,7 @@ class QlikRunEventTrigger(EventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield an event for each run that ends, without end."""
-        for name in ("airflow_provider_qlik.hooks.qlik_cloud", "airflow_provider_qlik.runs.events"):
-            # In a thread: Dag files import this module, and the triggerer's loop must not block.
-            await asyncio.to_thread(importlib.import_module, name)
+        await load_modules("airflow_provider_qlik.hooks.qlik_cloud", "airflow_provider_qlik.runs.events")
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
         watched = {name: getattr(self, name) for name in WATCHED}

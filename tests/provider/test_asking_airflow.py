@@ -50,7 +50,7 @@ def test_nothing_but_compat_hands_a_function_of_airflow_to_a_thread() -> None:
     known = {
         "airflow_provider_qlik/hooks/qlik_cloud.py": {"trust", "self._parsed"},
         # Loads modules of this package.
-        "airflow_provider_qlik/triggers/run.py": {"importlib.import_module"},
+        "airflow_provider_qlik/imports.py": {"importlib.import_module"},
         # Writes a line to the log, which is a pipe of its own.
         "airflow_provider_qlik/triggers/task_log.py": {"copy_context().run self._write", "lambda: None"},
         # On a worker, in a signal handler: the thread may hang, the worker does not.
