@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,8 @@ class Task:
             "task_id": "task",
             "map_index": -1,
             "max_tries": 0,
+            "try_number": 1,
+            "start_date": datetime.now(UTC),
             **identity,
         }
 

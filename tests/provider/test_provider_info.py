@@ -37,7 +37,7 @@ def test_all_that_it_names_is_there() -> None:
         for entry in info[part]
         for module in entry["python-modules"]
     ]
-    assert len(modules) == 13
+    assert len(modules) == 15
     for module in modules:
         importlib.import_module(module)
     for path in info["notifications"]:
