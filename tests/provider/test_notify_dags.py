@@ -136,7 +136,9 @@ def test_failed_tasks_a_failed_dag_and_a_missed_deadline_notify_once_each(
     of_tasks = {body["task"]: body["why"] for body in bodies if body["of"] == "task"}
     assert sorted(of_tasks) == ["first", "second"]
     for task_id, why in of_tasks.items():
-        assert f"no connection to {task_id}" in why
+        # Airflow 3.0 and 3.1 do not put the exception into the context of a callback.
+        lacking = airflow_version.startswith(("3.0", "3.1")) and why == "(exception is not available here)"
+        assert lacking or f"no connection to {task_id}" in why
     assert all(body["what"] == "notified" for body in bodies)
     assert sum(body["of"] == "task" for body in bodies) == 2
     assert sum(body["of"] == "dag" for body in bodies) == 1
@@ -199,4 +201,5 @@ def test_the_example_of_a_failure_runs_its_automation(
     assert result["qlik_notify_on_failure"]["sales"][0] == "failed", output[-5000:]
     (entry,) = tenant.request_log(operation="execute_automation")
     assert entry.body["what"] == "sales has failed"
-    assert "Table 'ledger' not found" in entry.body["why"]
+    if not airflow_version.startswith(("3.0", "3.1")):
+        assert "Table 'ledger' not found" in entry.body["why"]
