@@ -81,6 +81,8 @@ def is_in_time(run: Run, causes: Sequence[Cause], match_timeout: float) -> bool:
     return any(
         cause.moment is not None
         and not run.began_before(cause.moment - CLOCK_SKEW)
+        # A retry follows shortly after the chain of the attempt before, whose runs began before this one was started.
+        and not (cause.run.moment is not None and run.began_before(cause.run.moment))
         and run.moment <= cause.moment + latest
         for cause in causes
     )
