@@ -59,3 +59,7 @@ PAGES_STARTED_DEFERRED, PAGES_STARTED_ON_WORKERS = bulk("pages_started", 1), bul
 
 # A thousand runs that are to be cancelled at once.
 THOUSAND = bulk("thousand", automation=1000)
+
+# Automations whose ends start Dags, by watchers of assets. Seconds between two polls.
+WATCHED_AUTOMATION, WATCHED_AUTOMATIONS = "ended_alone", tuple(f"ended_{number}" for number in range(50))
+WATCH_INTERVAL = 5.0
