@@ -224,12 +224,7 @@ class QlikRunOperator(ResourceArguments, OpenLineageMethods, BaseOperator):
         from airflow_provider_qlik.lifecycle.checkpoint import CheckpointStore
         from airflow_provider_qlik.runs import MatchTimeouts
 
-        search = MatchTimeouts(
-            match_timeout=self.match_timeout,
-            unknown_outcome_timeout=self.unknown_outcome_timeout,
-            confirmation_time=self.settle_time,
-            doubtful_confirmation_time=3 * self.settle_time,
-        )
+        search = MatchTimeouts.of(self.match_timeout, self.settle_time, self.unknown_outcome_timeout)
         return self.lifecycle_type()(
             self.kind,
             hook,

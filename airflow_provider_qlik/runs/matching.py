@@ -76,6 +76,11 @@ class MatchTimeouts:
     initial_backoff: float = 1.0
     max_backoff: float = 10.0
 
+    @classmethod
+    def of(cls, match_timeout: float, settle_time: float, unknown_outcome_timeout: float = 60.0) -> MatchTimeouts:
+        """Return the durations that the arguments of an operator stand for."""
+        return cls(match_timeout, unknown_outcome_timeout, settle_time, 3 * settle_time)
+
 
 def find(
     adapter: ListedRunAdapter[Any],

@@ -67,11 +67,7 @@ class QlikTaskChainTrigger(QlikRunTrigger):
         """Return how long the runs of the chain are searched for."""
         from airflow_provider_qlik.runs import MatchTimeouts
 
-        return MatchTimeouts(
-            match_timeout=self.match_timeout,
-            confirmation_time=self.settle_time,
-            doubtful_confirmation_time=3 * self.settle_time,
-        )
+        return MatchTimeouts.of(self.match_timeout, self.settle_time)
 
     async def _follow(self, hook: QlikCloudHook, run: Run) -> RunEvent:
         """Follow the chain of the ended run, and return the event: with its links, and the error if there is one."""
