@@ -24,12 +24,12 @@ if watches_assets():
 
         @task
         def report(triggering_asset_events: Any = None) -> list[str]:
-            """Return the ids of the reloads. Events that come together start one Dag run, so it reads all of them."""
+            """Return the ids of the reloads: of all events, since those that come together start one Dag run."""
             run_ids: list[str] = []
             for event in triggering_asset_events[reloaded]:
-                run = event.extra["payload"]
-                print(f"{run['name']}: {run['status']} at {run['ended_at']}, see {run['link']}")
-                run_ids.append(run["run_id"])
+                for run in event.extra["payload"]["runs"]:
+                    print(f"{run['name']}: {run['status']} at {run['ended_at']}, see {run['link']}")
+                    run_ids.append(run["run_id"])
             return run_ids
 
         report()

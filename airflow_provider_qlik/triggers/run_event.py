@@ -57,10 +57,11 @@ class QlikRunEventTrigger(EventTrigger):
     Needs Airflow 3.0 or later. All watchers of a connection and kind share their requests: one list for each poll, and
     one more for each resource of which a run has ended.
 
-    Each event is delivered at least once, and tells its run by `run_id`. The payload has the members `kind`,
+    An event is about all runs whose ends one poll shows. Its payload has the member `runs`, a list with `kind`,
     `resource_id`, `run_id`, `name`, `space_id`, `state` (one of the outcomes), `status` (Qlik's word), `started_at`,
-    `ended_at` (ISO 8601), `link`, and `reason` (of a failure, if Qlik's list shows it). Events that come together start
-    one Dag run, so a Dag reads all of ``triggering_asset_events``.
+    `ended_at` (ISO 8601), `link`, and `reason` (of a failure, if Qlik's list shows it) of each, and the same members of
+    the run that ended last. Each end is reported at least once: if it comes again, `run_id` says so. Events that come
+    together start one Dag run, so a Dag reads all of ``triggering_asset_events``.
 
     How far the watch has got is stored with the asset (Airflow 3.3 and later), so that no event is lost while no
     triggerer runs. Before 3.3 it is kept in memory: what ends meanwhile is not reported, or with `since` all of it is
@@ -125,7 +126,7 @@ class QlikRunEventTrigger(EventTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", storable_json(arguments, MESSAGE_LENGTH)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield an event for each run that ends, without end."""
+        """Yield an event for each poll that shows ended runs, without end."""
         await load_modules("airflow_provider_qlik.hooks.qlik_cloud", "airflow_provider_qlik.runs.events")
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
 
@@ -135,13 +136,16 @@ class QlikRunEventTrigger(EventTrigger):
         try:
             async with QlikCloudHook(self.qlik_conn_id) as hook:
                 while True:
-                    for payload in await self._round(hook, self._watermarks):
+                    if facts := await self._round(hook, self._watermarks):
+                        # One event for all of them. The scheduler starts a Dag run with the first event that it sees,
+                        # and hands over what follows within its loop only when another event comes.
+                        payload = {**facts[-1], "runs": facts}
                         yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
         finally:
             await self.log_writer.flush()
 
     async def _round(self, hook: QlikCloudHook, watermarks: WatermarkStore) -> list[dict[str, Any]]:
-        """Return the payloads of the events of one poll. An error is logged, and followed by a pause."""
+        """Return the facts of the runs whose ends one poll shows. An error is logged, and followed by a pause."""
         try:
             await repeat_while_unavailable(partial(connect, hook), self.log_writer)
             url = (await hook.get_async_conn()).tenant.url
@@ -160,7 +164,7 @@ class QlikRunEventTrigger(EventTrigger):
             await asyncio.sleep(ERROR_PAUSE)
             return []
         self._last_error = None
-        return [self._payload(run, url) for run in runs]
+        return [self._facts(run, url) for run in runs]
 
     async def _poll(self, hook: QlikCloudHook, watermarks: WatermarkStore) -> list[Run]:
         from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
@@ -195,8 +199,8 @@ class QlikRunEventTrigger(EventTrigger):
             watermark=watermark,
         )
 
-    def _payload(self, run: Run, tenant_url: str) -> dict[str, Any]:
-        """Return the payload of the event about a run: plain JSON that every database can store."""
+    def _facts(self, run: Run, tenant_url: str) -> dict[str, Any]:
+        """Return the facts of a run for the payload of an event: plain JSON that every database can store."""
         from airflow_provider_qlik.runs import STARTABLE_ADAPTERS
 
         stored = run.to_json()
@@ -204,11 +208,11 @@ class QlikRunEventTrigger(EventTrigger):
             *("kind", "resource_id", "run_id", "name", "space_id", "state", "status"),
             *("started_at", "ended_at", "reason"),
         )
-        payload = {name: stored[name] for name in members}
-        payload["link"] = tenant_url + STARTABLE_ADAPTERS[run.kind].page(run)
-        self.log_writer.write(logging.INFO, f"{run} fires an event")
-        storable_payload: dict[str, Any] = storable_json(payload, MESSAGE_LENGTH)
-        return storable_payload
+        facts = {name: stored[name] for name in members}
+        facts["link"] = tenant_url + STARTABLE_ADAPTERS[run.kind].page(run)
+        self.log_writer.write(logging.INFO, f"The end of a run is reported: {run}")
+        storable_facts: dict[str, Any] = storable_json(facts, MESSAGE_LENGTH)
+        return storable_facts
 
 
 def _checked_outcomes(outcomes: object) -> list[str]:

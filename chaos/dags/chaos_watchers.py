@@ -36,7 +36,7 @@ if features.QUEUES:
         @task
         def consume(triggering_asset_events: Any = None) -> list[str]:
             """Return the ids of the runs that have started this Dag."""
-            return [event.extra["payload"]["run_id"] for event in triggering_asset_events[one]]
+            return [run["run_id"] for event in triggering_asset_events[one] for run in event.extra["payload"]["runs"]]
 
         consume()
 

@@ -85,5 +85,6 @@ def handed_over(scene: Scene) -> set[str]:
     ids: set[str] = set()
     for run in dag_runs(scene, DAG):
         path = f"/dags/{DAG}/dagRuns/{run['dag_run_id']}/upstreamAssetEvents"
-        ids |= {str(event["extra"]["payload"]["run_id"]) for event in scene.airflow.ask("GET", path)["asset_events"]}
+        for event in scene.airflow.ask("GET", path)["asset_events"]:
+            ids |= {str(ended["run_id"]) for ended in event["extra"]["payload"]["runs"]}
     return ids
