@@ -30,7 +30,7 @@ from airflow_provider_qlik.runs.changes import ResourceChanges, end_of
 from airflow_provider_qlik.runs.intent import CLOCK_SKEW, has_marker
 from airflow_provider_qlik.runs.latest_runs import BATCH, LatestRuns, LatestRunsKey, LatestRunSource, RunsKey
 from airflow_provider_qlik.runs.run import Run, RunState
-from airflow_provider_qlik.runs.waiting import EARLIEST_PART, utc_now
+from airflow_provider_qlik.runs.waiting import utc_now
 from airflow_provider_qlik.runs.watch_health import WatchHealth
 from airflow_provider_qlik.runs.watermark import Watermark
 
@@ -124,7 +124,9 @@ class RunWatch:
             source=self._source,
             key=LatestRunsKey(self._resource_id, self._space_id, since),
             batch_key=BATCH,
-            min_delay=max(delay * EARLIEST_PART, self._health.pause) if self._polled else 0.0,
+            # Whenever a request is sent for one watcher, it answers for all others as well: with a minimum, those that
+            # were answered a moment ago would be left out, and cost a request of their own.
+            min_delay=self._health.pause,
             max_delay=delay if self._polled else min(FIRST_POLL, delay),
         )
 

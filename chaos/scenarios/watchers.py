@@ -10,7 +10,8 @@ from chaos.scene import Scene
 STARTS_WITHIN = WATCH_INTERVAL + 10
 """Seconds from the end of a run to the start of the Dag: one poll interval, and what Airflow takes."""
 OBSERVED_FOR = 60
-LISTS = OBSERVED_FOR / WATCH_INTERVAL + 2
+# Jitter shortens an interval by up to a fifth.
+LISTS = round(OBSERVED_FOR / (WATCH_INTERVAL * 0.8)) + 1
 DAG, DAG_OF_MANY, TRIGGERER = "chaos_after_one", "chaos_after_many", "triggerer-watchers"
 
 

@@ -166,7 +166,9 @@ def in_loop(test: Callable[[], Awaitable[None]]) -> None:
 @needs_watchers
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scope", ["resource", "tenant"])
-def test_each_of_ten_finishes_is_reported_and_those_of_one_poll_in_one_event(tenant: Tenant, kind: str, scope: str) -> None:
+def test_each_of_ten_finishes_is_reported_and_those_of_one_poll_in_one_event(
+    tenant: Tenant, kind: str, scope: str
+) -> None:
     resource = made(tenant, kind)
     trigger = QlikRunEventTrigger(kind=kind, resource_id=resource if scope == "resource" else None, **FAST)
 
@@ -234,7 +236,8 @@ def test_fifty_watchers_cost_one_list_request_a_poll(tenant: Tenant) -> None:
             run = await asyncio.to_thread(tenant.add_run, automations[7], started_ago=2)
             await watchers[7].has(1)
         lists = [entry for entry in requests if entry.operation == "list_automations"]
-        assert 2 <= len(lists) <= 8
+        # Eight seconds, at an interval of two less up to a fifth of jitter.
+        assert 2 <= len(lists) <= 6
         # On a busy machine one of them may be late, and poll by itself once.
         assert len(requests) - len(lists) <= 3
         assert [watcher.run_ids for watcher in watchers if watcher.events] == [[run]]
