@@ -11,7 +11,6 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_qlik.compat import deferral_failures, deferral_timed_out
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
-from airflow_provider_qlik.lifecycle.asset_events import add_run_facts
 from airflow_provider_qlik.lifecycle.deferral import (
     Deferral,
     as_text,
@@ -298,6 +297,8 @@ class QlikRunOperator(ResourceArguments, OpenLineageMethods, BaseOperator):
 
     def _finish(self, lifecycle: RunLifecycle, run: Run, context: Context) -> dict[str, Any]:
         """Return the outcome of an ended run, or fail the task with the reason."""
+        from airflow_provider_qlik.lifecycle.asset_events import add_run_facts
+
         outcome = lifecycle.outcome(run)
         self.note_run(outcome.run, outcome.link)
         if failure := self.verdict(outcome):

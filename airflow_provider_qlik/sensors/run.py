@@ -15,7 +15,6 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_qlik.compat import rescheduled
 from airflow_provider_qlik.connection import DEFAULT_CONNECTION_ID
-from airflow_provider_qlik.lifecycle.asset_events import add_run_facts
 from airflow_provider_qlik.lifecycle.deferral import (
     Deferral,
     as_text,
@@ -288,6 +287,8 @@ class QlikRunSensor(ResourceArguments, OpenLineageMethods, BaseSensorOperator):
 
     def _finish(self, hook: QlikCloudHook, run: Run, context: Context) -> dict[str, Any]:
         """Return the outcome of an ended run, or fail the task with the reason."""
+        from airflow_provider_qlik.lifecycle.asset_events import add_run_facts
+
         outcome = explain(hook, run, self.log)
         self.note_run(outcome.run, outcome.link)
         push(context, LINK_KEY, self.link)
