@@ -25,11 +25,17 @@ def _database(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("database")
 
 
+def first_reschedule_now(context: Any) -> None:
+    """Let Airflow find that the sensor was rescheduled for the first time now; Airflow 2 reads its database instead."""
+    if hasattr(context["ti"], "get_first_reschedule_date"):
+        context["ti"].get_first_reschedule_date = lambda _: datetime.now(UTC)
+
+
 def poke(task: Task, **arguments: Any) -> Any:
     """One poke of a sensor in a process of its own, as Airflow has it; None where it is rescheduled."""
     given = {"poke_interval": 0.1, "timeout": 30, "mode": "reschedule", "deferrable": False, **arguments}
     context = task.context
-    context["ti"].get_first_reschedule_date = lambda _: datetime.now(UTC)
+    first_reschedule_now(context)
     try:
         return QlikAutomationRunSensor(task_id="wait", **given).execute(context)
     except AirflowRescheduleException:
@@ -146,7 +152,7 @@ def test_a_refusal_that_has_passed_begins_anew(
 def test_where_there_is_no_place_for_it_nothing_is_kept(tenant: Tenant, task: Task, automation: str, mode: str) -> None:
     going_on(tenant, automation)
     context: Any = {"ti": task.context["ti"]} if mode == "reschedule" else task.context
-    context["ti"].get_first_reschedule_date = lambda _: datetime.now(UTC)
+    first_reschedule_now(context)
     sensor = QlikAutomationRunSensor(
         task_id="wait", automation_id=automation, poke_interval=0.1, timeout=0.2, mode=mode, deferrable=False
     )
@@ -161,7 +167,7 @@ def test_where_there_is_no_place_for_it_a_refusal_ends_the_wait_at_once(
     going_on(tenant, automation)
     tenant.fault("GET", status=403, code="HTTP-403", times=None)
     context: Any = {"ti": task.context["ti"]}
-    context["ti"].get_first_reschedule_date = lambda _: datetime.now(UTC)
+    first_reschedule_now(context)
     sensor = QlikAutomationRunSensor(
         task_id="wait", automation_id=automation, poke_interval=0.1, timeout=30, mode="reschedule", deferrable=False
     )
