@@ -38,6 +38,14 @@ def watches_assets() -> bool:
     return EventTrigger is not BaseTrigger
 
 
+def hashes_alias_extras() -> bool:
+    """Return True if Airflow puts the extra of an alias's event into a set (before 3.1), which lists cannot be in."""
+    from importlib.metadata import version
+
+    major, minor = (int(part) for part in version("apache-airflow").split(".")[:2])
+    return (major, minor) < (3, 1)
+
+
 def kills_deferred_tasks() -> bool:
     """Return True if Airflow calls `on_kill` of a trigger whose task a user has ended (3.3 and later)."""
     return hasattr(BaseTrigger, "on_kill")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qlik.assets.uri import SCHEME
+from airflow_provider_qlik.compat import hashes_alias_extras
 from airflow_provider_qlik.lifecycle.failures import message
 from airflow_provider_qlik.lifecycle.task_log import write
 
@@ -46,7 +47,7 @@ def _add(events: Any, outlet: Any, facts: Mapping[str, Any]) -> None:
     if isinstance(outlet, AssetAlias):
         asset = _asset_of(facts)
         if asset is not None:
-            events[outlet].add(asset, extra=dict(facts))
+            events[outlet].add(asset, extra=_alias_extra(facts))
     elif _address(outlet).startswith(f"{SCHEME}://"):
         event = events[outlet]
         event.extra = {**event.extra, **facts}
@@ -55,6 +56,16 @@ def _add(events: Any, outlet: Any, facts: Mapping[str, Any]) -> None:
 def _address(outlet: Any) -> str:
     """Return the URI of an asset, or what a reference to an asset refers to."""
     return str(getattr(outlet, "uri", None) or getattr(outlet, "name", None) or "")
+
+
+def _alias_extra(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts as the extra of an alias's event: where Airflow hashes it, without lists and mappings.
+
+    Airflow raises an error for these after the task has succeeded, and runs it again.
+    """
+    if not hashes_alias_extras():
+        return dict(facts)
+    return {name: value for name, value in facts.items() if not isinstance(value, (list, dict))}
 
 
 def _asset_of(facts: Mapping[str, Any]) -> Asset | None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 from airflow_provider_qlik import example_dags
 from airflow_provider_qlik.assets import factories, qlik_app, qlik_automation, qlik_sharing_task, qlik_task
 from airflow_provider_qlik.assets.uri import sanitize_uri
+from airflow_provider_qlik.compat import hashes_alias_extras, watches_assets
 from airflow_provider_qlik.lifecycle.asset_events import add_run_facts
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
@@ -53,6 +55,12 @@ def tenant_host(tenant: Tenant) -> str:
     return urlsplit(tenant.url).netloc
 
 
+def in_alias(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts that the event of an alias has: where Airflow hashes them, neither lists nor mappings."""
+    hashed = hashes_alias_extras()
+    return {name: value for name, value in facts.items() if not (hashed and isinstance(value, (list, dict)))}
+
+
 @pytest.mark.parametrize(
     ("asset", "uri"),
     [
@@ -79,7 +87,8 @@ def test_two_spellings_are_one_asset(host: str) -> None:
     asset = qlik_app(host, " a b ")
 
     assert asset == qlik_app(HOST, "a b")
-    assert hash(asset) == hash(qlik_app(HOST, "a b"))
+    with suppress(TypeError):  # the assets of Airflow 3.0 and 3.1 have no hash
+        assert hash(asset) == hash(qlik_app(HOST, "a b"))
 
 
 @pytest.mark.parametrize(
@@ -247,7 +256,7 @@ def test_an_alias_gets_the_asset_of_the_resource_that_was_run(tenant: Tenant, ta
 
     result = finish(operator, {**task.context, "outlet_events": events})
 
-    assert alias_events(events, alias) == [(uri, result)]
+    assert alias_events(events, alias) == [(uri, in_alias(result))]
 
 
 @both_modes
@@ -330,6 +339,7 @@ print("RESULT " + json.dumps({"states": states, "returned": returned, "events": 
 
 
 @pytest.mark.whole_airflow
+@pytest.mark.skipif(not watches_assets(), reason="dag.test() of Airflow 2 knows no datasets in its database")
 def test_airflow_stores_the_facts_with_the_asset(
     tenant: Tenant, tmp_path: Path, install_airflow: InstallAirflow
 ) -> None:
@@ -345,7 +355,12 @@ def test_airflow_stores_the_facts_with_the_asset(
         "AIRFLOW_CONN_QLIK_CLOUD_DEFAULT": json.dumps(connection),
     }
     process = subprocess.run(
-        [sys.executable, "-c", RUN_EXAMPLE, str(dags)], capture_output=True, text=True, env=environment, check=False
+        [sys.executable, "-c", RUN_EXAMPLE, str(dags)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        timeout=180,
     )
     found = re.search(r"^RESULT (.*)$", process.stdout, re.MULTILINE)
     assert found, (process.stdout + process.stderr)[-4000:]
@@ -357,4 +372,7 @@ def test_airflow_stores_the_facts_with_the_asset(
     assert facts["reload"][0] == "qlik://acme.eu.qlikcloud.com/apps/demo-app"
     assert facts["reload_any"][0] == f"qlik://{tenant_host(tenant)}/apps/demo-app"
     for task_id, (_, extra) in facts.items():
-        assert {name: extra[name] for name in result["returned"][task_id]} == result["returned"][task_id]
+        expected = result["returned"][task_id]
+        if task_id == "reload_any":
+            expected = in_alias(expected)
+        assert {name: extra[name] for name in expected} == expected
