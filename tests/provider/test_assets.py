@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 from airflow_provider_qlik import example_dags
 from airflow_provider_qlik.assets import factories, qlik_app, qlik_automation, qlik_sharing_task, qlik_task
 from airflow_provider_qlik.assets.uri import sanitize_uri
-from airflow_provider_qlik.compat import hashes_alias_extras, watches_assets
+from airflow_provider_qlik.compat import hashes_alias_extras
 from airflow_provider_qlik.lifecycle.asset_events import add_run_facts
 from airflow_provider_qlik.operators.automations import QlikRunAutomationOperator
 from airflow_provider_qlik.operators.reloads import QlikReloadAppOperator
@@ -339,7 +339,7 @@ print("RESULT " + json.dumps({"states": states, "returned": returned, "events": 
 
 
 @pytest.mark.whole_airflow
-@pytest.mark.skipif(not watches_assets(), reason="dag.test() of Airflow 2 knows no datasets in its database")
+@pytest.mark.skipif(hashes_alias_extras(), reason="dag.test() before Airflow 3.1 does not activate assets")
 def test_airflow_stores_the_facts_with_the_asset(
     tenant: Tenant, tmp_path: Path, install_airflow: InstallAirflow
 ) -> None:
