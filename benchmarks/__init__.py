@@ -1,1 +1,1 @@
-"""What the package costs, measured beside like packages: `make bench`, or `python -m benchmarks` with names."""
+"""The cost of the package, measured beside similar packages: `make bench`, or `python -m benchmarks` with names."""

@@ -16,7 +16,7 @@ MAX_POLL_INTERVAL = 60.0
 """The defaults of the operators."""
 ADAPTERS = ("task", "automation", "sharing_task")
 RUNNING = {"task": "RUNNING", "automation": "running", "sharing_task": "in-progress"}
-"""What Qlik Cloud calls a run that goes on; the operator has seen and said it before it defers."""
+"""The status of an active run in Qlik Cloud; the operator has seen and logged it before it defers."""
 FAMILIES = {"tasks": "task", "automations": "automation", "sharing-tasks": "sharing_task"}
 SECONDS_EACH = 0.008
 """More than it takes to put one run into the sandbox."""

@@ -1,4 +1,4 @@
-"""What a command works with: the hook of its connection, and the resource that its options name."""
+"""The session of a command: the hook of its connection, and the resource that its options name."""
 
 from __future__ import annotations
 

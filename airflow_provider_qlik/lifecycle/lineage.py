@@ -1,4 +1,4 @@
-"""What operators and sensors tell OpenLineage about their run.
+"""The OpenLineage facets of operators and sensors.
 
 Airflow's OpenLineage provider calls the three `get_openlineage_facets_on_…` methods where it is installed. It does so
 in a process that was forked off the task's, which it kills after ten seconds, and which shares the pipe to Airflow's

@@ -1,4 +1,4 @@
-"""What some kinds of run can do and others cannot: protocols that an adapter has beside its base class.
+"""Optional capabilities of a kind of run: protocols that an adapter implements beside its base class.
 
 A caller checks with ``isinstance``, which mypy understands, and does without where an adapter lacks the protocol. An
 adapter names its protocols as base classes, so that a missing method is an error when it is made.
@@ -105,7 +105,7 @@ class HasBulkList(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatestRun:
-    """What a list of resources says about one resource and its last run.
+    """One resource and its last run, as a list of resources shows them.
 
     `run` is the last run; None if there was none yet, or the list does not identify it. `active` is True while a run is
     active, as far as the list shows that, and `ended_at` is the last end. `version` changes whenever a run begins or

@@ -24,7 +24,7 @@ after the beginning of an unconfirmed run in which another one does."""
 
 
 class Naming(Enum):
-    """What the `triggeredBy` of a run names."""
+    """The kind of thing that the `triggeredBy` of a run names."""
 
     RUN = "a run of the chain, or the marker of its start"
     TASK = "a task of the chain that starts this one"

@@ -1,4 +1,4 @@
-"""What is known of one task of a chain during a wait: the ends that start it, its runs, the search for them."""
+"""One task of a chain during a wait: the ends that start it, its runs, and the search for them."""
 
 from __future__ import annotations
 

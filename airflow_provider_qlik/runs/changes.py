@@ -28,7 +28,7 @@ def end_of(run: Run) -> datetime | None:
 
 
 class ResourceChanges:
-    """What is known of the watched resources from one poll to the next.
+    """The state of the watched resources from one poll to the next.
 
     :param watermark: the watermark of the watch, whose `unsettled` resources are kept up to date here.
     :param resource_id: the one resource that is watched; None if several are.
@@ -63,7 +63,7 @@ class ResourceChanges:
             if known is not None:
                 changed = entry.version != known.version
             elif first:
-                # What has ended a moment ago may have ended before or after; it is not reported later on.
+                # A run that has just ended may have ended before the first poll or after it; it is never reported.
                 changed = entry.ended_at is not None and entry.ended_at >= self._watermark.moment
             else:
                 changed = self._may_be_new(entry)

@@ -84,7 +84,7 @@ class RunsKey:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LatestRuns:
-    """What a poll of the list has shown, by resource; or the *runs* of the one resource that was polled by itself."""
+    """The result of a poll of the list, by resource; or the *runs* of the one resource that was polled singly."""
 
     server_time: datetime | None
     by_resource: Mapping[str, LatestRun] = field(default_factory=dict)
@@ -182,7 +182,7 @@ class LatestRunSource:
         while pages.next_call is not None and missing:
             page = yield from send(pages.next_call)
             count += 1
-            # That of the first page: whatever ends later may be missing from it.
+            # The time of the first page: a run that ends later may be missing from it.
             server_time = server_time or page.server_time
             pages.take(page)
             latest = [entry for entry in map(lists.latest_run, page.items) if entry is not None]

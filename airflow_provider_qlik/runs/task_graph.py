@@ -21,7 +21,7 @@ TASK_ENDED = "com.qlik.v1.task.run.finished"
 
 
 class Expectation(Enum):
-    """Whether Qlik Cloud starts a task after what has happened so far."""
+    """The answer to the question if Qlik Cloud starts a task, after the ends of runs so far."""
 
     STARTS = "starts"
     MAY_START = "may start"

@@ -1,4 +1,4 @@
-"""What the failures of a watch lead to: a log line now and then, and a pause that grows."""
+"""The failures of a watch: they are logged now and then, and the pause between two polls grows."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Watermark:
         """Let the moment trail *now*, and forget the ends before it."""
         self.moment = max(self.moment, now - MAX_LAG)
         if len(self.ends) > MAX_ENDS:
-            # Those that are forgotten are before the moment, or they would be reported again.
+            # The moment covers the ids that are dropped here; without that they would be reported again.
             last_forgotten = sorted(self.ends.values())[-MAX_ENDS - 1]
             self.moment = max(self.moment, last_forgotten + timedelta(microseconds=1))
         self.ends = {run_id: ended_at for run_id, ended_at in self.ends.items() if ended_at >= self.moment}

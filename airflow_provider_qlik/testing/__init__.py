@@ -1,1 +1,1 @@
-"""What tests need of Airflow: a migrated database, and settings that lead to it. Importing it loads nothing else."""
+"""An Airflow for tests: a migrated database, and the settings that lead to it. Importing it loads nothing else."""

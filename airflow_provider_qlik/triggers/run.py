@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -22,9 +22,12 @@ from airflow_provider_qlik.triggers.task_log import TaskLogWriter
 from airflow_provider_qlik.validation import checked_id, checked_limit, checked_moment, checked_seconds, checked_word
 
 if TYPE_CHECKING:
+    from airflow_provider_qlik.cloud import Flow
     from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
     from airflow_provider_qlik.lifecycle.trigger_event import RunEvent
     from airflow_provider_qlik.runs import Run, RunSelector, RunWait
+
+T = TypeVar("T")
 
 MODULES = ("airflow_provider_qlik.hooks.qlik_cloud", "airflow_provider_qlik.lifecycle.trigger_event")
 """Modules that a wait needs."""
@@ -146,7 +149,6 @@ class QlikRunTrigger(BaseTrigger):
     async def _wait(self) -> RunEvent:
         """Wait for the run, and return the event: with the ended run, or with the error that ended the wait."""
         from airflow_provider_qlik.cloud import InvalidArgumentError, QlikCloudError
-        from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
         from airflow_provider_qlik.hooks.qlik_cloud import QlikCloudHook
         from airflow_provider_qlik.lifecycle.trigger_event import RunEvent
         from airflow_provider_qlik.runs import ADAPTERS
@@ -156,13 +158,9 @@ class QlikRunTrigger(BaseTrigger):
             try:
                 await repeat_while_unavailable(partial(connect, hook), self.log_writer, self.deadline)
                 # One attempt a poll: the wait itself repeats polls that fail for a transient reason.
-                polling = wait.until_end(self.poll_interval, self.max_poll_interval)
-                try:
-                    # The wait checks the deadline between two polls, this time-out also while a poll is in flight.
-                    async with asyncio.timeout(self._timeout()):
-                        run = await hook.arun_flow(polling, ONE_ATTEMPT)
-                except TimeoutError:
-                    raise wait.timed_out() from None
+                run = await self._run_until_deadline(
+                    hook, wait.until_end(self.poll_interval, self.max_poll_interval), wait.timed_out
+                )
                 tenant = (await hook.get_async_conn()).tenant
                 link = tenant.url + ADAPTERS[run.kind].page(run)
                 return replace(await self._follow(hook, run), link=link)
@@ -178,12 +176,21 @@ class QlikRunTrigger(BaseTrigger):
     def _deadline(self) -> datetime | None:
         return _moment(self.deadline)
 
-    def _timeout(self) -> float | None:
-        """Return the seconds after which a wait ends even if a poll is in flight; None without a deadline."""
-        from airflow_provider_qlik.cloud.transport.client import LAST_POLL
+    async def _run_until_deadline(self, hook: QlikCloudHook, flow: Flow[T], timed_out: Callable[[], Exception]) -> T:
+        """Return the result of a wait. Raises the error of *timed_out* at the deadline.
 
-        deadline = _moment(self.deadline)
-        return None if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds()) + LAST_POLL
+        The wait itself checks the deadline between two polls, this time-out also while a poll is in flight.
+        """
+        from airflow_provider_qlik.cloud.transport.client import LAST_POLL
+        from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
+
+        deadline = self._deadline()
+        seconds = None if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds()) + LAST_POLL
+        try:
+            async with asyncio.timeout(seconds):
+                return await hook.arun_flow(flow, ONE_ATTEMPT)
+        except TimeoutError:
+            raise timed_out() from None
 
     def selector(self) -> RunSelector:
         """Return the selector of the run."""

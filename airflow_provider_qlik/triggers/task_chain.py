@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_qlik.triggers.cancellation import RunCancellation
@@ -72,7 +71,6 @@ class QlikTaskChainTrigger(QlikRunTrigger):
     async def _follow(self, hook: QlikCloudHook, run: Run) -> RunEvent:
         """Follow the chain of the ended run, and return the event: with its links, and the error if there is one."""
         from airflow_provider_qlik.cloud import InvalidArgumentError, QlikCloudError
-        from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
         from airflow_provider_qlik.lifecycle.trigger_event import RunEvent
         from airflow_provider_qlik.runs.task_chain import ChainWait
 
@@ -85,11 +83,6 @@ class QlikTaskChainTrigger(QlikRunTrigger):
             deadline=self._deadline(),
         )
         try:
-            try:
-                # The wait checks the deadline between two polls, this time-out also while a poll is in flight.
-                async with asyncio.timeout(self._timeout()):
-                    return RunEvent(run, chain=await hook.arun_flow(wait.until_end(), ONE_ATTEMPT))
-            except TimeoutError:
-                raise wait.timed_out() from None
+            return RunEvent(run, chain=await self._run_until_deadline(hook, wait.until_end(), wait.timed_out))
         except (QlikCloudError, InvalidArgumentError) as error:
             return RunEvent(run, str(error), type(error).__name__, chain=wait.chain)

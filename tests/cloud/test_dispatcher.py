@@ -306,7 +306,7 @@ def test_a_bulk_list_that_is_read_while_a_run_ends_is_not_stale() -> None:
     source = ListedSource(pages=1)
     source.ended = {f"{number}/x": 10.0 * number for number in range(40)}
     run(waits(steady(), source, list(source.ended), 600))
-    # It is never suspended.
+    # The list is read all the time.
     lists = [moment for moment, how, _ in source.requests if how == "bulk list"]
     assert max(later - sooner for sooner, later in itertools.pairwise([*lists, 600])) < 30
 
