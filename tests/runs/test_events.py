@@ -11,7 +11,7 @@ from airflow_provider_qlik.cloud import ApiKey, Client
 from airflow_provider_qlik.cloud import Tenant as QlikTenant
 from airflow_provider_qlik.cloud.transport.retry import ONE_ATTEMPT
 from airflow_provider_qlik.runs import STARTABLE_ADAPTERS, Run, RunState
-from airflow_provider_qlik.runs.events import MAX_CATCH_UP, RunWatch
+from airflow_provider_qlik.runs.events import FIRST_POLL, MAX_CATCH_UP, RunWatch
 from airflow_provider_qlik.runs.latest_runs import CannotListError, LatestRuns, LatestRunsKey, LatestRunSource
 from airflow_provider_qlik.runs.visibility import NOT_VISIBLE_TIMEOUT
 from airflow_provider_qlik.runs.watermark import Watermark
@@ -498,3 +498,16 @@ def test_a_watermark_keeps_a_bounded_number_of_ends(stage: Stage) -> None:
 def test_an_unreadable_watermark_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r".+"):
         Watermark.from_json(value)
+
+
+def test_a_request_for_any_watch_may_answer_for_all_others() -> None:
+    """A minimum would leave out the watches that were answered a moment ago, and cost a request of their own."""
+    watch = RunWatch(STARTABLE_ADAPTERS["automation"], lambda *_: None, space_id="s")
+    delays: list[tuple[float, float]] = []
+    for _ in range(2):
+        flow = watch.poll(INTERVAL)
+        step: Any = next(flow)
+        delays.append((step.min_delay, step.max_delay))
+        with pytest.raises(StopIteration):
+            flow.send(LatestRuns(None))
+    assert delays == [(0.0, FIRST_POLL), (0.0, INTERVAL)]
